@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Prints the folder that holds the pinned Node's `node`, installing it into the user's cache first when it is missing.
+# This is the only part of the set-up that is not TypeScript: it makes TypeScript run.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+case $(uname -m) in
+  x86_64) arch=x64 ;;
+  aarch64) arch=arm64 ;;
+  *) echo "dev/node.sh: no Node for $(uname -m): the project supports x86_64 and aarch64" >&2; exit 1 ;;
+esac
+version=$(sed -n "s/.*\"node-linux-$arch\": \"\([^\"]*\)\".*/\1/p" "$here/toolchain/package.json")
+home=${XDG_CACHE_HOME:-$HOME/.cache}/backup-operator/node-$version
+bin=$home/node_modules/node-linux-$arch/bin
+if ! "$bin/node" --version >/dev/null 2>&1; then
+  command -v npm >/dev/null || { echo 'dev/node.sh: npm is missing; install it with: apt-get install npm' >&2; exit 1; }
+  echo "installing Node $version into $home" >&2
+  mkdir -p "$home"
+  cp "$here/toolchain/package.json" "$here/toolchain/package-lock.json" "$here/toolchain/.npmrc" "$home/"
+  npm ci --prefix "$home" --ignore-scripts --no-audit --no-fund >&2
+  "$bin/node" --version >/dev/null
+fi
+echo "$bin"
