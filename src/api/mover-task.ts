@@ -1,0 +1,205 @@
+/**
+ * What the operator asks of a mover pod, and how the two containers of a backup pod are started.
+ *
+ * The task is one JSON text in the environment variable `BACKUP_TASK` of the mover container. It contains no secret: the
+ * credentials are files of a mounted Secret, whose place it names. What the mover answers is in `mover-message.ts`.
+ */
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+
+/** Environment variables of the mover container. All but the task are filled by the downward API. */
+export const moverEnvironment = {
+  /** `encodeMoverTask(task)`. */
+  task: 'BACKUP_TASK',
+  /** The run: `metadata.labels['batch.kubernetes.io/job-name']`. A CronJob cannot name its Jobs in their own template. */
+  run: 'BACKUP_RUN',
+  /** The Job's UID: `metadata.labels['batch.kubernetes.io/controller-uid']`. */
+  jobUid: 'BACKUP_JOB_UID',
+  /** The attempt: `metadata.uid` of the pod. */
+  attempt: 'BACKUP_ATTEMPT',
+} as const
+
+/** Where things are mounted. The credentials and the CA travel in the task; these two are fixed. */
+export const moverPaths = {
+  /** The `emptyDir` that the containers of a backup pod share. Not sticky (mode 0777), at least 16 MiB. */
+  shared: '/.backup',
+  /** Kubernetes' default `terminationMessagePath`. */
+  terminationLog: '/dev/termination-log',
+} as const
+
+/**
+ * The command of the user's container; its `args` are the user's command line, one word each, untouched (Kubernetes itself
+ * turns `$$` into `$` and expands `$(NAME)` there, as in any pod).
+ */
+export function sourceCommand(
+  task: Pick<BackupTask, 'artifact' | 'startTimeoutSeconds'>,
+  shared: string = moverPaths.shared,
+): readonly string[] {
+  return [
+    `${shared}/busybox`,
+    'sh',
+    `${shared}/init.sh`,
+    String(task.startTimeoutSeconds),
+    `${shared}/artifact`,
+    task.artifact,
+  ]
+}
+
+/**
+ * The command of the init container, of our own image: it puts busybox, the helpers and the control FIFOs into the shared
+ * directory. `helpers` is the image's `src/mover/shell`, `busybox` its static busybox.
+ */
+export function prepareCommand(
+  helpers: string,
+  busybox = '/bin/busybox',
+  shared: string = moverPaths.shared,
+): readonly string[] {
+  return [busybox, 'sh', `${helpers}/prepare.sh`, shared]
+}
+
+const name = (maximum: number) => z.string().min(1).max(maximum)
+const seconds = z.int().positive()
+
+/** Who owns a prefix of the bucket (R11). The UID is recorded, never compared: a policy that is applied again continues. */
+const ownerSchema = z.strictObject({
+  /** The UID of the namespace kube-system, or the chart's `clusterId`. */
+  clusterId: name(253),
+  namespace: name(63),
+  policy: name(253),
+  policyUid: name(64).optional(),
+})
+export type PrefixOwner = Readonly<z.infer<typeof ownerSchema>>
+
+const backendSchema = z.strictObject({
+  bucket: name(255),
+  /** URL with scheme. Absent: AWS. */
+  endpoint: z.string().max(1024).optional(),
+  /** Default `us-east-1`. */
+  region: z.string().max(64).optional(),
+  /** Path in the bucket, above `<namespace>/<policy>`. Default: none. */
+  prefix: z.string().max(512).optional(),
+  /** Default: true with an endpoint, false without. */
+  forcePathStyle: z.boolean().optional(),
+})
+export type BackendTask = Readonly<z.infer<typeof backendSchema>>
+
+const common = {
+  version: z.literal(1),
+  owner: ownerSchema,
+  backend: backendSchema,
+  /** Name of the Secret with the credentials, for messages. */
+  secretName: name(253),
+  /** The Secret's volume (`optional: true`: the mover itself reports a missing Secret). One file a key. */
+  credentialsDirectory: z.string().min(1).default('/var/run/backup/credentials'),
+  /** A PEM file of the authorities to trust instead of the system's, where the policy names one. */
+  caFile: z.string().min(1).optional(),
+}
+
+const backupTaskSchema = z.strictObject({
+  ...common,
+  kind: z.literal('backup'),
+  target: name(253),
+  /** Name of the one artifact: the data object is `<artifact>.zst`. */
+  artifact: z
+    .string()
+    .max(63)
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
+    .default('dump'),
+  /**
+   * The slot that this run covers, ms since the epoch. Absent in the template of a CronJob, which cannot carry it (the pod
+   * does not see the annotation `batch.kubernetes.io/cronjob-scheduled-timestamp` of its Job): see `slotOfJobName`.
+   */
+  slot: z.int().nonnegative().optional(),
+  /** N of `spec.retention`. */
+  retention: z.int().min(1),
+  /** Runs that retention leaves alone (R7). */
+  held: z.array(name(63)).max(1000).default([]),
+  /** Suspect runs that a person has accepted: they count again (R14). */
+  accepted: z.array(name(63)).max(1000).default([]),
+  /** Most deletions in this pass; the rest waits for the next. */
+  maxDeletes: z.int().min(0).max(20).default(20),
+  /** Fewer plain bytes than this fail the run with TooSmall. */
+  minBytes: z.int().min(1).default(1),
+  /** `activeDeadlineSeconds` of the pod: one attempt. */
+  attemptDeadlineSeconds: seconds,
+  /** `activeDeadlineSeconds` of the Job. What is older than this plus one hour belongs to nobody who lives (R12). */
+  jobDeadlineSeconds: seconds,
+  /** No byte from the command for so long, while the store could take more, fails the attempt. */
+  stallTimeoutSeconds: seconds.default(1800),
+  /** How long each of the two containers waits for the other to start. */
+  startTimeoutSeconds: seconds.default(600),
+  /** Size of every part but the last. Stores ask for at least 5 MiB. */
+  partBytes: z
+    .int()
+    .min(5 << 20)
+    .max(64 << 20)
+    .default(8 << 20),
+  /** A new segment object begins after so many parts. Stores stop at 10,000 (some at 1,000). */
+  maxParts: z.int().min(1).max(10_000).default(9_000),
+})
+/** One backup run of one target: the pod also has the user's container. */
+export type BackupTask = Readonly<z.infer<typeof backupTaskSchema>>
+
+const probeTaskSchema = z.strictObject({ ...common, kind: z.literal('probe') })
+/** Can the policy's backend be used? Facts and reasons come back in the message (R2). */
+export type ProbeTask = Readonly<z.infer<typeof probeTaskSchema>>
+
+const catalogTaskSchema = z.strictObject({
+  ...common,
+  kind: z.literal('catalog'),
+  target: name(253),
+  /** `catalog.next` of the previous page's message. Absent: from the oldest run. */
+  cursor: z.string().max(1024).optional(),
+})
+/** One page of the kept runs of a target (R7). */
+export type CatalogTask = Readonly<z.infer<typeof catalogTaskSchema>>
+
+const taskSchema = z.discriminatedUnion('kind', [backupTaskSchema, probeTaskSchema, catalogTaskSchema])
+export type MoverTask = BackupTask | ProbeTask | CatalogTask
+/** As `MoverTask`, where fields with a default may be left out. */
+export type MoverTaskInput = z.input<typeof taskSchema>
+
+/**
+ * The value of `BACKUP_TASK`. `$` is written as a JSON escape, because Kubernetes expands `$(NAME)` in values.
+ * @throws Error (from Zod) when the task is outside its bounds.
+ */
+export function encodeMoverTask(task: MoverTaskInput): string {
+  taskSchema.parse(task)
+  return JSON.stringify(task).replaceAll('$', '\\u0024')
+}
+
+/**
+ * Reads `BACKUP_TASK` and fills defaults.
+ * @throws Error with a sentence for the operator's log: the text is no task of this version.
+ */
+export function parseMoverTask(text: string): MoverTask {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new Error('the task is not JSON: the operator and the mover image do not belong together', { cause })
+  }
+  const parsed = taskSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw new Error(
+    `the task is not one that this mover understands (are operator and mover of one version?): ${z.prettifyError(parsed.error).replaceAll('\n', '; ')}`,
+    { cause: parsed.error },
+  )
+}
+
+/**
+ * The slot of a scheduled run, ms since the epoch: the CronJob controller names its Jobs `<cronjob>-<minutes since the epoch>`
+ * (pkg/controller/cronjob/utils.go, getJobName). Undefined for any other name.
+ */
+export function slotOfJobName(job: string): number | undefined {
+  const minutes = /-([1-9]\d{6,8})$/.exec(job)?.[1]
+  return minutes === undefined ? undefined : Number(minutes) * 60_000
+}
+
+/** Digest of a set of runs, whatever its order: equal if and only if mover and operator know the same runs (R7). */
+export function runsDigest(runs: Iterable<string>): string {
+  return createHash('sha256')
+    .update([...runs].sort().join('\n'))
+    .digest('hex')
+    .slice(0, 16)
+}
