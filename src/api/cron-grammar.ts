@@ -1,0 +1,45 @@
+/**
+ * The grammar of `spec.schedule`, as a regular expression that Go's RE2 (CEL's `matches`) and JavaScript read alike.
+ *
+ * It is the CronJob grammar (https://pkg.go.dev/github.com/robfig/cron/v3, standard parser) plus `H` for "some value, the same
+ * for ever for this policy": `H`, `H/15`, `H(0-29)`, `H(0-29)/10`. Deliberately refused although robfig takes it: `@every`
+ * (not a time of day, and it shifts with every restart), `+5`, empty list items, `*-5`. A range's order (`30-10`) is beyond a
+ * regular expression: `validateSchedule` in plan finds it.
+ *
+ * The pattern contains no quotes, so that it fits a CEL string: `self.matches('…')` with its backslashes doubled.
+ */
+
+/** `maxLength` of the schedule; what keeps the CEL cost estimate of the rules small. */
+export const cronMaxLength = 100
+
+const monthNames = 'jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec'
+const weekdayNames = 'sun|mon|tue|wed|thu|fri|sat'
+
+/** A step is any positive number: a step beyond the field's end, as in the minutes of "every 90", selects the first value only. */
+const step = '0*[1-9][0-9]{0,3}'
+
+function field(value: string): string {
+  const item = `(?:[*?]|H(?:[(]${value}-${value}[)])?|${value}(?:-${value})?)(?:/${step})?`
+  return `${item}(?:,${item})*`
+}
+
+const fields = [
+  field('0*[0-5]?[0-9]'),
+  field('0*(?:1?[0-9]|2[0-3])'),
+  field('0*(?:[1-9]|[12][0-9]|3[01])'),
+  field(`(?:0*(?:[1-9]|1[0-2])|(?i:${monthNames}))`),
+  field(`(?:0*[0-6]|(?i:${weekdayNames}))`),
+]
+
+/** Names that robfig expands; it knows them in lower case and without blanks around them only. */
+const nickname = '@(?:hourly|daily|midnight|weekly|monthly|yearly|annually)'
+
+/** Matches a whole schedule. */
+export const cronPattern = `^(?:${nickname}|[ \\t\\r\\n]*${fields.join('[ \\t\\r\\n]+')}[ \\t\\r\\n]*)$`
+
+/** What to write instead of a schedule that does not match. */
+export const cronMessage =
+  "write five fields, minute hour day-of-month month day-of-week, for example '0 2 * * *' (every day at 02:00), 'H 2 * * *' " +
+  "(every day at a minute after 02:00 that is chosen for this policy) or '*/30 * * * 1-5' (every 30 minutes on working days), " +
+  'or one of @hourly, @daily, @weekly, @monthly, @yearly; Sunday is 0, not 7; @every, L, W and # are not known, and a time zone ' +
+  'goes into timeZone'
