@@ -93,9 +93,11 @@ const common = {
   credentialsDirectory: z.string().min(1).default('/var/run/backup/credentials'),
   /** A PEM file of the authorities to trust instead of the system's, where the policy names one. */
   caFile: z.string().min(1).optional(),
+  /** A connection to the store on which nothing moves for so long is given up (and the request tried again). */
+  storeIdleSeconds: seconds.default(60),
 }
 
-const backupTaskSchema = z.strictObject({
+const backupFields = z.strictObject({
   ...common,
   kind: z.literal('backup'),
   target: name(253),
@@ -106,10 +108,13 @@ const backupTaskSchema = z.strictObject({
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
     .default('dump'),
   /**
-   * The slot that this run covers, ms since the epoch. Absent in the template of a CronJob, which cannot carry it (the pod
-   * does not see the annotation `batch.kubernetes.io/cronjob-scheduled-timestamp` of its Job): see `slotOfJobName`.
+   * The slot that this run covers, ms since the epoch; of an on-demand run, when it was asked for. Either this or `cronJob`: the
+   * template of a CronJob cannot carry the slot, and the pod does not see the annotation
+   * `batch.kubernetes.io/cronjob-scheduled-timestamp` of its Job.
    */
   slot: z.int().nonnegative().optional(),
+  /** The CronJob whose template this is: the slot follows from the Job's name, `<cronjob>-<minutes since the epoch>`. */
+  cronJob: name(52).optional(),
   /** N of `spec.retention`. */
   retention: z.int().min(1),
   /** Runs that retention leaves alone (R7). */
@@ -120,8 +125,6 @@ const backupTaskSchema = z.strictObject({
   maxDeletes: z.int().min(0).max(20).default(20),
   /** Fewer plain bytes than this fail the run with TooSmall. */
   minBytes: z.int().min(1).default(1),
-  /** `activeDeadlineSeconds` of the pod: one attempt. */
-  attemptDeadlineSeconds: seconds,
   /** `activeDeadlineSeconds` of the Job. What is older than this plus one hour belongs to nobody who lives (R12). */
   jobDeadlineSeconds: seconds,
   /** No byte from the command for so long, while the store could take more, fails the attempt. */
@@ -136,6 +139,11 @@ const backupTaskSchema = z.strictObject({
     .default(8 << 20),
   /** A new segment object begins after so many parts. Stores stop at 10,000 (some at 1,000). */
   maxParts: z.int().min(1).max(10_000).default(9_000),
+  /** How long a failing part or commit is tried again before the attempt fails with StoreUnavailable: a new dump costs more. */
+  storeRetrySeconds: seconds.default(900),
+})
+const backupTaskSchema = backupFields.refine(task => (task.slot === undefined) !== (task.cronJob === undefined), {
+  error: 'exactly one of slot and cronJob must be set',
 })
 /** One backup run of one target: the pod also has the user's container. */
 export type BackupTask = Readonly<z.infer<typeof backupTaskSchema>>
@@ -185,15 +193,6 @@ export function parseMoverTask(text: string): MoverTask {
     `the task is not one that this mover understands (are operator and mover of one version?): ${z.prettifyError(parsed.error).replaceAll('\n', '; ')}`,
     { cause: parsed.error },
   )
-}
-
-/**
- * The slot of a scheduled run, ms since the epoch: the CronJob controller names its Jobs `<cronjob>-<minutes since the epoch>`
- * (pkg/controller/cronjob/utils.go, getJobName). Undefined for any other name.
- */
-export function slotOfJobName(job: string): number | undefined {
-  const minutes = /-([1-9]\d{6,8})$/.exec(job)?.[1]
-  return minutes === undefined ? undefined : Number(minutes) * 60_000
 }
 
 /** Digest of a set of runs, whatever its order: equal if and only if mover and operator know the same runs (R7). */
