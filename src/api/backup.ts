@@ -1,0 +1,106 @@
+// Backup: one recoverable thing, one target at one slot. Scheduled ones are made by the operator, on-demand ones by people and pipelines.
+import { z } from 'zod'
+import type { KubernetesObject } from './kubernetes.ts'
+import { conditions, dateTime, dnsName, rule } from './schema.ts'
+
+export const backupPhases = ['Pending', 'Running', 'Completed', 'Failed', 'Skipped', 'Deleting'] as const
+export type BackupPhase = (typeof backupPhases)[number]
+
+export const backupSpec = z
+  .object({
+    policy: dnsName(
+      'Name of the BackupPolicy that says what to back up, how and where to. Creating a Backup runs it now, also while its schedule is suspended.',
+    ),
+    target: dnsName('The one target to back up. Left out: every target of the policy, one Backup for each.').optional(),
+    slot: dateTime(
+      'The slot of the schedule that this Backup is for; set by the operator on scheduled ones.',
+    ).optional(),
+  })
+  .describe('What to back up. It cannot be changed: create another Backup instead.')
+  .meta(rule('self == oldSelf', 'the spec of a Backup cannot be changed; create another Backup instead'))
+
+const artifact = z.object({
+  name: z.string().max(253).describe('Name of the artifact.'),
+  key: z.string().max(1024).describe('Key of its first object in the bucket.'),
+  bytes: z.int().describe('Bytes that the command wrote.'),
+  storedBytes: z.int().describe('Bytes in the bucket, compressed.'),
+  sha256: z.string().max(64).optional().describe('SHA-256 of what the command wrote.'),
+})
+
+const snapshotStatus = z.object({
+  name: z.string().max(253).describe('Name of the VolumeSnapshot.'),
+  contentName: z.string().max(253).optional().describe('Name of the VolumeSnapshotContent.'),
+  restoreSize: z.string().max(64).optional().describe('Smallest size of a volume that it restores to.'),
+  deletionPolicy: z
+    .enum(['Delete', 'Retain'])
+    .optional()
+    .describe(
+      'What happens to the data when the VolumeSnapshot is deleted, also with its namespace: Delete loses it, Retain keeps it on the storage system.',
+    ),
+})
+
+export const backupStatus = z
+  .object({
+    phase: z
+      .enum(backupPhases)
+      .optional()
+      .describe('Pending, Running, Completed, Failed, Skipped or Deleting. Completed, Failed and Skipped are final.'),
+    reason: z.string().max(64).optional().describe('Why it is in this phase, in one word.'),
+    message: z.string().max(2048).optional().describe('Why it is in this phase, in a sentence.'),
+    conditions: conditions.optional(),
+    target: z.string().max(253).optional().describe('What was backed up.'),
+    run: z.string().max(63).optional().describe('The Job or VolumeSnapshot that makes the backup.'),
+    startTime: dateTime('When the run began.').optional(),
+    completionTime: dateTime('When the phase became final.').optional(),
+    duration: z.string().max(32).optional().describe('How long the run took.'),
+    attempts: z.int().optional().describe('How many attempts were made.'),
+    bytes: z.int().optional().describe('Bytes that the command wrote.'),
+    storedBytes: z.int().optional().describe('Bytes in the bucket.'),
+    size: z.string().max(32).optional().describe('The stored size for people.'),
+    manifest: z
+      .string()
+      .max(1024)
+      .optional()
+      .describe('Key of the manifest in the bucket; the backup exists if and only if this object does.'),
+    artifacts: z
+      .array(artifact)
+      .max(64)
+      .optional()
+      .describe('What was stored.')
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+    snapshot: snapshotStatus.optional().describe('The snapshot (strategy snapshot).'),
+    exitCode: z.int().optional().describe('Exit code of the command.'),
+    stderr: z
+      .string()
+      .max(4096)
+      .optional()
+      .describe('The last lines that the command wrote to its standard error, without what looks like a secret.'),
+    retention: z
+      .object({
+        keep: z.boolean().describe('Whether retention keeps it.'),
+        reason: z.string().max(64).describe('Why.'),
+      })
+      .optional()
+      .describe('What retention will do with it.'),
+  })
+  .describe('What happened.')
+
+export type BackupSpec = z.output<typeof backupSpec>
+export type BackupStatus = z.output<typeof backupStatus>
+export type Backup = KubernetesObject & { readonly spec: BackupSpec; readonly status?: BackupStatus }
+
+export const backupColumns = [
+  { name: 'Policy', type: 'string', jsonPath: '.spec.policy' },
+  { name: 'Target', type: 'string', jsonPath: '.status.target' },
+  { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+  { name: 'Reason', type: 'string', jsonPath: '.status.reason' },
+  { name: 'Size', type: 'string', jsonPath: '.status.size' },
+  { name: 'Duration', type: 'string', jsonPath: '.status.duration' },
+  { name: 'Slot', type: 'string', jsonPath: '.spec.slot', priority: 1 },
+  { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+] as const
+
+/** A final phase never changes, except to Deleting. */
+export function isFinal(phase: BackupPhase | undefined): boolean {
+  return phase === 'Completed' || phase === 'Failed' || phase === 'Skipped' || phase === 'Deleting'
+}

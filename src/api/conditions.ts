@@ -1,0 +1,148 @@
+// Every condition type and reason that we write. docs/conditions.md explains each for users; a test compares the two.
+// Events and metrics use the same reasons.
+import type { MoverReason } from './mover-message.ts'
+
+export const policyConditionTypes = [
+  /** The next run can start. */
+  'Ready',
+  /** Something is being found out; present only while True (kstatus). */
+  'Reconciling',
+  /** A person must act; present only while True (kstatus). */
+  'Stalled',
+  /** The newest run that ended was a success. */
+  'LastBackupSucceeded',
+  /** The selector matches something. */
+  'TargetsSelected',
+  /** Every selected target can be backed up. */
+  'TargetsReady',
+  /** A copy exists outside the storage system (strategy snapshot). */
+  'OffsiteCopy',
+  /** Deleting the namespace would lose the snapshots' data; present only while True. */
+  'NamespaceDeletionLosesData',
+  /** The CronJob controller skips or doubles this schedule when clocks change; present only while True. */
+  'DaylightSavingAffectsSchedule',
+  /** Retention cannot delete, or has paused; present only while True. */
+  'RetentionBlocked',
+  /** The store has no conditional writes; present only while True. */
+  'UnconditionalCommit',
+] as const
+export type PolicyConditionType = (typeof policyConditionTypes)[number]
+
+/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them. */
+export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled'] as const
+export type BackupConditionType = (typeof backupConditionTypes)[number]
+
+/** Reasons that the operator finds itself. Those of movers are in `mover-message.ts`. */
+export const operatorReasons = [
+  // policy
+  /** Nothing is wrong. */
+  'Ready',
+  /** The store is being tried for the first time, or again after a failure. */
+  'Probing',
+  /** The probe ended without saying anything. */
+  'ProbeFailed',
+  /** The schedule is suspended; on-demand Backups still run. */
+  'Suspended',
+  /** The schedule never matches a date. */
+  'ScheduleNeverFires',
+  /** The schedule or the time zone is not understood (an object from before the rules at admission). */
+  'InvalidSchedule',
+  /** The selector matches nothing. */
+  'SelectorMatchedNothing',
+  /** The selector matches something. */
+  'Selected',
+  /** The CRDs of VolumeSnapshots are not installed. */
+  'SnapshotCRDsMissing',
+  /** No VolumeSnapshotClass serves the volume's driver. */
+  'NoSnapshotClass',
+  /** Several VolumeSnapshotClasses would do and none, or more than one, is the default. */
+  'AmbiguousSnapshotClass',
+  /** The named VolumeSnapshotClass does not exist. */
+  'SnapshotClassNotFound',
+  /** The named VolumeSnapshotClass belongs to another driver. */
+  'DriverMismatch',
+  /** The volume is not of a CSI driver. */
+  'NotACsiVolume',
+  /** The PersistentVolumeClaim has no volume yet. */
+  'PVCPending',
+  /** The volume of the PersistentVolumeClaim is gone. */
+  'PVCLost',
+  /** The PersistentVolumeClaim is being deleted, or is gone. */
+  'PVCGone',
+  /** Several targets have different problems. */
+  'SeveralTargetsNotReady',
+  /** An object that is not ours has the name that ours would need. */
+  'NameTaken',
+  /** Snapshots are not exported before that feature exists. */
+  'NotExported',
+  /** The policy names no backend. */
+  'NoBackend',
+  /** Snapshots are deleted with their VolumeSnapshot, and so with their namespace. */
+  'DeletionPolicyDelete',
+  /** No run has ended yet. */
+  'NoBackupYet',
+  /** Times of the schedule do not exist, or exist twice, on days when clocks change. */
+  'ClockChange',
+  // backup
+  /** The run waits for its pod. */
+  'PodPending',
+  /** The run is going on. */
+  'Running',
+  /** The backup is complete. */
+  'Completed',
+  /** Several targets, each with its own Backup. */
+  'Children',
+  /** Some of the targets failed. */
+  'PartiallyFailed',
+  /** The policy does not exist. */
+  'PolicyNotFound',
+  /** The policy was deleted while the run was going on. */
+  'PolicyDeleted',
+  /** The policy does not select the target. */
+  'TargetNotFound',
+  /** An earlier run of the same target is still going. */
+  'Overlapping',
+  /** The Job is gone before it ended. */
+  'JobDeleted',
+  /** The Job failed and no pod says why. */
+  'JobFailed',
+  /** The run took longer than its deadline. */
+  'DeadlineExceeded',
+  /** The image cannot be pulled. */
+  'ImagePullFailed',
+  /** The container cannot be configured: a Secret or ConfigMap is missing, or the image's user is not allowed. */
+  'ContainerConfigError',
+  /** No node can take the pod. */
+  'PodUnschedulable',
+  /** A quota of the namespace refuses the pod. */
+  'QuotaExceeded',
+  /** The namespace's pod security level refuses the pod. */
+  'PodSecurityRejected',
+  /** The pod cannot be created for another reason. */
+  'PodCreationFailed',
+  /** The command or the mover used more memory than its limit. */
+  'OOMKilled',
+  /** The pod was evicted, or its node is lost. */
+  'Evicted',
+  /** The mover ended without a message. */
+  'MoverDied',
+  /** The snapshot is being taken. */
+  'SnapshotPending',
+  /** The storage system reports an error and tries again. */
+  'SnapshotError',
+  /** The snapshot was not ready in time. */
+  'SnapshotNotReady',
+  /** The snapshot disappeared before it was ready. */
+  'SnapshotDeleted',
+  /** Retention, or a person, removed the data. */
+  'DataDeleted',
+  // events only
+  /** Slots passed without a run. */
+  'Missed',
+  /** A slot passed while an earlier run was going. */
+  'Skipped',
+  /** Retention deleted a backup. */
+  'Pruned',
+] as const
+export type OperatorReason = (typeof operatorReasons)[number]
+export type Reason = OperatorReason | MoverReason

@@ -1,0 +1,46 @@
+// Every label and annotation that we read or write, and what it is for; docs/labels.md lists them for users.
+import { hashed } from './names.ts'
+
+export const group = 'backup.dev'
+export const version = 'v1alpha1'
+export const apiVersion = `${group}/${version}`
+export const managerName = 'backup-operator'
+
+export const label = {
+  /** Marks every object that the operator made. */
+  managedBy: 'app.kubernetes.io/managed-by',
+  /** The policy's name (cut and hashed when it is longer than a label value may be). */
+  policy: 'backup.dev/policy',
+  /** The target's name: a PVC, or `command` for an explicit command (same cutting). */
+  target: 'backup.dev/target',
+  /** The slot as `YYYYMMDDThhmmssZ`, on objects of a scheduled run. */
+  slot: 'backup.dev/slot',
+  /** What a Job is for: see `JobRole`. */
+  role: 'backup.dev/role',
+} as const
+
+export const annotation = {
+  /** Hash of the desired state that was last written, so that an unchanged object is never written again. */
+  desiredState: 'backup.dev/desired-state',
+  /** The Backup that an on-demand Job works for. */
+  backup: 'backup.dev/backup',
+  /** `true` on a Backup: retention leaves it alone. */
+  hold: 'backup.dev/hold',
+  /** `true` on a suspect Backup: a person has looked, it counts again (DESIGN R14). */
+  accepted: 'backup.dev/accepted',
+  /** Set by the CronJob controller on each Job: its slot, RFC 3339 (KEP-4026). */
+  cronJobSlot: 'batch.kubernetes.io/cronjob-scheduled-timestamp',
+} as const
+
+/** `run`: a backup; `probe`: can the store be used; `catalog`: what is in the bucket. */
+export type JobRole = 'run' | 'probe' | 'catalog'
+
+/** Label values hold at most 63 characters; what is cut is hashed, so that two long names stay two. */
+export function labelValue(name: string): string {
+  return hashed(name, 63)
+}
+
+/** The labels that every object of a policy carries. */
+export function policyLabels(policyName: string): Readonly<Record<string, string>> {
+  return { [label.managedBy]: managerName, [label.policy]: labelValue(policyName) }
+}

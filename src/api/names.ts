@@ -1,0 +1,84 @@
+// Deterministic names: a child's name comes from its owner and slot, and is the lock that makes it exist once.
+// What is cut is hashed, so that two owners never share a child.
+
+/** CronJob names hold at most 52 characters: the controller appends `-<minutes>` for its Jobs, which hold 63. */
+const maxCronJobName = 52
+const maxJobName = 63
+/** Backups and VolumeSnapshots share their name; kept to a label's length so that either can be a label value. */
+const maxRunName = 63
+
+/** A 64-bit FNV-1a hash as 10 base-36 characters: for names, not for security. */
+export function nameHash(...parts: readonly string[]): string {
+  let hash = 0xcbf29ce484222325n
+  for (const byte of new TextEncoder().encode(parts.join('\0')))
+    hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn
+  return hash.toString(36).padStart(13, '0').slice(-10)
+}
+
+/** `name` when it fits into `max` characters, else its beginning and a hash of all of it. */
+export function hashed(name: string, max: number): string {
+  if (name.length <= max) return name
+  return `${name.slice(0, max - 11).replace(/[^a-zA-Z0-9]+$/, '')}-${nameHash(name)}`
+}
+
+/** The one target of a job policy with an explicit command. */
+export const commandTarget = 'command'
+
+export function cronJobName(policy: string): string {
+  const name = `backup-${policy}`
+  return name.includes('.') ? withHash(name, nameHash(policy), maxCronJobName) : hashed(name, maxCronJobName)
+}
+
+/** The Job of an on-demand run; it ends in a hash of the Backup's UID, so that a re-created Backup is another run (DESIGN R11). */
+export function onDemandJobName(policy: string, backupUid: string): string {
+  return withHash(`backup-${policy}`, nameHash(backupUid), maxJobName)
+}
+
+/** The n-th probe of one backend configuration. */
+export function probeJobName(policy: string, policyUid: string, backendHash: string, attempt: number): string {
+  return withHash(`probe-${policy}`, nameHash(policyUid, backendHash, String(attempt)), maxJobName)
+}
+
+/** One page of the catalog read that a run asked for. */
+export function catalogJobName(policy: string, run: string, cursor: string): string {
+  return withHash(`catalog-${policy}`, nameHash(policy, run, cursor), maxJobName)
+}
+
+/** The Backup and the VolumeSnapshot of one PVC at one slot. */
+export function slotRunName(policy: string, target: string, slot: Date): string {
+  return withHash(
+    `${policy}-${target}`,
+    `${slotText(slot).toLowerCase()}-${nameHash(policy, target).slice(0, 5)}`,
+    maxRunName,
+  )
+}
+
+/** The child Backup of one target of an on-demand Backup over several. */
+export function childBackupName(parent: string, parentUid: string, target: string): string {
+  return withHash(`${parent}-${target}`, nameHash(parentUid, target), maxRunName)
+}
+
+/** A VolumeSnapshot for a Backup that a person named: names may be longer than ours, and may be used again after a deletion. */
+export function onDemandSnapshotName(backup: string, backupUid: string): string {
+  return withHash(backup, nameHash(backupUid), maxRunName)
+}
+
+/** `YYYYMMDDThhmmssZ`: sorts as text, is a valid label value and object key. */
+export function slotText(slot: Date): string {
+  return slot.toISOString().replace(/[-:]|\.\d+/g, '')
+}
+
+/** The name that the CronJob controller gives the Job of a slot. */
+export function jobNameOfSlot(cronJob: string, slot: Date): string {
+  return `${cronJob}-${Math.floor(slot.getTime() / 60_000)}`
+}
+
+function withHash(name: string, hash: string, max: number): string {
+  const room = max - hash.length - 1
+  return `${dnsLabel(name).slice(0, room).replace(/-+$/, '')}-${hash}`
+}
+
+/** Policy names may hold dots (DNS subdomain); Job and CronJob names become pod host names, which may not. */
+function dnsLabel(name: string): string {
+  return name.replaceAll('.', '-')
+}

@@ -1,0 +1,30 @@
+// Marks an object with a hash of what we want it to be, so that it is written only when that changes (DESIGN R8).
+import { annotation } from '../api/labels.ts'
+import { nameHash } from '../api/names.ts'
+import type { KubernetesObject } from '../api/kubernetes.ts'
+
+/** A hash of any JSON value that does not depend on the order of keys. */
+export function stateHash(value: unknown): string {
+  return nameHash(JSON.stringify(value, sortKeys))
+}
+
+/** The object with its own hash as an annotation. */
+export function withDesiredState<T extends KubernetesObject>(object: T): T {
+  const { metadata } = object
+  return {
+    ...object,
+    metadata: { ...metadata, annotations: { ...metadata.annotations, [annotation.desiredState]: stateHash(object) } },
+  }
+}
+
+/** Whether `current` was last written from the same wish. */
+export function isUpToDate(current: KubernetesObject, desired: KubernetesObject): boolean {
+  return (
+    current.metadata.annotations?.[annotation.desiredState] === desired.metadata.annotations?.[annotation.desiredState]
+  )
+}
+
+function sortKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}

@@ -1,0 +1,150 @@
+// The CronJob of a policy and the Jobs that we create ourselves: on-demand runs, probes of the store, pages of the catalog.
+import type { Backup } from '../api/backup.ts'
+import type { BackupPolicy, JobStrategy } from '../api/backup-policy.ts'
+import type { CronJob, Job, ObjectMeta } from '../api/kubernetes.ts'
+import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
+import type { JobRole } from '../api/labels.ts'
+import type { BackupTask } from '../api/mover-task.ts'
+import { catalogJobName, commandTarget, cronJobName, onDemandJobName, probeJobName } from '../api/names.ts'
+import { withDesiredState } from './desired-state.ts'
+import {
+  backupJobSpec,
+  jobDeadlineSeconds,
+  policyReference,
+  startTimeoutSeconds,
+  storeJobSpec,
+  taskBase,
+} from './mover-pod.ts'
+import type { Settings } from './settings.ts'
+
+/** Runs that retention must treat in a special way, by run name. */
+export type Marks = { readonly held: readonly string[]; readonly accepted: readonly string[] }
+
+/** History that the CronJob controller keeps: enough for the operator to be down a while (DESIGN R6). */
+const historyLimit = 10
+
+/**
+ * The CronJob of a policy with strategy job.
+ * @param schedule the policy's schedule in plain CronJob grammar (H already replaced).
+ */
+export function backupCronJob(
+  policy: BackupPolicy,
+  job: JobStrategy,
+  schedule: string,
+  marks: Marks,
+  settings: Settings,
+): CronJob {
+  const { spec } = policy
+  const labels = runLabels(policy, 'run')
+  return withDesiredState({
+    apiVersion: 'batch/v1',
+    kind: 'CronJob',
+    metadata: {
+      name: cronJobName(policy.metadata.name),
+      namespace: policy.metadata.namespace,
+      labels,
+      ownerReferences: [policyReference(policy)],
+    },
+    spec: {
+      schedule,
+      timeZone: spec.timeZone,
+      suspend: spec.suspend,
+      startingDeadlineSeconds: spec.startingDeadlineSeconds,
+      concurrencyPolicy: 'Forbid',
+      successfulJobsHistoryLimit: historyLimit,
+      failedJobsHistoryLimit: historyLimit,
+      jobTemplate: {
+        metadata: { labels },
+        spec: labelled(backupJobSpec(policy, job, backupTask(policy, marks, settings), settings), labels),
+      },
+    },
+  })
+}
+
+/** The Job of an on-demand Backup. It belongs to the Backup, so that deleting a running one cancels it (DESIGN R9). */
+export function onDemandJob(
+  policy: BackupPolicy,
+  job: JobStrategy,
+  backup: Backup,
+  marks: Marks,
+  settings: Settings,
+): Job {
+  const { name, namespace, uid = '', creationTimestamp = '' } = backup.metadata
+  const labels = runLabels(policy, 'run')
+  const task = { ...backupTask(policy, marks, settings), slot: Date.parse(creationTimestamp) }
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      name: onDemandJobName(policy.metadata.name, uid),
+      namespace,
+      labels,
+      annotations: { [annotation.backup]: name },
+      ownerReferences: [{ apiVersion, kind: 'Backup', name, uid, controller: true, blockOwnerDeletion: false }],
+    },
+    spec: labelled(backupJobSpec(policy, job, task, settings), labels),
+  }
+}
+
+/** A Job that finds out whether the backend can be used (DESIGN R2). */
+export function probeJob(policy: BackupPolicy, backendHash: string, attempt: number, settings: Settings): Job {
+  const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, attempt)
+  return storeJob(policy, name, 'probe', { ...taskBase(policy, settings), kind: 'probe' }, settings)
+}
+
+/** A Job that reads one page of what is in the bucket (DESIGN R7). */
+export function catalogJob(policy: BackupPolicy, run: string, cursor: string | undefined, settings: Settings): Job {
+  const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
+  return storeJob(
+    policy,
+    name,
+    'catalog',
+    { ...taskBase(policy, settings), kind: 'catalog', target: commandTarget, cursor },
+    settings,
+  )
+}
+
+function storeJob(
+  policy: BackupPolicy,
+  name: string,
+  role: JobRole,
+  task: Parameters<typeof storeJobSpec>[1],
+  settings: Settings,
+): Job {
+  const labels = runLabels(policy, role)
+  const metadata: ObjectMeta = {
+    name,
+    namespace: policy.metadata.namespace,
+    labels,
+    ownerReferences: [policyReference(policy)],
+  }
+  return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: labelled(storeJobSpec(policy, task, settings), labels) }
+}
+
+function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): BackupTask {
+  return {
+    ...taskBase(policy, settings),
+    kind: 'backup',
+    target: commandTarget,
+    artifact: 'dump',
+    retention: policy.spec.retention,
+    held: [...marks.held].sort(),
+    accepted: [...marks.accepted].sort(),
+    maxDeletes: 20,
+    minBytes: 1,
+    attemptDeadlineSeconds: policy.spec.activeDeadlineSeconds,
+    jobDeadlineSeconds: jobDeadlineSeconds(policy),
+    stallTimeoutSeconds: Math.min(1800, policy.spec.activeDeadlineSeconds),
+    startTimeoutSeconds,
+    partBytes: 8 << 20,
+    maxParts: 9_000,
+  }
+}
+
+function runLabels(policy: BackupPolicy, role: JobRole): Readonly<Record<string, string>> {
+  return { ...policyLabels(policy.metadata.name), [label.target]: labelValue(commandTarget), [label.role]: role }
+}
+
+function labelled(spec: Job['spec'], labels: Readonly<Record<string, string>>): Job['spec'] {
+  return { ...spec, template: { ...spec.template, metadata: { labels } } }
+}

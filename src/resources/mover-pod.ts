@@ -1,0 +1,188 @@
+// The pods that we create: always `restricted`, without a token, with the credentials as files and with both lifelines of the data path.
+import type { BackupPolicy, JobStrategy } from '../api/backup-policy.ts'
+import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
+import { apiVersion } from '../api/labels.ts'
+import { encodeMoverTask, moverEnvironment, moverPaths, prepareCommand, sourceCommand } from '../api/mover-task.ts'
+import type { BackendTask, BackupTask, MoverTaskInput, PrefixOwner } from '../api/mover-task.ts'
+import { permanentExitCodes } from '../api/mover-message.ts'
+import type { OwnerReference } from '../api/kubernetes.ts'
+import type { Settings } from './settings.ts'
+
+/** Names of the containers, as they are in status, docs and the chart's admission policy. */
+export const container = { prepare: 'prepare', dump: 'dump', mover: 'mover' } as const
+
+/** The image's own folder of shell helpers. */
+const helpers = '/app/src/mover/shell'
+const credentialsDirectory = '/var/run/backup/credentials'
+const caDirectory = '/var/run/backup/ca'
+const nonRootId = 65532
+
+/** One attempt may start so late after its pod began (image pulls). Seconds. */
+export const startTimeoutSeconds = 300
+
+/** A Job outlives the pods of all its attempts by this, for pods that never start. Seconds (DESIGN R17). */
+const jobGraceSeconds = 600
+
+const locked = {
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+  runAsNonRoot: true,
+  seccompProfile: { type: 'RuntimeDefault' },
+}
+
+/** `activeDeadlineSeconds` of the Job of a policy: all attempts and a grace. */
+export function jobDeadlineSeconds(policy: BackupPolicy): number {
+  const { activeDeadlineSeconds, backoffLimit } = policy.spec
+  return (backoffLimit + 1) * activeDeadlineSeconds + jobGraceSeconds
+}
+
+export function policyReference(policy: BackupPolicy): OwnerReference {
+  const { name, uid = '' } = policy.metadata
+  return { apiVersion, kind: 'BackupPolicy', name, uid, controller: true, blockOwnerDeletion: false }
+}
+
+/** The parts of every task that come from the policy. */
+export function taskBase(policy: BackupPolicy, settings: Settings) {
+  const { backend } = policy.spec
+  if (!backend)
+    throw new TypeError(`BackupPolicy ${policy.metadata.name} has no backend; admission requires one with strategy job`)
+  const owner: PrefixOwner = {
+    clusterId: settings.clusterId,
+    namespace: policy.metadata.namespace ?? '',
+    policy: policy.metadata.name,
+    policyUid: policy.metadata.uid,
+  }
+  const { bucket, endpoint, region, prefix, forcePathStyle } = backend
+  const store: BackendTask = { bucket, endpoint, region, prefix, forcePathStyle }
+  const caFile = backend.ca ? `${caDirectory}/ca.crt` : undefined
+  return { version: 1, owner, backend: store, secretName: backend.secretRef, credentialsDirectory, caFile } as const
+}
+
+/** The Job spec of one backup run: the user's command and our mover, side by side. */
+export function backupJobSpec(policy: BackupPolicy, job: JobStrategy, task: BackupTask, settings: Settings): JobSpec {
+  const spec: PodSpec = {
+    ...podDefaults(settings),
+    activeDeadlineSeconds: policy.spec.activeDeadlineSeconds,
+    imagePullSecrets: [...settings.imagePullSecrets.map(name => ({ name })), ...(job.imagePullSecrets ?? [])],
+    initContainers: [
+      {
+        name: container.prepare,
+        image: settings.image,
+        imagePullPolicy: settings.imagePullPolicy,
+        command: prepareCommand(helpers),
+        resources: { requests: { cpu: '10m', memory: '16Mi' }, limits: { memory: '64Mi' } },
+        securityContext: { ...locked, runAsUser: nonRootId, runAsGroup: nonRootId },
+        volumeMounts: [sharedMount],
+      },
+    ],
+    containers: [sourceContainer(job, task), moverContainer(task, settings, [sharedMount])],
+    volumes: [
+      { name: 'shared', emptyDir: { sizeLimit: '16Mi' } },
+      { name: 'tmp', emptyDir: {} },
+      ...storeVolumes(policy),
+    ],
+  }
+  return {
+    backoffLimit: policy.spec.backoffLimit,
+    activeDeadlineSeconds: jobDeadlineSeconds(policy),
+    podReplacementPolicy: 'Failed',
+    podFailurePolicy: {
+      rules: [
+        { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+        {
+          action: 'FailJob',
+          onExitCodes: { containerName: container.mover, operator: 'In', values: [...permanentExitCodes] },
+        },
+      ],
+    },
+    template: { spec },
+  }
+}
+
+/** The Job spec of a task that only talks to the store. */
+export function storeJobSpec(policy: BackupPolicy, task: MoverTaskInput, settings: Settings): JobSpec {
+  return {
+    backoffLimit: 0,
+    activeDeadlineSeconds: storeJobDeadlineSeconds,
+    template: {
+      spec: {
+        ...podDefaults(settings),
+        activeDeadlineSeconds: storeJobDeadlineSeconds - 60,
+        containers: [moverContainer(task, settings, [])],
+        volumes: storeVolumes(policy),
+      },
+    },
+  }
+}
+
+/** A probe, or one page of a catalog, takes seconds; what takes longer cannot start. Seconds. */
+export const storeJobDeadlineSeconds = 240
+
+const sharedMount = { name: 'shared', mountPath: moverPaths.shared }
+
+function podDefaults(settings: Settings) {
+  return {
+    restartPolicy: 'Never',
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    terminationGracePeriodSeconds: 30,
+    imagePullSecrets: settings.imagePullSecrets.map(name => ({ name })),
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+  } as const
+}
+
+/** The user's image. User and group are set, because an image whose USER is root or a name cannot start otherwise (DESIGN R10). */
+function sourceContainer(job: JobStrategy, task: BackupTask): Container {
+  const { runAsUser = nonRootId, runAsGroup = nonRootId, env = [] } = job
+  const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
+  return {
+    name: container.dump,
+    image: job.image,
+    imagePullPolicy: job.imagePullPolicy,
+    command: sourceCommand(task),
+    args: [...(job.command ?? []), ...(job.args ?? [])],
+    env: [...home, ...env],
+    envFrom: job.envFrom,
+    resources: job.resources,
+    securityContext: { ...locked, runAsUser, runAsGroup },
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    volumeMounts: [sharedMount, { name: 'tmp', mountPath: '/tmp' }],
+  }
+}
+
+function moverContainer(
+  task: MoverTaskInput,
+  settings: Settings,
+  mounts: NonNullable<Container['volumeMounts']>,
+): Container {
+  const field = (fieldPath: string) => ({ fieldRef: { fieldPath } })
+  return {
+    name: container.mover,
+    image: settings.image,
+    imagePullPolicy: settings.imagePullPolicy,
+    args: ['mover'],
+    env: [
+      { name: moverEnvironment.task, value: encodeMoverTask(task) },
+      { name: moverEnvironment.run, valueFrom: field("metadata.labels['batch.kubernetes.io/job-name']") },
+      { name: moverEnvironment.jobUid, valueFrom: field("metadata.labels['batch.kubernetes.io/controller-uid']") },
+      { name: moverEnvironment.attempt, valueFrom: field('metadata.uid') },
+    ],
+    resources: { requests: { cpu: '100m', memory: '96Mi' }, limits: { memory: '256Mi' } },
+    securityContext: { ...locked, runAsUser: nonRootId, runAsGroup: nonRootId },
+    volumeMounts: [
+      ...mounts,
+      { name: 'credentials', mountPath: credentialsDirectory, readOnly: true },
+      ...('caFile' in task && task.caFile ? [{ name: 'ca', mountPath: caDirectory, readOnly: true }] : []),
+    ],
+  }
+}
+
+/** Both are optional, so that the mover starts and says itself what is missing (DESIGN R2). */
+function storeVolumes(policy: BackupPolicy): readonly object[] {
+  const { backend } = policy.spec
+  return [
+    { name: 'credentials', secret: { secretName: backend?.secretRef, optional: true, defaultMode: 0o444 } },
+    ...(backend?.ca ? [{ name: 'ca', configMap: { name: backend.ca, optional: true } }] : []),
+  ]
+}
