@@ -1,79 +1,298 @@
-import type { Resource, KubeObject } from './resource.ts'
-import type { ClientConfig } from './config.ts'
+import { realClock } from './clock.ts'
 import type { Clock } from './clock.ts'
+import type { ClientConfig } from './config.ts'
+import { ApiError, FencedError, isGone, isNotFound } from './errors.ts'
+import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
+import { apiVersionOf, pathOf, resourceName } from './resource.ts'
+import type { KubeObject, PathTarget, Resource } from './resource.ts'
+import { withRetries } from './retry.ts'
+import { Transport, requestLine } from './transport.ts'
+import type { Call } from './transport.ts'
+import { watchEvents } from './watch.ts'
 import type { WatchEvent } from './watch.ts'
 
-export type CallOptions = { readonly signal?: AbortSignal }
+export type CallOptions = {
+  readonly signal?: AbortSignal
+  /** Attempts in all, 5 unless said otherwise; see retry.ts for what is repeated. */
+  readonly attempts?: number
+}
+
+/** Which objects of a resource. Without a namespace: those of all namespaces. */
 export type Selection = {
   readonly namespace?: string
   readonly labelSelector?: string
   readonly fieldSelector?: string
 }
+
+/** `apply` is server-side apply: `body` is the whole wish of `fieldManager`, with apiVersion and kind. */
 export type Patch =
   | { readonly kind: 'merge'; readonly body: object }
   | { readonly kind: 'json'; readonly body: readonly object[] }
   | { readonly kind: 'apply'; readonly body: object; readonly fieldManager: string; readonly force?: boolean }
+
+/** Preconditions: the object is deleted only while it still has this identity and version; otherwise 409. */
 export type DeleteOptions = CallOptions & {
   readonly uid?: string
   readonly resourceVersion?: string
   readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground'
 }
+
+export type ObjectList<T extends KubeObject> = { readonly items: readonly T[]; readonly resourceVersion: string }
+
+/** One finished call. `code` is the HTTP status, or `error` without one. */
 export type RequestSample = {
-  readonly verb: string
+  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'raw'
   readonly resource: string
   readonly code: string
   readonly seconds: number
 }
+
 export type RawRequest = CallOptions & {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly method: Call['method']
   readonly path: string
-  readonly query?: Readonly<Record<string, string | undefined>>
+  readonly query?: Query
   readonly body?: unknown
-  readonly contentType?: string
 }
 
-export declare class Client {
-  constructor(
-    config: ClientConfig,
-    options?: { readonly clock?: Clock; readonly log?: Log; readonly onRequest?: (sample: RequestSample) => void },
-  )
-  get<T extends KubeObject>(
+export type ClientOptions = {
+  readonly clock?: Clock
+  readonly log?: Log
+  readonly onRequest?: (sample: RequestSample) => void
+}
+
+type Query = Readonly<Record<string, string | undefined>>
+type Verb = RequestSample['verb']
+
+const metadataOnlyAccept = (kind: string): Readonly<Record<string, string>> => ({
+  accept: `application/json;as=${kind};g=meta.k8s.io;v=v1`,
+})
+
+const patchContentTypes = {
+  merge: 'application/merge-patch+json',
+  json: 'application/json-patch+json',
+  apply: 'application/apply-patch+yaml',
+} as const satisfies Record<Patch['kind'], string>
+
+/** One change of a list between its pages restarts it; this often in a row means that something else is wrong. */
+const listRestarts = 3
+
+/** Calls to one API server. Objects come and go as raw JSON; the type parameters are the caller's claim about them. */
+export class Client {
+  readonly #transport: Transport
+  readonly #options: Required<ClientOptions>
+  readonly #allowed: () => boolean
+
+  constructor(config: ClientConfig | Transport, options: ClientOptions = {}, allowed: () => boolean = () => true) {
+    const { clock = realClock, log = silentLog, onRequest = () => {} } = options
+    this.#options = { clock, log, onRequest }
+    this.#transport = config instanceof Transport ? config : new Transport(config, clock, log)
+    this.#allowed = allowed
+  }
+
+  /** The same connections, but every attempt of a write first asks `allowed`, and throws FencedError instead of leaving. */
+  fenced(allowed: () => boolean): Client {
+    return new Client(this.#transport, this.#options, () => this.#allowed() && allowed())
+  }
+
+  /** undefined when there is no such object (or no such resource). */
+  async get<T extends KubeObject>(
     resource: Resource,
     namespace: string | undefined,
     name: string,
-    options?: CallOptions,
-  ): Promise<T | undefined>
-  list<T extends KubeObject>(
+    options: CallOptions = {},
+  ): Promise<T | undefined> {
+    try {
+      return (await this.#send('get', 'GET', resource, { namespace, name }, options)) as T
+    } catch (error) {
+      if (isNotFound(error)) return undefined
+      throw error
+    }
+  }
+
+  /** All objects of the selection, read in pages from one consistent moment. */
+  async list<T extends KubeObject>(
     resource: Resource,
-    options?: Selection & CallOptions & { readonly limit?: number; readonly metadataOnly?: boolean },
-  ): Promise<{ readonly items: readonly T[]; readonly resourceVersion: string }>
-  create<T extends KubeObject>(resource: Resource, object: T, options?: CallOptions): Promise<T>
-  replace<T extends KubeObject>(
+    options: Selection & CallOptions & { readonly pageSize?: number; readonly metadataOnly?: boolean } = {},
+  ): Promise<ObjectList<T>> {
+    for (let restarts = 0; ; restarts++) {
+      try {
+        return await this.#listPages<T>(resource, options)
+      } catch (error) {
+        if (!isGone(error) || restarts === listRestarts) throw error
+      }
+    }
+  }
+
+  async #listPages<T extends KubeObject>(
+    resource: Resource,
+    options: Selection & CallOptions & { readonly pageSize?: number; readonly metadataOnly?: boolean },
+  ): Promise<ObjectList<T>> {
+    const { pageSize = 500, metadataOnly = false } = options
+    const identity = { apiVersion: apiVersionOf(resource), kind: resource.kind }
+    const items: T[] = []
+    let cursor: string | undefined
+    for (;;) {
+      const query = { ...selectors(options), limit: String(pageSize), continue: cursor }
+      const headers = metadataOnly ? metadataOnlyAccept('PartialObjectMetadataList') : {}
+      const page = (await this.#send('list', 'GET', resource, options, { ...options, query, headers })) as {
+        readonly items?: readonly T[] | null
+        readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
+      }
+      // Items of a typed list carry no apiVersion and kind of their own; whoever gets one alone needs them.
+      for (const item of page.items ?? []) items.push({ ...item, ...identity })
+      cursor = page.metadata?.continue
+      if (cursor === undefined || cursor === '') return { items, resourceVersion: page.metadata?.resourceVersion ?? '' }
+    }
+  }
+
+  async create<T extends KubeObject>(resource: Resource, object: T, options: CallOptions = {}): Promise<T> {
+    const target = { namespace: object.metadata.namespace }
+    return (await this.#send('create', 'POST', resource, target, { ...options, body: object })) as T
+  }
+
+  /** With `metadata.resourceVersion` set, only over that very version. */
+  async replace<T extends KubeObject>(
     resource: Resource,
     object: T,
-    options?: CallOptions & { readonly subresource?: string },
-  ): Promise<T>
-  patch<T extends KubeObject>(
+    options: CallOptions & { readonly subresource?: string } = {},
+  ): Promise<T> {
+    const { namespace, name } = object.metadata
+    const target = { namespace, name, subresource: options.subresource }
+    return (await this.#send('update', 'PUT', resource, target, { ...options, body: object })) as T
+  }
+
+  async patch<T extends KubeObject>(
     resource: Resource,
     namespace: string | undefined,
     name: string,
     patch: Patch,
-    options?: CallOptions & { readonly subresource?: string },
-  ): Promise<T>
-  /** false when there was nothing to delete. */
-  delete(resource: Resource, namespace: string | undefined, name: string, options?: DeleteOptions): Promise<boolean>
-  /** Parsed JSON of the answer. */
-  request(request: RawRequest): Promise<unknown>
-  watch(
+    options: CallOptions & { readonly subresource?: string } = {},
+  ): Promise<T> {
+    const query =
+      patch.kind === 'apply' ? { fieldManager: patch.fieldManager, force: String(patch.force ?? false) } : {}
+    const target = { namespace, name, subresource: options.subresource }
+    return (await this.#send('patch', 'PATCH', resource, target, {
+      ...options,
+      query,
+      body: patch.body,
+      headers: { 'content-type': patchContentTypes[patch.kind] },
+      idempotent: patch.kind !== 'json',
+    })) as T
+  }
+
+  /** False when there was nothing to delete. */
+  async delete(
     resource: Resource,
-    options: Selection & {
-      readonly signal: AbortSignal
-      readonly query?: Readonly<Record<string, string>>
-      readonly metadataOnly?: boolean
-    },
-  ): AsyncGenerator<WatchEvent>
-  /** The same client, checking `allowed` before each attempt of a mutating request: throws FencedError. */
-  fenced(allowed: () => boolean): Client
-  close(): Promise<void>
+    namespace: string | undefined,
+    name: string,
+    options: DeleteOptions = {},
+  ): Promise<boolean> {
+    const { uid, resourceVersion, propagationPolicy } = options
+    const body = {
+      apiVersion: 'v1',
+      kind: 'DeleteOptions',
+      ...(propagationPolicy === undefined ? {} : { propagationPolicy }),
+      ...(uid === undefined && resourceVersion === undefined ? {} : { preconditions: { uid, resourceVersion } }),
+    }
+    try {
+      await this.#send('delete', 'DELETE', resource, { namespace, name }, { ...options, body })
+      return true
+    } catch (error) {
+      if (isNotFound(error)) return false
+      throw error
+    }
+  }
+
+  /** Any other path. Resolves to the parsed JSON, or to the text where the answer is not JSON. */
+  async request({ method, path, query = {}, ...options }: RawRequest): Promise<unknown> {
+    return this.#perform('raw', 'other', method, path + queryString(query), options)
+  }
+
+  /** One watch, from its first byte to its end; ends without an error when the server closes it. One attempt. */
+  async *watch(
+    resource: Resource,
+    options: Selection & { readonly signal: AbortSignal; readonly query?: Query; readonly metadataOnly?: boolean },
+  ): AsyncGenerator<WatchEvent> {
+    const path = pathOf(resource, options) + queryString({ ...selectors(options), ...options.query, watch: 'true' })
+    const headers = options.metadataOnly === true ? metadataOnlyAccept('PartialObjectMetadata') : {}
+    const call = { method: 'GET', path, headers, signal: options.signal } as const
+    const stream = await this.#observed('watch', resourceName(resource), () => this.#transport.stream(call))
+    yield* watchEvents(stream.body, `watch ${resourceName(resource)}`)
+  }
+
+  async close(): Promise<void> {
+    await this.#transport.close()
+  }
+
+  #send(
+    verb: Verb,
+    method: Call['method'],
+    resource: Resource,
+    target: PathTarget,
+    options: CallOptions & Sending & { readonly query?: Query },
+  ): Promise<unknown> {
+    const path = pathOf(resource, target) + queryString(options.query ?? {})
+    return this.#perform(verb, resourceName(resource), method, path, options)
+  }
+
+  async #perform(
+    verb: Verb,
+    resource: string,
+    method: Call['method'],
+    path: string,
+    options: CallOptions & Sending,
+  ): Promise<unknown> {
+    const { body, headers = {}, signal, attempts = 5, idempotent = method !== 'POST' } = options
+    const call: Call = {
+      method,
+      path,
+      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+      guard: () => {
+        if (method !== 'GET' && !this.#allowed()) throw new FencedError(requestLine(call))
+      },
+    }
+    const answer = await withRetries({ idempotent, attempts, clock: this.#options.clock, signal }, () =>
+      this.#observed(verb, resource, () => this.#transport.call(call)),
+    )
+    return answer.body
+  }
+
+  async #observed<T extends { readonly status: number }>(
+    verb: Verb,
+    resource: string,
+    attempt: () => Promise<T>,
+  ): Promise<T> {
+    const { clock, onRequest } = this.#options
+    const start = clock.monotonic()
+    const finish = (code: string): void =>
+      onRequest({ verb, resource, code, seconds: (clock.monotonic() - start) / 1000 })
+    try {
+      const answer = await attempt()
+      finish(String(answer.status))
+      return answer
+    } catch (error) {
+      finish(error instanceof ApiError ? String(error.status) : 'error')
+      throw error
+    }
+  }
+}
+
+type Sending = {
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+  readonly idempotent?: boolean
+}
+
+function selectors({ labelSelector, fieldSelector }: Selection): Query {
+  return { labelSelector, fieldSelector }
+}
+
+function queryString(query: Query): string {
+  const pairs = Object.entries(query).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== '',
+  )
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs).toString()}`
 }

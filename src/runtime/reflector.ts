@@ -1,25 +1,220 @@
 import type { Client, Selection } from './client.ts'
+import { realClock } from './clock.ts'
 import type { Clock } from './clock.ts'
+import { ApiError, isGone, isInvalid, isNotFound, isResourceVersionTooLarge } from './errors.ts'
+import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
+import { apiVersionOf, keyOf, resourceName } from './resource.ts'
 import type { KubeObject, Resource } from './resource.ts'
-import type { Store } from './store.ts'
+import { jittered } from './retry.ts'
+import { Store } from './store.ts'
+import type { Indexer } from './store.ts'
+
+export type ReflectorTimings = {
+  /** The server is asked to end each watch after a random time between these two; whole seconds. */
+  readonly watchSeconds: readonly [number, number]
+  /** A watch that has not ended by now is dead: its packets go nowhere. */
+  readonly deadMs: number
+  /** A stream that lived this long shows that the server is well: the backoff starts anew. */
+  readonly healthyMs: number
+  readonly firstBackoffMs: number
+  readonly longestBackoffMs: number
+  /** How often a resource that the server does not know is asked for again. */
+  readonly absentMs: number
+}
+
+export const defaultTimings: ReflectorTimings = {
+  watchSeconds: [45, 55],
+  deadMs: 60_000,
+  healthyMs: 10_000,
+  firstBackoffMs: 500,
+  longestBackoffMs: 30_000,
+  absentMs: 10_000,
+}
+
+/** Why a reflector started over. `ended`: the server closed the watch in good order, as asked. */
+export type RestartReason = 'ended' | 'dead' | 'gone' | 'absent' | 'error'
 
 export type ReflectorOptions<T extends KubeObject> = Selection & {
   readonly client: Client
   readonly resource: Resource
-  readonly indexes?: Readonly<Record<string, (object: T) => Iterable<string>>>
+  readonly indexes?: Readonly<Record<string, Indexer<T>>>
   /** Keeps less of each object, before it is stored. */
   readonly pick?: (object: T) => T
-  /** PartialObjectMetadata only: objects then have no spec or status. */
+  /** Only `metadata` is fetched and kept: objects then have neither spec nor status. */
   readonly metadataOnly?: boolean
   readonly clock?: Clock
   readonly log?: Log
+  readonly timings?: Partial<ReflectorTimings>
+  readonly onRestart?: (reason: RestartReason) => void
 }
 
-export declare class Reflector<T extends KubeObject> {
-  constructor(options: ReflectorOptions<T>)
-  readonly store: Store<T>
+/** The bookmark that ends the initial events of a WatchList (KEP-3157). */
+const initialEventsEnd = 'k8s.io/initial-events-end'
+/** After so many failures in a row the known resourceVersion itself is suspected. */
+const failuresBeforeRelist = 5
+
+/**
+ * Keeps a Store equal to what the API server has: one sync, then watches that each take up where the last one ended.
+ * Whatever goes wrong is retried for ever; the store keeps its last state meanwhile and says so by `lastError`.
+ */
+export class Reflector<T extends KubeObject> {
   readonly resource: Resource
-  /** Runs until the signal aborts; never rejects for anything the API server does. */
-  run(signal: AbortSignal): Promise<void>
+  readonly store: Store<T>
+  readonly #options: ReflectorOptions<T>
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #timings: ReflectorTimings
+  /** Where the next watch starts; undefined: sync first. */
+  #resourceVersion: string | undefined
+  #watchListWorks = true
+  #failures = 0
+
+  constructor(options: ReflectorOptions<T>) {
+    const { resource, indexes, clock = realClock, log = silentLog } = options
+    this.resource = resource
+    this.#options = options
+    this.#clock = clock
+    this.#log = log.child({ resource: resourceName(resource) })
+    this.#timings = { ...defaultTimings, ...options.timings }
+    this.store = new Store<T>({
+      ...(indexes === undefined ? {} : { indexes }),
+      onError: (err, key) => this.#log.error({ err, object: key }, 'a listener or an index failed on a change'),
+    })
+  }
+
+  /** Runs until the signal aborts, and then resolves. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const start = this.#clock.monotonic()
+      let reason: RestartReason
+      try {
+        reason = (await this.#follow(signal)) ? 'dead' : 'ended'
+        this.#afterStream(this.#clock.monotonic() - start)
+      } catch (error) {
+        if (signal.aborted) break
+        reason = this.#afterError(error, this.#clock.monotonic() - start)
+      }
+      this.#options.onRestart?.(reason)
+      const delayMs = reason === 'absent' ? this.#timings.absentMs : this.#backoffMs()
+      if (delayMs > 0) await this.#clock.wait(jittered(delayMs), signal).catch(() => {})
+    }
+  }
+
+  /** A stream that ends at once, however politely, must not become a storm. */
+  #afterStream(livedMs: number): void {
+    this.#failures = livedMs >= this.#timings.healthyMs ? 0 : this.#failures + 1
+  }
+
+  #afterError(error: unknown, livedMs: number): RestartReason {
+    if (isNotFound(error)) {
+      if (this.store.state !== 'absent')
+        this.#log.info({}, 'the API server does not serve this resource; waiting for it')
+      this.#resourceVersion = undefined
+      this.#failures = 0
+      this.store.markAbsent()
+      this.store.markSeen(this.#clock.monotonic())
+      return 'absent'
+    }
+    this.#failures = livedMs >= this.#timings.healthyMs ? 1 : this.#failures + 1
+    const gone = isGone(error) || isResourceVersionTooLarge(error)
+    if (gone || this.#failures % failuresBeforeRelist === 0) this.#resourceVersion = undefined
+    if (gone) {
+      this.#log.debug({ err: error }, 'the known resourceVersion is of no use any more, syncing again')
+      return 'gone'
+    }
+    this.store.markFailed(error)
+    this.#log.warn({ err: error, failures: this.#failures }, 'following the API server failed, trying again')
+    return 'error'
+  }
+
+  #backoffMs(): number {
+    const { firstBackoffMs, longestBackoffMs } = this.#timings
+    return this.#failures === 0 ? 0 : Math.min(firstBackoffMs * 2 ** (this.#failures - 1), longestBackoffMs)
+  }
+
+  /** Syncs if need be, and watches until the stream ends. True when it had to be cut off as dead. */
+  async #follow(signal: AbortSignal): Promise<boolean> {
+    if (this.#resourceVersion === undefined && !this.#watchListWorks) await this.#list(signal)
+    const dead = new AbortController()
+    const cancelTimer = this.#clock.timer(this.#timings.deadMs, () => dead.abort())
+    try {
+      await this.#stream(AbortSignal.any([signal, dead.signal]))
+      return false
+    } catch (error) {
+      if (signal.aborted || !dead.signal.aborted) throw error
+      this.#log.warn({}, 'a watch did not end when it should have: its connection is dead, opening another')
+      return true
+    } finally {
+      cancelTimer()
+    }
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { client, namespace, labelSelector, fieldSelector, metadataOnly = false } = this.#options
+    const selection = { namespace, labelSelector, fieldSelector, metadataOnly, signal }
+    const { items, resourceVersion } = await client.list<T>(this.resource, selection)
+    this.store.replace(items.map(item => this.#arrived(item)))
+    this.store.markSeen(this.#clock.monotonic())
+    this.#resourceVersion = resourceVersion
+  }
+
+  async #stream(signal: AbortSignal): Promise<void> {
+    const { client, namespace, labelSelector, fieldSelector, metadataOnly = false } = this.#options
+    // Filled only by the initial events of a WatchList, which become the store at once when they are complete.
+    let initial = this.#resourceVersion === undefined ? new Map<string, T>() : undefined
+    const query = {
+      allowWatchBookmarks: 'true',
+      timeoutSeconds: String(this.#timeoutSeconds()),
+      ...(initial === undefined
+        ? { resourceVersion: this.#resourceVersion }
+        : { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' }),
+    }
+    const selection = { namespace, labelSelector, fieldSelector, metadataOnly, query, signal }
+    try {
+      for await (const { type, object } of client.watch(this.resource, selection)) {
+        this.store.markSeen(this.#clock.monotonic())
+        if (type === 'BOOKMARK') {
+          if (initial !== undefined) {
+            if (object.metadata.annotations?.[initialEventsEnd] !== 'true') continue
+            this.store.replace(initial.values())
+            initial = undefined
+          }
+        } else if (initial !== undefined) {
+          if (type === 'DELETED') initial.delete(keyOf(object))
+          else initial.set(keyOf(object), this.#arrived(object))
+          continue
+        } else if (type === 'DELETED') this.store.remove(keyOf(object))
+        else this.store.set(this.#arrived(object))
+        this.#resourceVersion = object.metadata.resourceVersion
+      }
+    } catch (error) {
+      if (initial !== undefined && refusesWatchList(error)) this.#useLists('the API server has no WatchList')
+      else throw error
+    }
+    if (initial !== undefined)
+      this.#useLists('the API server ended a WatchList before its initial events were complete')
+  }
+
+  #useLists(why: string): void {
+    if (this.#watchListWorks) this.#log.debug({}, `${why}, using paged lists from now on`)
+    this.#watchListWorks = false
+  }
+
+  #timeoutSeconds(): number {
+    const [least, most] = this.#timings.watchSeconds
+    return Math.floor(least + Math.random() * (most - least + 1))
+  }
+
+  #arrived(object: KubeObject): T {
+    const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & { managedFields?: unknown }
+    // With metadataOnly the server says PartialObjectMetadata, which is nobody's kind.
+    const whole = { ...object, apiVersion: apiVersionOf(this.resource), kind: this.resource.kind, metadata } as T
+    return this.#options.pick?.(whole) ?? whole
+  }
+}
+
+/** 422 (feature gate off) and 400 (parameter unknown) are the two ways of saying that. */
+function refusesWatchList(error: unknown): boolean {
+  return isInvalid(error) || (error instanceof ApiError && error.status === 400)
 }

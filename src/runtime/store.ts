@@ -1,38 +1,197 @@
+import { keyFrom, keyOf } from './resource.ts'
 import type { KubeObject } from './resource.ts'
 
+/** What happened to one object between two looks at it; several changes may have become one. */
 export type Change<T> = {
   readonly type: 'added' | 'modified' | 'deleted'
   readonly key: string
-  /** New state; the last known one when deleted. */
+  /** The new state; the last known one when deleted. */
   readonly object: T
   readonly previous?: T
 }
 
+/** `absent`: the server does not know the resource (its CRD is not installed). That is a fact about the cluster, not a failure. */
 export type StoreState = 'syncing' | 'synced' | 'absent'
 
-/** What controllers see of a Store. Tests make `new Store(...)` and fill it by `replace`. */
+/** How a store is read. Objects are shared by all readers: nobody may change them. */
 export type Cache<T extends KubeObject> = Pick<
   Store<T>,
   'state' | 'lastSeen' | 'lastError' | 'get' | 'list' | 'byIndex' | 'subscribe' | 'settled'
 >
 
-export declare class Store<T extends KubeObject> {
-  constructor(options?: {
-    readonly indexes?: Readonly<Record<string, (object: T) => Iterable<string>>>
-    readonly onError?: (error: unknown, key: string) => void
+/** Under which values an index finds an object. */
+export type Indexer<T> = (object: T) => Iterable<string>
+
+export type StoreOptions<T> = {
+  readonly indexes?: Readonly<Record<string, Indexer<T>>>
+  /** A listener or an indexer threw. The store goes on: one reader's fault must not blind the others. */
+  readonly onError?: (error: unknown, key: string) => void
+}
+
+/** The last known state of the objects of one resource. Written by one reflector (or a test), read by controllers. */
+export class Store<T extends KubeObject> {
+  readonly #objects = new Map<string, T>()
+  readonly #indexes = new Map<string, { readonly of: Indexer<T>; readonly keys: Map<string, Set<string>> }>()
+  readonly #listeners = new Set<(change: Change<T>) => void>()
+  readonly #onError: (error: unknown, key: string) => void
+  readonly #settled = Promise.withResolvers<void>()
+  #state: StoreState = 'syncing'
+  #lastSeen: number | undefined
+  #lastError: unknown
+
+  constructor({ indexes = {}, onError = rethrowLater }: StoreOptions<T> = {}) {
+    for (const [name, of] of Object.entries(indexes)) this.#indexes.set(name, { of, keys: new Map() })
+    this.#onError = onError
+  }
+
+  get state(): StoreState {
+    return this.#state
+  }
+
+  /** Monotonic milliseconds of the last answer or event of the server, undefined before the first. */
+  get lastSeen(): number | undefined {
+    return this.#lastSeen
+  }
+
+  /** Why the last attempt to follow the server failed; undefined while it works. */
+  get lastError(): unknown {
+    return this.#lastError
+  }
+
+  get(namespace: string | undefined, name: string): T | undefined {
+    return this.#objects.get(keyFrom(namespace, name))
+  }
+
+  list(namespace?: string): readonly T[] {
+    const all = [...this.#objects.values()]
+    return namespace === undefined ? all : all.filter(object => object.metadata.namespace === namespace)
+  }
+
+  byIndex(index: string, value: string): readonly T[] {
+    const entry = this.#indexes.get(index)
+    if (entry === undefined) throw new TypeError(`the store has no index named ${index}`)
+    return [...(entry.keys.get(value) ?? [])].flatMap(key => this.#objects.get(key) ?? [])
+  }
+
+  /** Tells every later change, after replaying what is there as `added`. Returns the way to stop. */
+  subscribe(listener: (change: Change<T>) => void): () => void {
+    this.#listeners.add(listener)
+    for (const [key, object] of this.#objects) this.#tell(listener, { type: 'added', key, object })
+    return () => {
+      this.#listeners.delete(listener)
+    }
+  }
+
+  /** Resolves when the first sync is over, with whatever it found; rejects when the signal aborts first. */
+  async settled(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    if (signal === undefined) return this.#settled.promise
+    const aborted = Promise.withResolvers<void>()
+    const onAbort = (): void => aborted.reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      await Promise.race([this.#settled.promise, aborted.promise])
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** The whole truth of one moment: what is not among `objects` was deleted. */
+  replace(objects: Iterable<T>): void {
+    this.#replace(objects, 'synced')
+  }
+
+  /** The server does not serve the resource, so no object of it exists. */
+  markAbsent(): void {
+    this.#replace([], 'absent')
+  }
+
+  #replace(objects: Iterable<T>, state: StoreState): void {
+    const next = new Map(Array.from(objects, object => [keyOf(object), object]))
+    this.#state = state
+    for (const key of this.#objects.keys()) if (!next.has(key)) this.remove(key)
+    for (const object of next.values()) this.set(object)
+    this.#settled.resolve()
+  }
+
+  set(object: T): void {
+    const key = keyOf(object)
+    const previous = this.#objects.get(key)
+    if (previous !== undefined && previous.metadata.uid !== object.metadata.uid) {
+      // Deleted and created again while nobody looked: two different objects that share a name.
+      this.remove(key)
+      this.set(object)
+      return
+    }
+    const version = object.metadata.resourceVersion
+    if (previous !== undefined && version !== undefined && previous.metadata.resourceVersion === version) return
+    if (previous !== undefined) this.#unindex(key, previous)
+    this.#objects.set(key, object)
+    this.#index(key, object)
+    this.#tellAll(previous === undefined ? { type: 'added', key, object } : { type: 'modified', key, object, previous })
+  }
+
+  remove(key: string): void {
+    const object = this.#objects.get(key)
+    if (object === undefined) return
+    this.#unindex(key, object)
+    this.#objects.delete(key)
+    this.#tellAll({ type: 'deleted', key, object, previous: object })
+  }
+
+  markSeen(monotonicMs: number): void {
+    this.#lastSeen = monotonicMs
+    this.#lastError = undefined
+  }
+
+  markFailed(error: unknown): void {
+    this.#lastError = error
+  }
+
+  #index(key: string, object: T): void {
+    for (const { of, keys } of this.#indexes.values()) {
+      for (const value of this.#values(of, key, object)) {
+        const set = keys.get(value) ?? new Set()
+        keys.set(value, set.add(key))
+      }
+    }
+  }
+
+  #unindex(key: string, object: T): void {
+    for (const { of, keys } of this.#indexes.values()) {
+      for (const value of this.#values(of, key, object)) {
+        const set = keys.get(value)
+        set?.delete(key)
+        if (set?.size === 0) keys.delete(value)
+      }
+    }
+  }
+
+  #values(of: Indexer<T>, key: string, object: T): readonly string[] {
+    try {
+      return [...of(object)]
+    } catch (error) {
+      this.#onError(error, key)
+      return []
+    }
+  }
+
+  #tellAll(change: Change<T>): void {
+    for (const listener of this.#listeners) this.#tell(listener, change)
+  }
+
+  #tell(listener: (change: Change<T>) => void, change: Change<T>): void {
+    try {
+      listener(change)
+    } catch (error) {
+      this.#onError(error, change.key)
+    }
+  }
+}
+
+/** Where nobody asked for the errors they end the process instead of vanishing. */
+function rethrowLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
   })
-  get state(): StoreState
-  get lastSeen(): number | undefined
-  get lastError(): unknown
-  get(namespace: string | undefined, name: string): T | undefined
-  list(namespace?: string): readonly T[]
-  byIndex(index: string, value: string): readonly T[]
-  /** Existing objects are replayed as 'added'. Returns unsubscribe. */
-  subscribe(listener: (change: Change<T>) => void): () => void
-  /** Resolves when no longer 'syncing'. */
-  settled(signal?: AbortSignal): Promise<void>
-  replace(objects: Iterable<T>): void
-  set(object: T): void
-  remove(key: string): void
-  markAbsent(): void
 }
