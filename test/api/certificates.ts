@@ -8,7 +8,10 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 /** PEM texts. */
-export type AdminCertificates = { readonly ca: string; readonly clientCert: string; readonly clientKey: string }
+export type AdminCertificates = {
+  readonly ca: string
+  readonly clientCertificate: { readonly cert: string; readonly key: string }
+}
 
 /**
  * Writes ca, apiserver, admin and controller-manager certificates (`<name>.crt`, `<name>.key`) and `sa.key` into
@@ -53,5 +56,8 @@ export async function makeCertificates(directory: string): Promise<AdminCertific
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   await writeFile(join(directory, 'sa.key'), privateKey.export({ type: 'sec1', format: 'pem' }), { mode: 0o600 })
   const read = (file: string) => readFile(join(directory, file), 'utf8')
-  return { ca: await read('ca.crt'), clientCert: await read('admin.crt'), clientKey: await read('admin.key') }
+  return {
+    ca: await read('ca.crt'),
+    clientCertificate: { cert: await read('admin.crt'), key: await read('admin.key') },
+  }
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { after, before, test } from 'node:test'
-import { KubectlError, startControlPlane, type ControlPlane } from './control-plane.ts'
+import { CommandError } from '../../dev/command.ts'
+import { startControlPlane, type ControlPlane } from './control-plane.ts'
 
 let plane: ControlPlane
 before(async () => {
@@ -25,7 +26,7 @@ test('a ServiceAccount without grants may do nothing, and the audit log says who
   const asNobody = ['--token', token, '--server', plane.url, 'get', 'secrets', '--kubeconfig', '/dev/null']
   const ca = `${dirname(plane.kubeconfig)}/ca.crt`
   await assert.rejects(plane.kubectl([...asNobody, `--certificate-authority=${ca}`]), (error: unknown) => {
-    assert.ok(error instanceof KubectlError)
+    assert.ok(error instanceof CommandError)
     assert.match(error.stderr, /User "system:serviceaccount:default:nobody" cannot list resource "secrets"/)
     return true
   })

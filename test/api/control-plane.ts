@@ -1,16 +1,18 @@
 // A real etcd and kube-apiserver on the loopback interface: the place where what we say about the Kubernetes API is tried.
 // No controllers run here, so nothing makes ServiceAccounts or runs Jobs; `controllerManager: true` adds them.
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
+import { capture, tail } from '../../dev/command.ts'
 import { goToolDirectory, type GoToolName } from '../../dev/go-tools.ts'
+import type { ClientConfig } from '../../src/runtime/config.ts'
+import { apiServerFlags, auditPolicy, controllerManagerFlags, etcdFlags } from './component-flags.ts'
 import { makeCertificates } from './certificates.ts'
 import {
   kill,
@@ -28,13 +30,8 @@ export type ControlPlaneOptions = {
   readonly audit?: boolean
 }
 
-/** How to reach the API server as its administrator. Certificates are PEM texts. */
-export type AdminConfig = {
-  readonly url: string
-  readonly ca: string
-  readonly clientCert: string
-  readonly clientKey: string
-}
+/** How to reach the API server as its administrator: a `ClientConfig` with PEM texts. */
+export type AdminConfig = Required<Pick<ClientConfig, 'url' | 'ca' | 'clientCertificate'>>
 
 export type KubectlOptions = {
   /** Given to kubectl on stdin, for `-f -`. */
@@ -51,7 +48,10 @@ export type ControlPlane = {
   readonly kubeconfig: string
   /** Path of the audit log, one JSON event per line; set with the option `audit`. */
   readonly auditLog: string | undefined
-  /** Runs kubectl as administrator and gives its stdout. @throws KubectlError when it exits ≠ 0. */
+  /**
+   * Runs kubectl as administrator and gives its stdout. @throws CommandError (dev/command.ts)
+   * with what the API server answered in `stderr`.
+   */
   readonly kubectl: (args: readonly string[], options?: KubectlOptions) => Promise<string>
   /** A token of an existing ServiceAccount, by the TokenRequest API; valid for an hour. */
   readonly serviceAccountToken: (namespace: string, name: string) => Promise<string>
@@ -61,18 +61,6 @@ export type ControlPlane = {
   readonly restartApiServer: () => Promise<void>
   /** Ends all processes and removes the directory. */
   readonly stop: () => Promise<void>
-}
-
-/** kubectl said no: `stderr` holds what the API server answered. */
-export class KubectlError extends Error {
-  readonly stderr: string
-  readonly exitCode: number | null
-  constructor(args: readonly string[], exitCode: number | null, stderr: string) {
-    super(`kubectl ${args.join(' ')} ended with ${exitCode}: ${stderr.trim()}`)
-    this.name = 'KubectlError'
-    this.stderr = stderr
-    this.exitCode = exitCode
-  }
 }
 
 const readyWithinMs = 60_000
@@ -101,8 +89,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     const kubeconfig = await writeKubeconfig(directory, 'admin', adminConfig.url)
     const auditLog = options.audit ? join(directory, 'audit.log') : undefined
     if (auditLog) await writeFile(join(directory, 'audit-policy.json'), JSON.stringify(auditPolicy))
-    const kubectl = (args: readonly string[], { input = '' }: KubectlOptions = {}) =>
-      runKubectl(directory, kubeconfig, args, input)
+    // HOME, because kubectl keeps a cache and reads preferences there; the caller's own are not ours to touch.
+    const env = { HOME: directory, KUBECONFIG: kubeconfig }
+    const kubectl = (args: readonly string[], { input }: KubectlOptions = {}) =>
+      capture([program('kubernetes', 'kubectl'), ...args], { input, env })
 
     const startApiServer = async () => {
       const apiServer = await start(program('kubernetes', 'kube-apiserver'), apiServerFlags(port, auditLog))
@@ -141,66 +131,6 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   }
 }
 
-// etcd listens on sockets in its working directory, which are gone with it and reachable for nobody else.
-const etcdSocket = 'unix://client:1'
-const etcdFlags = [
-  '--data-dir=etcd-data',
-  `--listen-client-urls=${etcdSocket}`,
-  `--advertise-client-urls=${etcdSocket}`,
-  '--listen-peer-urls=unix://peer:1',
-  '--initial-advertise-peer-urls=unix://peer:1',
-  '--initial-cluster=default=unix://peer:1',
-  '--unsafe-no-fsync',
-  '--log-level=warn',
-]
-
-const auditPolicy = {
-  apiVersion: 'audit.k8s.io/v1',
-  kind: 'Policy',
-  omitStages: ['RequestReceived'],
-  rules: [{ level: 'Metadata' }],
-}
-
-function apiServerFlags(port: number, auditLog: string | undefined): readonly string[] {
-  return [
-    `--etcd-servers=${etcdSocket}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
-    '--external-hostname=127.0.0.1',
-    `--secure-port=${port}`,
-    // No Endpoints object may hold a loopback address, and nobody here looks for the `kubernetes` Service's.
-    '--endpoint-reconciler-type=none',
-    '--service-cluster-ip-range=10.96.0.0/16',
-    '--tls-cert-file=apiserver.crt',
-    '--tls-private-key-file=apiserver.key',
-    '--client-ca-file=ca.crt',
-    '--service-account-key-file=sa.key',
-    '--service-account-signing-key-file=sa.key',
-    '--service-account-issuer=https://kubernetes.default.svc',
-    '--authorization-mode=Node,RBAC',
-    '--allow-privileged=true',
-    // Beyond the defaults (ValidatingAdmissionPolicy, PodSecurity, ServiceAccount, ResourceQuota, …): OpenShift has it,
-    // and it refuses ownerReferences with blockOwnerDeletion to those who may not set finalizers.
-    '--enable-admission-plugins=OwnerReferencesPermissionEnforcement',
-    ...(auditLog
-      ? ['--audit-policy-file=audit-policy.json', `--audit-log-path=${auditLog}`, '--audit-log-mode=blocking']
-      : []),
-  ]
-}
-
-function controllerManagerFlags(kubeconfig: string): readonly string[] {
-  return [
-    `--kubeconfig=${kubeconfig}`,
-    '--secure-port=0',
-    '--leader-elect=false',
-    '--use-service-account-credentials=true',
-    '--service-account-private-key-file=sa.key',
-    '--root-ca-file=ca.crt',
-    '--kube-api-qps=100',
-    '--kube-api-burst=200',
-  ]
-}
-
 function program(tool: GoToolName, binary: string): string {
   const path = join(goToolDirectory(tool), binary)
   if (!existsSync(path)) throw new Error(`${path} is missing: the API tests run it. Build it with: make tools`)
@@ -222,10 +152,6 @@ function ignoreConnectionError(error: NodeJS.ErrnoException): false {
   throw error
 }
 
-async function tail(log: string): Promise<string> {
-  return (await readFile(log, 'utf8')).trim().split('\n').slice(-15).join('\n')
-}
-
 async function requestToken(admin: AdminConfig, namespace: string, name: string): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`
   const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } }
@@ -239,8 +165,8 @@ async function call(admin: AdminConfig, method: string, path: string, body?: unk
   const request = httpsRequest(new URL(path, admin.url), {
     method,
     ca: admin.ca,
-    cert: admin.clientCert,
-    key: admin.clientKey,
+    cert: admin.clientCertificate.cert,
+    key: admin.clientCertificate.key,
     agent: false,
     timeout: 10_000,
     headers: { 'content-type': 'application/json' },
@@ -249,22 +175,6 @@ async function call(admin: AdminConfig, method: string, path: string, body?: unk
   request.end(body === undefined ? undefined : JSON.stringify(body))
   const [response] = (await once(request, 'response')) as [IncomingMessage]
   return { status: response.statusCode, body: await text(response) }
-}
-
-async function runKubectl(home: string, kubeconfig: string, args: readonly string[], input: string): Promise<string> {
-  // HOME, because kubectl keeps a cache and reads preferences there; the caller's own are not ours to touch.
-  const child = spawn(program('kubernetes', 'kubectl'), args, { env: { HOME: home, KUBECONFIG: kubeconfig } })
-  const ended = once(child, 'close') as Promise<[number | null]>
-  child.stdin.on('error', ignoreBrokenPipe)
-  child.stdin.end(input)
-  const [stdout, stderr, [exitCode]] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  if (exitCode !== 0) throw new KubectlError(args, exitCode, stderr)
-  return stdout
-}
-
-/** kubectl that does not read its input, or refuses its arguments first, closes the pipe; its exit code tells. */
-function ignoreBrokenPipe(error: NodeJS.ErrnoException) {
-  if (error.code !== 'EPIPE') throw error
 }
 
 async function writeKubeconfig(directory: string, user: string, server: string): Promise<string> {

@@ -6,8 +6,9 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
-import { startOf, sweepRunDirectories } from './run-directory.ts'
+import { eventually } from '../../dev/eventually.ts'
+import { identify } from '../../dev/process-identity.ts'
+import { sweepRunDirectories } from './run-directory.ts'
 
 const source = JSON.stringify(join(import.meta.dirname, 'run-directory.ts'))
 const harness = `
@@ -17,11 +18,6 @@ const harness = `
   process.send({ directory, pid })
 `
 
-async function isGone(pid: number): Promise<boolean> {
-  const start = await startOf(pid).catch(() => undefined)
-  return start === undefined
-}
-
 test('a harness killed with -9 takes its processes along, and the next start removes its directory', async () => {
   const killed = spawn(process.execPath, ['--input-type=module', '-e', harness], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -29,13 +25,11 @@ test('a harness killed with -9 takes its processes along, and the next start rem
   const [{ directory, pid }] = (await once(killed, 'message')) as [{ directory: string; pid: number }]
   await sweepRunDirectories()
   assert.ok(existsSync(directory), 'a directory in use stays')
-  assert.equal(await isGone(pid), false)
+  assert.ok(identify(pid), 'and its process runs')
 
   killed.kill('SIGKILL')
   await once(killed, 'exit')
-  const deadline = performance.now() + 10_000
-  while (!(await isGone(pid)) && performance.now() < deadline) await delay(10)
-  assert.ok(await isGone(pid), 'the process died with its harness')
+  await eventually('the process to die with its harness', () => identify(pid) === undefined, { seconds: 10 })
   assert.ok(existsSync(directory))
   await sweepRunDirectories()
   assert.equal(existsSync(directory), false)
@@ -47,11 +41,14 @@ test('the sweep ends a recorded process of a dead harness, but not a later proce
   const ended = once(recorded, 'exit')
   const noSuchPid = 2 ** 22 + 1
   const directory = await mkdtemp(join(tmpdir(), `backup-operator-api-${noSuchPid}-1-`))
-  const lines = [`${recorded.pid} ${await startOf(recorded.pid as number)} etcd`, `${stranger.pid} 1 kube-apiserver`]
+  const lines = [
+    `${recorded.pid} ${identify(recorded.pid as number)?.startTime} etcd`,
+    `${stranger.pid} 1 kube-apiserver`,
+  ]
   await writeFile(join(directory, 'processes'), `${lines.join('\n')}\n`)
 
   await sweepRunDirectories()
   assert.deepEqual(await ended, [null, 'SIGKILL'])
-  assert.equal(await isGone(stranger.pid as number), false)
+  assert.ok(identify(stranger.pid as number))
   assert.equal(existsSync(directory), false)
 })

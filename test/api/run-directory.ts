@@ -6,11 +6,9 @@ import { appendFileSync, existsSync, openSync, closeSync } from 'node:fs'
 import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { identify, isAlive, signalProcess, type ProcessIdentity } from '../../dev/process-identity.ts'
 
 const prefix = 'backup-operator-api-'
-
-/** A process by its id and its start, in clock ticks since boot: together they never mean another process. */
-type ProcessIdentity = { readonly pid: number; readonly start: string }
 
 /** One program that runs until `kill`; `exited` settles when it is gone, whatever the reason. */
 export type Spawned = {
@@ -23,8 +21,8 @@ export type Spawned = {
 
 /** Makes `<tmp>/backup-operator-api-<pid>-<start>-XXXXXX`: the name says whose it is from its first instant on. */
 export async function makeRunDirectory(): Promise<string> {
-  const start = await startOf(process.pid)
-  return await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-${start}-`))
+  const { pid, startTime } = identify(process.pid) as ProcessIdentity
+  return await mkdtemp(join(tmpdir(), `${prefix}${pid}-${startTime}-`))
 }
 
 /** Starts a program in `directory` (its working directory, its HOME and where its log goes) and records it there. */
@@ -46,7 +44,8 @@ export async function spawnRecorded(directory: string, program: string, args: re
   const exited = once(child, 'exit').then(() => undefined)
   if (child.pid === undefined) await exited
   const pid = child.pid as number
-  appendFileSync(join(directory, 'processes'), `${pid} ${await startOf(pid)} ${name}\n`)
+  const identity = identify(pid)
+  if (identity) appendFileSync(join(directory, 'processes'), `${pid} ${identity.startTime} ${name}\n`)
   return { name, pid, log, exited, running: () => child.exitCode === null && child.signalCode === null }
 }
 
@@ -63,12 +62,11 @@ export async function kill(spawned: Spawned): Promise<void> {
 export async function sweepRunDirectories(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     const owner = ownerOf(name)
-    if (!owner || (await isRunning(owner))) continue
+    if (!owner || isAlive(owner)) continue
     const directory = join(tmpdir(), name)
     const found = await stat(directory).catch(ignoreMissing)
     if (!found || found.uid !== process.getuid?.()) continue
-    for (const recorded of await recordedProcesses(directory))
-      if (await isRunning(recorded)) killUnlessGone(recorded.pid)
+    for (const recorded of await recordedProcesses(directory)) signalProcess(recorded, 'SIGKILL')
     await removeRunDirectory(directory)
   }
 }
@@ -78,18 +76,10 @@ export async function removeRunDirectory(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
 }
 
-function killUnlessGone(pid: number) {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    ignoreMissing(error as NodeJS.ErrnoException)
-  }
-}
-
 function ownerOf(directoryName: string): ProcessIdentity | undefined {
   if (!directoryName.startsWith(prefix)) return undefined
-  const [pid = '', start = ''] = directoryName.slice(prefix.length).split('-')
-  return { pid: Number(pid), start }
+  const [pid = '', startTime = ''] = directoryName.slice(prefix.length).split('-')
+  return { pid: Number(pid), startTime }
 }
 
 async function recordedProcesses(directory: string): Promise<readonly ProcessIdentity[]> {
@@ -97,26 +87,11 @@ async function recordedProcesses(directory: string): Promise<readonly ProcessIde
   if (!existsSync(file)) return []
   const lines = (await readFile(file, 'utf8')).trim().split('\n')
   return lines.map(line => {
-    const [pid = '', start = ''] = line.split(' ')
-    return { pid: Number(pid), start }
+    const [pid = '', startTime = ''] = line.split(' ')
+    return { pid: Number(pid), startTime }
   })
 }
 
-async function isRunning({ pid, start }: ProcessIdentity): Promise<boolean> {
-  const current = await startOf(pid).catch(ignoreMissing)
-  return current === start
-}
-
-/**
- * When a process started, in clock ticks since boot: field 22 of /proc/<pid>/stat (proc_pid_stat(5)); the program's name, which may hold
- * spaces, ends at the last bracket.
- */
-export async function startOf(pid: number): Promise<string> {
-  const line = await readFile(`/proc/${pid}/stat`, 'utf8')
-  const afterName = line.slice(line.lastIndexOf(')') + 2).split(' ')
-  return afterName[19]
-}
-
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT' && error.code !== 'ESRCH') throw error
+  if (error.code !== 'ENOENT') throw error
 }
