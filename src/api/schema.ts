@@ -42,7 +42,7 @@ export function quantity(description: string) {
     .describe(description)
     .meta(
       rule(
-        'type(self) == int ? self >= 0 : isQuantity(self) && quantity(self).sign() >= 0',
+        "type(self) == int ? self >= 0 : isQuantity(self) && quantity(self).compareTo(quantity('0')) >= 0",
         'must be a quantity that is not negative, for example 500m, 2 or 256Mi',
       ),
     )
