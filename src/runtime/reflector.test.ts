@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Client } from './client.ts'
+import { FakeApiServer, json, openWatch, reset, status, watchOf } from './fake-api-server.ts'
+import type { Line, Received } from './fake-api-server.ts'
+import { Reflector } from './reflector.ts'
+import type { ReflectorOptions, RestartReason } from './reflector.ts'
+import type { KubeObject, Resource } from './resource.ts'
+import type { Change } from './store.ts'
+
+const pods: Resource = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true }
+
+function pod(name: string, version: number, extra: object = {}): KubeObject {
+  const metadata = { name, namespace: 'a', uid: `uid-${name}`, resourceVersion: String(version), ...extra }
+  return { apiVersion: 'v1', kind: 'Pod', metadata }
+}
+
+function added(name: string, version: number): Line {
+  return { type: 'ADDED', object: pod(name, version) }
+}
+
+function bookmark(version: number, annotations: object = {}): Line {
+  return { type: 'BOOKMARK', object: { kind: 'Pod', metadata: { resourceVersion: String(version), annotations } } }
+}
+
+/** Ends the initial events. */
+function synced(version: number): Line {
+  return bookmark(version, { 'k8s.io/initial-events-end': 'true' })
+}
+
+type Following = {
+  readonly server: FakeApiServer
+  readonly reflector: Reflector<KubeObject>
+  readonly changes: string[]
+  readonly restarts: RestartReason[]
+  /** Starts to follow. */
+  readonly start: () => void
+  /** Resolves when `condition` holds, looked at after every change, request and restart. */
+  readonly until: (condition: () => boolean) => Promise<void>
+}
+
+async function follow(
+  t: { after: (fn: () => Promise<void>) => void },
+  options: Partial<ReflectorOptions<KubeObject>> = {},
+): Promise<Following> {
+  const server = await FakeApiServer.start()
+  server.otherwise = openWatch()
+  const client = new Client({ url: server.url })
+  const stop = new AbortController()
+  const restarts: RestartReason[] = []
+  const reflector = new Reflector<KubeObject>({
+    client,
+    resource: pods,
+    onRestart: reason => restarts.push(reason),
+    ...options,
+    timings: { firstBackoffMs: 10, longestBackoffMs: 50, healthyMs: 5, absentMs: 20, ...options.timings },
+  })
+  const changes: string[] = []
+  reflector.store.subscribe(({ type, key, object }: Change<KubeObject>) => {
+    changes.push(`${type} ${key}@${object.metadata.resourceVersion}`)
+  })
+  let running: Promise<void> | undefined
+  t.after(async () => {
+    stop.abort()
+    await running
+    await server.stop()
+    await client.close()
+  })
+  return {
+    server,
+    reflector,
+    changes,
+    restarts,
+    start: () => {
+      running = reflector.run(stop.signal)
+    },
+    until: async condition => {
+      while (!condition()) await new Promise(resolve => setImmediate(resolve))
+    },
+  }
+}
+
+function queryOf(request: Received | undefined): Record<string, string> {
+  return Object.fromEntries(request?.query ?? [])
+}
+
+test('the first sync is a WatchList and the same stream goes on as the watch', async t => {
+  const { server, reflector, changes, start, until } = await follow(t, { labelSelector: 'app=db', namespace: 'a' })
+  server.next(openWatch(added('x', 1), added('y', 2), synced(5), { type: 'MODIFIED', object: pod('x', 6) }))
+  start()
+  await until(() => changes.length === 3)
+  assert.deepEqual(changes, ['added a/x@1', 'added a/y@2', 'modified a/x@6'])
+  assert.equal(reflector.store.state, 'synced')
+  const { timeoutSeconds, ...query } = queryOf(server.requests[0])
+  assert.ok(Number(timeoutSeconds) >= 45 && Number(timeoutSeconds) <= 55)
+  assert.deepEqual(query, {
+    labelSelector: 'app=db',
+    allowWatchBookmarks: 'true',
+    sendInitialEvents: 'true',
+    resourceVersionMatch: 'NotOlderThan',
+    watch: 'true',
+  })
+  assert.equal(server.requests[0]?.path, '/api/v1/namespaces/a/pods')
+  assert.equal(server.requests.length, 1)
+})
+
+test('nothing is seen before the initial events are complete', async t => {
+  const { server, reflector, start, until } = await follow(t)
+  server.next(openWatch(added('x', 1), bookmark(1)))
+  start()
+  await until(() => reflector.store.lastSeen !== undefined)
+  assert.equal(reflector.store.state, 'syncing')
+  assert.equal(reflector.store.list().length, 0)
+})
+
+test('a server without WatchList is listed in pages and then watched', async t => {
+  const { server, reflector, start, until } = await follow(t)
+  server.next(
+    status(422, 'Invalid', 'sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled'),
+    json({ items: [pod('x', 1)], metadata: { resourceVersion: '4' } }),
+  )
+  start()
+  await until(() => server.requests.length === 3)
+  assert.deepEqual(reflector.store.list(), [pod('x', 1)])
+  assert.equal(queryOf(server.requests[1])['limit'], '500')
+  assert.equal(queryOf(server.requests[2])['resourceVersion'], '4')
+})
+
+test('a WatchList that ends before it is complete is replaced by a list', async t => {
+  const { server, reflector, start, until } = await follow(t)
+  server.next(watchOf(added('x', 1)), json({ items: [pod('y', 1)], metadata: { resourceVersion: '4' } }))
+  start()
+  await until(() => reflector.store.state === 'synced')
+  assert.deepEqual(
+    reflector.store.list().map(object => object.metadata.name),
+    ['y'],
+  )
+})
+
+test('a new watch takes up at the last event or bookmark', async t => {
+  const { server, restarts, start, until } = await follow(t)
+  server.next(watchOf(synced(5), added('x', 7)), watchOf(bookmark(9)))
+  start()
+  await until(() => server.requests.length === 3)
+  assert.deepEqual(
+    server.requests.map(request => queryOf(request)['resourceVersion']),
+    [undefined, '7', '9'],
+  )
+  assert.deepEqual(restarts, ['ended', 'ended'])
+})
+
+for (const [how, expired] of [
+  ['as a status', status(410, 'Expired', 'too old resource version')],
+  ['inside the stream', watchOf({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } })],
+] as const) {
+  test(`410 ${how} leads to a new sync that finds what was deleted meanwhile`, async t => {
+    const { server, reflector, changes, restarts, start, until } = await follow(t)
+    server.next(watchOf(added('x', 1), added('y', 2), synced(5)), expired, openWatch(added('y', 8), synced(9)))
+    start()
+    await until(() => changes.length === 4)
+    assert.deepEqual(changes.slice(2), ['deleted a/x@1', 'modified a/y@8'])
+    assert.equal(queryOf(server.requests[2])['sendInitialEvents'], 'true')
+    assert.deepEqual(restarts, ['ended', 'gone'])
+    assert.equal(reflector.store.state, 'synced')
+  })
+}
+
+test('a server that is behind our resourceVersion (its store was restored) is synced with from nothing', async t => {
+  const { server, restarts, start, until } = await follow(t)
+  const details = { causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }] }
+  server.next(watchOf(synced(500)), status(504, 'Timeout', 'Too large resource version', { details }))
+  start()
+  await until(() => server.requests.length === 3)
+  assert.equal(queryOf(server.requests[2])['resourceVersion'], undefined)
+  assert.deepEqual(restarts, ['ended', 'gone'])
+})
+
+test('an object that was deleted and made again under its name is two objects', async t => {
+  const { server, changes, start, until } = await follow(t)
+  const again = { type: 'ADDED', object: pod('x', 8, { uid: 'other' }) }
+  server.next(watchOf(added('x', 1), synced(5)), status(410, 'Expired'), openWatch(again, synced(9)))
+  start()
+  await until(() => changes.length === 3)
+  assert.deepEqual(changes, ['added a/x@1', 'deleted a/x@1', 'added a/x@8'])
+})
+
+test('a watch that goes silent is cut off and taken up from where it was', async t => {
+  const { server, restarts, start, until } = await follow(t, { timings: { deadMs: 60 } })
+  server.next(openWatch(added('x', 1), synced(5)))
+  start()
+  await until(() => server.requests.length === 2)
+  assert.deepEqual(restarts, ['dead'])
+  assert.equal(queryOf(server.requests[1])['resourceVersion'], '5')
+})
+
+test('events that the network cuts into pieces, also inside a letter, arrive whole', async t => {
+  const { server, reflector, changes, start, until } = await follow(t)
+  const object = pod('x', 6, { annotations: { note: 'größer 🙂' } })
+  const bytes = Buffer.from(`${JSON.stringify(synced(5))}\n${JSON.stringify({ type: 'ADDED', object })}\n`)
+  server.next(response => {
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.socket?.setNoDelay(true)
+    let at = 0
+    const send = (): void => {
+      response.write(bytes.subarray(at, (at += 7)))
+      if (at < bytes.byteLength) setImmediate(send)
+    }
+    send()
+  })
+  start()
+  await until(() => changes.length === 1)
+  assert.deepEqual(reflector.store.get('a', 'x'), object)
+})
+
+test('errors of every kind are tried again with growing pauses, and the store keeps its state', async t => {
+  const { server, reflector, restarts, start, until } = await follow(t, { timings: { healthyMs: 60_000 } })
+  server.next(
+    watchOf(added('x', 1), synced(5)),
+    reset,
+    status(500, 'InternalError', 'etcdserver: leader changed'),
+    watchOf({ type: 'ERROR', object: { kind: 'Status', code: 500, reason: 'InternalError', message: 'oh' } }),
+    response => response.writeHead(200).end('not json\n'),
+  )
+  start()
+  await until(() => restarts.length === 5)
+  assert.deepEqual(restarts, ['ended', 'error', 'error', 'error', 'error'])
+  assert.equal(reflector.store.state, 'synced')
+  assert.equal(reflector.store.list().length, 1)
+  assert.match(String(reflector.store.lastError), /not JSON/)
+  await until(() => server.requests.length === 6)
+  // Five in a row: the resourceVersion itself is under suspicion.
+  assert.equal(queryOf(server.requests[5])['resourceVersion'], undefined)
+})
+
+test('a success after errors clears the last error', async t => {
+  const { server, reflector, start, until } = await follow(t)
+  server.next(status(403, 'Forbidden', 'no'), openWatch(synced(5)))
+  start()
+  await until(() => reflector.store.lastError !== undefined)
+  assert.equal(reflector.store.state, 'syncing')
+  await until(() => reflector.store.state === 'synced')
+  assert.equal(reflector.store.lastError, undefined)
+})
+
+test('a server that ends every watch at once is not stormed', async t => {
+  const { server, start, until, restarts } = await follow(t, { timings: { healthyMs: 1000, longestBackoffMs: 400 } })
+  server.otherwise = watchOf()
+  server.next(watchOf(synced(5)))
+  const before = performance.now()
+  start()
+  await until(() => restarts.length === 6)
+  // 10 + 20 + 40 + 80 + 160 ms, halved by the jitter at the most.
+  assert.ok(performance.now() - before >= 155)
+})
+
+test('a missing resource is a state that ends when its CRD appears, and begins again when it goes', async t => {
+  const { server, reflector, changes, restarts, start, until } = await follow(t)
+  const missing = status(404, 'NotFound', 'the server could not find the requested resource')
+  server.next(missing, missing, watchOf(added('x', 1), synced(5)))
+  server.otherwise = missing
+  start()
+  await reflector.store.settled()
+  assert.equal(reflector.store.state, 'absent')
+  assert.equal(reflector.store.lastError, undefined)
+  await until(() => changes.length === 1)
+  assert.equal(reflector.store.state, 'synced')
+  await until(() => changes.length === 2)
+  assert.deepEqual(changes, ['added a/x@1', 'deleted a/x@1'])
+  assert.equal(reflector.store.state, 'absent')
+  assert.deepEqual(restarts.slice(0, 3), ['absent', 'absent', 'ended'])
+})
+
+test('managedFields are dropped on arrival, unknown fields stay, and pick keeps less', async t => {
+  const { server, reflector, start, until } = await follow(t, {
+    pick: ({ apiVersion, kind, metadata, ...rest }) => ({
+      apiVersion,
+      kind,
+      metadata,
+      ...('kept' in rest ? { kept: rest.kept } : {}),
+    }),
+  })
+  const object = { ...pod('x', 1, { managedFields: [{}], newField: 1 }), kept: { a: 1 }, spec: {} }
+  server.next(openWatch({ type: 'ADDED', object }, synced(5)))
+  start()
+  await until(() => reflector.store.state === 'synced')
+  assert.deepEqual(reflector.store.get('a', 'x'), { ...pod('x', 1, { newField: 1 }), kept: { a: 1 } })
+})
+
+test('metadataOnly asks for PartialObjectMetadata and still stores the real kind', async t => {
+  const { server, reflector, start, until } = await follow(t, { metadataOnly: true })
+  const object = { ...pod('x', 1), apiVersion: 'meta.k8s.io/v1', kind: 'PartialObjectMetadata' }
+  server.next(openWatch({ type: 'ADDED', object }, synced(5)))
+  start()
+  await until(() => reflector.store.state === 'synced')
+  assert.deepEqual(reflector.store.list(), [pod('x', 1)])
+  assert.equal(server.requests[0]?.headers.accept, 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1')
+})

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { KubeObject } from './resource.ts'
+import { Store } from './store.ts'
+
+function pod(name: string, version: string, app = 'db', uid = `uid-${name}`): KubeObject {
+  const metadata = { name, namespace: 'a', uid, resourceVersion: version, labels: { app } }
+  return { apiVersion: 'v1', kind: 'Pod', metadata }
+}
+
+function byApp(): Store<KubeObject> {
+  return new Store<KubeObject>({ indexes: { app: ({ metadata }) => Object.values(metadata.labels ?? {}) } })
+}
+
+function names(objects: readonly KubeObject[]): string[] {
+  return objects.map(object => object.metadata.name).toSorted()
+}
+
+test('an index follows an object from value to value', () => {
+  const store = byApp()
+  store.replace([pod('x', '1'), pod('y', '1')])
+  assert.deepEqual(names(store.byIndex('app', 'db')), ['x', 'y'])
+  store.set(pod('x', '2', 'web'))
+  assert.deepEqual(names(store.byIndex('app', 'db')), ['y'])
+  assert.deepEqual(names(store.byIndex('app', 'web')), ['x'])
+  store.remove('a/x')
+  assert.deepEqual(store.byIndex('app', 'web'), [])
+  assert.throws(() => store.byIndex('nope', 'x'), TypeError)
+})
+
+test('a listener first hears of what is there, then of changes, and of nothing after it stopped', () => {
+  const store = byApp()
+  store.replace([pod('x', '1')])
+  const heard: string[] = []
+  const stop = store.subscribe(({ type, object, previous }) =>
+    heard.push(`${type} ${object.metadata.resourceVersion} ${previous?.metadata.resourceVersion}`),
+  )
+  store.set(pod('x', '1'))
+  store.set(pod('x', '2'))
+  store.set(pod('x', '3', 'db', 'other-uid'))
+  store.remove('a/x')
+  store.remove('a/x')
+  stop()
+  store.set(pod('x', '4'))
+  assert.deepEqual(heard, ['added 1 undefined', 'modified 2 1', 'deleted 2 2', 'added 3 undefined', 'deleted 3 3'])
+})
+
+test('a listener or an index that throws is reported and blinds nobody else', () => {
+  const errors: string[] = []
+  const store = new Store<KubeObject>({
+    indexes: {
+      bad: () => {
+        throw new Error('index')
+      },
+    },
+    onError: (error, key) => errors.push(`${key} ${(error as Error).message}`),
+  })
+  const heard: string[] = []
+  store.subscribe(() => {
+    throw new Error('listener')
+  })
+  store.subscribe(({ key }) => heard.push(key))
+  store.set(pod('x', '1'))
+  assert.deepEqual(errors, ['a/x index', 'a/x listener'])
+  assert.deepEqual(heard, ['a/x'])
+})
+
+test('waiting for the first sync ends with it or with the signal', async () => {
+  const store = byApp()
+  const stop = new AbortController()
+  const waiting = assert.rejects(store.settled(stop.signal), /^Error: enough$/)
+  stop.abort(new Error('enough'))
+  await waiting
+  const settled = store.settled(new AbortController().signal)
+  store.markAbsent()
+  await settled
+  assert.equal(store.state, 'absent')
+})
