@@ -87,6 +87,11 @@ export function validateSchedule(text: string): string | undefined {
  * Throws InvalidScheduleError.
  */
 export function expandHash(text: string, seed: string): string {
+  if (text.length > cronMaxLength) {
+    throw new InvalidScheduleError(
+      `the schedule is longer than ${cronMaxLength} characters: shorten its lists to ranges and steps`,
+    )
+  }
   refuseMalformed(text)
   if (text.startsWith('@') || !text.includes('H')) return text
   return splitFields(text)
@@ -123,11 +128,6 @@ export function isEveryHour(schedule: Schedule): boolean {
 }
 
 function refuseMalformed(text: string): void {
-  if (text.length > cronMaxLength) {
-    throw new InvalidScheduleError(
-      `the schedule is longer than ${cronMaxLength} characters: shorten its lists to ranges and steps`,
-    )
-  }
   if (pattern.test(text)) return
   throw new InvalidScheduleError(`${JSON.stringify(text)} is not a schedule: ${cronMessage}`)
 }
