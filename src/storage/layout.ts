@@ -1,0 +1,101 @@
+/**
+ * Where everything is in the bucket (`docs/storage-format.md`, DESIGN R11). Below `<prefix>/<namespace>/<policy>/`:
+ *
+ *     owner.json                                          whose folder this is
+ *     manifests/<target>/<YYYYMMDDThhmmssZ>-<run>.json    one per backup: the backup exists if and only if this does
+ *     data/<run>/<attempt>/<artifact>.zst[.NNNN]          never overwritten
+ *     uploads/<run>.<attempt>.<seq>.json                  one per open multipart upload
+ *     probe.json                                          written and removed by the probe
+ */
+import { slotText } from '../api/names.ts'
+
+export interface Layout {
+  /** The policy's folder, with a slash at its end. */
+  readonly root: string
+  readonly owner: string
+  readonly probe: string
+  readonly manifests: string
+  readonly data: string
+  readonly uploads: string
+}
+
+export interface Attempt {
+  /** Name of the Job. */
+  readonly run: string
+  /** UID of the pod. */
+  readonly attempt: string
+}
+
+export function layoutOf(place: {
+  readonly prefix?: string
+  readonly namespace: string
+  readonly policy: string
+}): Layout {
+  const prefix = (place.prefix ?? '').split('/').filter(part => part !== '')
+  const root = `${[...prefix, place.namespace, place.policy].join('/')}/`
+  return {
+    root,
+    owner: `${root}owner.json`,
+    probe: `${root}probe.json`,
+    manifests: `${root}manifests/`,
+    data: `${root}data/`,
+    uploads: `${root}uploads/`,
+  }
+}
+
+/** Targets are names of Kubernetes objects; anything else in them is percent-encoded, so that a target is one folder. */
+export function manifestFolder(layout: Layout, target: string): string {
+  return `${layout.manifests}${encodeURIComponent(target)}/`
+}
+
+export function manifestKey(layout: Layout, target: string, slot: Date, run: string): string {
+  return `${manifestFolder(layout, target)}${slotText(slot)}-${run}.json`
+}
+
+/** Slot and run of a manifest's key; undefined for a key that is none. */
+export function parseManifestKey(layout: Layout, key: string): ManifestName | undefined {
+  if (!key.startsWith(layout.manifests)) return undefined
+  const match = /^([^/]+)\/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-([^/]+)\.json$/.exec(
+    key.slice(layout.manifests.length),
+  )
+  if (!match) return undefined
+  const [, target = '', year, month, day, hours, minutes, seconds, run = ''] = match
+  const slot = new Date(`${year}-${month}-${day}T${hours}:${minutes}:${seconds}Z`)
+  const name = decoded(target)
+  return name === undefined || Number.isNaN(slot.getTime()) ? undefined : { target: name, slot, run }
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
+
+export interface ManifestName {
+  readonly target: string
+  readonly slot: Date
+  readonly run: string
+}
+
+export function attemptFolder(layout: Layout, { run, attempt }: Attempt): string {
+  return `${layout.data}${run}/${attempt}/`
+}
+
+/** Segments are numbered from 0; the first has no number, so that a backup of one segment is a plain `.zst` file. */
+export function segmentKey(layout: Layout, attempt: Attempt, artifact: string, segment: number): string {
+  const suffix = segment === 0 ? '' : `.${String(segment).padStart(4, '0')}`
+  return `${attemptFolder(layout, attempt)}${artifact}.zst${suffix}`
+}
+
+/** Run and attempt of a data object's key; undefined for a key that is none. */
+export function parseDataKey(layout: Layout, key: string): Attempt | undefined {
+  if (!key.startsWith(layout.data)) return undefined
+  const [run, attempt, file, ...rest] = key.slice(layout.data.length).split('/')
+  return run && attempt && file && rest.length === 0 ? { run, attempt } : undefined
+}
+
+export function uploadRecordKey(layout: Layout, { run, attempt }: Attempt, sequence: number): string {
+  return `${layout.uploads}${run}.${attempt}.${sequence}.json`
+}

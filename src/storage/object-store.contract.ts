@@ -1,0 +1,141 @@
+/** The contract of `object-store.ts` as a suite: memory, every wrapper and every real server run the same one. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { buffer } from 'node:stream/consumers'
+import { after, before, describe, test } from 'node:test'
+import type { ObjectInfo, ObjectStore } from './object-store.ts'
+import { isStoreError, type StoreErrorReason } from './store-error.ts'
+
+const partBytes = 5 << 20
+
+/** `open` gives an empty store; it is closed at the end. */
+export function describeObjectStore(name: string, open: () => Promise<ObjectStore>) {
+  describe(`the object store: ${name}`, () => {
+    let store: ObjectStore
+    before(async () => {
+      store = await open()
+    })
+    after(() => store.close())
+
+    test('gives back what was put, byte by byte, and replaces it', async () => {
+      await store.put('a/b.json', Buffer.from('first'))
+      const body = randomBytes(70_000)
+      await store.put('a/b.json', body)
+      assert.deepEqual(await store.get('a/b.json', 100_000), body)
+      assert.deepEqual(await buffer(await store.read('a/b.json')), body)
+      assert.equal((await store.head('a/b.json'))?.bytes, 70_000)
+    })
+
+    test('says what is not there', async () => {
+      await rejects(store.get('nothing', 10), 'NotFound')
+      await rejects(store.read('nothing'), 'NotFound')
+      assert.equal(await store.head('nothing'), undefined)
+    })
+
+    test('refuses to load an object that is larger than expected', async () => {
+      await store.put('large', Buffer.alloc(1001))
+      await rejects(store.get('large', 1000), 'StoreRejected')
+      assert.equal((await store.get('large', 1001)).length, 1001)
+    })
+
+    test('creates an absent object once, whoever else tries at the same time', async () => {
+      const tries = await Promise.all(
+        ['a', 'b', 'c', 'd'].map(async text => ({ text, result: await store.putIfAbsent('once', Buffer.from(text)) })),
+      )
+      const created = tries.filter(({ result }) => result === 'created')
+      assert.equal(created.length, 1)
+      assert.equal(await store.putIfAbsent('once', Buffer.from('late')), 'exists')
+      assert.equal(String(await store.get('once', 10)), created[0]?.text)
+    })
+
+    test('lists what begins with a prefix, in the order of keys, and after a key', async () => {
+      const keys = Array.from({ length: 12 }, (_, index) => `list/${String(index).padStart(2, '0')}`)
+      for (const key of keys.toReversed()) await store.put(key, Buffer.from(key))
+      await store.put('listing/00', Buffer.from('x'))
+      assert.deepEqual(await keysOf(store.list('list/')), keys)
+      assert.deepEqual(await keysOf(store.list('list/', { after: 'list/07' })), keys.slice(8))
+      assert.deepEqual(await keysOf(store.list('list/', { after: 'list/11' })), [])
+      assert.deepEqual(await keysOf(store.list('no such prefix/')), [])
+      const [first] = await Array.fromAsync(store.list('list/'))
+      assert.equal(first?.bytes, 'list/00'.length)
+      assert.ok(Math.abs((first?.modifiedAt ?? 0) - Date.now()) < 60_000)
+    })
+
+    test('deletes, and does not mind what is gone already', async () => {
+      await store.put('gone/1', Buffer.from('x'))
+      await store.put('gone/2', Buffer.from('x'))
+      await store.delete(['gone/1', 'gone/0', 'gone/2'])
+      assert.deepEqual(await keysOf(store.list('gone/')), [])
+      await store.delete([])
+    })
+
+    test('shows an upload only when it is complete, with its parts in order and its metadata', async () => {
+      const key = 'uploads/whole'
+      const uploadId = await store.createUpload(key, { metadata: { manifest: 'a/b.json' } })
+      const parts = [randomBytes(partBytes), randomBytes(partBytes), randomBytes(17)]
+      const etags: string[] = []
+      for (const number of [2, 1, 3])
+        etags[number] = await store.uploadPart(key, uploadId, number, bodyOf(parts, number))
+      etags[2] = await store.uploadPart(key, uploadId, 2, bodyOf(parts, 2))
+      assert.equal(await store.head(key), undefined)
+      assert.deepEqual(await store.listUploads(key), [uploadId])
+      const completed = [1, 2, 3].map(number => ({ number, etag: etags[number] ?? '' }))
+      await store.completeUpload(key, uploadId, completed, 2 * partBytes + 17)
+      const head = await store.head(key)
+      assert.equal(head?.bytes, 2 * partBytes + 17)
+      assert.equal(head?.metadata.manifest, 'a/b.json')
+      assert.ok(Buffer.concat(parts).equals(await buffer(await store.read(key))))
+      assert.deepEqual(await store.listUploads(key), [])
+    })
+
+    test('leaves nothing of an upload that was aborted, and does not mind a second abort', async () => {
+      const key = 'uploads/aborted'
+      const uploadId = await store.createUpload(key)
+      const etag = await store.uploadPart(key, uploadId, 1, randomBytes(1000))
+      await store.abortUpload(key, uploadId)
+      await store.abortUpload(key, uploadId)
+      assert.equal(await store.head(key), undefined)
+      assert.deepEqual(await store.listUploads(key), [])
+      await rejects(store.completeUpload(key, uploadId, [{ number: 1, etag }], 1000), 'NotFound')
+    })
+
+    test('does not take an upload for complete whose size is not what was sent', async () => {
+      const key = 'uploads/short'
+      const uploadId = await store.createUpload(key)
+      const etag = await store.uploadPart(key, uploadId, 1, randomBytes(1000))
+      await assert.rejects(store.completeUpload(key, uploadId, [{ number: 1, etag }], 2000), error =>
+        isStoreError(error),
+      )
+      await store.abortUpload(key, uploadId)
+    })
+
+    test('takes a completion that is asked for twice for the success that it is', async () => {
+      const key = 'uploads/twice'
+      const uploadId = await store.createUpload(key)
+      const etag = await store.uploadPart(key, uploadId, 1, randomBytes(1000))
+      await store.completeUpload(key, uploadId, [{ number: 1, etag }], 1000)
+      await store.completeUpload(key, uploadId, [{ number: 1, etag }], 1000)
+    })
+
+    test('stops with the reason of the signal', async () => {
+      const reason = new Error('told to stop')
+      const signal = AbortSignal.abort(reason)
+      await assert.rejects(store.put('stopped', Buffer.from('x'), signal), reason)
+      await assert.rejects(store.createUpload('stopped', { signal }), reason)
+      await assert.rejects(keysOf(store.list('a', { signal })), reason)
+      assert.equal(await store.head('stopped'), undefined)
+    })
+  })
+}
+
+function bodyOf(parts: readonly Buffer[], number: number): Buffer {
+  return parts[number - 1] ?? Buffer.alloc(0)
+}
+
+async function keysOf(objects: AsyncIterable<ObjectInfo>): Promise<readonly string[]> {
+  return (await Array.fromAsync(objects)).map(object => object.key)
+}
+
+async function rejects(promise: Promise<unknown>, reason: StoreErrorReason) {
+  await assert.rejects(promise, error => isStoreError(error, reason))
+}

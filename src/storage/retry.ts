@@ -1,0 +1,103 @@
+/** Any store, tried again where trying again helps: only errors of class `retry`, with backoff and jitter, inside a budget of time. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ObjectStore } from './object-store.ts'
+import { StoreError } from './store-error.ts'
+
+export interface RetryOptions {
+  /** From the first failure of a call, ms: no try begins after it. */
+  readonly budgetMs: number
+  /** Told before each further try. */
+  readonly onRetry?: (error: StoreError, tries: number) => void
+  readonly firstDelayMs?: number
+}
+
+const longestDelayMs = 10_000
+
+/**
+ * A repeated `putIfAbsent` whose first reply was lost says `exists`: the caller finds out by reading whether the object is its own.
+ * A repeated `createUpload` may have opened two uploads: the others of the same key are aborted, since keys are used once.
+ */
+export function withRetries(store: ObjectStore, options: RetryOptions): ObjectStore {
+  const { budgetMs, onRetry, firstDelayMs = 200 } = options
+
+  async function pause(error: unknown, tries: number, deadline: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    if (!(error instanceof StoreError) || error.class !== 'retry') throw error
+    const ceiling = Math.min(firstDelayMs * 2 ** (tries - 1), longestDelayMs)
+    const wait = ceiling * (0.5 + Math.random() / 2)
+    if (performance.now() + wait > deadline) {
+      const times = `${tries} ${tries === 1 ? 'try' : 'tries'} in ${Math.round(budgetMs / 1000)} s`
+      throw tries === 1 ? error : new StoreError(error.reason, `${error.message} (${times})`, { cause: error })
+    }
+    onRetry?.(error, tries)
+    await delay(wait, undefined, { signal })
+  }
+
+  async function again<T>(signal: AbortSignal | undefined, request: (tries: number) => Promise<T>): Promise<T> {
+    let deadline: number | undefined
+    for (let tries = 1; ; tries++) {
+      try {
+        return await request(tries)
+      } catch (error) {
+        deadline ??= performance.now() + budgetMs
+        await pause(error, tries, deadline, signal)
+      }
+    }
+  }
+
+  return {
+    put: (key, body, signal) => again(signal, () => store.put(key, body, signal)),
+    putIfAbsent: (key, body, signal) => again(signal, () => store.putIfAbsent(key, body, signal)),
+    get: (key, maxBytes, signal) => again(signal, () => store.get(key, maxBytes, signal)),
+    read: (key, signal) => again(signal, () => store.read(key, signal)),
+    head: (key, signal) => again(signal, () => store.head(key, signal)),
+
+    /** A page that fails is asked for again, from the last key that was given out. */
+    async *list(prefix, { after, signal } = {}) {
+      let last = after
+      let tries = 0
+      let deadline = 0
+      for (;;) {
+        try {
+          for await (const object of store.list(prefix, { after: last, signal })) {
+            yield object
+            last = object.key
+            tries = 0
+          }
+          return
+        } catch (error) {
+          if (tries++ === 0) deadline = performance.now() + budgetMs
+          await pause(error, tries, deadline, signal)
+        }
+      }
+    },
+
+    delete: (keys, signal) => again(signal, () => store.delete(keys, signal)),
+    listUploads: (key, signal) => again(signal, () => store.listUploads(key, signal)),
+
+    createUpload: (key, { metadata, signal } = {}) =>
+      again(signal, async tries => {
+        const uploadId = await store.createUpload(key, { metadata, signal })
+        if (tries > 1) await abortOthers(store, key, uploadId, signal)
+        return uploadId
+      }),
+
+    uploadPart: (key, uploadId, number, body, signal) =>
+      again(signal, () => store.uploadPart(key, uploadId, number, body, signal)),
+    completeUpload: (key, uploadId, parts, bytes, signal) =>
+      again(signal, () => store.completeUpload(key, uploadId, parts, bytes, signal)),
+    abortUpload: (key, uploadId, signal) => again(signal, () => store.abortUpload(key, uploadId, signal)),
+    close: () => store.close(),
+  }
+}
+
+/** A store that cannot list uploads must not cost the backup: its lifecycle rule removes the other one. */
+async function abortOthers(store: ObjectStore, key: string, uploadId: string, signal?: AbortSignal) {
+  try {
+    for (const other of await store.listUploads(key, signal)) {
+      if (other !== uploadId) await store.abortUpload(key, other, signal)
+    }
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+  }
+}

@@ -1,0 +1,53 @@
+/** How a request to an object store failed, told by what helps. */
+
+/** What a reader of the error can do. */
+export type StoreErrorReason =
+  /** 5xx, throttling, a lost connection. */
+  | 'StoreUnavailable'
+  /** No connection at all. */
+  | 'EndpointUnreachable'
+  | 'StoreFull'
+  | 'ClockSkew'
+  | 'InvalidEndpoint'
+  | 'TLSVerificationFailed'
+  | 'BucketNotFound'
+  | 'AccessDenied'
+  /** The store refuses a request that we must make. */
+  | 'StoreRejected'
+  /** No such object (a read), or no such upload (a part, a complete, an abort). */
+  | 'NotFound'
+  /** The store does not know the header `If-None-Match` (400, 501). */
+  | 'ConditionalUnsupported'
+
+/** `retry`: the same request may succeed in a moment. `wait`: later, without anybody's help. `user`: only when somebody acts. */
+export type StoreErrorClass = 'retry' | 'wait' | 'user'
+
+const classes = {
+  StoreUnavailable: 'retry',
+  EndpointUnreachable: 'retry',
+  StoreFull: 'wait',
+  ClockSkew: 'wait',
+  InvalidEndpoint: 'user',
+  TLSVerificationFailed: 'user',
+  BucketNotFound: 'user',
+  AccessDenied: 'user',
+  StoreRejected: 'user',
+  NotFound: 'user',
+  ConditionalUnsupported: 'user',
+} as const satisfies Readonly<Record<StoreErrorReason, StoreErrorClass>>
+
+export class StoreError extends Error {
+  readonly reason: StoreErrorReason
+  readonly class: StoreErrorClass
+
+  constructor(reason: StoreErrorReason, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'StoreError'
+    this.reason = reason
+    this.class = classes[reason]
+  }
+}
+
+export function isStoreError(error: unknown, ...reasons: readonly StoreErrorReason[]): error is StoreError {
+  return error instanceof StoreError && (reasons.length === 0 || reasons.includes(error.reason))
+}
