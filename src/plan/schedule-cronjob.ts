@@ -29,7 +29,12 @@ export function nextCronJobSlot(schedule: Schedule, zone: Zone, after: number): 
     if (nextTransition(zone, steadySince(schedule, after, offset) - marginMs, slot + marginMs) === undefined)
       return slot
   }
-  return walk(schedule, zone, start, lastYear)
+  for (let from = start; ; from += minuteMs) {
+    const slot = walk(schedule, zone, from, lastYear)
+    // Near an overlap that does not begin on the hour (Chatham), cutting to the hour can lead robfig back to the first pass,
+    // again and again. Time goes forward here: from the next minute, until the overlap is behind.
+    if (slot === undefined || slot > after) return slot
+  }
 }
 
 /**

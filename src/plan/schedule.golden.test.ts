@@ -52,10 +52,17 @@ describe('compared with robfig/cron', () => {
 
   test('the next slot is the same in every zone, around changes of clocks and elsewhere', () => {
     assert.ok(chains.length > 3000)
+    let turnedBack = 0
     for (const { schedule, zone, start, slots } of chains) {
       let from = start
       for (const slot of slots) {
         const found = nextSlot(schedule, zone, from, 'cronjob')
+        if (slot !== undefined && slot <= from) {
+          // robfig's own defect in Chatham's overlap: its next time lies in the past. Ours never does.
+          assert.ok(found !== undefined && found > from)
+          turnedBack++
+          break
+        }
         assert.equal(
           found?.toISOString(),
           slot?.toISOString(),
@@ -64,13 +71,14 @@ describe('compared with robfig/cron', () => {
         if (slot !== undefined) from = slot
       }
     }
+    assert.ok(turnedBack > 0, 'the record has cases in which robfig turns back')
   })
 
   test('lists and summaries of slots are chains of next slots', () => {
     for (const { schedule, zone, start, slots } of chains) {
       const expected = slots.filter(slot => slot !== undefined)
       const to = expected.at(-1)
-      if (to === undefined) continue
+      if (to === undefined || expected.some((slot, index) => slot <= (expected[index - 1] ?? start))) continue
       const range = { from: start, to }
       assert.deepEqual(slotsBetween(schedule, zone, range, 'cronjob', 100), expected)
       assert.deepEqual(

@@ -33,7 +33,7 @@ var schedules = []string{
 	"*/10 2 * * *", "0 */2 * * *", "0 */6 * * *", "0 1-5 * * *", "20,40 0-3 * * *", "0 0 */1 * 1", "0 0 */2 * 1", "0 0 * * */1",
 	"0 0 1 * */1", "0 0 1 * */2", "0 0 1,15 * 1", "0 0 ? * MON-FRI", "0 0 1 * ?", "0 0 * * 0", "0 2 * * sun", "30 2 * * SUN", "0 0 * * 1", "0 12 31 * *",
 	"0 0 29 2 *", "0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 1 1 *", "0 0 1 jan,JUL *", "30 2 * 3,10 0", "0 0 1 4,10 *", "0 0 * 9 0",
-	"0 0 13 * 5", "0 0 */10 * *", "59 23 31 12 *", "00 02 * * *", "  0 2 * * *  ", "0\t2 * * *", "0 4 8-14 * ?/1", "* 2 * * *", "*/7 1-3/2 * * *",
+	"0 0 13 * 5", "0 0 */10 * *", "59 23 31 12 *", "00 02 * * *", "  0 2 * * *  ", "0\t2 * * *", "0 4 8-14 * ?/1", "* 2 * * *", "29/8 3 * * *", "*/5 3 * * *", "*/7 1-3/2 * * *",
 	"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually",
 }
 
@@ -96,7 +96,7 @@ func main() {
 			schedule, err := cron.ParseStandard(fmt.Sprintf("TZ=%s %s", zone, text))
 			check(err)
 			group := chains{text, zone, nil}
-			for range 3 {
+			for range 4 {
 				group.Chains = append(group.Chains, chain(schedule, moments[random.Intn(len(moments))]))
 			}
 			result.Chains = append(result.Chains, group)
