@@ -1,6 +1,6 @@
 // The walls of the house: which folder may import which, what the pure folders may not touch, names that say nothing.
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join, posix } from 'node:path'
 import { test } from 'node:test'
 import { repository } from '../dev/paths.ts'
@@ -49,7 +49,8 @@ function violations(path: string, source: string): string[] {
 }
 
 function ourFiles(): readonly string[] {
-  return ['src', 'dev', 'test', 'tools', 'e2e', 'bench'].flatMap(root =>
+  const roots = ['src', 'dev', 'test', 'tools', 'e2e', 'bench'].filter(root => existsSync(join(repository, root)))
+  return roots.flatMap(root =>
     readdirSync(join(repository, root), { recursive: true, withFileTypes: true })
       .filter(
         entry => entry.isFile() && /\.[cm]?[jt]sx?$/.test(entry.name) && !entry.parentPath.includes('node_modules'),

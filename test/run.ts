@@ -1,0 +1,129 @@
+// Runs stages of the tests, one after the other, up to the first that fails: `node test/run.ts [--long] <stage>...`.
+// Each stage is one run of node's test runner; the closing lines at the end count all of them.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join, posix } from 'node:path'
+import { buildGoTool, type GoToolName } from '../dev/go-tools.ts'
+import { repository } from '../dev/paths.ts'
+import { withCluster } from './cluster.ts'
+import type { Tally } from './tally.ts'
+
+type Stage = {
+  /** The programs that its tests start. */
+  readonly tools: readonly GoToolName[]
+  /** How many test files run at a time. */
+  readonly concurrency: number
+  /** Limit of one test. */
+  readonly timeoutSeconds: number
+}
+
+const stages = {
+  unit: {
+    tools: ['minio', 'versitygw', 'actionlint', 'csi-sanity'],
+    concurrency: availableParallelism(),
+    timeoutSeconds: 120,
+  },
+  api: { tools: ['etcd', 'kubernetes'], concurrency: 2, timeoutSeconds: 300 },
+  chart: { tools: ['etcd', 'kubernetes', 'helm', 'kubeconform'], concurrency: 2, timeoutSeconds: 300 },
+  e2e: { tools: [], concurrency: 1, timeoutSeconds: 900 },
+} as const satisfies Record<string, Stage>
+type StageName = keyof typeof stages
+
+/** Every test file is in exactly one stage, by where it lies. */
+function stageOf(path: string): StageName {
+  if (path.startsWith('e2e/')) return 'e2e'
+  if (path.startsWith('test/api/')) return 'api'
+  return path.startsWith('test/chart/') ? 'chart' : 'unit'
+}
+
+/** Test files of a stage, sorted; those named `*.long.test.ts` only when the long list is asked for. */
+function testFiles(stage: StageName, long: boolean): readonly string[] {
+  return ['src', 'dev', 'tools', 'test', 'bench', 'e2e']
+    .filter(root => existsSync(join(repository, root)))
+    .flatMap(root =>
+      readdirSync(join(repository, root), { recursive: true, encoding: 'utf8' }).map(path => posix.join(root, path)),
+    )
+    .filter(path => path.endsWith('.test.ts') && !path.includes('node_modules/'))
+    .filter(path => stageOf(path) === stage && (long || !path.endsWith('.long.test.ts')))
+    .sort()
+}
+
+async function runStage(name: StageName, long: boolean): Promise<Tally> {
+  const { tools, concurrency, timeoutSeconds } = stages[name]
+  for (const tool of tools) await buildGoTool(tool, line => console.error(line))
+  const files = testFiles(name, long)
+  if (files.length === 0) throw new Error(`stage ${name} has no test files: it would prove nothing`)
+  const scratch = mkdtempSync(join(tmpdir(), 'backup-operator-tally-'))
+  try {
+    const tally = join(scratch, 'tally.json')
+    const argv = [
+      process.execPath,
+      '--test',
+      `--test-concurrency=${concurrency}`,
+      `--test-timeout=${timeoutSeconds * 1000}`,
+      '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      `--test-reporter=${join(repository, 'test/tally.ts')}`,
+      `--test-reporter-destination=${tally}`,
+      ...files,
+    ]
+    console.log(`\n── ${name}: ${files.length} files`)
+    const status = name === 'e2e' ? await withCluster(enter => run([...enter, ...argv], long)) : await run(argv, long)
+    const text = readFileSync(tally, 'utf8')
+    if (text === '') throw new Error(`the ${name} tests ended with ${status} and without a result`)
+    const counts = JSON.parse(text) as Tally
+    if (status !== 0 && isGreen(counts)) throw new Error(`the ${name} tests ended with ${status} although none failed`)
+    return counts
+  } finally {
+    rmSync(scratch, { recursive: true })
+  }
+}
+
+async function run([program = '', ...args]: readonly string[], long: boolean): Promise<number | string> {
+  const env = { ...process.env, ...(long && { TEST_LONG: '1' }) }
+  const child = spawn(program, args, { cwd: repository, env, stdio: ['ignore', 'inherit', 'inherit'] })
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
+  return code ?? String(signal)
+}
+
+/** A skipped test is a test that proved nothing. */
+function isGreen({ tests, failed, cancelled, skipped, todo }: Tally): boolean {
+  return tests > 0 && failed + cancelled + skipped + todo === 0
+}
+
+function closingLines(tallies: readonly Tally[]): string {
+  const sum = (of: keyof Tally) => tallies.reduce((total, tally) => total + tally[of], 0)
+  const lines = [
+    ['tests', sum('tests')],
+    ['suites', sum('suites')],
+    ['pass', sum('passed')],
+    ['fail', sum('failed')],
+    ['cancelled', sum('cancelled')],
+    ['skipped', sum('skipped')],
+    ['todo', sum('todo')],
+    ['duration_ms', sum('duration')],
+  ]
+  return lines.map(([label, value]) => `ℹ ${label} ${value}`).join('\n')
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const names = args.filter(arg => arg !== '--long')
+  const unknown = names.filter(name => !Object.hasOwn(stages, name))
+  if (names.length === 0 || unknown.length > 0)
+    throw new Error(`usage: node test/run.ts [--long] <stage>..., with the stages ${Object.keys(stages).join(', ')}`)
+  const tallies: Tally[] = []
+  for (const name of names as StageName[]) {
+    const tally = await runStage(name, args.includes('--long'))
+    tallies.push(tally)
+    if (isGreen(tally)) continue
+    process.exitCode = 1
+    console.log(`\n── stopped: ${name} is not green`)
+    break
+  }
+  if (tallies.length > 1 || process.exitCode)
+    console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(tallies)}`)
+}
+
+await main(process.argv.slice(2))
