@@ -64,6 +64,8 @@ const nicknames: Readonly<Record<string, string>> = {
 }
 
 const pattern = new RegExp(cronPattern)
+/** An H that is not part of a name such as THU. */
+const loneH = /(?<![A-Za-z])H(?![A-Za-z])/
 const itemPattern =
   /^(?:(?<star>[*?])|(?<hash>H)(?:[(](?<hashLow>\w+)-(?<hashHigh>\w+)[)])?|(?<low>\w+)(?:-(?<high>\w+))?)(?:\/(?<step>\d+))?$/
 
@@ -93,7 +95,7 @@ export function expandHash(text: string, seed: string): string {
     )
   }
   refuseMalformed(text)
-  if (text.startsWith('@') || !text.includes('H')) return text
+  if (!loneH.test(text)) return text
   return splitFields(text)
     .map((field, index) => {
       const spec = specOf(index)
