@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the folder that holds the pinned Node's `node`, installing it into the user's cache first when it is missing.
+# Prints the folder that holds the pinned Node's `node`, installing it and npm into the user's cache first when missing.
 # This is the only part of the set-up that is not TypeScript: it makes TypeScript run.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,12 +11,15 @@ esac
 version=$(sed -n "s/.*\"node-linux-$arch\": \"\([^\"]*\)\".*/\1/p" "$here/toolchain/package.json")
 home=${XDG_CACHE_HOME:-$HOME/.cache}/backup-operator/node-$version
 bin=$home/node_modules/node-linux-$arch/bin
-if ! "$bin/node" --version >/dev/null 2>&1; then
+if ! "$bin/node" --version >/dev/null 2>&1 || ! [ -d "$home/node_modules/npm" ]; then
   command -v npm >/dev/null || { echo 'dev/node.sh: npm is missing; install it with: apt-get install npm' >&2; exit 1; }
   echo "installing Node $version into $home" >&2
-  mkdir -p "$home"
-  cp "$here/toolchain/package.json" "$here/toolchain/package-lock.json" "$here/toolchain/.npmrc" "$home/"
-  npm ci --prefix "$home" --ignore-scripts --no-audit --no-fund >&2
+  partial=$home.partial.$$ # renamed when complete, so that a killed or a second run leaves nothing half done
+  mkdir -p "$partial"
+  cp "$here/toolchain/package.json" "$here/toolchain/package-lock.json" "$here/toolchain/.npmrc" "$partial/"
+  npm ci --prefix "$partial" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  rm -rf "$home"
+  mv -T "$partial" "$home"
   "$bin/node" --version >/dev/null
 fi
 echo "$bin"

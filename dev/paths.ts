@@ -4,3 +4,9 @@ import { join, resolve } from 'node:path'
 
 export const repository = resolve(import.meta.dirname, '..')
 export const cacheDirectory = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'backup-operator')
+
+/** Everything of the local cluster. `run/` is made anew at each start, `containerd/` keeps images from one start to the next. */
+export const clusterDirectory = join(cacheDirectory, 'cluster')
+export const runDirectory = join(clusterDirectory, 'run')
+export const logDirectory = join(runDirectory, 'logs')
+export const adminKubeconfig = join(runDirectory, 'admin.conf')

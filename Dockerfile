@@ -1,0 +1,27 @@
+# The one image of backup-operator: operator, mover and their shell helpers.
+# Public bases by default. The local cluster has no registry and passes its own; what they hold already is not installed.
+ARG NODE_IMAGE=node:26.10.0-bookworm-slim
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM ${NODE_IMAGE} AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# Both secrets are optional: settings for a private package registry, and certificates of a proxy in between.
+RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=certificates,target=/run/certificates.pem \
+    NODE_EXTRA_CA_CERTS=/run/certificates.pem npm ci --omit=dev --ignore-scripts
+
+FROM ${BASE_IMAGE}
+# busybox-static goes into the containers of other images, and must run without their libraries. Node needs libatomic1.
+RUN test -x /bin/busybox && test -e /etc/ssl/certs/ca-certificates.crt && test -e /usr/share/zoneinfo/Etc/UTC \
+ && ls /usr/lib/*/libatomic.so.1 \
+ || { apt-get update \
+   && apt-get install -y --no-install-recommends busybox-static ca-certificates libatomic1 tzdata \
+   && rm -rf /var/lib/apt/lists/*; }
+COPY --from=dependencies /usr/local/bin/node /usr/local/bin/node
+COPY --from=dependencies /app/node_modules /app/node_modules
+COPY package.json /app/
+COPY src /app/src
+WORKDIR /app
+USER 65532:65532
+ENV NODE_ENV=production
+ENTRYPOINT ["/usr/local/bin/node", "/app/src/main.ts"]

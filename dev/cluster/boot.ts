@@ -1,0 +1,181 @@
+// Starts the cluster's programs. Runs inside the node's sandbox (see lifecycle.ts), and ends when the cluster works.
+// usage: boot.ts SETTINGS_AS_JSON; prints one line of JSON: the milliseconds after which each milestone was reached
+import { spawn } from 'node:child_process'
+import { openSync } from 'node:fs'
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { Resolver } from 'node:dns/promises'
+import { join } from 'node:path'
+import { capture, tail } from '../command.ts'
+import { eventually } from '../eventually.ts'
+import { identify } from '../process-identity.ts'
+import { logDirectory, runDirectory } from '../paths.ts'
+import { snapshotCrds } from '../upstream-files.ts'
+import { makeCgroups } from './cgroups.ts'
+import { type BootSettings, components, kubectlProgram, writeConfiguration } from './components.ts'
+import { type ImageFile, loadImages } from './image-store.ts'
+import {
+  clusterDnsAddress,
+  containerdSocket,
+  csiDriverName,
+  csiDriverSource,
+  nodeAddress,
+  nodeName,
+  pool,
+  poolImage,
+} from './layout.ts'
+import { kubeconfigOf, makePki } from './pki.ts'
+
+type Settings = BootSettings & { readonly images: readonly ImageFile[] }
+
+const settings = JSON.parse(process.argv[2] ?? '') as Settings
+const commands = components(settings)
+const pids = new Map<string, number>()
+const milestones: Record<string, number> = {}
+const began = performance.now()
+const reached = (name: string) => (milestones[name] = Math.round(performance.now() - began))
+
+await mkdir(logDirectory, { recursive: true })
+await Promise.all([makeNetwork(), makePki(), makeCgroups(), makePool(), writeConfiguration()])
+reached('prepared')
+
+await mkdir('/etc/cni/net.d', { recursive: true })
+await copyFile(join(runDirectory, 'cni.conflist'), '/etc/cni/net.d/pods.conflist')
+start('etcd')
+start('kube-apiserver')
+await startContainerd()
+start('kubelet')
+start('csi-driver')
+const imagesLoaded = loadImages(settings.images).then(() => reached('images loaded'))
+imagesLoaded.catch(() => {}) // awaited below, after what runs meanwhile
+
+await ready('kube-apiserver', 60, () => kubectl('get', '--raw', '/readyz'))
+reached('API server ready')
+for (const name of ['kube-controller-manager', 'kube-scheduler', 'kube-proxy', 'coredns']) start(name)
+const storage = startStorage()
+storage.catch(() => {})
+
+await ready('kubelet', 60, async () => {
+  const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+  return (await kubectl('get', 'node', nodeName, '-o', path)) === 'True'
+})
+reached('node Ready')
+await Promise.all([imagesLoaded, storage, dnsAnswers(), serviceAccountExists()])
+for (const name of Object.keys(commands)) await assertRuns(name)
+reached('complete')
+console.log(JSON.stringify(milestones))
+
+/** Starts a component in a session of its own; it stays when this process ends, and PID 1 of the sandbox inherits it. */
+function start(name: string) {
+  const [program = '', ...args] = commands[name] ?? []
+  const log = openSync(logOf(name), 'a')
+  const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: '/' })
+  child.unref()
+  child.on('error', error => process.stderr.write(`${name} did not start: ${error.message}\n`))
+  if (child.pid) pids.set(name, child.pid)
+  void writeFile(join(runDirectory, `${name}.pid`), `${child.pid}\n`)
+}
+
+function logOf(name: string): string {
+  return join(logDirectory, `${name}.log`)
+}
+
+async function assertRuns(name: string) {
+  const pid = pids.get(name)
+  if (!pid || !identify(pid))
+    throw new Error(`${name} has ended; its log, ${logOf(name)}, says last:\n${await tail(logOf(name))}`)
+}
+
+/** Waits until a component works; fails at once when it dies. */
+async function ready(name: string, seconds: number, condition: () => Promise<unknown>) {
+  let dead = false
+  const check = async () => {
+    dead = !identify(pids.get(name) ?? 0)
+    return dead || (await condition())
+  }
+  try {
+    await eventually(`${name} to be ready`, check, { seconds })
+  } catch (cause) {
+    throw new Error(`${name} is not ready; its log, ${logOf(name)}, says last:\n${await tail(logOf(name))}`, { cause })
+  }
+  if (dead) await assertRuns(name)
+}
+
+function kubectl(...args: string[]): Promise<string> {
+  return capture([kubectlProgram, `--kubeconfig=${kubeconfigOf('admin')}`, '--cache-dir=/tmp/kubectl', ...args])
+}
+
+/** The kernel may have no `dummy` links: a bridge without ports holds the node's address and that of the cluster's DNS. */
+async function makeNetwork() {
+  const lines = [
+    'link set lo up',
+    'link add node0 type bridge',
+    `addr add ${nodeAddress}/24 dev node0`,
+    `addr add ${clusterDnsAddress}/32 dev node0`,
+    'link set node0 up',
+    `route add default via ${nodeAddress}`,
+  ]
+  await capture(['ip', '-batch', '-'], { input: `${lines.join('\n')}\n` })
+  await writeFile('/proc/sys/net/ipv4/ip_forward', '1')
+  await capture(['hostname', nodeName])
+}
+
+/** The storage system of the CSI driver: a sparse XFS image, because XFS copies files by reference. */
+async function makePool() {
+  await mkdir(pool, { recursive: true })
+  await capture(['truncate', '--size', '64G', poolImage])
+  await capture(['mkfs.xfs', '-q', '-f', '-m', 'reflink=1', poolImage])
+  await capture(['mount', '-o', 'loop,discard', poolImage, pool])
+}
+
+/**
+ * containerd keeps images from one start to the next, and with them remembers containers of a node that was switched
+ * off. They are deleted while its CRI plugin has not been asked anything; the plugin then starts with an empty list.
+ */
+async function startContainerd() {
+  start('containerd')
+  await containerdAnswers()
+  const stale = (await capture(['ctr', '-n', 'k8s.io', 'containers', 'ls', '-q'])).split('\n').filter(Boolean)
+  if (stale.length === 0) return
+  await capture(['ctr', '-n', 'k8s.io', 'containers', 'rm', ...stale])
+  const pid = pids.get('containerd') ?? 0
+  process.kill(pid, 'SIGTERM')
+  await eventually('containerd to end', () => !identify(pid), { seconds: 10, every: 20 })
+  await rm(containerdSocket, { force: true })
+  start('containerd')
+  await containerdAnswers()
+  reached('old containers forgotten')
+}
+
+async function containerdAnswers() {
+  await ready('containerd', 20, () => capture(['ctr', '-n', 'k8s.io', 'version']))
+}
+
+async function startStorage() {
+  await kubectl('apply', '--server-side', '--filename', snapshotCrds)
+  await kubectl('wait', '--for=condition=Established', '--timeout=30s', '--filename', snapshotCrds)
+  start('snapshot-controller')
+  await eventually(
+    'the snapshot classes to be accepted',
+    () => kubectl('apply', '--server-side', '--filename', join(csiDriverSource, 'classes.yaml')),
+    { seconds: 15 },
+  )
+  // Before the kubelet has registered the driver, the provisioner would find no topology.
+  await ready('csi-driver', 30, async () => {
+    const drivers = await kubectl('get', 'csinode', nodeName, '-o', 'jsonpath={.spec.drivers[*].name}')
+    return drivers.split(' ').includes(csiDriverName)
+  })
+  start('csi-snapshotter')
+  start('csi-provisioner')
+  reached('storage ready')
+}
+
+async function dnsAnswers() {
+  const resolver = new Resolver({ timeout: 500, tries: 1 })
+  resolver.setServers([clusterDnsAddress])
+  await ready('coredns', 30, () => resolver.resolve4('kubernetes.default.svc.cluster.local'))
+}
+
+/** Pods cannot be created in a namespace before the controller manager has made its default service account. */
+async function serviceAccountExists() {
+  await ready('kube-controller-manager', 30, () => kubectl('get', 'serviceaccount', 'default', '-o', 'name'))
+}
