@@ -36,7 +36,7 @@ export const defaultTimings: ReflectorTimings = {
 export type RestartReason = 'ended' | 'dead' | 'gone' | 'absent' | 'error'
 
 export type ReflectorOptions<T extends KubeObject> = Selection & {
-  readonly client: Client
+  readonly client: Pick<Client, 'list' | 'watch'>
   readonly resource: Resource
   readonly indexes?: Readonly<Record<string, Indexer<T>>>
   /** Keeps less of each object, before it is stored. */

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Client } from './client.ts'
+import { FakeClock, realClock } from './clock.ts'
+import { EventRecorder, cut } from './events.ts'
+import { FakeApiServer, json, status } from './fake-api-server.ts'
+import type { KubeObject } from './resource.ts'
+
+const widget: KubeObject = {
+  apiVersion: 'example.dev/v1',
+  kind: 'Widget',
+  metadata: { name: 'w', namespace: 'a', uid: 'u1', resourceVersion: '7' },
+}
+const note = { type: 'Warning', reason: 'Bent', message: 'it is bent' } as const
+
+async function setUp(t: { after: (fn: () => Promise<void>) => void }) {
+  const server = await FakeApiServer.start()
+  const client = new Client({ url: server.url })
+  const clock = new FakeClock('2026-11-22T10:00:00.500Z')
+  const make = () => new EventRecorder({ client, component: 'widgets', instance: 'widgets-0', clock })
+  server.otherwise = json({}, 201)
+  t.after(async () => {
+    await server.stop()
+    await client.close()
+  })
+  return { server, clock, make, recorder: make() }
+}
+
+test('an event says what happened to which object, seen from where', async t => {
+  const { server, recorder } = await setUp(t)
+  recorder.record(widget, note)
+  await recorder.flush()
+  const { method, path, body } = server.requests[0] ?? {}
+  assert.equal(`${method} ${path}`, 'POST /api/v1/namespaces/a/events')
+  const { metadata, ...rest } = body as { metadata: { name: string } }
+  assert.match(metadata.name, /^w\.[0-9a-f]{16}$/)
+  assert.deepEqual(rest, {
+    apiVersion: 'v1',
+    kind: 'Event',
+    involvedObject: {
+      apiVersion: 'example.dev/v1',
+      kind: 'Widget',
+      namespace: 'a',
+      name: 'w',
+      uid: 'u1',
+      resourceVersion: '7',
+    },
+    ...note,
+    count: 1,
+    firstTimestamp: '2026-11-22T10:00:00Z',
+    lastTimestamp: '2026-11-22T10:00:00Z',
+    source: { component: 'widgets' },
+    reportingComponent: 'widgets',
+    reportingInstance: 'widgets-0',
+  })
+})
+
+test('the same event again raises its count', async t => {
+  const { server, clock, recorder } = await setUp(t)
+  for (let i = 0; i < 3; i++) recorder.record(widget, note)
+  await recorder.flush()
+  await clock.advance(60_000)
+  recorder.record(widget, note)
+  recorder.record(widget, { ...note, message: 'another' })
+  await recorder.flush()
+  assert.deepEqual(
+    server.requests.map(({ method, body }) => [method, (body as { count: number }).count]),
+    [
+      ['POST', 3],
+      ['PATCH', 4],
+      ['POST', 1],
+    ],
+  )
+  assert.deepEqual(server.requests[1]?.body, { count: 4, lastTimestamp: '2026-11-22T10:01:00Z' })
+})
+
+test('a restarted process goes on counting without reading events', async t => {
+  const { server, make } = await setUp(t)
+  const recorder = make()
+  server.next(status(409, 'AlreadyExists'), json({ count: 9 }), json({ count: 10 }))
+  recorder.record(widget, note)
+  await recorder.flush()
+  assert.deepEqual(
+    server.requests.map(({ method, body }) => [method, (body as { count: number }).count]),
+    [
+      ['POST', 1],
+      ['PATCH', undefined],
+      ['PATCH', 10],
+    ],
+  )
+})
+
+test('an event that the API server dropped meanwhile is made again', async t => {
+  const { server, recorder } = await setUp(t)
+  recorder.record(widget, note)
+  await recorder.flush()
+  server.next(status(404, 'NotFound'))
+  recorder.record(widget, note)
+  await recorder.flush()
+  assert.deepEqual(
+    server.requests.map(({ method }) => method),
+    ['POST', 'PATCH', 'POST'],
+  )
+})
+
+test('one object cannot flood, and does not use up the share of another', async t => {
+  const { server, clock, recorder } = await setUp(t)
+  for (let i = 0; i < 100; i++) recorder.record(widget, { ...note, message: `bend ${i}` })
+  recorder.record({ ...widget, metadata: { ...widget.metadata, uid: 'u2' } }, note)
+  await recorder.flush()
+  assert.equal(server.requests.length, 26)
+  await clock.advance(300_000)
+  recorder.record(widget, { ...note, message: 'later' })
+  recorder.record(widget, { ...note, message: 'too much' })
+  await recorder.flush()
+  assert.equal(server.requests.length, 27)
+})
+
+test('a failure to write is nobody else’s problem', async t => {
+  const { server, recorder } = await setUp(t)
+  server.next(status(403, 'Forbidden', 'namespace is being terminated'))
+  recorder.record(widget, note)
+  recorder.record(widget, { ...note, reason: 'Other' })
+  await recorder.flush()
+  assert.equal(server.requests.length, 2)
+})
+
+test('events of objects without a namespace go to default, under a name that is a DNS name', async t => {
+  const { server, recorder } = await setUp(t)
+  recorder.record({ ...widget, metadata: { name: `My:Role_${'x'.repeat(300)}`, uid: 'u3' } }, note)
+  await recorder.flush()
+  const { path, body } = server.requests[0] ?? {}
+  assert.equal(path, '/api/v1/namespaces/default/events')
+  const { name } = (body as KubeObject).metadata
+  assert.match(name, /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/)
+  assert.ok(name.length <= 253)
+})
+
+test('a message is cut between letters to what the API server takes', () => {
+  assert.equal(cut('short', 1024), 'short')
+  const long = cut('ü🙂'.repeat(1000), 1024)
+  assert.ok(Buffer.byteLength(long) <= 1024 && Buffer.byteLength(long) > 1015)
+  assert.match(long, /^(ü🙂)+ü?…$/)
+})
+
+test('recording does not wait for the API server', () => {
+  const never = new Promise<never>(() => {})
+  const recorder = new EventRecorder({
+    client: { create: () => never, patch: () => never },
+    component: 'c',
+    instance: 'i',
+    clock: realClock,
+  })
+  recorder.record(widget, note)
+})
