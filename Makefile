@@ -15,7 +15,6 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: prepare ## the main job on a real cluster, explained as it goes (first time: about 25 min of building)
-	@$(node) node tools/build.ts demo
 	@$(node) node dev/main.ts up
 	@$(node) node dev/main.ts exec -- node dev/demo.ts
 
@@ -66,8 +65,9 @@ cluster-status: $(modules) ## what runs of the local cluster
 clean: cluster-down ## stop the cluster, remove node_modules and all that was built in the user's cache
 	@rm -rf node_modules "$${XDG_CACHE_HOME:-$$HOME/.cache}/backup-operator"
 
+# A cluster that CLUSTER names needs nothing of this machine but Node.
 prepare: $(modules)
-	@$(node) node dev/main.ts preflight
+	@$(node) [[ "$${CLUSTER:-local}" != local ]] || node dev/main.ts preflight
 
 $(modules): package.json package-lock.json
 	@$(node) npm ci --ignore-scripts

@@ -2,32 +2,36 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { chosenCluster } from '../dev/cluster-access.ts'
+import { holder } from '../dev/cluster/instance.ts'
 import { repository } from '../dev/paths.ts'
 
+const dev = [process.execPath, join(repository, 'dev/main.ts')] as const
+
 /**
- * Calls `use` with the words that put a command next to the cluster (into its network namespace).
- * Starts the local cluster if it is down, and then stops it at the end; one that was up stays up.
+ * Calls `use` with the words that put a command next to the cluster: into its network, with its kubectl and helm.
+ * The local cluster gets the image of the present source. It is started if it is down, and then stopped at the end;
+ * one that was up stays up.
+ * @throws Error when the cluster does not start, or CLUSTER names one that CONFIRM does not
  */
 export async function withCluster<T>(use: (enter: readonly string[]) => Promise<T>): Promise<T> {
-  if (process.env.CLUSTER) return await use([])
-  const wasUp = (await dev('status')) === 0
-  if (!wasUp) await must('up')
+  const enter = [...dev, 'exec', '--']
+  if (process.env.CLUSTER && process.env.CLUSTER !== 'local') {
+    chosenCluster()
+    return await use(enter)
+  }
+  const wasUp = holder() !== undefined
   try {
-    return await use([process.execPath, join(repository, 'dev/main.ts'), 'exec', '--'])
+    await must('up')
+    return await use(enter)
   } finally {
     if (!wasUp) await must('down')
   }
 }
 
 async function must(command: string) {
-  const code = await dev(command)
-  if (code !== 0) throw new Error(`node dev/main.ts ${command} ended with ${code}`)
-}
-
-async function dev(command: string): Promise<number | null> {
-  const child = spawn(process.execPath, [join(repository, 'dev/main.ts'), command], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  const [node, main] = dev
+  const child = spawn(node, [main, command], { stdio: ['ignore', 'inherit', 'inherit'] })
   const [code] = (await once(child, 'exit')) as [number | null]
-  return code
+  if (code !== 0) throw new Error(`node dev/main.ts ${command} ended with ${code}`)
 }
