@@ -22,15 +22,18 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
 
   async function pause(error: unknown, tries: number, deadline: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
-    if (!(error instanceof StoreError) || error.class !== 'retry') throw error
+    if (!(error instanceof StoreError)) throw error
     const ceiling = Math.min(firstDelayMs * 2 ** (tries - 1), longestDelayMs)
     const wait = ceiling * (0.5 + Math.random() / 2)
-    if (performance.now() + wait > deadline) {
-      const times = `${tries} ${tries === 1 ? 'try' : 'tries'} in ${Math.round(budgetMs / 1000)} s`
-      throw tries === 1 ? error : new StoreError(error.reason, `${error.message} (${times})`, { cause: error })
+    if (error.class !== 'retry' || performance.now() + wait > deadline) {
+      if (tries === 1) throw error
+      throw new StoreError(error.reason, `${error.message} (${tries} tries)`, { cause: error, tries })
     }
     onRetry?.(error, tries)
-    await delay(wait, undefined, { signal })
+    await delay(wait, undefined, { signal }).catch(reason => {
+      signal?.throwIfAborted()
+      throw reason
+    })
   }
 
   async function again<T>(signal: AbortSignal | undefined, request: (tries: number) => Promise<T>): Promise<T> {

@@ -39,12 +39,15 @@ const classes = {
 export class StoreError extends Error {
   readonly reason: StoreErrorReason
   readonly class: StoreErrorClass
+  /** How many requests were made. With more than one, an earlier one may have taken effect whatever the last was told. */
+  readonly tries: number
 
-  constructor(reason: StoreErrorReason, message: string, options?: ErrorOptions) {
+  constructor(reason: StoreErrorReason, message: string, options: ErrorOptions & { readonly tries?: number } = {}) {
     super(message, options)
     this.name = 'StoreError'
     this.reason = reason
     this.class = classes[reason]
+    this.tries = options.tries ?? 1
   }
 }
 

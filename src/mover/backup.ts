@@ -1,0 +1,247 @@
+/** One attempt of one backup run: from the first look at the store to the manifest, and what follows it. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { recordSizes, type BackupRecord, type BackupSegment } from '../api/backup-record.ts'
+import type { BackupTask } from '../api/mover-task.ts'
+import { slotOfJobName } from '../api/names.ts'
+import { readCatalog, type CatalogRun } from '../storage/catalog.ts'
+import { layoutOf, manifestKey, segmentKey, uploadRecordKey, type Layout } from '../storage/layout.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { claimFolder } from '../storage/ownership.ts'
+import { dataMetadata, encodeUploadRecord } from '../storage/upload-record.ts'
+import { CommitFailure, commitRecord, findOwnRecord } from './commit.ts'
+import type { ControlChannel } from './control.ts'
+import { failureOf, MoverFailure } from './failure.ts'
+import type { Lifeline } from './fifo.ts'
+import type { MoverIdentity } from './identity.ts'
+import type { Report } from './report.ts'
+import { applyRetention, sweepLeftovers, withoutFailing } from './retention.ts'
+import { receiveArtifact } from './source.ts'
+import { openStores, type Stores } from './stores.ts'
+import type { Streamed } from './stream.ts'
+import { isSuspect } from './suspect.ts'
+import { toolVersions } from './tool-versions.ts'
+import { SegmentedUpload } from './upload.ts'
+
+export interface BackupContext {
+  readonly identity: MoverIdentity
+  readonly shared: string
+  readonly control: ControlChannel
+  readonly lifeline: Lifeline
+  readonly report: Report
+  readonly signal: AbortSignal
+}
+
+interface Run extends BackupContext {
+  readonly task: BackupTask
+  readonly stores: Stores
+  readonly layout: Layout
+  readonly slot: Date
+  readonly startedAt: Date
+  readonly manifest: string
+  readonly conditionalPut: boolean
+}
+
+/** What remains of the grace period (30 s) for cleaning up, and for learning what became of a commit. */
+const cleanupMs = 20_000
+/** After the commit nothing is urgent any more, but the Job must end. */
+const afterCommitMs = 10 * 60_000
+const progressMs = 10_000
+const hourMs = 3_600_000
+
+/** @throws whatever ended the attempt; the caller makes the failure of it. Returns when the backup is in the bucket. */
+export async function runBackup(task: BackupTask, context: BackupContext): Promise<void> {
+  const { identity, report, signal } = context
+  const startedAt = new Date()
+  const slot = slotOf(task, identity.run)
+  const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
+  const manifest = manifestKey(layout, task.target, slot, identity.run)
+  report.update({ slot: slot.getTime(), startedAt: startedAt.getTime() })
+
+  const stores = await openStores(task, report.log)
+  const { conditionalPut } = await claimFolder(stores.quick, layout, task.owner, signal)
+  const run: Run = { ...context, task, stores, layout, slot, startedAt, manifest, conditionalPut }
+  const earlier = await findOwnRecord(stores.quick, layout, manifest, identity.jobUid, signal)
+  if (earlier) {
+    // The command's container must end well too, or the Job would count this attempt as failed.
+    writeFileSync(join(context.shared, 'kept'), '')
+    reportCommitted(run, earlier)
+    return
+  }
+  const runs = await attempt(run)
+  await afterCommit(run, runs)
+}
+
+/** @returns all runs of the target after the commit; undefined when they could not be listed. */
+async function attempt(run: Run): Promise<readonly CatalogRun[] | undefined> {
+  const { report, stores } = run
+  // Aborted by the pod's end, and by the first part that fails while the command is silent.
+  const ending = new AbortController()
+  const signal = AbortSignal.any([run.signal, ending.signal])
+  const upload = openUpload(run, signal, error => ending.abort(error))
+  const progress = setInterval(() => reportProgress(report), progressMs)
+  try {
+    await upload.open()
+    report.update({ phase: 'waiting' })
+    const streamed = await receive(run, upload, signal)
+    report.update({ phase: 'committing', bytes: streamed.bytes, sha256: streamed.sha256, sourceStatus: 0 })
+    return await commit(run, streamed, await upload.finish(), upload)
+  } catch (error) {
+    // Commands must not go on reading a database for nothing.
+    run.lifeline.cut()
+    ending.abort(error)
+    const uncertain = error instanceof CommitFailure && error.uncertain
+    report.fail(failureOf(error))
+    if (uncertain) report.warn('LeftoverUpload', 'the data stays until a later run knows whether its manifest exists')
+    else await discard(upload, stores.quick, report)
+    throw error
+  } finally {
+    clearInterval(progress)
+  }
+}
+
+function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) => void): SegmentedUpload {
+  const { task, identity, layout, stores, report, startedAt, manifest } = run
+  const expiresAt = startedAt.getTime() + task.jobDeadlineSeconds * 1000 + hourMs
+  return new SegmentedUpload({
+    store: stores.patient,
+    keyOf: segment => segmentKey(layout, identity, task.artifact, segment),
+    metadata: { [dataMetadata.manifest]: relative(layout, manifest), [dataMetadata.expiresAt]: String(expiresAt) },
+    partBytes: task.partBytes,
+    maxParts: task.maxParts,
+    signal,
+    onFailure,
+    onStored: storedBytes => report.note({ storedBytes }),
+    async opened(upload, segment) {
+      report.update({ openUpload: upload })
+      const record = encodeUploadRecord({ key: relative(layout, upload.key), uploadId: upload.uploadId, expiresAt })
+      await stores.patient.put(uploadRecordKey(layout, identity, segment), record, signal)
+    },
+    async closed(segment) {
+      report.update({ openUpload: undefined })
+      const key = uploadRecordKey(layout, identity, segment)
+      const remove = () => stores.quick.delete([key], AbortSignal.timeout(cleanupMs))
+      await withoutFailing(report, `cannot remove the note about a closed upload`, remove)
+    },
+  })
+}
+
+async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Streamed> {
+  const { report } = run
+  return receiveArtifact({
+    ...run,
+    signal,
+    write: chunk => upload.write(chunk),
+    onStart: () => report.update({ phase: 'receiving' }),
+    onBytes: bytes => report.note({ bytes }),
+  })
+}
+
+async function commit(run: Run, streamed: Streamed, segments: readonly BackupSegment[], upload: SegmentedUpload) {
+  const { task, stores, layout, report, manifest, conditionalPut, identity } = run
+  let runs: readonly CatalogRun[] | undefined
+  await withoutFailing(
+    report,
+    'cannot read the catalog, so that nothing is pruned and sizes are not compared',
+    async () => {
+      runs = await readCatalog(stores.quick, layout, task.target, { signal: run.signal })
+    },
+  )
+  const lastGood = runs?.findLast(({ record, run: id }) => record && (!record.suspect || task.accepted.includes(id)))
+  const lastBytes = lastGood?.record && recordSizes(lastGood.record).bytes
+  const suspect = isSuspect(streamed.bytes, lastBytes)
+  if (suspect) {
+    report.warn(
+      'Suspect',
+      `${streamed.bytes} bytes, far fewer than the ${lastBytes} of ${lastGood?.run}: nothing is pruned`,
+    )
+  }
+  const { artifact } = task
+  const storedBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
+  const record: BackupRecord = {
+    version: 1,
+    ...identity,
+    owner: task.owner,
+    target: task.target,
+    slot: run.slot.toISOString(),
+    startedAt: run.startedAt.toISOString(),
+    finishedAt: new Date().toISOString(),
+    artifacts: [
+      {
+        name: artifact,
+        segments: segments.map(segment => ({ ...segment, key: relative(layout, segment.key) })),
+        ...streamed,
+        storedBytes,
+        compression: 'zstd',
+      },
+    ],
+    commit: conditionalPut ? 'conditional' : 'unconditional',
+    suspect,
+    tools: toolVersions(),
+  }
+  // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.
+  run.signal.throwIfAborted()
+  const patience = delayed(run.signal, cleanupMs)
+  const outcome = await commitRecord(stores.patient, layout, manifest, record, { conditionalPut, signal: patience })
+  reportCommitted(run, outcome.record)
+  if (!conditionalPut) report.warn('UnconditionalCommit', 'the store does not honour If-None-Match')
+  if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)
+  const own: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
+  return runs && [...runs.filter(({ key }) => key !== manifest), own].sort((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+/** Only what the pod's end leaves time for; the run is decided. */
+async function afterCommit(run: Run, runs: readonly CatalogRun[] | undefined): Promise<void> {
+  const { task, stores, layout, report } = run
+  const signal = AbortSignal.any([run.signal, AbortSignal.timeout(afterCommitMs)])
+  if (!runs) return
+  const options = { task, store: stores.quick, layout, runs, report, signal }
+  await withoutFailing(report, 'cannot prune', () => applyRetention(options))
+  await withoutFailing(report, 'cannot sweep', () => sweepLeftovers(stores.quick, layout, report, signal))
+}
+
+async function discard(upload: SegmentedUpload, store: ObjectStore, report: Report): Promise<void> {
+  try {
+    await upload.discard(store, AbortSignal.timeout(cleanupMs))
+  } catch (error) {
+    report.warn('LeftoverUpload', `a later run removes what is left: ${failureOf(error).message}`)
+  }
+}
+
+function reportCommitted(run: Run, record: BackupRecord) {
+  run.report.update({
+    phase: 'committed',
+    ...recordSizes(record),
+    artifacts: record.artifacts.length,
+    sha256: record.artifacts[0]?.sha256,
+    manifest: run.manifest,
+    suspect: record.suspect,
+    startedAt: Date.parse(record.startedAt),
+    finishedAt: Date.parse(record.finishedAt),
+  })
+}
+
+/** The same for every attempt of a Job: the manifest's key depends on it. */
+function slotOf(task: BackupTask, run: string): Date {
+  if (task.slot !== undefined) return new Date(task.slot)
+  const slot = slotOfJobName(run, task.cronJob ?? '')
+  if (slot) return slot
+  throw new MoverFailure('InvalidTask', `the Job's name ${run} is not one that the CronJob ${task.cronJob} gives`)
+}
+
+function relative(layout: Layout, key: string): string {
+  return key.slice(layout.root.length)
+}
+
+/** Aborts `ms` after `signal` did. */
+function delayed(signal: AbortSignal, ms: number): AbortSignal {
+  const controller = new AbortController()
+  signal.addEventListener('abort', () => setTimeout(() => controller.abort(signal.reason), ms).unref(), { once: true })
+  return controller.signal
+}
+
+function reportProgress(report: Report) {
+  report.update({})
+  const { bytes, storedBytes, phase } = report.message
+  report.log.info({ phase, bytes, storedBytes, rssMiB: Math.round(process.memoryUsage.rss() / (1 << 20)) }, 'progress')
+}

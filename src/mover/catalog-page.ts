@@ -1,0 +1,46 @@
+/** One page of a target's backups, for an operator whose Backup objects differ from the bucket (DESIGN R7). */
+import { catalogMessageLimit, type CatalogEntry } from '../api/mover-message.ts'
+import { recordSizes, type BackupRecord } from '../api/backup-record.ts'
+import type { CatalogTask } from '../api/mover-task.ts'
+import { readCatalog } from '../storage/catalog.ts'
+import { layoutOf } from '../storage/layout.ts'
+import { claimFolder } from '../storage/ownership.ts'
+import type { Report } from './report.ts'
+import { openStores } from './stores.ts'
+
+/** No page holds more; what does not fit into the message goes to the next. */
+const mostEntries = 40
+
+/** The cursor is the key of the last manifest that was looked at. */
+export async function runCatalog(task: CatalogTask, report: Report, signal: AbortSignal) {
+  report.update({ phase: 'probing' })
+  const { quick: store } = await openStores(task, report.log)
+  const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
+  await claimFolder(store, layout, task.owner, signal)
+  const runs = await readCatalog(store, layout, task.target, { after: task.cursor, limit: mostEntries + 1, signal })
+  let page = runs.slice(0, mostEntries)
+  const done = () => ({
+    ...report.message,
+    phase: 'done' as const,
+    finishedAt: Date.now(),
+    catalog: {
+      entries: page.flatMap(({ record }) => (record ? [entryOf(record)] : [])),
+      next: page.length < runs.length ? page.at(-1)?.key : undefined,
+    },
+  })
+  for (const { key, problem } of page) if (problem) report.warn('ManifestUnreadable', `${key}: ${problem}`)
+  while (page.length > 1 && Buffer.byteLength(JSON.stringify(done())) > catalogMessageLimit) page = page.slice(0, -1)
+  report.update(done(), catalogMessageLimit)
+}
+
+function entryOf(record: BackupRecord): CatalogEntry {
+  return {
+    run: record.run,
+    slot: Date.parse(record.slot),
+    startedAt: Date.parse(record.startedAt),
+    finishedAt: Date.parse(record.finishedAt),
+    ...recordSizes(record),
+    sha256: record.artifacts[0]?.sha256,
+    ...(record.suspect ? { suspect: true as const } : {}),
+  }
+}

@@ -1,0 +1,97 @@
+/** The mover: one task, one result, one exit code. */
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { exitCodeOf } from '../api/mover-message.ts'
+import { moverEnvironment, moverPaths, parseMoverTask, type MoverTask } from '../api/mover-task.ts'
+import type { Log } from '../runtime/log.ts'
+import { ControlChannel } from './control.ts'
+import { failureOf, MoverFailure } from './failure.ts'
+import { holdLifeline, type Lifeline } from './fifo.ts'
+import { identityOf, required, type Environment, type MoverIdentity } from './identity.ts'
+import { Report } from './report.ts'
+
+export interface MoverSetting {
+  readonly environment: Environment
+  readonly log: Log
+  /** Default: `moverPaths`. */
+  readonly shared?: string
+  readonly terminationLog?: string
+}
+
+interface Container {
+  readonly control: ControlChannel
+  readonly lifeline: Lifeline
+}
+
+/**
+ * Does the task of the environment and returns the process's exit code (`moverReasons`). Aborting the signal (SIGTERM), with a
+ * MoverFailure as its reason, ends it in less than the pod's 30 s of grace; once a backup is committed it returns 0 whatever happens.
+ */
+export async function runMover(setting: MoverSetting, signal: AbortSignal): Promise<number> {
+  const { environment, log, shared = moverPaths.shared, terminationLog = moverPaths.terminationLog } = setting
+  // Before anything that can fail: the command's container waits for it, and must see its end.
+  const container = openContainer(shared)
+  const report = new Report(terminationLog, log, { phase: 'starting', startedAt: Date.now() })
+  try {
+    const identity = identityOf(environment)
+    report.update({ run: identity.run, attempt: identity.attempt })
+    const task = readTask(environment)
+    await runTask(task, identity, { container, shared, report, signal })
+  } catch (error) {
+    if (report.message.phase === 'committed') {
+      report.warn('RetentionIncomplete', failureOf(error).message)
+    } else if (report.message.phase !== 'failed') {
+      report.fail(failureOf(error))
+    }
+  } finally {
+    // For a command's container that starts only now.
+    if (container) writeFileSync(join(shared, 'gone'), '')
+    container?.control.close()
+    container?.lifeline.cut()
+  }
+  const { phase, reason } = report.message
+  return phase === 'failed' ? exitCodeOf(reason ?? 'Internal') : 0
+}
+
+interface TaskSetting {
+  readonly container: Container | undefined
+  readonly shared: string
+  readonly report: Report
+  readonly signal: AbortSignal
+}
+
+/** Each kind loads only what it needs: the start of a pod is part of every backup. */
+async function runTask(task: MoverTask, identity: MoverIdentity, setting: TaskSetting): Promise<void> {
+  const { container, report, signal } = setting
+  switch (task.kind) {
+    case 'probe': {
+      const { runProbe } = await import('./probe.ts')
+      return runProbe(task, identity, report, signal)
+    }
+    case 'catalog': {
+      const { runCatalog } = await import('./catalog-page.ts')
+      return runCatalog(task, report, signal)
+    }
+    case 'backup': {
+      if (!container) throw new MoverFailure('Internal', `${setting.shared} was not prepared by the init container`)
+      const { runBackup } = await import('./backup.ts')
+      return runBackup(task, { ...container, ...setting, identity })
+    }
+  }
+}
+
+function readTask(environment: Environment): MoverTask {
+  const text = required(environment, moverEnvironment.task)
+  try {
+    return parseMoverTask(text)
+  } catch (error) {
+    throw new MoverFailure('InvalidTask', (error as Error).message, { cause: error })
+  }
+}
+
+/** Only a backup pod has another container. */
+function openContainer(shared: string): Container | undefined {
+  const control = join(shared, 'ctl')
+  if (!existsSync(control)) return undefined
+  return { control: new ControlChannel(control), lifeline: holdLifeline(join(shared, 'life')) }
+}

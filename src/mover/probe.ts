@@ -1,0 +1,77 @@
+/** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (DESIGN R2). */
+import type { ProbeTask } from '../api/mover-task.ts'
+import { layoutOf, segmentKey, type Layout } from '../storage/layout.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { claimFolder } from '../storage/ownership.ts'
+import { isStoreError } from '../storage/store-error.ts'
+import { MoverFailure } from './failure.ts'
+import type { MoverIdentity } from './identity.ts'
+import type { Report } from './report.ts'
+import { openStores } from './stores.ts'
+
+/** @throws what stands in the way of a backup. What only stands in the way of pruning is a warning. */
+export async function runProbe(task: ProbeTask, identity: MoverIdentity, report: Report, signal: AbortSignal) {
+  report.update({ phase: 'probing' })
+  const { quick: store } = await openStores(task, report.log)
+  const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
+  const { conditionalPut } = await writing(store, layout, () => claimFolder(store, layout, task.owner, signal))
+  const written = Buffer.from(`${identity.run}\n`)
+  await writing(store, layout, () => store.put(layout.probe, written, signal))
+  const read = await store.get(layout.probe, 1 << 10, signal)
+  if (!read.equals(written)) {
+    throw new MoverFailure('StoreRejected', `${layout.probe} was read back with another content than was written`)
+  }
+  await tryUpload(store, layout, identity, signal)
+  const canList = await allowed(() => firstOf(store.list(layout.manifests, { signal })))
+  const canDelete = await allowed(() => store.delete([layout.probe], signal))
+  if (!conditionalPut) {
+    report.warn(
+      'UnconditionalCommit',
+      'the store does not honour If-None-Match; backups work, with a look before each write',
+    )
+  }
+  if (!canList || !canDelete) {
+    const refused = [canList ? '' : 'list', canDelete ? '' : 'delete'].filter(Boolean).join(' and ')
+    report.warn('RetentionBlocked', `the credentials may not ${refused}; backups work, but nothing is pruned`)
+  }
+  report.update({ phase: 'done', probe: { conditionalPut, canList, canDelete }, finishedAt: Date.now() })
+}
+
+/** A refused write of one who may read: the credentials are right, their rights are not. */
+async function writing<T>(store: ObjectStore, layout: Layout, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write()
+  } catch (error) {
+    if (!isStoreError(error, 'AccessDenied')) throw error
+    const mayRead = await allowed(() => firstOf(store.list(layout.root)))
+    if (!mayRead) throw error
+    throw new MoverFailure('StoreReadOnly', `reading is allowed, writing is not: ${error.message}`, { cause: error })
+  }
+}
+
+/** Backups are multipart uploads, which some policies and some stores treat apart. */
+async function tryUpload(store: ObjectStore, layout: Layout, identity: MoverIdentity, signal: AbortSignal) {
+  const key = segmentKey(layout, identity, 'probe', 0)
+  const uploadId = await store.createUpload(key, { signal })
+  try {
+    await store.uploadPart(key, uploadId, 1, Buffer.from('probe'), signal)
+  } finally {
+    await store.abortUpload(key, uploadId, signal)
+  }
+}
+
+/** False when the store refuses it to these credentials. */
+async function allowed(request: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await request()
+    return true
+  } catch (error) {
+    if (isStoreError(error, 'AccessDenied')) return false
+    throw error
+  }
+}
+
+async function firstOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const item of items) return item
+  return undefined
+}

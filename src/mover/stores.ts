@@ -1,0 +1,41 @@
+/** The task's store, opened with the credentials that are mounted now. */
+import { readFile } from 'node:fs/promises'
+import type { MoverTask } from '../api/mover-task.ts'
+import type { Log } from '../runtime/log.ts'
+import { loadCredentials } from '../storage/credentials.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { withRetries } from '../storage/retry.ts'
+import type { StoreError } from '../storage/store-error.ts'
+import { MoverFailure } from './failure.ts'
+
+export interface Stores {
+  /** Before and after the bytes, where failing soon is right. */
+  readonly quick: ObjectStore
+  /** While bytes of a running dump depend on it: a new dump costs more than waiting. */
+  readonly patient: ObjectStore
+}
+
+const quickRetryMs = 20_000
+
+/** @throws CredentialsError, StoreError InvalidEndpoint, MoverFailure for a CA that is not there. */
+export async function openStores(task: MoverTask, log: Log): Promise<Stores> {
+  const credentials = await loadCredentials(task.credentialsDirectory, task.secretName)
+  const ca = task.caFile === undefined ? undefined : await readAuthorities(task.caFile)
+  const { openS3 } = await import('../storage/s3.ts')
+  const store = openS3({ ...task.backend, credentials, ca, idleTimeoutMs: task.storeIdleSeconds * 1000 })
+  const onRetry = (error: StoreError, tries: number) => log.warn({ reason: error.reason, tries }, error.message)
+  const patience = task.kind === 'backup' ? task.storeRetrySeconds * 1000 : quickRetryMs
+  return {
+    quick: withRetries(store, { budgetMs: Math.min(quickRetryMs, patience), onRetry }),
+    patient: withRetries(store, { budgetMs: patience, onRetry }),
+  }
+}
+
+async function readAuthorities(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    const message = 'the ConfigMap named by backend.ca does not exist or has no key ca.crt'
+    throw new MoverFailure('TLSVerificationFailed', message, { cause })
+  }
+}

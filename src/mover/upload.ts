@@ -1,0 +1,167 @@
+/**
+ * Compressed bytes → multipart uploads, in a fixed pool of part buffers. An artifact becomes one object, or several segments where
+ * it has more parts than a store allows; one upload is open at a time, and it is known by name (message, record in the bucket) from
+ * its first moment on.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import type { BackupSegment } from '../api/backup-record.ts'
+import type { CompletedPart, ObjectStore } from '../storage/object-store.ts'
+
+export interface UploadOptions {
+  readonly store: ObjectStore
+  /** Key of segment 0, 1, … from the root of the bucket. */
+  readonly keyOf: (segment: number) => string
+  readonly metadata: Readonly<Record<string, string>>
+  readonly partBytes: number
+  readonly maxParts: number
+  readonly signal: AbortSignal
+  /** Before and after an upload is open: writes and removes its record. The latter also after an abort. */
+  readonly opened: (upload: OpenUpload, segment: number) => Promise<void>
+  readonly closed: (segment: number) => Promise<void>
+  /** Told the sum of bytes that the store has taken. */
+  readonly onStored: (bytes: number) => void
+  /** A part failed for good; `write` may not be called for a long while. */
+  readonly onFailure: (error: unknown) => void
+}
+
+export interface OpenUpload {
+  readonly key: string
+  readonly uploadId: string
+}
+
+const inFlight = 2
+
+interface Segment extends OpenUpload {
+  readonly number: number
+  readonly parts: CompletedPart[]
+  readonly hash: Hash
+  bytes: number
+  sentParts: number
+}
+
+export class SegmentedUpload {
+  readonly #options: UploadOptions
+  readonly #pool: Buffer[] = []
+  readonly #sending = new Set<Promise<void>>()
+  readonly #completed: BackupSegment[] = []
+  #part: Buffer
+  #filled = 0
+  #segment: Segment | undefined
+  #segments = 0
+  #stored = 0
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(options: UploadOptions) {
+    this.#options = options
+    this.#part = Buffer.allocUnsafeSlow(options.partBytes)
+    for (let count = 0; count < inFlight; count++) this.#pool.push(Buffer.allocUnsafeSlow(options.partBytes))
+  }
+
+  /** Opens the first segment: a store that will not take the bytes says so before there are any. */
+  async open(): Promise<void> {
+    await this.#openSegment()
+  }
+
+  async write(chunk: Buffer): Promise<void> {
+    for (let offset = 0; offset < chunk.length;) {
+      const count = Math.min(chunk.length - offset, this.#part.length - this.#filled)
+      chunk.copy(this.#part, this.#filled, offset, offset + count)
+      this.#filled += count
+      offset += count
+      if (this.#filled === this.#part.length) await this.#send()
+    }
+  }
+
+  /** Sends the rest and makes all segments visible. @returns them in order; keys from the root of the bucket. */
+  async finish(): Promise<readonly BackupSegment[]> {
+    if (this.#filled > 0) await this.#send()
+    if (this.#segment) await this.#completeSegment(this.#segment)
+    return this.#completed
+  }
+
+  /**
+   * Aborts what is open and deletes what is complete, after a failure; `signal` of the options must be aborted by now.
+   * @throws the first error, after having tried everything.
+   */
+  async discard(store: ObjectStore, signal: AbortSignal): Promise<void> {
+    await Promise.allSettled(this.#sending)
+    const failures: unknown[] = []
+    const segment = this.#segment
+    if (segment) {
+      try {
+        await store.abortUpload(segment.key, segment.uploadId, signal)
+        // A completion may have succeeded without our knowing: then there is an object instead of an upload.
+        await store.delete([segment.key], signal)
+        this.#segment = undefined
+        await this.#options.closed(segment.number)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    try {
+      await store.delete(
+        this.#completed.map(({ key }) => key),
+        signal,
+      )
+    } catch (error) {
+      failures.push(error)
+    }
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async #openSegment(): Promise<Segment> {
+    const { store, keyOf, metadata, signal } = this.#options
+    const number = this.#segments++
+    const key = keyOf(number)
+    const uploadId = await store.createUpload(key, { metadata, signal })
+    const segment = { key, uploadId, number, parts: [], hash: createHash('sha256'), bytes: 0, sentParts: 0 }
+    this.#segment = segment
+    await this.#options.opened({ key, uploadId }, number)
+    return segment
+  }
+
+  async #completeSegment(segment: Segment): Promise<void> {
+    await Promise.all(this.#sending)
+    if (this.#failure) throw this.#failure.error
+    const { store, signal } = this.#options
+    const parts = segment.parts.sort((a, b) => a.number - b.number)
+    await store.completeUpload(segment.key, segment.uploadId, parts, segment.bytes, signal)
+    this.#completed.push({ key: segment.key, bytes: segment.bytes, sha256: segment.hash.digest('hex') })
+    this.#segment = undefined
+    await this.#options.closed(segment.number)
+  }
+
+  async #send(): Promise<void> {
+    if (this.#segment && this.#segment.sentParts >= this.#options.maxParts) await this.#completeSegment(this.#segment)
+    const segment = this.#segment ?? (await this.#openSegment())
+    const buffer = this.#part
+    const body = buffer.subarray(0, this.#filled)
+    segment.hash.update(body)
+    segment.bytes += body.length
+    const number = ++segment.sentParts
+    const sending = this.#sendPart(segment, number, body).finally(() => {
+      this.#pool.push(buffer)
+      this.#sending.delete(sending)
+    })
+    this.#sending.add(sending)
+    while (this.#pool.length === 0) await Promise.race(this.#sending)
+    if (this.#failure) throw this.#failure.error
+    this.#part = this.#pool.pop() as Buffer
+    this.#filled = 0
+  }
+
+  /** Never rejects: what goes wrong is kept, and told at the next call and by `onFailure`. */
+  async #sendPart(segment: Segment, number: number, body: Buffer): Promise<void> {
+    const { store, signal, onFailure, onStored } = this.#options
+    try {
+      const etag = await store.uploadPart(segment.key, segment.uploadId, number, body, signal)
+      segment.parts.push({ number, etag })
+      this.#stored += body.length
+      onStored(this.#stored)
+    } catch (error) {
+      if (this.#failure) return
+      this.#failure = { error }
+      onFailure(error)
+    }
+  }
+}
