@@ -37,6 +37,7 @@ function violations(path: string, source: string): string[] {
   for (const [, specifier = ''] of code.matchAll(/\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)) {
     if (specifier.startsWith('.')) {
       const [targetRoot, target = ''] = posix.join(posix.dirname(path), specifier).split('/')
+      if (specifier.endsWith('/package.json')) continue
       if (targetRoot === 'src' ? target !== folder && !allowed.includes(target) : !isTest)
         found.push(`src/${folder} may not import ${specifier}`)
     } else if (!isTest && pure.includes(folder)) found.push(`src/${folder} is pure and may not import ${specifier}`)

@@ -2,12 +2,14 @@
 // Each stage is one run of node's test runner; the closing lines at the end count all of them.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join, posix } from 'node:path'
 import { buildGoTool, type GoToolName } from '../dev/go-tools.ts'
 import { repository } from '../dev/paths.ts'
+import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from './api/run-directory.ts'
 import { withCluster } from './cluster.ts'
+import { leftovers, runVariable } from './leftovers.ts'
 import type { Tally } from './tally.ts'
 
 type Stage = {
@@ -25,7 +27,7 @@ const stages = {
     concurrency: availableParallelism(),
     timeoutSeconds: 120,
   },
-  api: { tools: ['etcd', 'kubernetes'], concurrency: 2, timeoutSeconds: 300 },
+  api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 2, timeoutSeconds: 300 },
   chart: { tools: ['etcd', 'kubernetes', 'helm', 'kubeconform'], concurrency: 2, timeoutSeconds: 300 },
   e2e: { tools: [], concurrency: 1, timeoutSeconds: 900 },
 } as const satisfies Record<string, Stage>
@@ -35,7 +37,7 @@ type StageName = keyof typeof stages
 function stageOf(path: string): StageName {
   if (path.startsWith('e2e/')) return 'e2e'
   if (path.startsWith('test/api/')) return 'api'
-  return path.startsWith('test/chart/') ? 'chart' : 'unit'
+  return path.startsWith('test/chart') ? 'chart' : 'unit'
 }
 
 /** Test files of a stage, sorted; those named `*.long.test.ts` only when the long list is asked for. */
@@ -50,14 +52,19 @@ function testFiles(stage: StageName, long: boolean): readonly string[] {
     .sort()
 }
 
+type RunOptions = { readonly long: boolean; readonly scratch: string }
+
 async function runStage(name: StageName, long: boolean): Promise<Tally> {
   const { tools, concurrency, timeoutSeconds } = stages[name]
   for (const tool of tools) await buildGoTool(tool, line => console.error(line))
   const files = testFiles(name, long)
   if (files.length === 0) throw new Error(`stage ${name} has no test files: it would prove nothing`)
-  const scratch = mkdtempSync(join(tmpdir(), 'backup-operator-tally-'))
+  // The tests' temporary directory, below one that the next run removes when this one is killed.
+  const directory = await makeRunDirectory()
+  const scratch = join(directory, 'tmp')
+  mkdirSync(scratch)
   try {
-    const tally = join(scratch, 'tally.json')
+    const tally = join(directory, 'tally.json')
     const argv = [
       process.execPath,
       '--test',
@@ -70,19 +77,30 @@ async function runStage(name: StageName, long: boolean): Promise<Tally> {
       ...files,
     ]
     console.log(`\n── ${name}: ${files.length} files`)
-    const status = name === 'e2e' ? await withCluster(enter => run([...enter, ...argv], long)) : await run(argv, long)
+    const options = { long, scratch }
+    const status =
+      name === 'e2e' ? await withCluster(enter => run([...enter, ...argv], options)) : await run(argv, options)
     const text = readFileSync(tally, 'utf8')
     if (text === '') throw new Error(`the ${name} tests ended with ${status} and without a result`)
     const counts = JSON.parse(text) as Tally
     if (status !== 0 && isGreen(counts)) throw new Error(`the ${name} tests ended with ${status} although none failed`)
-    return counts
+    const left = leftovers(scratch, scratch)
+    const clean = left.length === 0
+    console.log(
+      `${clean ? '✔' : '✖'} the ${name} tests leave nothing behind${left.map(what => `\n  ${what}`).join('')}`,
+    )
+    const { tests, passed, failed } = counts
+    return { ...counts, tests: tests + 1, passed: passed + (clean ? 1 : 0), failed: failed + (clean ? 0 : 1) }
   } finally {
-    rmSync(scratch, { recursive: true })
+    await removeRunDirectory(directory)
   }
 }
 
-async function run([program = '', ...args]: readonly string[], long: boolean): Promise<number | string> {
-  const env = { ...process.env, ...(long && { TEST_LONG: '1' }) }
+async function run(
+  [program = '', ...args]: readonly string[],
+  { long, scratch }: RunOptions,
+): Promise<number | string> {
+  const env = { ...process.env, TMPDIR: scratch, [runVariable]: scratch, ...(long && { TEST_LONG: '1' }) }
   const child = spawn(program, args, { cwd: repository, env, stdio: ['ignore', 'inherit', 'inherit'] })
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
   return code ?? String(signal)
@@ -113,6 +131,7 @@ async function main(args: readonly string[]): Promise<void> {
   const unknown = names.filter(name => !Object.hasOwn(stages, name))
   if (names.length === 0 || unknown.length > 0)
     throw new Error(`usage: node test/run.ts [--long] <stage>..., with the stages ${Object.keys(stages).join(', ')}`)
+  await sweepRunDirectories()
   const tallies: Tally[] = []
   for (const name of names as StageName[]) {
     const tally = await runStage(name, args.includes('--long'))
@@ -122,8 +141,7 @@ async function main(args: readonly string[]): Promise<void> {
     console.log(`\n── stopped: ${name} is not green`)
     break
   }
-  if (tallies.length > 1 || process.exitCode)
-    console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(tallies)}`)
+  console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(tallies)}`)
 }
 
 await main(process.argv.slice(2))

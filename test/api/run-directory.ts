@@ -7,6 +7,7 @@ import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { identify, isAlive, signalProcess, type ProcessIdentity } from '../../dev/process-identity.ts'
+import { runVariable } from '../leftovers.ts'
 
 const prefix = 'backup-operator-api-'
 
@@ -36,7 +37,7 @@ export async function spawnRecorded(directory: string, program: string, args: re
     child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], {
       cwd: directory,
       stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH, HOME: directory },
+      env: { PATH: process.env.PATH, HOME: directory, [runVariable]: process.env[runVariable] },
     })
   } finally {
     closeSync(output)
