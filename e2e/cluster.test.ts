@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { apply, kubectl, kubectlJson } from '../dev/cluster-access.ts'
+import { cluster, execInPod, postgresImage, storyNamespace, waitFor } from './cluster.ts'
+
+const claim = (name: string, dataSource?: object) => ({
+  apiVersion: 'v1',
+  kind: 'PersistentVolumeClaim',
+  metadata: { name },
+  spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '64Mi' } }, dataSource },
+})
+
+const pod = (name: string, claimName: string, labels: Record<string, string> = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, labels },
+  spec: {
+    terminationGracePeriodSeconds: 0,
+    containers: [
+      {
+        name: 'main',
+        image: postgresImage,
+        imagePullPolicy: 'IfNotPresent',
+        command: ['sleep', 'infinity'],
+        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+      },
+    ],
+    volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
+  },
+})
+
+const inNamespace = (namespace: string, objects: readonly { metadata: object }[]) =>
+  objects.map(object => ({ ...object, metadata: { ...object.metadata, namespace } }))
+
+test('the node is Ready and every system pod, if there is one, runs', async () => {
+  const nodes = await kubectlJson<{ items: { status: { conditions: { type: string; status: string }[] } }[] }>(
+    cluster,
+    ['get', 'nodes'],
+  )
+  assert.ok(nodes.items.length > 0)
+  for (const { status } of nodes.items)
+    assert.equal(status.conditions.find(({ type }) => type === 'Ready')?.status, 'True')
+})
+
+test('a snapshot of a volume is restored into a new one, with the bytes of the moment it was taken', async t => {
+  const namespace = await storyNamespace(t, 'e2e-cluster-snapshot')
+  await apply(cluster, inNamespace(namespace, [claim('original'), pod('writer', 'original')]))
+  await waitFor(namespace, 'pod/writer', 'condition=Ready')
+  await execInPod(namespace, 'writer', ['sh', '-c', 'echo before >/data/file'])
+
+  const snapshot = {
+    apiVersion: 'snapshot.storage.k8s.io/v1',
+    kind: 'VolumeSnapshot',
+    metadata: { name: 'moment' },
+    spec: { source: { persistentVolumeClaimName: 'original' } },
+  }
+  await apply(cluster, inNamespace(namespace, [snapshot]))
+  await waitFor(namespace, 'volumesnapshot/moment', 'jsonpath={.status.readyToUse}=true')
+  await execInPod(namespace, 'writer', ['sh', '-c', 'echo after >/data/file'])
+
+  const source = { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'moment' }
+  await apply(cluster, inNamespace(namespace, [claim('restored', source), pod('reader', 'restored')]))
+  await waitFor(namespace, 'pod/reader', 'condition=Ready')
+  assert.equal(await execInPod(namespace, 'reader', ['cat', '/data/file']), 'before\n')
+  assert.equal(await execInPod(namespace, 'writer', ['cat', '/data/file']), 'after\n')
+})
+
+test('a pod reaches PostgreSQL through the DNS name of its Service', async t => {
+  const namespace = await storyNamespace(t, 'e2e-cluster-service')
+  const database = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'database', labels: { app: 'database' } },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      containers: [
+        {
+          name: 'postgres',
+          image: postgresImage,
+          env: [
+            { name: 'POSTGRES_PASSWORD', value: 'not-a-secret' },
+            { name: 'PGDATA', value: '/data/pg' },
+          ],
+          readinessProbe: { tcpSocket: { port: 5432 }, periodSeconds: 1 },
+          volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        },
+      ],
+      volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }],
+    },
+  }
+  const service = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'database' },
+    spec: { selector: { app: 'database' }, ports: [{ port: 5432 }] },
+  }
+  await apply(
+    cluster,
+    inNamespace(namespace, [claim('data'), claim('other'), database, service, pod('client', 'other')]),
+  )
+  await waitFor(namespace, 'pod/database', 'condition=Ready')
+  await waitFor(namespace, 'pod/client', 'condition=Ready')
+  const address = `postgresql://postgres:not-a-secret@database.${namespace}.svc.cluster.local/postgres`
+  const answer = await execInPod(namespace, 'client', ['psql', '-XAt', address, '-c', 'select 6 * 7'])
+  assert.equal(answer, '42\n')
+  assert.match(await kubectl(cluster, ['-n', namespace, 'logs', 'database']), /ready to accept connections/)
+})

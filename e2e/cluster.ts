@@ -1,0 +1,54 @@
+// The cluster that the stories run on, and a namespace per story. Which cluster: see ../dev/cluster-access.ts.
+import type { TestContext } from 'node:test'
+import { apply, chosenCluster, kubectl } from '../dev/cluster-access.ts'
+import { eventually } from '../dev/eventually.ts'
+
+export const cluster = chosenCluster()
+
+/** Set when stories run on a cluster whose images were loaded under other names (kind in CI). */
+export const postgresImage = process.env.POSTGRES_IMAGE ?? 'localhost/postgres:15'
+
+const storyLabel = 'backup-operator.test/story'
+
+/**
+ * A namespace of its own for one story, deleted at its end, and at the next start of the same story if that was killed.
+ * Pods, snapshots and claims go first: the namespace controller alone takes twice as long.
+ */
+export async function storyNamespace(t: TestContext, name: string): Promise<string> {
+  await removeNamespace(name)
+  await apply(cluster, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { [storyLabel]: name } } }])
+  t.after(() => removeNamespace(name))
+  // Pods are refused until the namespace has its default service account.
+  await eventually(
+    `the default service account of ${name}`,
+    () => kubectl(cluster, ['-n', name, 'get', 'serviceaccount', 'default', '-o', 'name']),
+    { seconds: 20 },
+  )
+  return name
+}
+
+async function removeNamespace(name: string) {
+  const labels = await kubectl(cluster, [
+    'get',
+    'namespace',
+    name,
+    '--ignore-not-found',
+    '-o',
+    'jsonpath={.metadata.labels}',
+  ])
+  if (labels === '') return
+  if (!labels.includes(storyLabel)) throw new Error(`the namespace ${name} exists and is not of a test; it stays`)
+  for (const kinds of ['cronjob,job,statefulset,deployment,pod', 'volumesnapshot', 'pvc'])
+    await kubectl(cluster, ['-n', name, 'delete', kinds, '--all', '--now', '--timeout=60s'])
+  await kubectl(cluster, ['delete', 'namespace', name, '--timeout=120s'])
+}
+
+/** Waits with `kubectl wait`. `condition` as there: `condition=Ready`, `jsonpath={.status.phase}=Bound`, `delete`. */
+export async function waitFor(namespace: string, object: string, condition: string, seconds = 60): Promise<void> {
+  await kubectl(cluster, ['-n', namespace, 'wait', `--for=${condition}`, `--timeout=${seconds}s`, object])
+}
+
+/** Runs a command in a pod and returns what it prints. */
+export function execInPod(namespace: string, pod: string, command: readonly string[]): Promise<string> {
+  return kubectl(cluster, ['-n', namespace, 'exec', pod, '--', ...command])
+}
