@@ -6,54 +6,23 @@ import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
 import { apiVersionOf, pathOf, resourceName } from './resource.ts'
 import type { KubeObject, PathTarget, Resource } from './resource.ts'
+import type {
+  CallOptions,
+  DeleteOptions,
+  ListOptions,
+  ObjectList,
+  Patch,
+  Query,
+  RawRequest,
+  RequestSample,
+  Selection,
+  WatchOptions,
+} from './requests.ts'
 import { withRetries } from './retry.ts'
 import { Transport, requestLine } from './transport.ts'
 import type { Call } from './transport.ts'
 import { watchEvents } from './watch.ts'
 import type { WatchEvent } from './watch.ts'
-
-export type CallOptions = {
-  readonly signal?: AbortSignal
-  /** Attempts in all, 5 unless said otherwise; see retry.ts for what is repeated. */
-  readonly attempts?: number
-}
-
-/** Which objects of a resource. Without a namespace: those of all namespaces. */
-export type Selection = {
-  readonly namespace?: string
-  readonly labelSelector?: string
-  readonly fieldSelector?: string
-}
-
-/** `apply` is server-side apply: `body` is the whole wish of `fieldManager`, with apiVersion and kind. */
-export type Patch =
-  | { readonly kind: 'merge'; readonly body: object }
-  | { readonly kind: 'json'; readonly body: readonly object[] }
-  | { readonly kind: 'apply'; readonly body: object; readonly fieldManager: string; readonly force?: boolean }
-
-/** Preconditions: the object is deleted only while it still has this identity and version; otherwise 409. */
-export type DeleteOptions = CallOptions & {
-  readonly uid?: string
-  readonly resourceVersion?: string
-  readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground'
-}
-
-export type ObjectList<T extends KubeObject> = { readonly items: readonly T[]; readonly resourceVersion: string }
-
-/** One finished call. `code` is the HTTP status, or `error` without one. */
-export type RequestSample = {
-  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'raw'
-  readonly resource: string
-  readonly code: string
-  readonly seconds: number
-}
-
-export type RawRequest = CallOptions & {
-  readonly method: Call['method']
-  readonly path: string
-  readonly query?: Query
-  readonly body?: unknown
-}
 
 export type ClientOptions = {
   readonly clock?: Clock
@@ -61,7 +30,6 @@ export type ClientOptions = {
   readonly onRequest?: (sample: RequestSample) => void
 }
 
-type Query = Readonly<Record<string, string | undefined>>
 type Verb = RequestSample['verb']
 
 const metadataOnlyAccept = (kind: string): Readonly<Record<string, string>> => ({
@@ -111,10 +79,7 @@ export class Client {
   }
 
   /** All objects of the selection, read in pages from one consistent moment. */
-  async list<T extends KubeObject>(
-    resource: Resource,
-    options: Selection & CallOptions & { readonly pageSize?: number; readonly metadataOnly?: boolean } = {},
-  ): Promise<ObjectList<T>> {
+  async list<T extends KubeObject>(resource: Resource, options: ListOptions = {}): Promise<ObjectList<T>> {
     for (let restarts = 0; ; restarts++) {
       try {
         return await this.#listPages<T>(resource, options)
@@ -124,10 +89,7 @@ export class Client {
     }
   }
 
-  async #listPages<T extends KubeObject>(
-    resource: Resource,
-    options: Selection & CallOptions & { readonly pageSize?: number; readonly metadataOnly?: boolean },
-  ): Promise<ObjectList<T>> {
+  async #listPages<T extends KubeObject>(resource: Resource, options: ListOptions): Promise<ObjectList<T>> {
     const { pageSize = 500, metadataOnly = false } = options
     const identity = { apiVersion: apiVersionOf(resource), kind: resource.kind }
     const items: T[] = []
@@ -210,10 +172,7 @@ export class Client {
   }
 
   /** One watch, from its first byte to its end; ends without an error when the server closes it. One attempt. */
-  async *watch(
-    resource: Resource,
-    options: Selection & { readonly signal: AbortSignal; readonly query?: Query; readonly metadataOnly?: boolean },
-  ): AsyncGenerator<WatchEvent> {
+  async *watch(resource: Resource, options: WatchOptions): AsyncGenerator<WatchEvent> {
     const path = pathOf(resource, options) + queryString({ ...selectors(options), ...options.query, watch: 'true' })
     const headers = options.metadataOnly === true ? metadataOnlyAccept('PartialObjectMetadata') : {}
     const call = { method: 'GET', path, headers, signal: options.signal } as const

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
-import type { RequestSample } from './client.ts'
+import type { RequestSample } from './requests.ts'
 import { realClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import type { ControllerHooks, ReconcileResult } from './controller.ts'

@@ -253,6 +253,16 @@ test('a server that ends every watch at once is not stormed', async t => {
   assert.ok(performance.now() - before >= 155)
 })
 
+test('a server that calls every resourceVersion too old is not stormed with syncs', async t => {
+  const { server, start, until, restarts } = await follow(t, { timings: { healthyMs: 1000, longestBackoffMs: 400 } })
+  server.otherwise = status(410, 'Expired')
+  const before = performance.now()
+  start()
+  await until(() => restarts.length === 6)
+  assert.ok(performance.now() - before >= 155)
+  assert.ok(restarts.every(reason => reason === 'gone'))
+})
+
 test('a missing resource is a state that ends when its CRD appears, and begins again when it goes', async t => {
   const { server, reflector, changes, restarts, start, until } = await follow(t)
   const missing = status(404, 'NotFound', 'the server could not find the requested resource')
