@@ -50,3 +50,8 @@ test('every make target that the workflows call exists', () => {
     for (const [, target = ''] of readFileSync(join(repository, file), 'utf8').matchAll(/run: make ([\w-]+)/g))
       assert.match(targets, new RegExp(`^${target}:`, 'm'), `${file} calls make ${target}`)
 })
+
+test('bash accepts every shell script', async () => {
+  const scripts = ['.ci/run', ...globSync('{dev,e2e}/*.sh', { cwd: repository })]
+  for (const script of scripts) await capture(['bash', '-n', script], { cwd: repository })
+})
