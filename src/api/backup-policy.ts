@@ -387,7 +387,8 @@ const storeStatus = z.object({
   result: z.enum(['Unknown', 'Usable', 'Unusable']).describe('What the last probe found.'),
   reason: z.string().max(64).describe('Why, in one word.'),
   message: z.string().max(1024).describe('Why, in a sentence.'),
-  attempts: z.int().describe('Probes since the settings changed or the store last worked.'),
+  attempts: z.int().describe('Probes since the settings changed.'),
+  failures: z.int().describe('Failed probes in a row.'),
   lastProbeTime: dateTime('When the last probe ended.').optional(),
   unconditionalCommit: z.boolean().optional().describe('true: the store does not support conditional writes.'),
 })

@@ -69,6 +69,12 @@ export const backupStatus = z
       .describe('What was stored.')
       .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
     snapshot: snapshotStatus.optional().describe('The snapshot (strategy snapshot).'),
+    suspect: z
+      .boolean()
+      .optional()
+      .describe(
+        'true: far smaller than the one before. It does not count for retention and stops pruning until the annotation backup.dev/accepted is set to true on it.',
+      ),
     exitCode: z.int().optional().describe('Exit code of the command.'),
     stderr: z
       .string()

@@ -171,7 +171,9 @@ export type PersistentVolumeClaim = KubernetesObject & {
 }
 
 /** Only what class choice needs is kept of a PersistentVolume. */
-export type PersistentVolume = KubernetesObject & { readonly spec: { readonly csi?: { readonly driver: string } } }
+export type PersistentVolume = KubernetesObject & {
+  readonly spec: { readonly csi?: { readonly driver: string }; readonly claimRef?: { readonly namespace?: string } }
+}
 
 export type VolumeSnapshotClass = KubernetesObject & {
   readonly driver: string

@@ -68,6 +68,15 @@ export function slotText(slot: Date): string {
   return slot.toISOString().replace(/[-:]|\.\d+/g, '')
 }
 
+/**
+ * The slot of a CronJob's Job from its name, `<cronjob>-<minutes since the epoch>`; undefined for any other name.
+ * Source: kubernetes pkg/controller/cronjob/utils.go `getJobName`.
+ */
+export function slotOfJobName(jobName: string, cronJob: string): Date | undefined {
+  const minutes = jobName.startsWith(`${cronJob}-`) ? jobName.slice(cronJob.length + 1) : ''
+  return /^\d{7,9}$/.test(minutes) ? new Date(Number(minutes) * 60_000) : undefined
+}
+
 /** The name that the CronJob controller gives the Job of a slot. */
 export function jobNameOfSlot(cronJob: string, slot: Date): string {
   return `${cronJob}-${Math.floor(slot.getTime() / 60_000)}`

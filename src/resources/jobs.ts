@@ -4,10 +4,11 @@ import type { BackupPolicy, JobStrategy } from '../api/backup-policy.ts'
 import type { CronJob, Job, ObjectMeta } from '../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
 import type { JobRole } from '../api/labels.ts'
-import type { BackupTask } from '../api/mover-task.ts'
+import type { BackupTaskInput } from './mover-pod.ts'
 import { catalogJobName, commandTarget, cronJobName, onDemandJobName, probeJobName } from '../api/names.ts'
 import { withDesiredState } from './desired-state.ts'
 import {
+  backupArtifact,
   backupJobSpec,
   jobDeadlineSeconds,
   policyReference,
@@ -36,11 +37,12 @@ export function backupCronJob(
 ): CronJob {
   const { spec } = policy
   const labels = runLabels(policy, 'run')
+  const name = cronJobName(policy.metadata.name)
   return withDesiredState({
     apiVersion: 'batch/v1',
     kind: 'CronJob',
     metadata: {
-      name: cronJobName(policy.metadata.name),
+      name,
       namespace: policy.metadata.namespace,
       labels,
       ownerReferences: [policyReference(policy)],
@@ -55,7 +57,10 @@ export function backupCronJob(
       failedJobsHistoryLimit: historyLimit,
       jobTemplate: {
         metadata: { labels },
-        spec: labelled(backupJobSpec(policy, job, backupTask(policy, marks, settings), settings), labels),
+        spec: labelled(
+          backupJobSpec(policy, job, { ...backupTask(policy, marks, settings), cronJob: name }, settings),
+          labels,
+        ),
       },
     },
   })
@@ -121,23 +126,18 @@ function storeJob(
   return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: labelled(storeJobSpec(policy, task, settings), labels) }
 }
 
-function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): BackupTask {
+function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): BackupTaskInput {
   return {
     ...taskBase(policy, settings),
     kind: 'backup',
     target: commandTarget,
-    artifact: 'dump',
+    artifact: backupArtifact,
     retention: policy.spec.retention,
     held: [...marks.held].sort(),
     accepted: [...marks.accepted].sort(),
-    maxDeletes: 20,
-    minBytes: 1,
-    attemptDeadlineSeconds: policy.spec.activeDeadlineSeconds,
     jobDeadlineSeconds: jobDeadlineSeconds(policy),
     stallTimeoutSeconds: Math.min(1800, policy.spec.activeDeadlineSeconds),
     startTimeoutSeconds,
-    partBytes: 8 << 20,
-    maxParts: 9_000,
   }
 }
 

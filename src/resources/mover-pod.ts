@@ -3,10 +3,12 @@ import type { BackupPolicy, JobStrategy } from '../api/backup-policy.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { apiVersion } from '../api/labels.ts'
 import { encodeMoverTask, moverEnvironment, moverPaths, prepareCommand, sourceCommand } from '../api/mover-task.ts'
-import type { BackendTask, BackupTask, MoverTaskInput, PrefixOwner } from '../api/mover-task.ts'
+import type { BackendTask, MoverTaskInput, PrefixOwner } from '../api/mover-task.ts'
 import { permanentExitCodes } from '../api/mover-message.ts'
 import type { OwnerReference } from '../api/kubernetes.ts'
 import type { Settings } from './settings.ts'
+
+export type BackupTaskInput = Extract<MoverTaskInput, { readonly kind: 'backup' }>
 
 /** Names of the containers, as they are in status, docs and the chart's admission policy. */
 export const container = { prepare: 'prepare', dump: 'dump', mover: 'mover' } as const
@@ -16,6 +18,9 @@ const helpers = '/app/src/mover/shell'
 const credentialsDirectory = '/var/run/backup/credentials'
 const caDirectory = '/var/run/backup/ca'
 const nonRootId = 65532
+
+/** Name of the one artifact of a run. */
+export const backupArtifact = 'dump'
 
 /** One attempt may start so late after its pod began (image pulls). Seconds. */
 export const startTimeoutSeconds = 300
@@ -60,7 +65,12 @@ export function taskBase(policy: BackupPolicy, settings: Settings) {
 }
 
 /** The Job spec of one backup run: the user's command and our mover, side by side. */
-export function backupJobSpec(policy: BackupPolicy, job: JobStrategy, task: BackupTask, settings: Settings): JobSpec {
+export function backupJobSpec(
+  policy: BackupPolicy,
+  job: JobStrategy,
+  task: BackupTaskInput,
+  settings: Settings,
+): JobSpec {
   const spec: PodSpec = {
     ...podDefaults(settings),
     activeDeadlineSeconds: policy.spec.activeDeadlineSeconds,
@@ -76,7 +86,7 @@ export function backupJobSpec(policy: BackupPolicy, job: JobStrategy, task: Back
         volumeMounts: [sharedMount],
       },
     ],
-    containers: [sourceContainer(job, task), moverContainer(task, settings, [sharedMount])],
+    containers: [sourceContainer(job), moverContainer(task, settings, [sharedMount])],
     volumes: [
       { name: 'shared', emptyDir: { sizeLimit: '16Mi' } },
       { name: 'tmp', emptyDir: {} },
@@ -133,14 +143,14 @@ function podDefaults(settings: Settings) {
 }
 
 /** The user's image. User and group are set, because an image whose USER is root or a name cannot start otherwise (DESIGN R10). */
-function sourceContainer(job: JobStrategy, task: BackupTask): Container {
+function sourceContainer(job: JobStrategy): Container {
   const { runAsUser = nonRootId, runAsGroup = nonRootId, env = [] } = job
   const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
   return {
     name: container.dump,
     image: job.image,
     imagePullPolicy: job.imagePullPolicy,
-    command: sourceCommand(task),
+    command: sourceCommand({ artifact: backupArtifact, startTimeoutSeconds }),
     args: [...(job.command ?? []), ...(job.args ?? [])],
     env: [...home, ...env],
     envFrom: job.envFrom,

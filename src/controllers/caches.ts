@@ -1,0 +1,157 @@
+// What the operator watches. Only objects that we made, or that a policy can select, are kept; where less is enough, less is kept.
+import type { Backup } from '../api/backup.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import type {
+  CronJob,
+  Job,
+  JobEvent,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  VolumeSnapshot,
+  VolumeSnapshotClass,
+} from '../api/kubernetes.ts'
+import { label, labelValue, managerName } from '../api/labels.ts'
+import { isRunningProbe } from '../plan/store-probe.ts'
+import type { Client } from '../runtime/client.ts'
+import type { Log } from '../runtime/log.ts'
+import type { RuntimeMetrics } from '../runtime/metrics.ts'
+import { Reflector, type ReflectorOptions } from '../runtime/reflector.ts'
+import { keyFrom, resourceName, type KubeObject } from '../runtime/resource.ts'
+import type { Store } from '../runtime/store.ts'
+import * as resources from './resources.ts'
+
+export type Caches = {
+  readonly policies: Store<BackupPolicy>
+  readonly backups: Store<Backup>
+  readonly cronJobs: Store<CronJob>
+  readonly jobs: Store<Job>
+  readonly pods: Store<Pod>
+  readonly jobEvents: Store<JobEvent>
+  readonly claims: Store<PersistentVolumeClaim>
+  readonly volumes: Store<PersistentVolume>
+  readonly snapshots: Store<VolumeSnapshot>
+  readonly snapshotClasses: Store<VolumeSnapshotClass>
+}
+
+export type CachesOptions = { readonly client: Client; readonly log: Log; readonly metrics: RuntimeMetrics }
+
+/** The caches, and what keeps them equal to the API server until the signal aborts. */
+export function createCaches({ client, log, metrics }: CachesOptions): {
+  readonly caches: Caches
+  readonly run: (signal: AbortSignal) => Promise<void>
+} {
+  const reflectors: { run(signal: AbortSignal): Promise<void> }[] = []
+  const managed = { labelSelector: `${label.managedBy}=${managerName}` } as const
+
+  function keep<T extends KubeObject>(options: Omit<ReflectorOptions<T>, 'client' | 'log' | 'onRestart'>): Store<T> {
+    const name = resourceName(options.resource)
+    const reflector = new Reflector<T>({ ...options, client, log, onRestart: metrics.onRestart(name) })
+    metrics.watchCache(name, reflector.store)
+    reflectors.push(reflector)
+    return reflector.store
+  }
+
+  const caches: Caches = {
+    policies: keep<BackupPolicy>({
+      resource: resources.backupPolicies,
+      indexes: {
+        namespace: byNamespace,
+        label: policy => [keyFrom(policy.metadata.namespace, labelValue(policy.metadata.name))],
+      },
+    }),
+    backups: keep<Backup>({
+      resource: resources.backups,
+      indexes: { policy: backup => [keyFrom(backup.metadata.namespace, backup.spec.policy)] },
+    }),
+    cronJobs: keep<CronJob>({ resource: resources.cronJobs, pick: strangerByNameOnly }),
+    jobs: keep<Job>({
+      resource: resources.jobs,
+      ...managed,
+      indexes: { policy: byPolicyLabel, probe: job => (isRunningProbe(job) ? ['running'] : []) },
+    }),
+    pods: keep<Pod>({ resource: resources.pods, ...managed, indexes: { policy: byPolicyLabel }, pick: statusOnly }),
+    jobEvents: keep<JobEvent>({
+      resource: resources.events,
+      fieldSelector: 'involvedObject.kind=Job,type=Warning',
+      indexes: { job: event => [event.involvedObject.uid ?? ''] },
+    }),
+    claims: keep<PersistentVolumeClaim>({
+      resource: resources.claims,
+      indexes: { namespace: byNamespace },
+      pick: claimEssence,
+    }),
+    volumes: keep<PersistentVolume>({ resource: resources.volumes, pick: volumeEssence }),
+    snapshots: keep<VolumeSnapshot>({ resource: resources.snapshots, ...managed, indexes: { policy: byPolicyLabel } }),
+    snapshotClasses: keep<VolumeSnapshotClass>({ resource: resources.snapshotClasses }),
+  }
+  return { caches, run: async signal => void (await Promise.all(reflectors.map(reflector => reflector.run(signal)))) }
+}
+
+function byNamespace({ metadata }: KubeObject): readonly string[] {
+  return [metadata.namespace ?? '']
+}
+
+/** Objects of a policy carry its name as a label value, which may be cut; both sides of a comparison are cut the same way. */
+function byPolicyLabel({ metadata }: KubeObject): readonly string[] {
+  const policy = metadata.labels?.[label.policy]
+  return policy === undefined ? [] : [keyFrom(metadata.namespace, policy)]
+}
+
+/** All CronJobs are watched, because a stranger may have the name that ours needs; of a stranger only the name matters. */
+function strangerByNameOnly(cronJob: CronJob): CronJob {
+  if (cronJob.metadata.labels?.[label.managedBy] === managerName) return cronJob
+  const { apiVersion, kind, metadata } = cronJob
+  const { name, namespace, uid, resourceVersion } = metadata
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, namespace, uid, resourceVersion },
+    spec: { schedule: '', jobTemplate: emptyTemplate },
+  }
+}
+
+const emptyTemplate = {
+  spec: {
+    template: {
+      spec: {
+        restartPolicy: 'Never',
+        automountServiceAccountToken: false,
+        enableServiceLinks: false,
+        terminationGracePeriodSeconds: 0,
+        securityContext: {},
+        containers: [],
+        volumes: [],
+      },
+    },
+  },
+} as const
+
+function statusOnly({ apiVersion, kind, metadata, status }: Pod): Pod {
+  return { apiVersion, kind, metadata, status }
+}
+
+function claimEssence({ apiVersion, kind, metadata, spec, status }: PersistentVolumeClaim): PersistentVolumeClaim {
+  const { name, namespace, uid, resourceVersion, labels, deletionTimestamp } = metadata
+  const { storageClassName, volumeName, volumeMode } = spec
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, namespace, uid, resourceVersion, labels, deletionTimestamp },
+    spec: { storageClassName, volumeName, volumeMode },
+    status: { phase: status?.phase },
+  }
+}
+
+function volumeEssence({ apiVersion, kind, metadata, spec }: PersistentVolume): PersistentVolume {
+  const { name, uid, resourceVersion } = metadata
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, uid, resourceVersion },
+    spec: {
+      csi: spec.csi && { driver: spec.csi.driver },
+      claimRef: spec.claimRef && { namespace: spec.claimRef.namespace },
+    },
+  }
+}

@@ -1,0 +1,113 @@
+// Gathers what planning one policy looks at: from the caches, and the little that is not worth caching from the API server.
+import { labelValue } from '../api/labels.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import { isFinal } from '../api/backup.ts'
+import type { CronJob, KubernetesObject, VolumeSnapshot } from '../api/kubernetes.ts'
+import { cronJobName } from '../api/names.ts'
+import { snapshotName } from '../plan/backup-run.ts'
+import { marksOf } from '../plan/history.ts'
+import { scheduleOf } from '../plan/policy-schedule.ts'
+import { matches, selectorText } from '../plan/selection.ts'
+import type { PolicyWorld } from '../plan/world.ts'
+import { stateHash } from '../resources/desired-state.ts'
+import { backupCronJob } from '../resources/jobs.ts'
+import type { Settings } from '../resources/settings.ts'
+import type { Client } from '../runtime/client.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { keyFrom } from '../runtime/resource.ts'
+import type { Caches } from './caches.ts'
+import { pods, snapshotContents } from './resources.ts'
+
+/** How long a count of selected pods is good for: they are counted for a warning only. */
+const podCountMs = 60_000
+
+export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<PolicyWorld>
+
+export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock): Observer {
+  const podCounts = new Map<string, { readonly selector: string; readonly count: number; readonly untilMs: number }>()
+
+  return async function observe(namespace, name, signal) {
+    const key = keyFrom(namespace, name)
+    const labelKey = keyFrom(namespace, labelValue(name))
+    const policy = caches.policies.get(namespace, name)
+    const backups = caches.backups.byIndex('policy', key)
+    const jobs = caches.jobs.byIndex('policy', labelKey)
+    const snapshots = caches.snapshots.byIndex('policy', labelKey)
+    const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
+    const strategy = policy?.spec.strategy.type
+    if (!policy) podCounts.delete(key)
+    return {
+      namespace,
+      name,
+      policy,
+      backups,
+      cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
+      desiredCronJob: policy && desiredCronJob(policy),
+      jobs,
+      pods: caches.pods.byIndex('policy', labelKey),
+      jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),
+      backendHash: policy?.spec.backend && stateHash(policy.spec.backend),
+      selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : 0,
+      claims: policy && strategy === 'snapshot' ? selectedClaims(policy) : [],
+      volumes: new Map(caches.volumes.list().map(volume => [volume.metadata.name, volume])),
+      snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
+      snapshots,
+      deletionPolicies: await deletionPolicies(unfinished(snapshots), signal),
+      probesRunning: caches.jobs.byIndex('probe', 'running').length,
+    }
+
+    function unfinished(some: readonly VolumeSnapshot[]): readonly VolumeSnapshot[] {
+      return some.filter(
+        ({ metadata, status }) =>
+          status?.readyToUse &&
+          backups.some(backup => snapshotName(backup) === metadata.name && !isFinal(backup.status?.phase)),
+      )
+    }
+
+    function desiredCronJob(of: BackupPolicy): CronJob | undefined {
+      const { job } = of.spec.strategy
+      const clockOf = scheduleOf(of)
+      return of.spec.strategy.type === 'job' && job && !('problem' in clockOf)
+        ? backupCronJob(of, job, clockOf.text, marksOf(backups), settings)
+        : undefined
+    }
+  }
+
+  function selectedClaims(policy: BackupPolicy) {
+    const { namespace = '' } = policy.metadata
+    return caches.claims
+      .byIndex('namespace', namespace)
+      .filter(({ metadata }) => matches(policy.spec.selector, metadata.labels))
+      .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+  }
+
+  async function countPods(policy: BackupPolicy, key: string, signal: AbortSignal): Promise<number> {
+    const selector = selectorText(policy.spec.selector)
+    const known = podCounts.get(key)
+    if (known?.selector === selector && clock.monotonic() < known.untilMs) return known.count
+    const { items } = await client.list<KubernetesObject>(pods, {
+      namespace: policy.metadata.namespace,
+      labelSelector: selector,
+      metadataOnly: true,
+      signal,
+    })
+    podCounts.set(key, { selector, count: items.length, untilMs: clock.monotonic() + podCountMs })
+    return items.length
+  }
+
+  /** Read once, when a snapshot becomes ready, to be told in its Backup. */
+  async function deletionPolicies(
+    snapshots: readonly VolumeSnapshot[],
+    signal: AbortSignal,
+  ): Promise<PolicyWorld['deletionPolicies']> {
+    type Content = KubernetesObject & { readonly spec: { readonly deletionPolicy: 'Delete' | 'Retain' } }
+    const found = new Map<string, 'Delete' | 'Retain'>()
+    for (const { status } of snapshots) {
+      const name = status?.boundVolumeSnapshotContentName
+      const content =
+        name === undefined ? undefined : await client.get<Content>(snapshotContents, undefined, name, { signal })
+      if (name !== undefined && content) found.set(name, content.spec.deletionPolicy)
+    }
+    return found
+  }
+}

@@ -1,0 +1,77 @@
+// One key is one policy with everything that belongs to it: gather, plan, apply. Changes only enqueue keys.
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import { label } from '../api/labels.ts'
+import { matches } from '../plan/selection.ts'
+import { planPolicy } from '../plan/policy.ts'
+import { Controller, watching } from '../runtime/controller.ts'
+import type { ControllerHooks } from '../runtime/controller.ts'
+import type { Log } from '../runtime/log.ts'
+import { keyFrom, keyOf, splitKey, type KubeObject } from '../runtime/resource.ts'
+import { applyPlan, type ApplyContext } from './apply.ts'
+import type { Caches } from './caches.ts'
+import { createObserver } from './observe.ts'
+
+export type PolicyControllerOptions = ApplyContext & {
+  readonly log: Log
+  readonly hooks: ControllerHooks
+  readonly workers: number
+}
+
+export function createPolicyController(options: PolicyControllerOptions): Controller {
+  const { caches, client, settings, clock, log, hooks, workers } = options
+  const observe = createObserver(caches, client, settings, clock)
+  const ofPolicy = policyKeys(caches)
+  return new Controller({
+    name: 'policy',
+    workers,
+    clock,
+    log,
+    hooks,
+    watches: [
+      watching(caches.policies, policy => [keyOf(policy)]),
+      watching(caches.backups, backup => [keyFrom(backup.metadata.namespace, backup.spec.policy)]),
+      watching(caches.cronJobs, ofPolicy.labelled),
+      watching(caches.jobs, ofPolicy.labelled),
+      watching(caches.pods, ofPolicy.labelled),
+      watching(caches.snapshots, ofPolicy.labelled),
+      watching(caches.jobEvents, event => {
+        const job = caches.jobs.get(event.metadata.namespace, event.involvedObject.name)
+        return job ? ofPolicy.labelled(job) : []
+      }),
+      watching(caches.claims, claim =>
+        ofPolicy
+          .snapshotting(claim.metadata.namespace)
+          .filter(({ spec }) => matches(spec.selector, claim.metadata.labels))
+          .map(keyOf),
+      ),
+      watching(caches.volumes, volume => ofPolicy.snapshotting(volume.spec.claimRef?.namespace).map(keyOf)),
+      watching(caches.snapshotClasses, () => ofPolicy.allSnapshotting().map(keyOf)),
+    ],
+    async reconcile(key, signal) {
+      const { namespace = '', name } = splitKey(key)
+      const world = await observe(namespace, name, signal)
+      const now = clock.now()
+      const { actions, wakeAt } = planPolicy(world, now)
+      await applyPlan(options, world, actions, log.child({ policy: key }), signal)
+      return wakeAt ? { requeueAfterMs: Math.max(0, wakeAt.getTime() - clock.now().getTime()) } : undefined
+    },
+  })
+}
+
+/** Which policies a change is about. */
+function policyKeys(caches: Caches) {
+  function snapshotting(namespace: string | undefined): readonly BackupPolicy[] {
+    return caches.policies.byIndex('namespace', namespace ?? '').filter(({ spec }) => spec.strategy.type === 'snapshot')
+  }
+  return {
+    snapshotting,
+    allSnapshotting: () => caches.policies.list().filter(({ spec }) => spec.strategy.type === 'snapshot'),
+    /** A label value may be a cut name; a policy that is gone can only have been named by what is left of it. */
+    labelled: ({ metadata }: KubeObject): readonly string[] => {
+      const value = metadata.labels?.[label.policy]
+      if (value === undefined) return []
+      const policies = caches.policies.byIndex('label', keyFrom(metadata.namespace, value))
+      return policies.length > 0 ? policies.map(keyOf) : [keyFrom(metadata.namespace, value)]
+    },
+  }
+}

@@ -1,0 +1,62 @@
+// What a plan can ask for: a closed list. `controllers/apply.ts` is the only place that carries it out, in this order.
+import type { Backup, BackupStatus } from '../api/backup.ts'
+import type { BackupPolicyStatus } from '../api/backup-policy.ts'
+import type { Reason } from '../api/conditions.ts'
+import type { CronJob } from '../api/kubernetes.ts'
+
+type Named = { readonly name: string; readonly uid: string }
+
+export type Action =
+  | { readonly do: 'create-cron-job' }
+  /** Sets the CronJob's last schedule time to now, so that what is written next fires nothing retroactively (DESIGN R4). */
+  | ({ readonly do: 'rest-cron-job-clock' } & Named)
+  | { readonly do: 'replace-cron-job'; readonly current: CronJob }
+  | ({ readonly do: 'delete-cron-job'; readonly because: string } & Named)
+  | { readonly do: 'create-run-job'; readonly backup: Backup }
+  | { readonly do: 'create-probe-job'; readonly backendHash: string; readonly attempt: number }
+  | { readonly do: 'create-catalog-job'; readonly run: string; readonly cursor: string | undefined }
+  | ({ readonly do: 'delete-job'; readonly because: string } & Named)
+  | { readonly do: 'create-scheduled-backup'; readonly name: string; readonly target: string; readonly slot: Date }
+  | { readonly do: 'create-child-backup'; readonly parent: Backup; readonly target: string }
+  | {
+      readonly do: 'write-backup-status'
+      readonly backup: Backup
+      readonly status: BackupStatus
+      readonly outcome?: RunOutcome
+    }
+  /** `unlessSnapshot`: only if this VolumeSnapshot is really gone; it is looked up once more before the Backup goes. */
+  | ({ readonly do: 'delete-backup'; readonly because: string; readonly unlessSnapshot?: string } & Named)
+  | {
+      readonly do: 'create-snapshot'
+      readonly backup: Backup
+      readonly name: string
+      readonly claim: string
+      readonly className: string
+    }
+  /** `prune`: retention wants it gone; it is judged once more on what the API server says now, before it goes. */
+  | ({
+      readonly do: 'delete-snapshot'
+      readonly because: string
+      readonly prune?: { readonly target: string; readonly keep: number }
+    } & Named)
+  | { readonly do: 'write-policy-status'; readonly status: BackupPolicyStatus }
+  | {
+      readonly do: 'event'
+      readonly about: 'policy' | Backup
+      readonly type: 'Normal' | 'Warning'
+      readonly reason: Reason
+      readonly message: string
+    }
+
+/** A run that has just become final, for the counters. */
+export type RunOutcome = {
+  readonly outcome: 'success' | 'failure'
+  readonly seconds: number
+  readonly strategy: 'job' | 'snapshot'
+}
+
+export type Plan = {
+  readonly actions: readonly Action[]
+  /** When to look again without being woken. */
+  readonly wakeAt: Date | undefined
+}

@@ -1,0 +1,109 @@
+// The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (DESIGN R3, R4, R6, R8).
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { CronJob, Job } from '../api/kubernetes.ts'
+import { annotation, label, managerName } from '../api/labels.ts'
+import { commandTarget, slotOfJobName } from '../api/names.ts'
+import type { Action } from './actions.ts'
+import { isFinished } from './job-run.ts'
+import type { PolicySchedule } from './policy-schedule.ts'
+import { countUnrun, reach, type SlotBook } from './slots.ts'
+import { addSeconds, latest, timeOf } from './times.ts'
+import type { PolicyWorld } from './world.ts'
+
+/** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */
+const lateJobSeconds = 120
+
+export type NameTaken = { readonly taken: string }
+
+/** Brings the CronJob to what it should be, or says that a stranger has its name. */
+export function planCronJob(world: PolicyWorld, policy: BackupPolicy, desired: CronJob): readonly Action[] | NameTaken {
+  const current = world.cronJob
+  if (!current) return [{ do: 'create-cron-job' }]
+  if (!isOurs(current))
+    return {
+      taken: `a CronJob named ${current.metadata.name} exists and is not ours; rename or delete it, or rename the policy`,
+    }
+  // Of an earlier policy of this name: the garbage collector is on its way.
+  if (current.metadata.ownerReferences?.some(({ kind, uid }) => kind === 'BackupPolicy' && uid !== policy.metadata.uid))
+    return []
+  if (current.metadata.deletionTimestamp) return []
+  const wish = desired.metadata.annotations?.[annotation.desiredState]
+  const drifted = !sameClock(current, desired)
+  if (current.metadata.annotations?.[annotation.desiredState] === wish && !drifted) return []
+  const { name, uid = '' } = current.metadata
+  const rest: readonly Action[] = drifted && !desired.spec.suspend ? [{ do: 'rest-cron-job-clock', name, uid }] : []
+  return [...rest, { do: 'replace-cron-job', current }]
+}
+
+/** Writing any of these lets the CronJob controller fire the latest past slot. */
+function sameClock(a: CronJob, b: CronJob): boolean {
+  return (
+    a.spec.schedule === b.spec.schedule &&
+    a.spec.timeZone === b.spec.timeZone &&
+    (a.spec.suspend ?? false) === (b.spec.suspend ?? false) &&
+    a.spec.startingDeadlineSeconds === b.spec.startingDeadlineSeconds
+  )
+}
+
+export function isOurs(object: { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }): boolean {
+  return object.metadata.labels?.[label.managedBy] === managerName
+}
+
+/** The slot of a Job that a CronJob made; undefined for a Job of ours. */
+export function slotOfJob(job: Job): Date | undefined {
+  const owner = job.metadata.ownerReferences?.find(({ kind, controller }) => kind === 'CronJob' && controller)
+  if (!owner) return undefined
+  return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
+}
+
+/**
+ * Records the Jobs that are newer than the book, and closes the book on slots that can no longer run.
+ *
+ * A Job of slot s is proof about all slots before s: the controller only ever starts the newest one. Jobs up to the book's mark
+ * are never recorded again, so that a Backup that was pruned or deleted does not come back.
+ */
+export function accountForJobs(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  clock: PolicySchedule,
+  since: Date,
+  before: SlotBook,
+  now: Date,
+): { readonly actions: readonly Action[]; readonly book: SlotBook } {
+  const runs = world.jobs.filter(job => job.metadata.labels?.[label.role] === 'run')
+  const intervals = runs.map(job => ({
+    from: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) ?? now,
+    to: endOf(job, now),
+  }))
+  const known = new Set(world.backups.map(({ metadata }) => metadata.name))
+  const fresh = runs
+    .flatMap(job => {
+      const slot = slotOfJob(job)
+      return slot && (!before.accountedUntil || slot > before.accountedUntil) ? [{ job, slot }] : []
+    })
+    .toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+
+  const actions: Action[] = []
+  let book = before
+  for (const { job, slot } of fresh) {
+    book = countUnrun(
+      book,
+      clock,
+      { from: latest(book.accountedUntil, since) ?? since, to: new Date(slot.getTime() - 1) },
+      intervals,
+    )
+    book = reach(book, slot)
+    if (!known.has(job.metadata.name))
+      actions.push({ do: 'create-scheduled-backup', name: job.metadata.name, target: commandTarget, slot })
+  }
+  if (policy.spec.suspend) return { actions, book }
+  const closed = addSeconds(now, -policy.spec.startingDeadlineSeconds - lateJobSeconds)
+  const from = latest(book.accountedUntil, since) ?? since
+  return { actions, book: closed > from ? countUnrun(book, clock, { from, to: closed }, intervals) : book }
+}
+
+function endOf(job: Job, now: Date): Date | undefined {
+  if (!isFinished(job)) return undefined
+  const failed = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
+  return timeOf(job.status?.completionTime) ?? timeOf(failed?.lastTransitionTime) ?? now
+}

@@ -1,0 +1,204 @@
+// Backups that have ended: what retention says of them, and which objects go because their data are gone or their story is told.
+import type { Backup } from '../api/backup.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { VolumeSnapshot } from '../api/kubernetes.ts'
+import { annotation } from '../api/labels.ts'
+import type { Action } from './actions.ts'
+import { childrenOf, snapshotName, snapshotOf } from './backup-run.ts'
+import { sameJson } from './equal.ts'
+import { moverMessageOf } from './job-run.ts'
+import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
+import { addSeconds, timeOf } from './times.ts'
+import type { PolicyWorld } from './world.ts'
+
+/** Failed Backups of a schedule that stay for people to read, for each target. */
+const failuresKept = 5
+
+export type TargetHistory = {
+  readonly target: string
+  readonly runs: readonly RetentionRun[]
+  readonly plan: RetentionPlan
+}
+
+/** Retention's verdict on each target, by the same function that the mover uses. */
+export function retentionByTarget(world: PolicyWorld, policy: BackupPolicy): readonly TargetHistory[] {
+  const runs = policy.spec.strategy.type === 'job' ? storedRuns(world) : snapshotRuns(world)
+  return [...runs].map(([target, each]) => ({
+    target,
+    runs: each,
+    plan: planRetention(each, { keep: policy.spec.retention }),
+  }))
+}
+
+/** Deletes what retention no longer keeps, and writes its verdicts where they changed. */
+export function planRetained(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  histories: readonly TargetHistory[],
+): readonly Action[] {
+  const keep = policy.spec.retention
+  const verdicts = new Map(
+    histories.flatMap(({ plan }) => plan.verdicts.map(verdict => [verdict.id, verdict] as const)),
+  )
+  const actions: Action[] = []
+  for (const { target, plan } of policy.spec.strategy.type === 'snapshot' ? histories : []) {
+    for (const id of plan.deleteNow) {
+      const snapshot = world.snapshots.find(({ metadata }) => metadata.name === id)
+      if (!snapshot || snapshot.metadata.deletionTimestamp) continue
+      const because = verdicts.get(id)?.message ?? ''
+      const backup = world.backups.find(each => snapshotName(each) === id)
+      if (backup?.status?.phase === 'Completed') {
+        actions.push({
+          do: 'write-backup-status',
+          backup,
+          status: { ...backup.status, phase: 'Deleting', retention: { keep: false, reason: 'BeyondRetention' } },
+        })
+      }
+      actions.push({
+        do: 'delete-snapshot',
+        name: id,
+        uid: snapshot.metadata.uid ?? '',
+        because,
+        prune: { target, keep },
+      })
+      actions.push({
+        do: 'event',
+        about: 'policy',
+        type: 'Normal',
+        reason: 'Pruned',
+        message: `VolumeSnapshot ${id} of ${target}: ${because}`,
+      })
+    }
+  }
+  const going = new Set(
+    actions.flatMap(action => (action.do === 'write-backup-status' ? [action.backup.metadata.name] : [])),
+  )
+  for (const backup of world.backups) {
+    const verdict = verdicts.get(backup.status?.run ?? '')
+    if (!verdict || backup.status?.phase !== 'Completed' || going.has(backup.metadata.name)) continue
+    const retention = { keep: verdict.keep, reason: verdict.reason }
+    if (!sameJson(backup.status.retention, retention))
+      actions.push({ do: 'write-backup-status', backup, status: { ...backup.status, retention } })
+  }
+  return actions
+}
+
+/** Objects that have done their duty: Backups without data, snapshots of failed or cancelled runs, old failures. */
+export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
+  return [...withoutData(world), ...leftoverSnapshots(world, now), ...oldFailures(world)]
+}
+
+function withoutData(world: PolicyWorld): readonly Action[] {
+  const prunedByMovers = new Set(world.pods.flatMap(pod => moverMessageOf(pod)?.deleted ?? []))
+  return world.backups.flatMap((backup): Action[] => {
+    const { metadata, status } = backup
+    if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
+    const go = { do: 'delete-backup', name: metadata.name, uid: metadata.uid ?? '' } as const
+    if (status.snapshot) {
+      // Without the snapshot API nothing can be said about the data.
+      if (!world.snapshotClasses || snapshotOf(world, backup)) return []
+      return [
+        { ...go, because: `its VolumeSnapshot ${status.snapshot.name} is gone`, unlessSnapshot: status.snapshot.name },
+      ]
+    }
+    if (status.target === undefined)
+      return childrenOf(world, backup).length === 0 ? [{ ...go, because: 'the Backups of its targets are gone' }] : []
+    return prunedByMovers.has(status.run ?? '') ? [{ ...go, because: 'retention deleted its data' }] : []
+  })
+}
+
+function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
+  const limit = world.policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? 600
+  return world.snapshots.flatMap((snapshot): Action[] => {
+    const { name, uid = '', creationTimestamp, deletionTimestamp } = snapshot.metadata
+    if (deletionTimestamp) return []
+    const go = { do: 'delete-snapshot', name, uid } as const
+    const backup = world.backups.find(each => snapshotName(each) === name)
+    if (backup?.status?.phase === 'Failed') return [{ ...go, because: `its Backup ${backup.metadata.name} failed` }]
+    const old = addSeconds(timeOf(creationTimestamp) ?? now, limit) <= now
+    return !backup && !snapshot.status?.readyToUse && old
+      ? [{ ...go, because: 'it never became ready and its Backup is gone' }]
+      : []
+  })
+}
+
+function oldFailures(world: PolicyWorld): readonly Action[] {
+  const failed = world.backups.filter(
+    ({ spec, status, metadata }) => spec.slot && status?.phase === 'Failed' && !metadata.deletionTimestamp,
+  )
+  const byTarget = Map.groupBy(failed, ({ spec }) => spec.target ?? '')
+  return [...byTarget.values()].flatMap(some =>
+    some
+      .toSorted((a, b) => ((a.spec.slot ?? '') < (b.spec.slot ?? '') ? 1 : -1))
+      .slice(failuresKept)
+      .map(({ metadata }): Action => ({
+        do: 'delete-backup',
+        name: metadata.name,
+        uid: metadata.uid ?? '',
+        because: `the newest ${failuresKept} failed Backups of a target are kept`,
+      })),
+  )
+}
+
+/** The runs in the bucket, as the Backup objects tell them. */
+function storedRuns(world: PolicyWorld): ReadonlyMap<string, RetentionRun[]> {
+  const stored = world.backups.filter(
+    ({ status }) => status?.phase === 'Completed' && status.snapshot === undefined && status.run !== undefined,
+  )
+  const runs = stored.map(backup => ({ target: backup.status?.target ?? '', run: runOf(backup) }))
+  return collect(runs)
+}
+
+function runOf(backup: Backup): RetentionRun {
+  const { metadata, spec, status } = backup
+  return {
+    id: status?.run ?? '',
+    slot: timeOf(spec.slot) ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    good: true,
+    held: isHeld(backup),
+    suspect: status?.suspect === true && metadata.annotations?.[annotation.accepted] !== 'true',
+  }
+}
+
+function snapshotRuns(world: PolicyWorld): ReadonlyMap<string, RetentionRun[]> {
+  return collect(
+    world.snapshots.map(snapshot => {
+      const backup = world.backups.find(each => snapshotName(each) === snapshot.metadata.name)
+      return { target: snapshot.spec.source.persistentVolumeClaimName ?? '', run: snapshotRun(snapshot, backup) }
+    }),
+  )
+}
+
+/** How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good. */
+export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined): RetentionRun {
+  const { metadata, status } = snapshot
+  return {
+    id: metadata.name,
+    slot: timeOf(metadata.creationTimestamp) ?? new Date(0),
+    good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
+    held: backup !== undefined && isHeld(backup),
+  }
+}
+
+/** Runs that the mover must treat in a special way; they travel in its task (DESIGN R7, R14). */
+export function marksOf(backups: readonly Backup[]): {
+  readonly held: readonly string[]
+  readonly accepted: readonly string[]
+} {
+  const names = (some: readonly Backup[]) => some.flatMap(({ status }) => (status?.run ? [status.run] : []))
+  return {
+    held: names(backups.filter(isHeld)),
+    accepted: names(backups.filter(({ metadata }) => metadata.annotations?.[annotation.accepted] === 'true')),
+  }
+}
+
+function isHeld({ metadata }: Backup): boolean {
+  return metadata.annotations?.[annotation.hold] === 'true'
+}
+
+function collect(
+  items: readonly { readonly target: string; readonly run: RetentionRun }[],
+): ReadonlyMap<string, RetentionRun[]> {
+  const byTarget = Map.groupBy(items, ({ target }) => target)
+  return new Map([...byTarget].map(([target, some]) => [target, some.map(({ run }) => run)]))
+}

@@ -1,0 +1,314 @@
+// What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (DESIGN R1).
+import type { Reason } from '../api/conditions.ts'
+import type { ContainerStatus, Job, JobEvent, Pod } from '../api/kubernetes.ts'
+import { isCommitted, isPermanent, parseMoverMessage } from '../api/mover-message.ts'
+import type { MoverMessage } from '../api/mover-message.ts'
+import { redact, tail } from './redact.ts'
+import { addSeconds, earliest, timeOf } from './times.ts'
+
+/** How long a failed attempt whose other container cannot start may hold the run up before the Job is deleted. Seconds. */
+const stuckAttemptSeconds = 30
+/** How long a state that no waiting cures (image, configuration, pod security) may last. Seconds. */
+const hopelessSeconds = 300
+/** A Job that its controller has not ended this long after its own deadline is on a lost node. Seconds (DESIGN R1). */
+const lostJobSeconds = 600
+
+export type JobRun = {
+  readonly phase: 'Pending' | 'Running' | 'Completed' | 'Failed'
+  readonly reason: Reason
+  readonly message: string
+  /** The decisive, or else the newest, message of a mover. */
+  readonly said: MoverMessage | undefined
+  readonly startTime: Date | undefined
+  readonly endTime: Date | undefined
+  readonly attempts: number
+  readonly exitCode?: number
+  readonly stderr?: string
+  /** The Job cannot end by itself: delete it. */
+  readonly endJob?: true
+  /** When to look again, if nothing changes. */
+  readonly wakeAt?: Date
+}
+
+/** The newest whole message of the mover in a pod, once it has ended. */
+export function moverMessageOf(pod: Pod): MoverMessage | undefined {
+  return parseMoverMessage(statusOf(pod, 'mover')?.state?.terminated?.message)
+}
+
+/**
+ * Judges a Job by itself, its pods (in any order) and the warnings about it.
+ * @param before the reason that the run had so far: what Kubernetes shows only for a while is remembered there.
+ */
+export function judgeJob(
+  job: Job,
+  allPods: readonly Pod[],
+  allEvents: readonly JobEvent[],
+  before: string | undefined,
+  now: Date,
+): JobRun {
+  const pods = allPods.filter(pod => isOf(job, pod)).toSorted(byCreation)
+  const events = allEvents.filter(({ involvedObject }) => involvedObject.uid === job.metadata.uid)
+  const startTime = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
+  const base = { startTime, attempts: pods.length } as const
+  const committed = pods.map(moverMessageOf).find(isCommitted)
+  if (committed)
+    return {
+      ...base,
+      phase: 'Completed',
+      reason: 'Completed',
+      message: 'the backup is complete',
+      said: committed,
+      endTime: timeOfMs(committed.finishedAt) ?? now,
+    }
+
+  const newest = pods.at(-1)
+  const said = newest && moverMessageOf(newest)
+  const complete = conditionTime(job, 'Complete')
+  // The mover ends with 0 only after its manifest is written, so that a complete Job is proof even when its pod is gone.
+  if (complete && (said === undefined || said.phase === 'done')) {
+    const message = said
+      ? 'the task is done'
+      : 'the backup is complete; its pod is gone, so that sizes are not known here'
+    return { ...base, phase: 'Completed', reason: 'Completed', message, said, endTime: complete }
+  }
+  const failed = conditionTime(job, 'Failed') ?? conditionTime(job, 'FailureTarget')
+  if (failed)
+    return { ...base, ...failureOf(job, newest, said, events, before), phase: 'Failed', said, endTime: failed }
+
+  const deadline = startTime && addSeconds(startTime, (job.spec.activeDeadlineSeconds ?? 0) + lostJobSeconds)
+  if (deadline && now >= deadline) {
+    const message =
+      'the Job did not end long after its deadline; its node is probably lost. The Job was deleted so that the schedule goes on'
+    return { ...base, phase: 'Failed', reason: 'DeadlineExceeded', message, said, endTime: now, endJob: true }
+  }
+  const stuck = newest && stuckSince(newest)
+  const stuckUntil = stuck && addSeconds(stuck, stuckAttemptSeconds)
+  if (stuckUntil && now >= stuckUntil)
+    return {
+      ...base,
+      ...failureOf(job, newest, said, events, before),
+      phase: 'Failed',
+      said,
+      endTime: now,
+      endJob: true,
+    }
+
+  const obstacle = obstacleOf(job, newest, events)
+  if (obstacle) {
+    const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
+    const { reason, message } = obstacle
+    if (hopeless && now >= hopeless)
+      return { ...base, phase: 'Failed', reason, message, said, endTime: now, endJob: true }
+    return {
+      ...base,
+      phase: 'Pending',
+      reason,
+      message,
+      said,
+      endTime: undefined,
+      wakeAt: earliest(deadline, stuckUntil, hopeless),
+    }
+  }
+  const running = newest?.status?.phase === 'Running'
+  const attempt = pods.length > 1 ? `, attempt ${pods.length}` : ''
+  return {
+    ...base,
+    phase: running ? 'Running' : 'Pending',
+    reason: running ? 'Running' : 'PodPending',
+    message: running ? `the backup is being made${attempt}` : `waiting for the pod to start${attempt}`,
+    said,
+    endTime: undefined,
+    wakeAt: earliest(deadline, stuckUntil),
+  }
+}
+
+/** Whether the Job has reached its end, as its controller sees it. */
+export function isFinished(job: Job): boolean {
+  return conditionTime(job, 'Complete') !== undefined || conditionTime(job, 'Failed') !== undefined
+}
+
+/** Whether a later attempt of the run is pointless. */
+export function isHopeless(message: MoverMessage): boolean {
+  return message.reason !== undefined && isPermanent(message.reason)
+}
+
+function failureOf(
+  job: Job,
+  pod: Pod | undefined,
+  said: MoverMessage | undefined,
+  events: readonly JobEvent[],
+  before: string | undefined,
+) {
+  const dump = pod && statusOf(pod, 'dump')?.state?.terminated
+  const mover = pod && statusOf(pod, 'mover')?.state?.terminated
+  const stderr = dump && dump.exitCode !== 0 && dump.message ? tail(redact(dump.message), 4096) : undefined
+  const detail = {
+    ...(said?.sourceStatus === undefined ? {} : { exitCode: said.sourceStatus }),
+    ...(stderr ? { stderr } : {}),
+  }
+  const because = (reason: Reason, message: string) => ({ reason, message: redact(message), ...detail })
+
+  if (dump?.reason === 'OOMKilled')
+    return because(
+      'OOMKilled',
+      'the command used more memory than its limit; raise strategy.job.resources.limits.memory',
+    )
+  if (mover?.reason === 'OOMKilled')
+    return because('OOMKilled', 'the mover used more memory than its limit; this is a defect, please report it')
+  if (pod?.status?.reason === 'Evicted') return because('Evicted', pod.status.message ?? 'the pod was evicted')
+  if (pod?.status?.reason === 'DeadlineExceeded') {
+    const hidden = before !== undefined && hiddenReasons.has(before) ? (before as Reason) : undefined
+    return because(
+      hidden ?? 'DeadlineExceeded',
+      `the attempt did not end within activeDeadlineSeconds (${job.spec.template.spec.activeDeadlineSeconds} s)`,
+    )
+  }
+  if (said?.reason === 'SourceNotStarted') {
+    const obstacle = pod && waitingObstacle(pod)
+    if (obstacle) return because(obstacle.reason, obstacle.message)
+    if (before !== undefined && hiddenReasons.has(before))
+      return because(before as Reason, said.message ?? "the command's container did not start")
+  }
+  if (said?.reason) return because(said.reason, said.message ?? 'the mover gave no further words')
+  if (!pod) {
+    const obstacle = creationObstacle(events)
+    if (obstacle) return because(obstacle.reason, obstacle.message)
+    if (before !== undefined && hiddenReasons.has(before))
+      return because(before as Reason, 'the Job ended before a pod could be made')
+  }
+  const condition = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
+  if (condition?.reason === 'DeadlineExceeded') {
+    const hidden = before !== undefined && hiddenReasons.has(before) ? (before as Reason) : undefined
+    return because(
+      hidden ?? 'DeadlineExceeded',
+      `the run did not end within the deadline of its Job (${job.spec.activeDeadlineSeconds} s)`,
+    )
+  }
+  if (mover) return because('MoverDied', `the mover ended with exit code ${mover.exitCode} and said nothing`)
+  return because('JobFailed', condition?.message ?? 'the Job failed and no pod says why')
+}
+
+type Obstacle = {
+  readonly reason: Reason
+  readonly message: string
+  readonly since: Date | undefined
+  readonly hopeless: boolean
+}
+
+/** Reasons that Kubernetes shows only while they last; once seen they explain a later deadline. */
+const hiddenReasons: ReadonlySet<string> = new Set([
+  'ImagePullFailed',
+  'ContainerConfigError',
+  'PodUnschedulable',
+  'QuotaExceeded',
+  'PodSecurityRejected',
+  'PodCreationFailed',
+] satisfies Reason[])
+
+function obstacleOf(job: Job, pod: Pod | undefined, events: readonly JobEvent[]): Obstacle | undefined {
+  const active = (job.status?.active ?? 0) > 0
+  if (!pod || (!active && isOver(pod))) {
+    const obstacle = creationObstacle(events)
+    return obstacle && { ...obstacle, since: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) }
+  }
+  const scheduled = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')
+  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') {
+    return {
+      reason: 'PodUnschedulable',
+      message: `no node can take the pod: ${scheduled.message ?? ''}`,
+      since: timeOf(pod.metadata.creationTimestamp),
+      hopeless: false,
+    }
+  }
+  return waitingObstacle(pod)
+}
+
+/** What the newest warning about the Job says. Quota and pod security denials exist nowhere else (DESIGN R21). */
+function creationObstacle(events: readonly JobEvent[]): Obstacle | undefined {
+  const newest = events
+    .filter(({ reason }) => reason === 'FailedCreate')
+    .toSorted((a, b) => ((a.lastTimestamp ?? '') < (b.lastTimestamp ?? '') ? -1 : 1))
+    .at(-1)
+  const text = newest?.message
+  if (text === undefined) return undefined
+  if (/exceeded quota|must specify .*(cpu|memory)/.test(text))
+    return {
+      reason: 'QuotaExceeded',
+      message: `a quota of the namespace refuses the pod: ${text}`,
+      since: undefined,
+      hopeless: false,
+    }
+  if (/violates PodSecurity/.test(text)) {
+    return {
+      reason: 'PodSecurityRejected',
+      message: `the pod security level of the namespace refuses the pod: ${text}`,
+      since: undefined,
+      hopeless: true,
+    }
+  }
+  return { reason: 'PodCreationFailed', message: text, since: undefined, hopeless: false }
+}
+
+function waitingObstacle(pod: Pod): Obstacle | undefined {
+  const since = timeOf(pod.metadata.creationTimestamp)
+  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
+  for (const { name, state } of statuses) {
+    const { reason = '', message = '' } = state?.waiting ?? {}
+    if (/^(ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull|ImageInspectError)$/.test(reason)) {
+      return {
+        reason: 'ImagePullFailed',
+        message: `the image of container ${name} cannot be pulled (${reason}): ${message}`,
+        since,
+        hopeless: true,
+      }
+    }
+    if (/^(CreateContainerConfigError|CreateContainerError|RunContainerError)$/.test(reason)) {
+      return {
+        reason: 'ContainerConfigError',
+        message: `container ${name} cannot start (${reason}): ${message}`,
+        since,
+        hopeless: true,
+      }
+    }
+  }
+  return undefined
+}
+
+/** Since when the mover has ended with a failure in a pod that cannot end, because its other container never started. */
+function stuckSince(pod: Pod): Date | undefined {
+  if (isOver(pod)) return undefined
+  const ended = statusOf(pod, 'mover')?.state?.terminated
+  const waits = statusOf(pod, 'dump')?.state?.waiting !== undefined
+  return ended && ended.exitCode !== 0 && waits ? timeOf(ended.finishedAt) : undefined
+}
+
+function isOver(pod: Pod): boolean {
+  return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+}
+
+function isOf(job: Job, pod: Pod): boolean {
+  return pod.metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid) ?? false
+}
+
+function statusOf(pod: Pod, name: string): ContainerStatus | undefined {
+  return pod.status?.containerStatuses?.find(status => status.name === name)
+}
+
+function conditionTime(job: Job, type: string): Date | undefined {
+  const condition = job.status?.conditions?.find(each => each.type === type && each.status === 'True')
+  return (
+    condition &&
+    (timeOf(condition.lastTransitionTime) ??
+      timeOf(job.status?.completionTime) ??
+      timeOf(job.metadata.creationTimestamp))
+  )
+}
+
+function timeOfMs(ms: number | undefined): Date | undefined {
+  return ms === undefined ? undefined : new Date(ms)
+}
+
+function byCreation(a: Pod, b: Pod): number {
+  const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
+  return first === second ? (a.metadata.name < b.metadata.name ? -1 : 1) : first < second ? -1 : 1
+}

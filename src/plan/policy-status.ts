@@ -1,0 +1,351 @@
+// The status of a policy, from what was seen and what is planned: its only author.
+import type { Backup } from '../api/backup.ts'
+import type { BackupPolicy, BackupPolicyStatus, StoreStatus, TargetStatus } from '../api/backup-policy.ts'
+import type { Reason } from '../api/conditions.ts'
+import type { MoverMessage } from '../api/mover-message.ts'
+import { commandTarget } from '../api/names.ts'
+import { conditionsFrom, type Verdict } from './conditions.ts'
+import type { TargetHistory } from './history.ts'
+import type { PolicySchedule } from './policy-schedule.ts'
+import { scheduleHash } from './policy-schedule.ts'
+import { clockChangeEffect } from './schedule.ts'
+import { readinessOf, type Readiness } from './selection.ts'
+import type { SlotBook } from './slots.ts'
+import { addSeconds, latest, rfc3339, timeOf } from './times.ts'
+import type { PolicyWorld } from './world.ts'
+
+/** How far ahead clock changes are looked for. Seconds. */
+const yearSeconds = 366 * 24 * 3600
+const targetsShown = 256
+
+export type PolicyFacts = {
+  readonly clock: PolicySchedule | { readonly problem: string }
+  readonly since: Date
+  readonly book: SlotBook
+  readonly next: Date | undefined
+  readonly histories: readonly TargetHistory[]
+  readonly store: StoreStatus | undefined
+  /** Why the CronJob cannot be ours. */
+  readonly nameTaken: string | undefined
+  readonly digest: string | undefined
+  /** The newest committed message of a mover. */
+  readonly said: MoverMessage | undefined
+}
+
+export function policyStatus(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  facts: PolicyFacts,
+  now: Date,
+): BackupPolicyStatus {
+  const job = policy.spec.strategy.type === 'job'
+  const targets = job ? [jobTarget(facts)] : snapshotTargets(world, policy)
+  const ended = world.backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
+  const newest = newestEnded(ended)
+  const lastSuccess = latest(
+    timeOf(policy.status?.lastSuccess),
+    ...ended.map(({ status }) => (status?.phase === 'Completed' ? timeOf(status.completionTime) : undefined)),
+  )
+  const lastRun = latest(
+    timeOf(policy.status?.lastRun),
+    ...ended.map(({ spec, metadata }) => timeOf(spec.slot ?? metadata.creationTimestamp)),
+  )
+  const selected = job ? world.selectedPods : world.claims.length
+  const verdicts = [
+    ...readiness(world, policy, facts, targets),
+    lastBackup(newest, policy),
+    selection(policy, selected),
+    ...(job ? [] : snapshotVerdicts(world, policy, targets)),
+    ...clockVerdict(policy, facts, now),
+    ...storeVerdicts(policy, facts),
+  ]
+  const statuses = targets.map(({ readiness: _, ...target }): TargetStatus => ({
+    ...target,
+    ...kept(facts.histories.find(history => history.target === target.name)),
+    ...(job && facts.digest ? { digest: facts.digest } : {}),
+  }))
+  const gone = facts.histories
+    .filter(({ target, runs }) => runs.length > 0 && !targets.some(({ name }) => name === target))
+    .map((history): TargetStatus => ({
+      name: history.target,
+      ready: false,
+      reason: 'TargetNotFound',
+      message: 'the policy no longer selects it; its backups stay',
+      ...kept(history),
+    }))
+  return {
+    observedGeneration: policy.metadata.generation,
+    conditions: conditionsFrom(verdicts, policy.status?.conditions, policy.metadata.generation, now),
+    selected,
+    targets: [...statuses, ...gone].slice(0, targetsShown),
+    ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
+    ...(lastRun ? { lastRun: rfc3339(lastRun) } : {}),
+    ...(lastSuccess ? { lastSuccess: rfc3339(lastSuccess) } : {}),
+    ...(newest ? { lastBackup: newest.metadata.name } : {}),
+    ...(facts.book.accountedUntil ? { accountedUntil: rfc3339(facts.book.accountedUntil) } : {}),
+    scheduleSince: rfc3339(facts.since),
+    scheduleHash: scheduleHash(policy),
+    slots: facts.book.counts,
+    ...(facts.store ? { store: facts.store } : {}),
+    ...(job && world.cronJob && !facts.nameTaken ? { cronJob: world.cronJob.metadata.name } : {}),
+  }
+}
+
+type Target = Pick<TargetStatus, 'name' | 'ready' | 'reason' | 'message'> & { readonly readiness?: Readiness }
+
+function jobTarget({ store }: PolicyFacts): Target {
+  const usable = store?.result === 'Usable'
+  return { name: commandTarget, ready: usable, reason: store?.reason ?? 'Probing', message: store?.message ?? '' }
+}
+
+function snapshotTargets(world: PolicyWorld, policy: BackupPolicy): readonly Target[] {
+  const classes = world.snapshotClasses
+  if (!classes) return []
+  return world.claims.map(claim => {
+    const verdict = readinessOf(claim, world.volumes, classes, policy.spec.strategy.snapshot?.volumeSnapshotClassName)
+    const { name } = claim.metadata
+    return verdict.ready
+      ? {
+          name,
+          ready: true,
+          reason: 'Ready',
+          message: `snapshots are made with VolumeSnapshotClass ${verdict.className}`,
+          readiness: verdict,
+        }
+      : { name, ready: false, reason: verdict.reason, message: verdict.message.slice(0, 1024), readiness: verdict }
+  })
+}
+
+/** Ready says that the next run can start; Reconciling and Stalled are there only while they are true (kstatus). */
+function readiness(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  facts: PolicyFacts,
+  targets: readonly Target[],
+): readonly Verdict[] {
+  const stalled = (reason: Reason, message: string): readonly Verdict[] => [
+    { type: 'Ready', status: 'False', reason, message },
+    { type: 'Stalled', status: 'True', reason, message },
+  ]
+  if ('problem' in facts.clock) return stalled('InvalidSchedule', `the schedule cannot be read: ${facts.clock.problem}`)
+  if (facts.nameTaken) return stalled('NameTaken', facts.nameTaken)
+  if (policy.spec.strategy.type === 'snapshot') {
+    if (!world.snapshotClasses)
+      return stalled(
+        'SnapshotCRDsMissing',
+        'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter, then snapshots start without a restart of the operator',
+      )
+    if (targets.length === 0)
+      return [
+        {
+          type: 'Ready',
+          status: 'False',
+          reason: 'SelectorMatchedNothing',
+          message:
+            'the selector matches no PersistentVolumeClaim in this namespace; strategy snapshot selects claims, not pods, so label the claims',
+        },
+      ]
+    const unready = targets.filter(({ ready }) => !ready)
+    const [first] = unready
+    if (first && unready.length === targets.length)
+      return [
+        {
+          type: 'Ready',
+          status: 'False',
+          reason: commonReason(unready),
+          message: unready.map(({ message }) => message).join('; '),
+        },
+      ]
+  }
+  if (!facts.next && !policy.spec.suspend)
+    return stalled('ScheduleNeverFires', `the schedule ${policy.spec.schedule} never matches a date`)
+  if (facts.store?.result === 'Unknown') {
+    const { reason, message } = facts.store
+    return [
+      { type: 'Ready', status: 'Unknown', reason: reason as Reason, message },
+      { type: 'Reconciling', status: 'True', reason: reason as Reason, message },
+    ]
+  }
+  if (facts.store?.result === 'Unusable') {
+    const { reason, message } = facts.store
+    return [
+      {
+        type: 'Ready',
+        status: 'False',
+        reason: reason as Reason,
+        message: `${message}; it is tried again, at the latest after 10 minutes`,
+      },
+    ]
+  }
+  if (policy.spec.suspend)
+    return [
+      {
+        type: 'Ready',
+        status: 'True',
+        reason: 'Suspended',
+        message: 'the schedule is suspended; on-demand Backups still run',
+      },
+    ]
+  return [{ type: 'Ready', status: 'True', reason: 'Ready', message: 'the next run can start' }]
+}
+
+function commonReason(targets: readonly Target[]): Reason {
+  const reasons = new Set(targets.map(({ reason }) => reason))
+  const [only, ...others] = reasons
+  return others.length === 0 && only ? (only as Reason) : 'SeveralTargetsNotReady'
+}
+
+function lastBackup(newest: Backup | undefined, policy: BackupPolicy): Verdict {
+  const { status, metadata } = newest ?? {}
+  if (!newest || !status || !metadata) {
+    // Its Backup may have been pruned or deleted; what it proved stays true.
+    const before = policy.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
+    if (before && before.status !== 'Unknown')
+      return {
+        type: 'LastBackupSucceeded',
+        status: before.status,
+        reason: before.reason as Reason,
+        message: before.message,
+      }
+    return { type: 'LastBackupSucceeded', status: 'Unknown', reason: 'NoBackupYet', message: 'no run has ended yet' }
+  }
+  const good = status.phase === 'Completed'
+  return {
+    type: 'LastBackupSucceeded',
+    status: good ? 'True' : 'False',
+    reason: (status.reason ?? 'Completed') as Reason,
+    message: `Backup ${metadata.name}: ${status.message ?? ''}`,
+  }
+}
+
+function selection(policy: BackupPolicy, selected: number): Verdict {
+  const kind = policy.spec.strategy.type === 'job' ? 'pods' : 'PersistentVolumeClaims'
+  return selected > 0
+    ? {
+        type: 'TargetsSelected',
+        status: 'True',
+        reason: 'Selected',
+        message: `the selector matches ${selected} ${kind}`,
+      }
+    : {
+        type: 'TargetsSelected',
+        status: 'False',
+        reason: 'SelectorMatchedNothing',
+        message: `the selector matches no ${kind} in this namespace; compare it with kubectl get ${kind.toLowerCase()} --show-labels`,
+      }
+}
+
+function snapshotVerdicts(world: PolicyWorld, policy: BackupPolicy, targets: readonly Target[]): readonly Verdict[] {
+  const unready = targets.filter(({ ready }) => !ready)
+  const all: Verdict =
+    targets.length === 0
+      ? {
+          type: 'TargetsReady',
+          status: 'Unknown',
+          reason: world.snapshotClasses ? 'SelectorMatchedNothing' : 'SnapshotCRDsMissing',
+          message: 'there is no target to judge',
+        }
+      : unready.length === 0
+        ? {
+            type: 'TargetsReady',
+            status: 'True',
+            reason: 'Ready',
+            message: `all ${targets.length} targets can be snapshotted`,
+          }
+        : {
+            type: 'TargetsReady',
+            status: 'False',
+            reason: commonReason(unready),
+            message: unready.map(({ name, message }) => `${name}: ${message}`).join('; '),
+          }
+  const offsite: Verdict = policy.spec.backend
+    ? {
+        type: 'OffsiteCopy',
+        status: 'False',
+        reason: 'NotExported',
+        message: 'snapshots stay on the storage system: this version does not export them to the backend yet',
+      }
+    : {
+        type: 'OffsiteCopy',
+        status: 'False',
+        reason: 'NoBackend',
+        message: 'snapshots stay on the storage system: the policy names no backend',
+      }
+  const losing = targets
+    .filter(({ readiness: verdict }) => verdict?.ready && verdict.deletionPolicy === 'Delete')
+    .map(({ name }) => name)
+  const loses: readonly Verdict[] =
+    losing.length === 0
+      ? []
+      : [
+          {
+            type: 'NamespaceDeletionLosesData',
+            status: 'True',
+            reason: 'DeletionPolicyDelete',
+            message: `deleting the namespace deletes the snapshots of ${losing.join(', ')}: their class has deletionPolicy Delete; use a class with Retain to keep them`,
+          },
+        ]
+  return [all, offsite, ...loses]
+}
+
+function clockVerdict(policy: BackupPolicy, { clock }: PolicyFacts, now: Date): readonly Verdict[] {
+  if ('problem' in clock || clock.rule !== 'cronjob') return []
+  const change = clockChangeEffect(clock.schedule, clock.timeZone, { from: now, to: addSeconds(now, yearSeconds) })
+  if (!change) return []
+  const what =
+    change.effect === 'skips' ? 'does not run a time that does not exist' : 'runs a time twice that exists twice'
+  return [
+    {
+      type: 'DaylightSavingAffectsSchedule',
+      status: 'True',
+      reason: 'ClockChange',
+      message: `when the clocks of ${policy.spec.timeZone} change at ${rfc3339(change.at)}, the CronJob ${what}; choose another hour, or timeZone Etc/UTC`,
+    },
+  ]
+}
+
+const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete', 'RetentionPaused'] as const
+
+function storeVerdicts(policy: BackupPolicy, { said, store }: PolicyFacts): readonly Verdict[] {
+  const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
+  const warning = said?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
+  const blocked: readonly Verdict[] = said
+    ? warning
+      ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
+      : []
+    : before && policy.spec.strategy.type === 'job'
+      ? [{ type: 'RetentionBlocked', status: before.status, reason: before.reason as Reason, message: before.message }]
+      : []
+  const unconditional: readonly Verdict[] = store?.unconditionalCommit
+    ? [
+        {
+          type: 'UnconditionalCommit',
+          status: 'True',
+          reason: 'UnconditionalCommit',
+          message:
+            'the store does not support If-None-Match: two attempts of one run that end at the same moment are told apart by looking first, not by the store',
+        },
+      ]
+    : []
+  return [...blocked, ...unconditional]
+}
+
+function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
+  if (!history) return { kept: 0 }
+  const good = history.runs.filter(run => run.good).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+  const [oldest, newest] = [good[0], good.at(-1)]
+  const { nextToGo } = history.plan
+  return {
+    kept: good.length,
+    ...(newest ? { newest: rfc3339(newest.slot) } : {}),
+    ...(oldest ? { oldest: rfc3339(oldest.slot) } : {}),
+    ...(nextToGo ? { nextToGo } : {}),
+  }
+}
+
+function newestEnded(ended: readonly Backup[]): Backup | undefined {
+  return ended
+    .filter(({ status }) => status?.target !== undefined)
+    .toSorted((a, b) => ((a.status?.completionTime ?? '') < (b.status?.completionTime ?? '') ? -1 : 1))
+    .at(-1)
+}

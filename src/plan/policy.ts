@@ -1,0 +1,153 @@
+// The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
+import type { BackupPolicy, BackupPolicyStatus } from '../api/backup-policy.ts'
+import type { Action, Plan } from './actions.ts'
+import { planBackup } from './backup-run.ts'
+import { planCatalog } from './catalog-sync.ts'
+import { accountForJobs, isOurs, planCronJob } from './cron-job.ts'
+import { sameJson } from './equal.ts'
+import { planCleanUp, planRetained, retentionByTarget } from './history.ts'
+import { label } from '../api/labels.ts'
+import { policyStatus } from './policy-status.ts'
+import { scheduleOf, scheduleSince } from './policy-schedule.ts'
+import { nextSlot } from './schedule.ts'
+import { bookOf, type SlotBook } from './slots.ts'
+import { planSnapshotSlots } from './snapshot-schedule.ts'
+import { planProbe } from './store-probe.ts'
+import { addSeconds, earliest, timeOf } from './times.ts'
+import type { PolicyWorld } from './world.ts'
+
+/** Slots are looked at again this often even when nothing happens: the selector may match other pods. Seconds. */
+const lookAgainSeconds = 600
+
+export function planPolicy(world: PolicyWorld, now: Date): Plan {
+  const { policy } = world
+  if (!policy || policy.metadata.deletionTimestamp) return planGone(world, now)
+  const clock = scheduleOf(policy)
+  const since = scheduleSince(policy, now)
+  const before = bookOf(policy.status)
+  const job = policy.spec.strategy.type === 'job'
+
+  const schedule =
+    'problem' in clock
+      ? { actions: [], book: before, next: undefined }
+      : job
+        ? planJobSchedule()
+        : planSnapshotSlots(world, policy, clock, since, before, now)
+  const wish = job && world.desiredCronJob ? planCronJob(world, policy, world.desiredCronJob) : []
+  const cronJob: readonly Action[] = 'taken' in wish ? [] : wish
+  const stray = job ? [] : planStrayCronJob(world)
+  const probe = job && world.backendHash !== undefined ? planProbe(world, policy, world.backendHash, now) : undefined
+  const catalog = job ? planCatalog(world, policy, now) : undefined
+  const backups = world.backups.map(backup => planBackup(world, backup, catalog?.entries, now))
+  const histories = retentionByTarget(world, policy)
+  const status = policyStatus(
+    world,
+    policy,
+    {
+      clock,
+      since,
+      book: schedule.book,
+      next: schedule.next,
+      histories,
+      store: probe?.store,
+      nameTaken: 'taken' in wish ? wish.taken : undefined,
+      digest: catalog?.digest,
+      said: catalog?.said,
+    },
+    now,
+  )
+  const actions: Action[] = [
+    ...cronJob,
+    ...stray,
+    ...(probe?.actions ?? []),
+    ...schedule.actions,
+    ...oneStart(backups.flatMap(plan => plan.actions)),
+    ...(catalog?.actions ?? []),
+    ...planRetained(world, policy, histories),
+    ...planCleanUp(world, now),
+  ]
+  if (!sameJson(policy.status, status)) actions.push({ do: 'write-policy-status', status }, ...notices(policy, status))
+  const again = addSeconds(now, lookAgainSeconds)
+  return { actions, wakeAt: earliest(schedule.next, probe?.wakeAt, again, ...backups.map(plan => plan.wakeAt)) }
+
+  function planJobSchedule() {
+    if (!policy || 'problem' in clock) return { actions: [], book: before, next: undefined }
+    const { actions: record, book } = accountForJobs(world, policy, clock, since, before, now)
+    return {
+      actions: record,
+      book,
+      next: policy.spec.suspend ? undefined : nextSlot(clock.schedule, clock.timeZone, now, clock.rule),
+    }
+  }
+}
+
+/** Without its policy nothing starts any more; what has ended stays, with its data. */
+function planGone(world: PolicyWorld, now: Date): Plan {
+  const backups = world.backups.map(backup => planBackup(world, backup, undefined, now))
+  const cronJob = planStrayCronJob(world)
+  const helpers = world.jobs
+    .filter(({ metadata }) => metadata.labels?.[label.role] !== 'run' && !metadata.deletionTimestamp)
+    .map(({ metadata }): Action => ({
+      do: 'delete-job',
+      name: metadata.name,
+      uid: metadata.uid ?? '',
+      because: 'its policy was deleted',
+    }))
+  return {
+    actions: [...cronJob, ...helpers, ...backups.flatMap(plan => plan.actions)],
+    wakeAt: earliest(...backups.map(plan => plan.wakeAt)),
+  }
+}
+
+/** Our CronJob when there should be none: the policy is gone (and its CronJob may have been orphaned), or has another strategy. */
+function planStrayCronJob({ cronJob }: PolicyWorld): readonly Action[] {
+  if (!cronJob || !isOurs(cronJob) || cronJob.metadata.deletionTimestamp) return []
+  return [
+    {
+      do: 'delete-cron-job',
+      name: cronJob.metadata.name,
+      uid: cronJob.metadata.uid ?? '',
+      because: 'no policy with strategy job wants it',
+    },
+  ]
+}
+
+/** Two on-demand Backups at once: one starts, the other finds it running in the next pass (DESIGN R5). */
+function oneStart(actions: readonly Action[]): readonly Action[] {
+  const first = actions.find(action => action.do === 'create-run-job')
+  return actions.filter(action => action.do !== 'create-run-job' || action === first)
+}
+
+/** One event for each change that a person would want to hear of. */
+function notices(policy: BackupPolicy, status: BackupPolicyStatus): readonly Action[] {
+  const before = bookOf(policy.status)
+  const after: SlotBook = { accountedUntil: undefined, counts: status.slots ?? { missed: 0, skipped: 0 } }
+  const actions: Action[] = []
+  const lastRun = timeOf(policy.status?.lastRun)
+  const streak = (last: string | undefined) => {
+    const time = timeOf(last)
+    return time !== undefined && (!lastRun || time > lastRun)
+  }
+  const missed = after.counts.missed - before.counts.missed
+  if (missed > 0 && !streak(before.counts.lastMissed)) {
+    const message = `${missed} slot(s) passed without a run, the newest at ${after.counts.lastMissed}; further ones are only counted, in status.slots.missed`
+    actions.push({ do: 'event', about: 'policy', type: 'Warning', reason: 'Missed', message })
+  }
+  const skipped = after.counts.skipped - before.counts.skipped
+  if (skipped > 0 && !streak(before.counts.lastSkipped)) {
+    const message = `the slot at ${after.counts.lastSkipped} was skipped because an earlier run was still going on; further ones are only counted, in status.slots.skipped`
+    actions.push({ do: 'event', about: 'policy', type: 'Warning', reason: 'Skipped', message })
+  }
+  const ready = (some: BackupPolicyStatus | undefined) => some?.conditions?.find(({ type }) => type === 'Ready')
+  const [was, is] = [ready(policy.status), ready(status)]
+  if (is && (was?.status !== is.status || was.reason !== is.reason)) {
+    actions.push({
+      do: 'event',
+      about: 'policy',
+      type: is.status === 'False' ? 'Warning' : 'Normal',
+      reason: is.reason as 'Ready',
+      message: is.message,
+    })
+  }
+  return actions
+}

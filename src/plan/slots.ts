@@ -1,0 +1,65 @@
+// The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
+import type { BackupPolicyStatus } from '../api/backup-policy.ts'
+import { slotsBetween, summarizeSlots } from './schedule.ts'
+import type { PolicySchedule } from './policy-schedule.ts'
+import { latest, rfc3339, timeOf } from './times.ts'
+
+/** More slots than this in one go are not looked at one by one: what passed unseen for so long was missed. */
+const looksAtEach = 200
+
+export type SlotBook = {
+  /** Every slot up to here has an outcome. */
+  readonly accountedUntil: Date | undefined
+  readonly counts: NonNullable<BackupPolicyStatus['slots']>
+}
+
+export function bookOf(status: BackupPolicyStatus | undefined): SlotBook {
+  return { accountedUntil: timeOf(status?.accountedUntil), counts: status?.slots ?? { missed: 0, skipped: 0 } }
+}
+
+/** When a run was going on; without an end it still is. */
+export type Interval = { readonly from: Date; readonly to: Date | undefined }
+
+/** Counts the slots with `from` < slot ≤ `to` that have no run: skipped where a run covered them, otherwise missed. */
+export function countUnrun(
+  book: SlotBook,
+  clock: PolicySchedule,
+  range: { readonly from: Date; readonly to: Date },
+  runs: readonly Interval[],
+): SlotBook {
+  const all = summarizeSlots(clock.schedule, clock.timeZone, range, clock.rule)
+  if (!all) return book
+  const each = slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
+  const skipped = each.filter(slot => runs.some(({ from, to }) => from <= slot && (to === undefined || slot <= to)))
+  return counted(
+    counted(reach(book, all.newest), 'skipped', skipped.length, skipped.at(-1)),
+    'missed',
+    all.count - skipped.length,
+    newestMissed(all, each, skipped),
+  )
+}
+
+export function reach(book: SlotBook, slot: Date): SlotBook {
+  return { ...book, accountedUntil: latest(book.accountedUntil, slot) }
+}
+
+export function counted(
+  book: SlotBook,
+  outcome: 'missed' | 'skipped',
+  count: number,
+  newest: Date | undefined,
+): SlotBook {
+  if (count === 0 || !newest) return book
+  const last = outcome === 'missed' ? { lastMissed: rfc3339(newest) } : { lastSkipped: rfc3339(newest) }
+  return { ...book, counts: { ...book.counts, [outcome]: book.counts[outcome] + count, ...last } }
+}
+
+function newestMissed(
+  all: { readonly count: number; readonly newest: Date },
+  each: readonly Date[],
+  skipped: readonly Date[],
+): Date | undefined {
+  if (all.count > each.length) return all.newest
+  const covered = new Set(skipped.map(slot => slot.getTime()))
+  return each.findLast(slot => !covered.has(slot.getTime()))
+}

@@ -1,0 +1,65 @@
+// The clock of the snapshot strategy: which slot starts now, for which claims, and which slots passed without a run.
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import { isFinal } from '../api/backup.ts'
+import { slotRunName } from '../api/names.ts'
+import type { Action } from './actions.ts'
+import type { PolicySchedule } from './policy-schedule.ts'
+import { planSlots } from './schedule.ts'
+import { counted, reach, type SlotBook } from './slots.ts'
+import type { PolicyWorld } from './world.ts'
+
+export type SnapshotSlots = {
+  readonly actions: readonly Action[]
+  readonly book: SlotBook
+  readonly next: Date | undefined
+}
+
+/**
+ * A due slot makes one Backup per selected claim; its name is the lock that makes it happen once, also after a crash between two of
+ * them. A claim whose earlier scheduled run still goes on is skipped.
+ */
+export function planSnapshotSlots(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  clock: PolicySchedule,
+  since: Date,
+  before: SlotBook,
+  now: Date,
+): SnapshotSlots {
+  const { startingDeadlineSeconds, suspend } = policy.spec
+  const { schedule, timeZone, rule } = clock
+  const slots = planSlots({
+    schedule,
+    timeZone,
+    rule,
+    lastAccounted: before.accountedUntil,
+    notBefore: since,
+    now,
+    startingDeadlineSeconds,
+  })
+  if (suspend) return { actions: [], book: before, next: undefined }
+  let book = before
+  if (slots.missed) book = counted(reach(book, slots.missed.newest), 'missed', slots.missed.count, slots.missed.newest)
+  const { due, next } = slots
+  // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
+  if (!due || !world.snapshotClasses) return { actions: [], book, next }
+  book = reach(book, due)
+  if (world.claims.length === 0) return { actions: [], book: counted(book, 'missed', 1, due), next }
+
+  const names = new Set(world.backups.map(({ metadata }) => metadata.name))
+  const busy = new Set(
+    world.backups.filter(({ spec, status }) => spec.slot && !isFinal(status?.phase)).map(({ spec }) => spec.target),
+  )
+  const wanted = world.claims.map(({ metadata }) => ({
+    target: metadata.name,
+    name: slotRunName(policy.metadata.name, metadata.name, due),
+  }))
+  const missing = wanted.filter(({ name }) => !names.has(name))
+  const free = missing.filter(({ target }) => !busy.has(target))
+  if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
+  return {
+    actions: free.map(({ name, target }) => ({ do: 'create-scheduled-backup', name, target, slot: due })),
+    book,
+    next,
+  }
+}

@@ -1,0 +1,134 @@
+// What is known of a policy's store, and when to ask again (DESIGN R2). Store facts come only from pods.
+import type { BackupPolicy, StoreStatus } from '../api/backup-policy.ts'
+import type { Backup } from '../api/backup.ts'
+import type { Job } from '../api/kubernetes.ts'
+import { label } from '../api/labels.ts'
+import { moverReasons } from '../api/mover-message.ts'
+import { probeJobName } from '../api/names.ts'
+import type { Action } from './actions.ts'
+import { judgeJob } from './job-run.ts'
+import { addSeconds, rfc3339, timeOf } from './times.ts'
+import type { PolicyWorld } from './world.ts'
+
+/** At most so many probes at once in the whole cluster: a thousand policies may be applied at the same moment. */
+const maxProbes = 10
+const firstRetrySeconds = 60
+const longestRetrySeconds = 600
+/** How soon to look again for a free place. Seconds. */
+const placeSeconds = 5
+
+export type ProbePlan = {
+  readonly actions: readonly Action[]
+  readonly store: StoreStatus
+  readonly wakeAt: Date | undefined
+}
+
+export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash: string, now: Date): ProbePlan {
+  const before = policy.status?.store
+  let store: StoreStatus = before?.backendHash === backendHash ? before : unknown(backendHash)
+  if (store.result === 'Usable' && failedOnStoreSince(world.backups, timeOf(store.lastProbeTime)))
+    store = { ...unknown(backendHash), attempts: store.attempts }
+
+  const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, store.attempts)
+  const probes = world.jobs.filter(job => job.metadata.labels?.[label.role] === 'probe')
+  const current = probes.find(job => job.metadata.name === name)
+  // Older probes have been read: their result is in the status that named this attempt.
+  const cleanUp: readonly Action[] = probes
+    .filter(job => job !== current && !job.metadata.deletionTimestamp)
+    .map(job => ({
+      do: 'delete-job',
+      name: job.metadata.name,
+      uid: job.metadata.uid ?? '',
+      because: 'the result of this probe is known',
+    }))
+
+  if (current) {
+    const run = judgeJob(current, world.pods, world.jobEvents, store.reason, now)
+    if (run.phase === 'Pending' || run.phase === 'Running') {
+      const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
+      return {
+        actions: cleanUp,
+        store: waiting ? { ...store, reason: run.reason, message: run.message } : store,
+        wakeAt: run.wakeAt,
+      }
+    }
+    const tried = {
+      backendHash,
+      attempts: store.attempts + 1,
+      failures: store.failures + 1,
+      lastProbeTime: rfc3339(now),
+    }
+    if (run.phase === 'Completed' && run.said?.phase === 'done') {
+      const { probe, warnings = [] } = run.said
+      const message = ['the store can be used', ...warnings.map(warning => warning.message)].join('; ').slice(0, 1024)
+      return {
+        actions: cleanUp,
+        store: {
+          ...tried,
+          failures: 0,
+          result: 'Usable',
+          reason: 'Ready',
+          message,
+          unconditionalCommit: probe ? !probe.conditionalPut : undefined,
+        },
+        wakeAt: now,
+      }
+    }
+    const reason = run.phase === 'Completed' ? 'ProbeFailed' : run.reason
+    const message = run.phase === 'Completed' ? 'the probe ended without saying what it found' : run.message
+    return {
+      actions: cleanUp,
+      store: { ...tried, result: 'Unusable', reason, message: message.slice(0, 1024) },
+      wakeAt: now,
+    }
+  }
+
+  if (store.result === 'Usable') return { actions: cleanUp, store, wakeAt: undefined }
+  const again = nextProbe(store)
+  if (again && now < again) return { actions: cleanUp, store, wakeAt: again }
+  if (world.probesRunning >= maxProbes) return { actions: cleanUp, store, wakeAt: addSeconds(now, placeSeconds) }
+  return {
+    actions: [...cleanUp, { do: 'create-probe-job', backendHash, attempt: store.attempts }],
+    store,
+    wakeAt: undefined,
+  }
+}
+
+/** Whether a Job is a probe that has not ended. */
+export function isRunningProbe(job: Job): boolean {
+  return (
+    job.metadata.labels?.[label.role] === 'probe' &&
+    !job.status?.conditions?.some(({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True')
+  )
+}
+
+function unknown(backendHash: string): StoreStatus {
+  return {
+    backendHash,
+    result: 'Unknown',
+    reason: 'Probing',
+    message: 'a probe finds out whether the store can be used',
+    attempts: 0,
+    failures: 0,
+  }
+}
+
+/** 1, 2, 4, 8, 10, 10, … minutes after the last one. */
+function nextProbe(store: StoreStatus): Date | undefined {
+  const last = timeOf(store.lastProbeTime)
+  if (!last || store.failures === 0) return undefined
+  return addSeconds(last, Math.min(longestRetrySeconds, firstRetrySeconds * 2 ** (store.failures - 1)))
+}
+
+/** Reasons that speak of the store, not of the command: exit codes 20 and 21 of the mover. */
+function failedOnStoreSince(backups: readonly Backup[], since: Date | undefined): boolean {
+  return backups.some(({ status }) => {
+    const ended = timeOf(status?.completionTime)
+    if (status?.phase !== 'Failed' || !ended || (since && ended <= since)) return false
+    const code: number | undefined =
+      status.reason && Object.hasOwn(moverReasons, status.reason)
+        ? moverReasons[status.reason as keyof typeof moverReasons]
+        : undefined
+    return code === 20 || code === 21
+  })
+}
