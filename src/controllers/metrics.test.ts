@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Registry } from 'prom-client'
+import type { Backup, BackupStatus } from '../api/backup.ts'
+import { backupPolicySpec, type BackupPolicy, type BackupPolicyStatus } from '../api/backup-policy.ts'
+import { Store } from '../runtime/store.ts'
+import { BackupMetrics } from './metrics.ts'
+
+const lastTransitionTime = '2026-01-01T00:00:00Z'
+const condition = (type: string, status: 'True' | 'False') => ({
+  type,
+  status,
+  reason: 'X',
+  message: '',
+  lastTransitionTime,
+})
+
+function policy(name: string, status?: BackupPolicyStatus, spec: object = {}): BackupPolicy {
+  return {
+    apiVersion: 'backup.dev/v1alpha1',
+    kind: 'BackupPolicy',
+    metadata: { name, namespace: 'shop', uid: name, creationTimestamp: '2026-01-01T00:00:00Z' },
+    spec: backupPolicySpec.parse({
+      selector: { matchLabels: { app: 'postgres' } },
+      schedule: '0 2 * * *',
+      retention: 7,
+      strategy: { type: 'snapshot' },
+      ...spec,
+    }),
+    status,
+  }
+}
+
+function backup(name: string, status: BackupStatus, of = 'nightly'): Backup {
+  const metadata = { name, namespace: 'shop', uid: name }
+  return { apiVersion: 'backup.dev/v1alpha1', kind: 'Backup', metadata, spec: { policy: of }, status }
+}
+
+function world(now = '2026-01-10T12:00:00Z') {
+  const policies = new Store<BackupPolicy>()
+  const backups = new Store<Backup>()
+  const registry = new Registry()
+  const state = { leads: true }
+  const metrics = new BackupMetrics({ policies, backups, isLeader: () => state.leads, now: () => new Date(now) })
+  metrics.register(registry)
+  /** The samples, without comments and histogram buckets. */
+  const scrape = async () =>
+    (await registry.metrics()).split('\n').filter(line => line && !line.startsWith('#') && !line.includes('_bucket{'))
+  return { policies, backups, metrics, state, scrape, registry }
+}
+
+const run = { namespace: 'shop', policy: 'nightly', strategy: 'snapshot' } as const
+
+test('a new policy has its counters at 0 and no times of what never happened', async () => {
+  const { policies, scrape } = world('2026-01-01T01:00:00Z')
+  policies.set(policy('nightly'))
+  const labels = 'namespace="shop",policy="nightly"'
+  assert.deepEqual((await scrape()).sort(), [
+    `backup_duration_seconds_count{${labels},strategy="snapshot"} 0`,
+    `backup_duration_seconds_sum{${labels},strategy="snapshot"} 0`,
+    `backup_failure_total{${labels},strategy="snapshot"} 0`,
+    `backup_missed_slots_total{${labels}} 0`,
+    ...['Completed', 'Deleting', 'Failed', 'Pending', 'Running', 'Skipped'].map(
+      phase => `backup_objects{${labels},phase="${phase}"} 0`,
+    ),
+    'backup_operator_leader 1',
+    `backup_overdue_seconds{${labels}} 0`,
+    `backup_policy_ready{${labels}} 0`,
+    `backup_policy_suspended{${labels}} 0`,
+    `backup_skipped_slots_total{${labels}} 0`,
+    `backup_success_total{${labels},strategy="snapshot"} 0`,
+  ])
+})
+
+test('what objects know is right on the first scrape after a restart', async () => {
+  const { policies, backups, scrape } = world()
+  policies.set(
+    policy('nightly', {
+      conditions: [condition('Ready', 'True')],
+      lastSuccess: '2026-01-10T02:00:07Z',
+      nextRun: '2026-01-11T02:00:00Z',
+      slots: { missed: 3, skipped: 1 },
+    }),
+  )
+  backups.set(
+    backup('a', { phase: 'Completed', target: 'data', storedBytes: 5, completionTime: '2026-01-09T02:00:07Z' }),
+  )
+  backups.set(
+    backup('b', { phase: 'Completed', target: 'data', storedBytes: 7, completionTime: '2026-01-10T02:00:07Z' }),
+  )
+  const restoreSize = '1Ki'
+  backups.set(
+    backup('c', {
+      phase: 'Completed',
+      target: 'wal',
+      completionTime: '2026-01-10T02:00:05Z',
+      snapshot: { name: 'c', restoreSize },
+    }),
+  )
+  const samples = await scrape()
+  for (const sample of [
+    'backup_last_success_timestamp_seconds{namespace="shop",policy="nightly"} 1768010407',
+    'backup_next_run_timestamp_seconds{namespace="shop",policy="nightly"} 1768096800',
+    'backup_last_run_succeeded{namespace="shop",policy="nightly"} 1',
+    'backup_last_size_bytes{namespace="shop",policy="nightly"} 1031',
+    'backup_policy_ready{namespace="shop",policy="nightly"} 1',
+    'backup_missed_slots_total{namespace="shop",policy="nightly"} 3',
+    'backup_skipped_slots_total{namespace="shop",policy="nightly"} 1',
+    'backup_objects{namespace="shop",policy="nightly",phase="Completed"} 3',
+    'backup_overdue_seconds{namespace="shop",policy="nightly"} 0',
+  ])
+    assert.ok(samples.includes(sample), `${sample}\nis not in\n${samples.join('\n')}`)
+})
+
+test('one failed target makes the last run a failure, whatever the others did later', async () => {
+  const { policies, backups, scrape } = world()
+  policies.set(policy('nightly'))
+  backups.set(backup('a', { phase: 'Completed', target: 'wal', completionTime: '2026-01-09T02:00:00Z' }))
+  backups.set(backup('b', { phase: 'Failed', target: 'wal', completionTime: '2026-01-10T02:00:00Z' }))
+  backups.set(backup('c', { phase: 'Completed', target: 'data', completionTime: '2026-01-10T02:05:00Z' }))
+  const sample = (value: number) => `backup_last_run_succeeded{namespace="shop",policy="nightly"} ${value}`
+  assert.ok((await scrape()).includes(sample(0)))
+  backups.set(backup('d', { phase: 'Completed', target: 'wal', completionTime: '2026-01-10T03:00:00Z' }))
+  assert.ok((await scrape()).includes(sample(1)))
+})
+
+test('a failure is remembered by the policy when its Backup is gone, and forgotten of targets that are', async () => {
+  const { policies, backups, scrape } = world()
+  const gone = { name: 'old', ready: false, reason: 'TargetNotFound', message: '' }
+  policies.set(policy('nightly', { conditions: [condition('LastBackupSucceeded', 'False')], targets: [gone] }))
+  const sample = (value: number) => `backup_last_run_succeeded{namespace="shop",policy="nightly"} ${value}`
+  assert.ok((await scrape()).includes(sample(0)))
+  backups.set(backup('a', { phase: 'Failed', target: 'old', completionTime: '2026-01-09T02:00:00Z' }))
+  backups.set(backup('b', { phase: 'Completed', target: 'data', completionTime: '2026-01-09T02:00:00Z' }))
+  assert.ok((await scrape()).includes(sample(1)))
+})
+
+test('runs are counted once, with their seconds', async () => {
+  const { policies, metrics, scrape } = world()
+  policies.set(policy('nightly'))
+  metrics.observe({ ...run, outcome: 'success', seconds: 4 })
+  metrics.observe({ ...run, outcome: 'failure', seconds: 60 })
+  const samples = (await scrape()).filter(line => /success_total|failure_total|duration/.test(line))
+  assert.deepEqual(samples.sort(), [
+    'backup_duration_seconds_count{namespace="shop",policy="nightly",strategy="snapshot"} 2',
+    'backup_duration_seconds_sum{namespace="shop",policy="nightly",strategy="snapshot"} 64',
+    'backup_failure_total{namespace="shop",policy="nightly",strategy="snapshot"} 1',
+    'backup_success_total{namespace="shop",policy="nightly",strategy="snapshot"} 1',
+  ])
+})
+
+test('every series of a policy goes with it, and a late observation brings none back', async () => {
+  const { policies, backups, metrics, scrape } = world()
+  policies.set(policy('nightly'))
+  backups.set(backup('a', { phase: 'Failed', target: 'data', completionTime: '2026-01-09T02:00:00Z' }))
+  metrics.observe({ ...run, outcome: 'failure', seconds: 1 })
+  await scrape()
+  policies.remove('shop/nightly')
+  metrics.observe({ ...run, outcome: 'failure', seconds: 1 })
+  assert.deepEqual(await scrape(), ['backup_operator_leader 1'])
+})
+
+test('a policy that changes its strategy starts that strategy’s counters at 0 and ends the other’s', async () => {
+  const { policies, metrics, scrape } = world()
+  policies.set(policy('nightly'))
+  metrics.observe({ ...run, outcome: 'success', seconds: 1 })
+  await scrape()
+  policies.set(
+    policy('nightly', undefined, { strategy: { type: 'job', job: { image: 'postgres:15', args: ['pg_dump'] } } }),
+  )
+  assert.deepEqual(
+    (await scrape()).filter(line => line.startsWith('backup_success_total')),
+    ['backup_success_total{namespace="shop",policy="nightly",strategy="job"} 0'],
+  )
+})
+
+test('labels are bounded by the policies that exist: Backups that name no policy add nothing', async () => {
+  const { backups, scrape } = world()
+  for (let n = 0; n < 100; n++) backups.set(backup(`b${n}`, { phase: 'Failed', target: `t${n}` }, `invented-${n}`))
+  assert.deepEqual(await scrape(), ['backup_operator_leader 1'])
+})
+
+test('a suspended policy has no next run and owes nothing', async () => {
+  const { policies, scrape } = world('2026-06-01T00:00:00Z')
+  policies.set(policy('nightly', { nextRun: '2026-01-11T02:00:00Z' }, { suspend: true }))
+  const samples = await scrape()
+  assert.ok(samples.includes('backup_policy_suspended{namespace="shop",policy="nightly"} 1'))
+  assert.ok(samples.includes('backup_overdue_seconds{namespace="shop",policy="nightly"} 0'))
+  assert.ok(!samples.some(line => line.startsWith('backup_next_run_timestamp_seconds')))
+})
+
+test('only the leader has series of backups; one that leads again begins anew', async () => {
+  const { policies, metrics, state, scrape } = world()
+  policies.set(policy('nightly'))
+  metrics.observe({ ...run, outcome: 'success', seconds: 1 })
+  state.leads = false
+  assert.deepEqual(await scrape(), ['backup_operator_leader 0'])
+  state.leads = true
+  assert.ok((await scrape()).includes('backup_success_total{namespace="shop",policy="nightly",strategy="snapshot"} 0'))
+})
