@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The program: one image, one subcommand a role. The only file that knows everybody; each role loads only what it needs.
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { logLevels, type LogLevel } from './runtime/log.ts'
 
 const program = new Command('backup-operator')
@@ -71,12 +71,12 @@ async function operator(flags: OperatorFlags): Promise<void> {
 
 function portNumber(text: string): number {
   const port = wholeNumber(text)
-  if (port > 65535) throw new Error(`${text} is not a port: use 0 to 65535`)
+  if (port > 65535) throw new InvalidArgumentError('use a port, 0 to 65535')
   return port
 }
 
 function wholeNumber(text: string): number {
-  if (!/^\d{1,6}$/.test(text)) throw new Error(`${text} is not a whole number`)
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('use a whole number')
   return Number(text)
 }
 
