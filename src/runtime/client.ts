@@ -177,6 +177,7 @@ export class Client {
     const headers = options.metadataOnly === true ? metadataOnlyAccept('PartialObjectMetadata') : {}
     const call = { method: 'GET', path, headers, signal: options.signal } as const
     const stream = await this.#observed('watch', resourceName(resource), () => this.#transport.stream(call))
+    options.onOpen?.()
     yield* watchEvents(stream.body, `watch ${resourceName(resource)}`)
   }
 

@@ -242,6 +242,16 @@ test('a success after errors clears the last error', async t => {
   assert.equal(reflector.store.lastError, undefined)
 })
 
+test('a quiet resource counts as seen once its watch is accepted', async t => {
+  const { server, reflector, start, until } = await follow(t)
+  server.next(watchOf(synced(5)), status(500, 'InternalError'), openWatch())
+  start()
+  await until(() => reflector.store.lastError !== undefined)
+  const before = reflector.store.lastSeen
+  await until(() => reflector.store.lastError === undefined)
+  assert.ok(before !== undefined && reflector.store.lastSeen !== undefined && reflector.store.lastSeen > before)
+})
+
 test('a server that ends every watch at once is not stormed', async t => {
   const { server, start, until, restarts } = await follow(t, { timings: { healthyMs: 1000, longestBackoffMs: 400 } })
   server.otherwise = watchOf()

@@ -171,7 +171,8 @@ export class Reflector<T extends KubeObject> {
         ? { resourceVersion: this.#resourceVersion }
         : { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' }),
     }
-    const selection = { namespace, labelSelector, fieldSelector, metadataOnly, query, signal }
+    const onOpen = (): void => this.store.markSeen(this.#clock.monotonic())
+    const selection = { namespace, labelSelector, fieldSelector, metadataOnly, query, signal, onOpen }
     try {
       for await (const { type, object } of client.watch(this.resource, selection)) {
         this.store.markSeen(this.#clock.monotonic())

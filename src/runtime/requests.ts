@@ -56,6 +56,8 @@ export type WatchOptions = Selection & {
   readonly signal: AbortSignal
   readonly query?: Query
   readonly metadataOnly?: boolean
+  /** The server accepted the watch; on a quiet resource nothing else may come for long. */
+  readonly onOpen?: () => void
 }
 
 /** Parameters without a value are left out. */

@@ -13,9 +13,10 @@ function run(body: string, graceMs = 10_000): { readonly child: ChildProcess; re
     import { listenForShutdown } from ${JSON.stringify(`${here}/shutdown.ts`)}
     const log = createLog()
     const shutdown = listenForShutdown({ log, graceMs: ${graceMs} })
-    const busy = setInterval(() => {}, 1000)
+    // Keeps the process alive, and ends it when the test is killed.
+    process.stdin.resume().on('end', () => process.exit(3))
     ${body}`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['pipe', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.on('data', chunk => (output += String(chunk)))
   return { child, output: () => output }
@@ -29,7 +30,6 @@ test('SIGTERM aborts the signal, and the process ends by itself with 0', async (
   const { child, output } = run(`
     shutdown.signal.addEventListener('abort', () => {
       log.info({ why: shutdown.signal.reason.message }, 'aborted')
-      clearInterval(busy)
       shutdown.exit(0, 'done')
     })
     log.info({}, 'up')`)

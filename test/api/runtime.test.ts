@@ -126,6 +126,23 @@ test('metadata alone is fetched where only metadata is wanted', async t => {
   assert.deepEqual(store.list(), [{ apiVersion: 'v1', kind: 'ConfigMap', metadata }])
 })
 
+test('a resource that the API server does not cache is followed too, by fields', async t => {
+  const namespace = await makeNamespace('uncached')
+  const fieldSelector = `involvedObject.namespace=${namespace},type=Warning`
+  const { store, restarts, seen } = follow(t, { resource: events, fieldSelector })
+  await store.settled()
+  const object = await client.create(configMaps, configMap(namespace, 'x'))
+  const recorder = new EventRecorder({ client, component: 'runtime-test', instance: 'one' })
+  recorder.record(object, { type: 'Normal', reason: 'Fine', message: 'nothing to see' })
+  recorder.record(object, { type: 'Warning', reason: 'Bent', message: 'it is bent' })
+  await seen(() => store.list().length > 0)
+  assert.deepEqual(
+    store.list().map(event => (event as KubeObject & { readonly reason?: string }).reason),
+    ['Bent'],
+  )
+  assert.deepEqual(restarts, [])
+})
+
 test('a list of several pages is complete', async () => {
   const namespace = await makeNamespace('pages')
   const expected = ['a', 'b', 'c', 'd', 'e']
