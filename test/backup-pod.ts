@@ -32,6 +32,8 @@ export type PodOptions = {
   /** A container that starts after the mover has been given this long, ms. */
   readonly sourceAfterMs?: number
   readonly nodeOptions?: readonly string[]
+  /** The image of the mover cannot be pulled. */
+  readonly withoutMover?: true
 }
 
 export type Running = {
@@ -51,6 +53,7 @@ export type Pod = {
   readonly reached: (condition: (message: MoverMessage) => boolean) => Promise<MoverMessage>
   /** Waits until both containers have ended, and removes everything. */
   readonly result: () => Promise<PodResult>
+  readonly remove: () => Promise<void>
 }
 
 export type PodResult = {
@@ -103,7 +106,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   const attempt = randomUUID()
   const mover = start(
     directory,
-    process.execPath,
+    options.withoutMover ? 'true' : process.execPath,
     [...(options.nodeOptions ?? []), join(repository, 'test/mover-main.ts'), shared, terminationLog],
     {
       [moverEnvironment.task]: encodeMoverTask({ ...task, credentialsDirectory: credentials }),
@@ -134,6 +137,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
         await delay(10)
       }
     },
+    remove: () => removeRunDirectory(directory),
     async result() {
       const code = await mover.ended
       const sourceCode = await source?.ended

@@ -53,9 +53,11 @@ export async function receiveArtifact(options: SourceOptions): Promise<Streamed>
   if (end.event === 'exit' || end.event === 'dead') throw killed(bytes)
   const done = await expect(Promise.resolve(end), 'done')
   if (done.sequence !== artifact.sequence) throw new MoverFailure('Protocol', 'the status is of another artifact')
+  // Also after a failure: a lifeline that is cut before the container has said its own status would replace it by 75.
+  const exit = await next(statusWithinMs, noStatus)
   if (done.status !== 0) throw ended(done.status, bytes)
-  const exit = await expect(next(stallMs, noStatus), 'exit')
-  if (exit.status !== 0) throw ended(exit.status, bytes)
+  const { status } = await expect(Promise.resolve(exit), 'exit')
+  if (status !== 0) throw ended(status, bytes)
 
   if (bytes === 0) throw new MoverFailure('EmptyOutput', 'the command ended with status 0, but wrote nothing')
   if (bytes < task.minBytes) {

@@ -30,10 +30,12 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
       throw new StoreError(error.reason, `${error.message} (${tries} tries)`, { cause: error, tries })
     }
     onRetry?.(error, tries)
-    await delay(wait, undefined, { signal }).catch(reason => {
+    try {
+      await delay(wait, undefined, { signal })
+    } catch (stopped) {
       signal?.throwIfAborted()
-      throw reason
-    })
+      throw stopped
+    }
   }
 
   async function again<T>(signal: AbortSignal | undefined, request: (tries: number) => Promise<T>): Promise<T> {
