@@ -17,11 +17,12 @@ RUN test -x /bin/busybox && test -e /etc/ssl/certs/ca-certificates.crt && test -
  || { apt-get update \
    && apt-get install -y --no-install-recommends busybox-static ca-certificates libatomic1 tzdata \
    && rm -rf /var/lib/apt/lists/*; }
+WORKDIR /app
+ENV NODE_ENV=production
+ENTRYPOINT ["/usr/local/bin/node", "/app/src/main.ts"]
 COPY --from=dependencies /usr/local/bin/node /usr/local/bin/node
 COPY --from=dependencies /app/node_modules /app/node_modules
 COPY package.json /app/
-COPY src /app/src
-WORKDIR /app
 USER 65532:65532
-ENV NODE_ENV=production
-ENTRYPOINT ["/usr/local/bin/node", "/app/src/main.ts"]
+# Last, because it changes most. Files belong to root: the process cannot change its own program.
+COPY src /app/src
