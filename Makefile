@@ -26,13 +26,13 @@ test-long: prepare ## everything, with the long property tests, sweeps and *.lon
 	@$(lint)
 	@$(node) node test/run.ts --long unit api chart e2e
 
-unit: $(modules) ## tests of single parts, some with a real S3 server
+unit: prepare ## tests of single parts, some with a real S3 server
 	@$(node) node test/run.ts unit
 
-api: $(modules) ## tests against a real etcd and kube-apiserver
+api: prepare ## tests against a real etcd and kube-apiserver
 	@$(node) node test/run.ts api
 
-chart: $(modules) ## tests of the Helm chart
+chart: prepare ## tests of the Helm chart
 	@$(node) node test/run.ts chart
 
 e2e: prepare ## stories on a whole cluster: the local one, or CLUSTER=kubeconfig:<path> CONFIRM=<context>
@@ -70,7 +70,7 @@ prepare: $(modules)
 	@$(node) [[ "$${CLUSTER:-local}" != local ]] || node dev/main.ts preflight
 
 $(modules): package.json package-lock.json
-	@$(node) npm ci --ignore-scripts
+	@$(node) node "$$bin/../../npm/bin/npm-cli.js" ci --ignore-scripts
 	@touch $@
 
 .PHONY: help demo test test-long unit api chart e2e lint generate tools cluster-up cluster-down cluster-status clean prepare

@@ -144,4 +144,9 @@ async function main(args: readonly string[]): Promise<void> {
   console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(tallies)}`)
 }
 
-await main(process.argv.slice(2))
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  console.error(error instanceof Error ? `error: ${error.message}` : error)
+  process.exitCode = 1
+}
