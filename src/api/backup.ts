@@ -21,7 +21,6 @@ export const backupSpec = z
 
 const artifact = z.object({
   name: z.string().max(253).describe('Name of the artifact.'),
-  key: z.string().max(1024).describe('Key of its first object in the bucket.'),
   bytes: z.int().describe('Bytes that the command wrote.'),
   storedBytes: z.int().describe('Bytes in the bucket, compressed.'),
   sha256: z.string().max(64).optional().describe('SHA-256 of what the command wrote.'),

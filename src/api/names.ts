@@ -21,6 +21,9 @@ export function hashed(name: string, max: number): string {
   return `${name.slice(0, max - 11).replace(/[^a-zA-Z0-9]+$/, '')}-${nameHash(name)}`
 }
 
+/** The one artifact of a run: what the command writes to its standard output. */
+export const backupArtifact = 'dump'
+
 /** The one target of a job policy with an explicit command. */
 export const commandTarget = 'command'
 

@@ -1,4 +1,5 @@
 // The operator as one process: caches on every replica, controllers only on the one that holds the lease.
+import { randomUUID } from 'node:crypto'
 import { Registry } from 'prom-client'
 import type { KubernetesObject } from '../api/kubernetes.ts'
 import { managerName } from '../api/labels.ts'
@@ -22,7 +23,7 @@ export type OperatorOptions = {
   readonly settings: Omit<Settings, 'clusterId'> & { readonly clusterId?: string }
   /** Where the lease is. */
   readonly namespace: string
-  /** Unique per process. */
+  /** Name of the pod. */
   readonly identity: string
   readonly metricsPort: number
   readonly healthPort: number
@@ -32,7 +33,9 @@ export type OperatorOptions = {
 
 /** Resolves when the signal aborted and everything has ended, or `lost` when the lease was lost and the process must exit now. */
 export async function runOperator(options: OperatorOptions, signal: AbortSignal): Promise<'stopped' | 'lost'> {
-  const { log, identity, namespace, workers } = options
+  const { log, namespace, workers } = options
+  // A container that restarts in its pod is another candidate: it must not take the lease of the one that died for its own.
+  const identity = `${options.identity}_${randomUUID()}`
   const clock = realClock
   const registry = new Registry()
   const runtimeMetrics = createRuntimeMetrics(registry, clock)

@@ -11,6 +11,9 @@ import { applyPlan, type ApplyContext } from './apply.ts'
 import type { Caches } from './caches.ts'
 import { createObserver } from './observe.ts'
 
+/** Waits run on monotonic time and plans on wall time: a clock that jumps is noticed after this at the latest. */
+const longestWaitMs = 300_000
+
 export type PolicyControllerOptions = ApplyContext & {
   readonly log: Log
   readonly hooks: ControllerHooks
@@ -53,7 +56,8 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       const now = clock.now()
       const { actions, wakeAt } = planPolicy(world, now)
       await applyPlan(options, world, actions, log.child({ policy: key }), signal)
-      return wakeAt ? { requeueAfterMs: Math.max(0, wakeAt.getTime() - clock.now().getTime()) } : undefined
+      if (!wakeAt) return undefined
+      return { requeueAfterMs: Math.min(longestWaitMs, Math.max(0, wakeAt.getTime() - clock.now().getTime())) }
     },
   })
 }

@@ -6,7 +6,7 @@ import type { Reason } from '../api/conditions.ts'
 import type { Job, VolumeSnapshot } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import type { CatalogEntry } from '../api/mover-message.ts'
-import { commandTarget, onDemandJobName, onDemandSnapshotName } from '../api/names.ts'
+import { backupArtifact, commandTarget, onDemandJobName, onDemandSnapshotName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { finished, ongoing, type Facts } from './backup-status.ts'
 import { sameJson } from './equal.ts'
@@ -137,12 +137,7 @@ function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): Ba
   const { exitCode, stderr, endTime = now } = run
   const details = { ...(exitCode === undefined ? {} : { exitCode }), ...(stderr ? { stderr } : {}) }
   const stored = run.phase === 'Completed' && said ? storedFacts(said) : {}
-  const plan = write(backup, finished(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime), 'job')
-  const endJob: readonly Action[] = run.endJob
-    ? [{ do: 'delete-job', name: job.metadata.name, uid: job.metadata.uid ?? '', because: run.message }]
-    : []
-  // The phase is written before the Job goes: a crash in between leaves a final Backup and a Job that its deadline ends.
-  return { actions: [...plan.actions, ...endJob] }
+  return write(backup, finished(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime), 'job')
 }
 
 function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, backup: Backup, now: Date): BackupPlan {
@@ -346,8 +341,10 @@ type Stored = {
   readonly suspect?: boolean
 }
 
-function storedFacts({ bytes, storedBytes, manifest, suspect }: Stored): Partial<Facts> {
+function storedFacts({ bytes, storedBytes, manifest, sha256, suspect }: Stored): Partial<Facts> {
+  const sizes = bytes !== undefined && storedBytes !== undefined ? { bytes, storedBytes } : undefined
   return {
+    ...(sizes ? { artifacts: [{ name: backupArtifact, ...sizes, ...(sha256 ? { sha256 } : {}) }] } : {}),
     ...(bytes === undefined ? {} : { bytes }),
     ...(storedBytes === undefined ? {} : { storedBytes, size: sizeText(storedBytes) }),
     ...(manifest === undefined ? {} : { manifest }),

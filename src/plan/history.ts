@@ -6,7 +6,7 @@ import { annotation } from '../api/labels.ts'
 import type { Action } from './actions.ts'
 import { childrenOf, snapshotName, snapshotOf } from './backup-run.ts'
 import { sameJson } from './equal.ts'
-import { moverMessageOf } from './job-run.ts'
+import { isDecided, moverMessageOf } from './job-run.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { addSeconds, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -85,7 +85,7 @@ export function planRetained(
 
 /** Objects that have done their duty: Backups without data, snapshots of failed or cancelled runs, old failures. */
 export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
-  return [...withoutData(world), ...leftoverSnapshots(world, now), ...oldFailures(world)]
+  return [...withoutData(world), ...leftoverSnapshots(world, now), ...stuckJobs(world), ...oldFailures(world)]
 }
 
 function withoutData(world: PolicyWorld): readonly Action[] {
@@ -119,6 +119,22 @@ function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
     return !backup && !snapshot.status?.readyToUse && old
       ? [{ ...go, because: 'it never became ready and its Backup is gone' }]
       : []
+  })
+}
+
+/** A Job of a failed run that cannot end by itself would block the schedule until its deadline. */
+function stuckJobs(world: PolicyWorld): readonly Action[] {
+  return world.backups.flatMap(({ metadata, status }): Action[] => {
+    const job = status?.phase === 'Failed' ? world.jobs.find(each => each.metadata.name === status.run) : undefined
+    if (!job || isDecided(job) || job.metadata.deletionTimestamp) return []
+    return [
+      {
+        do: 'delete-job',
+        name: job.metadata.name,
+        uid: job.metadata.uid ?? '',
+        because: `its Backup ${metadata.name} failed: ${status?.reason}`,
+      },
+    ]
   })
 }
 

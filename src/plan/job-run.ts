@@ -1,7 +1,7 @@
 // What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (DESIGN R1).
 import type { Reason } from '../api/conditions.ts'
 import type { ContainerStatus, Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import { isCommitted, isPermanent, parseMoverMessage } from '../api/mover-message.ts'
+import { isCommitted, parseMoverMessage } from '../api/mover-message.ts'
 import type { MoverMessage } from '../api/mover-message.ts'
 import { redact, tail } from './redact.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
@@ -24,8 +24,6 @@ export type JobRun = {
   readonly attempts: number
   readonly exitCode?: number
   readonly stderr?: string
-  /** The Job cannot end by itself: delete it. */
-  readonly endJob?: true
   /** When to look again, if nothing changes. */
   readonly wakeAt?: Date
 }
@@ -79,7 +77,7 @@ export function judgeJob(
   if (deadline && now >= deadline) {
     const message =
       'the Job did not end long after its deadline; its node is probably lost. The Job was deleted so that the schedule goes on'
-    return { ...base, phase: 'Failed', reason: 'DeadlineExceeded', message, said, endTime: now, endJob: true }
+    return { ...base, phase: 'Failed', reason: 'DeadlineExceeded', message, said, endTime: now }
   }
   const stuck = newest && stuckSince(newest)
   const stuckUntil = stuck && addSeconds(stuck, stuckAttemptSeconds)
@@ -90,15 +88,13 @@ export function judgeJob(
       phase: 'Failed',
       said,
       endTime: now,
-      endJob: true,
     }
 
   const obstacle = obstacleOf(job, newest, events)
   if (obstacle) {
     const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
     const { reason, message } = obstacle
-    if (hopeless && now >= hopeless)
-      return { ...base, phase: 'Failed', reason, message, said, endTime: now, endJob: true }
+    if (hopeless && now >= hopeless) return { ...base, phase: 'Failed', reason, message, said, endTime: now }
     return {
       ...base,
       phase: 'Pending',
@@ -127,9 +123,9 @@ export function isFinished(job: Job): boolean {
   return conditionTime(job, 'Complete') !== undefined || conditionTime(job, 'Failed') !== undefined
 }
 
-/** Whether a later attempt of the run is pointless. */
-export function isHopeless(message: MoverMessage): boolean {
-  return message.reason !== undefined && isPermanent(message.reason)
+/** Whether its controller has decided about the Job, even if it still waits for pods to go. */
+export function isDecided(job: Job): boolean {
+  return isFinished(job) || ['FailureTarget', 'SuccessCriteriaMet'].some(type => conditionTime(job, type) !== undefined)
 }
 
 function failureOf(

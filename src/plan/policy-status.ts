@@ -219,19 +219,19 @@ function lastBackup(newest: Backup | undefined, policy: BackupPolicy): Verdict {
 }
 
 function selection(policy: BackupPolicy, selected: number): Verdict {
-  const kind = policy.spec.strategy.type === 'job' ? 'pods' : 'PersistentVolumeClaims'
+  const kind = policy.spec.strategy.type === 'job' ? 'pod' : 'PersistentVolumeClaim'
   return selected > 0
     ? {
         type: 'TargetsSelected',
         status: 'True',
         reason: 'Selected',
-        message: `the selector matches ${selected} ${kind}`,
+        message: `the selector matches ${selected} ${kind}${selected === 1 ? '' : 's'}`,
       }
     : {
         type: 'TargetsSelected',
         status: 'False',
         reason: 'SelectorMatchedNothing',
-        message: `the selector matches no ${kind} in this namespace; compare it with kubectl get ${kind.toLowerCase()} --show-labels`,
+        message: `the selector matches no ${kind} in this namespace; compare it with kubectl get ${kind.toLowerCase()}s --show-labels`,
       }
 }
 
@@ -250,7 +250,10 @@ function snapshotVerdicts(world: PolicyWorld, policy: BackupPolicy, targets: rea
             type: 'TargetsReady',
             status: 'True',
             reason: 'Ready',
-            message: `all ${targets.length} targets can be snapshotted`,
+            message:
+              targets.length === 1
+                ? 'the one target can be snapshotted'
+                : `all ${targets.length} targets can be snapshotted`,
           }
         : {
             type: 'TargetsReady',

@@ -5,10 +5,16 @@ import type { CronJob, Job, ObjectMeta } from '../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
 import type { JobRole } from '../api/labels.ts'
 import type { BackupTaskInput } from './mover-pod.ts'
-import { catalogJobName, commandTarget, cronJobName, onDemandJobName, probeJobName } from '../api/names.ts'
-import { withDesiredState } from './desired-state.ts'
 import {
   backupArtifact,
+  catalogJobName,
+  commandTarget,
+  cronJobName,
+  onDemandJobName,
+  probeJobName,
+} from '../api/names.ts'
+import { withDesiredState } from './desired-state.ts'
+import {
   backupJobSpec,
   jobDeadlineSeconds,
   policyReference,

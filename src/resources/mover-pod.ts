@@ -4,6 +4,7 @@ import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { apiVersion } from '../api/labels.ts'
 import { encodeMoverTask, moverEnvironment, moverPaths, prepareCommand, sourceCommand } from '../api/mover-task.ts'
 import type { BackendTask, MoverTaskInput, PrefixOwner } from '../api/mover-task.ts'
+import { backupArtifact } from '../api/names.ts'
 import { permanentExitCodes } from '../api/mover-message.ts'
 import type { OwnerReference } from '../api/kubernetes.ts'
 import type { Settings } from './settings.ts'
@@ -18,9 +19,6 @@ const helpers = '/app/src/mover/shell'
 const credentialsDirectory = '/var/run/backup/credentials'
 const caDirectory = '/var/run/backup/ca'
 const nonRootId = 65532
-
-/** Name of the one artifact of a run. */
-export const backupArtifact = 'dump'
 
 /** One attempt may start so late after its pod began (image pulls). Seconds. */
 export const startTimeoutSeconds = 300
