@@ -205,7 +205,11 @@ const resourceList = (description: string) =>
     .optional()
     .describe(description)
 
-const userId = z.int().min(1).max(2147483647)
+const userId = z
+  .int()
+  .meta(
+    rule('self >= 1 && self <= 2147483647', 'must be between 1 and 2147483647; 0 is root, which no backup pod may be'),
+  )
 
 const job = z
   .object({

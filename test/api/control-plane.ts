@@ -90,7 +90,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     const auditLog = options.audit ? join(directory, 'audit.log') : undefined
     if (auditLog) await writeFile(join(directory, 'audit-policy.json'), JSON.stringify(auditPolicy))
     // HOME, because kubectl keeps a cache and reads preferences there; the caller's own are not ours to touch.
-    const env = { HOME: directory, KUBECONFIG: kubeconfig }
+    const env = { HOME: directory, KUBECONFIG: kubeconfig, PATH: process.env.PATH }
     const kubectl = (args: readonly string[], { input }: KubectlOptions = {}) =>
       capture([program('kubernetes', 'kubectl'), ...args], { input, env })
 
