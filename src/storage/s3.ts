@@ -48,6 +48,7 @@ const maxSockets = 8
 export function openS3(settings: S3Settings): ObjectStore {
   const client = createClient(settings)
   const Bucket = settings.bucket
+  const where = settings.endpoint ?? 'AWS'
 
   async function call<T>(what: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
@@ -55,7 +56,7 @@ export function openS3(settings: S3Settings): ObjectStore {
       return await request()
     } catch (error) {
       signal?.throwIfAborted()
-      throw storeErrorOf(error, { what, bucket: Bucket, endpoint: settings.endpoint ?? 'AWS' })
+      throw storeErrorOf(error, { what, bucket: Bucket, endpoint: where })
     }
   }
 
@@ -74,6 +75,13 @@ export function openS3(settings: S3Settings): ObjectStore {
   async function read(Key: string, abortSignal?: AbortSignal) {
     return call(`read ${Key}`, abortSignal, async () => {
       const reply = await client.send(new GetObjectCommand({ Bucket, Key }), { abortSignal })
+      if (reply.ContentType?.startsWith('text/html')) {
+        ;(reply.Body as Readable).destroy()
+        throw new StoreError(
+          'InvalidEndpoint',
+          `cannot read ${Key}: what answers at ${where} is a web page, not an S3 API`,
+        )
+      }
       return { body: reply.Body as Readable, bytes: reply.ContentLength }
     })
   }
@@ -159,7 +167,6 @@ export function openS3(settings: S3Settings): ObjectStore {
         client.send(new CreateMultipartUploadCommand({ Bucket, Key, Metadata }), { abortSignal }),
       )
       if (!UploadId) {
-        const where = settings.endpoint ?? 'AWS'
         throw new StoreError(
           'InvalidEndpoint',
           `cannot ${what}: what answers at ${where} is not an S3 API (no upload id)`,

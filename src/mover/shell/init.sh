@@ -56,5 +56,5 @@ shift
 while :; do wait $child; status=$?; kill -0 $child 2>/dev/null || break; done
 kill $watcher 2>/dev/null
 [ -n "$code" ] && [ $status -ne 0 ] && status=$code
-echo "exit $status" >&8
+echo "exit $status" >&8 2>/dev/null   # nobody listens when the mover is gone
 exit $status
