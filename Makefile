@@ -70,7 +70,7 @@ prepare: $(modules)
 	@$(node) [[ "$${CLUSTER:-local}" != local ]] || node dev/main.ts preflight
 
 $(modules): package.json package-lock.json
-	@$(node) node "$$bin/../../npm/bin/npm-cli.js" ci --ignore-scripts
+	@$(node) node "$$bin/../../npm/bin/npm-cli.js" ci --ignore-scripts --prefer-offline
 	@touch $@
 
 .PHONY: help demo test test-long unit api chart e2e lint generate tools cluster-up cluster-down cluster-status clean prepare
