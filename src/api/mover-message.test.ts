@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import * as fc from 'fast-check'
+import {
+  catalogMessageLimit,
+  encodeMoverMessage,
+  exitCodeOf,
+  isCommitted,
+  isPermanent,
+  messageLimit,
+  moverPhases,
+  moverReasons,
+  moverWarnings,
+  parseMoverMessage,
+  type MoverMessage,
+  type MoverReason,
+} from './mover-message.ts'
+
+const reasons = Object.keys(moverReasons) as MoverReason[]
+const text = (maxLength: number) => fc.string({ maxLength, unit: 'grapheme' })
+const count = fc.nat(Number.MAX_SAFE_INTEGER)
+const run = fc.stringMatching(/^[a-z0-9]{1,52}-[0-9]{8}$/)
+
+/** What a mover may say at its longest: keys of the greatest length, twenty deleted runs, all warnings. */
+const anyMessage = fc.record(
+  {
+    phase: fc.constantFrom(...moverPhases),
+    reason: fc.constantFrom(...reasons),
+    message: text(2_000),
+    run,
+    attempt: fc.uuid(),
+    startedAt: count,
+    finishedAt: count,
+    bytes: count,
+    storedBytes: count,
+    manifest: fc.stringMatching(/^[a-z/]{1,500}$/),
+    openUpload: fc.record(
+      {
+        key: fc.stringMatching(/^[a-z/]{1,700}$/),
+        uploadId: fc.stringMatching(/^[A-Za-z0-9]{1,150}$/),
+      },
+      { noNullPrototype: true },
+    ),
+    kept: fc.record(
+      { count: fc.nat(), newest: run, oldest: run, digest: fc.stringMatching(/^[0-9a-f]{16}$/) },
+      { noNullPrototype: true },
+    ),
+    deleted: fc.array(run, { maxLength: 20 }),
+    warnings: fc.array(fc.record({ reason: fc.constantFrom(...moverWarnings), message: text(300) }), { maxLength: 4 }),
+  },
+  { requiredKeys: ['phase'], noNullPrototype: true },
+)
+
+describe('a mover message', () => {
+  test('comes back as it was, when it is short', () => {
+    const message: MoverMessage = {
+      phase: 'committed',
+      run: 'backup-orders-29921880',
+      slot: 1_795_312_800_000,
+      bytes: 5,
+      suspect: false,
+      kept: { count: 1, newest: 'a', oldest: 'a', digest: '0123456789abcdef' },
+      deleted: [],
+      warnings: [{ reason: 'Suspect', message: 'small' }],
+      probe: { conditionalPut: true, canList: false, canDelete: true },
+    }
+    assert.deepEqual(parseMoverMessage(encodeMoverMessage(message)), message)
+  })
+
+  test('is one line within its limit, and keeps phase, reason, open upload and kept runs', () => {
+    fc.assert(
+      fc.property(anyMessage, message => {
+        const encoded = encodeMoverMessage(message)
+        assert.ok(Buffer.byteLength(encoded) <= messageLimit, `${Buffer.byteLength(encoded)} bytes`)
+        assert.equal(encoded.indexOf('\n'), encoded.length - 1)
+        const { phase, reason, openUpload, kept } = message
+        const parsed = parseMoverMessage(encoded)
+        assert.deepEqual(
+          [parsed?.phase, parsed?.reason, parsed?.openUpload, parsed?.kept],
+          [phase, reason, openUpload, kept],
+        )
+      }),
+    )
+  })
+
+  test('is read without the rest of a longer one that it overwrote', () => {
+    const line = encodeMoverMessage({ phase: 'failed', reason: 'Terminated' })
+    assert.deepEqual(parseMoverMessage(`${line}"message":"old"}\n`), { phase: 'failed', reason: 'Terminated' })
+  })
+
+  test('that was cut anywhere gives its phase or nothing, never another', () => {
+    fc.assert(
+      fc.property(anyMessage, fc.nat(2_000), fc.nat(50), (message, length, start) => {
+        const { phase, reason, ...rest } = message
+        const whole = encodeMoverMessage({ phase, reason, ...rest })
+        const parsed = parseMoverMessage(whole.slice(start, start + length))
+        if (parsed) assert.equal(parsed.phase, phase)
+      }),
+    )
+  })
+
+  test('in a text inside of another message is not taken for one', () => {
+    const inside = '{"phase":"committed"}'
+    const whole = encodeMoverMessage({ phase: 'failed', reason: 'SourceExit', message: inside })
+    for (let length = 0; length < whole.length; length++) {
+      assert.equal(isCommitted(parseMoverMessage(whole.slice(0, length))), false)
+      assert.equal(isCommitted(parseMoverMessage(whole.slice(length))), false)
+    }
+  })
+
+  test('of anything else is undefined, and never throws', () => {
+    for (const garbage of [undefined, '', 'x', '{', '{}', '[]', 'null', '{"phase":"odd"}', '{"phase":1}', '\0'])
+      assert.equal(parseMoverMessage(garbage), undefined)
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.json(),
+          fc.jsonValue().map(value => JSON.stringify({ phase: 'done', kept: value })),
+        ),
+        garbage => {
+          parseMoverMessage(garbage)
+        },
+      ),
+    )
+  })
+
+  test('drops what it does not know and what has another type', () => {
+    const odd = '{"phase":"done","reason":"Odd","bytes":"5","warnings":[{"reason":"Odd"},7],"deleted":["a",1],"more":1}'
+    assert.deepEqual(parseMoverMessage(odd), { phase: 'done', warnings: [], deleted: ['a'] })
+  })
+
+  test('with a page of the catalog that has an unreadable entry has no page: a run must not look deleted', () => {
+    const entry = { run: 'a', slot: 1, startedAt: 1, finishedAt: 1, bytes: 1, storedBytes: 1 }
+    const page = (entries: unknown[]) => JSON.stringify({ phase: 'done', catalog: { entries } })
+    assert.deepEqual(parseMoverMessage(page([entry]))?.catalog, { entries: [entry] })
+    assert.equal(parseMoverMessage(page([entry, { ...entry, slot: 'x' }]))?.catalog, undefined)
+    assert.ok(catalogMessageLimit < 4096)
+  })
+
+  test('ends the process with the exit code of its reason; no retry follows a permanent one', () => {
+    assert.deepEqual([exitCodeOf('SourceExit'), isPermanent('SourceExit')], [10, true])
+    assert.deepEqual([exitCodeOf('StoreUnavailable'), isPermanent('StoreUnavailable')], [20, false])
+    assert.deepEqual([exitCodeOf('Terminated'), isPermanent('Terminated')], [30, false])
+    for (const reason of reasons) assert.notEqual(exitCodeOf(reason), 0)
+  })
+})
