@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { layoutOf } from './layout.ts'
+import { MemoryStore } from './memory.ts'
+import type { ObjectStore } from './object-store.ts'
+import { claimFolder } from './ownership.ts'
+import { putOnce } from './put-once.ts'
+import { StoreError } from './store-error.ts'
+
+const owner = { clusterId: 'c1', namespace: 'shop', policy: 'orders', policyUid: 'u1' }
+const layout = layoutOf(owner)
+
+function changed(store: MemoryStore, change: Partial<ObjectStore>): ObjectStore {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const own = (change as Record<string | symbol, unknown>)[name]
+      if (own !== undefined) return own
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+}
+
+describe('the mark of the owner', () => {
+  test('is written once, and found again by a policy with another UID', async () => {
+    const store = new MemoryStore()
+    assert.deepEqual(await claimFolder(store, layout, owner), { conditionalPut: true })
+    const mark = await store.get(layout.owner, 1_000)
+    assert.deepEqual(JSON.parse(mark.toString()), { version: 1, ...owner })
+    assert.deepEqual(await claimFolder(store, layout, { ...owner, policyUid: 'u2' }), { conditionalPut: true })
+    assert.deepEqual(await store.get(layout.owner, 1_000), mark)
+  })
+
+  test('of another cluster, namespace or policy is refused, and left as it is', async () => {
+    const store = new MemoryStore()
+    await claimFolder(store, layout, owner)
+    const mark = await store.get(layout.owner, 1_000)
+    for (const other of [{ clusterId: 'c2' }, { namespace: 'x' }, { policy: 'x' }]) {
+      await assert.rejects(claimFolder(store, layout, { ...owner, ...other }), { reason: 'PrefixOwnedByOther' })
+    }
+    assert.deepEqual(await store.get(layout.owner, 1_000), mark)
+  })
+
+  test('that a newer version wrote, or that is damaged, is refused', async () => {
+    for (const body of ['{"version":2}', 'x', '']) {
+      const store = new MemoryStore()
+      await store.put(layout.owner, Buffer.from(body))
+      await assert.rejects(claimFolder(store, layout, owner), { reason: 'FormatUnsupported' })
+    }
+  })
+
+  test('shows a store that does not know If-None-Match, and one that ignores it', async () => {
+    const refusing = new MemoryStore()
+    const refuses = async () => Promise.reject(new StoreError('ConditionalUnsupported', 'no'))
+    for (let time = 0; time < 2; time++) {
+      const claimed = await claimFolder(changed(refusing, { putIfAbsent: refuses }), layout, owner)
+      assert.deepEqual(claimed, { conditionalPut: false })
+    }
+    assert.ok(await refusing.head(layout.owner))
+
+    const ignoring = new MemoryStore()
+    const ignores: ObjectStore['putIfAbsent'] = async (key, body) => {
+      await ignoring.put(key, body)
+      return 'created'
+    }
+    for (let time = 0; time < 2; time++) {
+      const claimed = await claimFolder(changed(ignoring, { putIfAbsent: ignores }), layout, owner)
+      assert.deepEqual(claimed, { conditionalPut: false })
+    }
+  })
+
+  test('that somebody else writes at the same time is noticed', async () => {
+    const store = new MemoryStore()
+    const late: ObjectStore['putIfAbsent'] = async (key, body) => {
+      await store.put(key, Buffer.from(JSON.stringify({ version: 1, ...owner, clusterId: 'c2' })))
+      return store.putIfAbsent(key, body)
+    }
+    await assert.rejects(claimFolder(changed(store, { putIfAbsent: late }), layout, owner), {
+      reason: 'PrefixOwnedByOther',
+    })
+  })
+
+  test('can be written by those who may not list, to whom AWS answers 403 for what does not exist', async () => {
+    const store = new MemoryStore()
+    const denied = async () => Promise.reject(new StoreError('AccessDenied', 'no'))
+    assert.deepEqual(await claimFolder(changed(store, { get: denied }), layout, owner), { conditionalPut: true })
+  })
+})
+
+describe('an object that is put once', () => {
+  test('is never overwritten, with and without the help of the store', async () => {
+    for (const trusted of [true, false]) {
+      const store = new MemoryStore()
+      const first = await putOnce(store, 'a', Buffer.from('1'), { trusted })
+      assert.deepEqual(first, { outcome: 'created', conditional: trusted })
+      assert.equal((await putOnce(store, 'a', Buffer.from('2'), { trusted })).outcome, 'exists')
+      assert.equal(String(await store.get('a', 10)), '1')
+    }
+  })
+})

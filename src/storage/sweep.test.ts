@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { beforeEach, describe, test } from 'node:test'
+import * as fc from 'fast-check'
+import { encodeBackupRecord, type BackupRecord } from '../api/backup-record.ts'
+import { deleteBackup, readCatalog } from './catalog.ts'
+import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from './layout.ts'
+import { MemoryStore } from './memory.ts'
+import { sweep } from './sweep.ts'
+import { dataMetadata, encodeUploadRecord } from './upload-record.ts'
+
+const hour = 3_600_000
+const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
+const owner = { clusterId: 'c', namespace: 'shop', policy: 'orders' }
+const slotOf = (index: number) => new Date(Date.UTC(2026, 10, 22, 2, index))
+
+let now = 0
+let store: MemoryStore
+beforeEach(() => {
+  now = Date.UTC(2026, 10, 22)
+  store = new MemoryStore(() => now)
+})
+
+/** Data of one attempt, as a mover writes it: the Job may live for an hour, and a second one passes before it is over. */
+async function writeData(index: number, attempt: string, segments = 1): Promise<readonly string[]> {
+  const run = `run-${index}`
+  const manifest = manifestKey(layout, 'command', slotOf(index), run).slice(layout.root.length)
+  const keys = Array.from({ length: segments }, (_, segment) => segmentKey(layout, { run, attempt }, 'dump', segment))
+  for (const key of keys) {
+    const metadata = { [dataMetadata.manifest]: manifest, [dataMetadata.expiresAt]: String(now + 2 * hour) }
+    const uploadId = await store.createUpload(key, { metadata })
+    const etag = await store.uploadPart(key, uploadId, 1, Buffer.from('x'))
+    await store.completeUpload(key, uploadId, [{ number: 1, etag }], 1)
+  }
+  return keys
+}
+
+async function writeBackup(index: number, attempt = 'pod', segments = 1): Promise<readonly string[]> {
+  const keys = await writeData(index, attempt, segments)
+  const time = slotOf(index).toISOString()
+  const sha256 = '0'.repeat(64)
+  const stored = keys.map(key => ({ key: key.slice(layout.root.length), bytes: 1, sha256 }))
+  const record: BackupRecord = {
+    version: 1,
+    run: `run-${index}`,
+    jobUid: 'job',
+    attempt,
+    owner,
+    target: 'command',
+    slot: time,
+    startedAt: time,
+    finishedAt: time,
+    artifacts: [{ name: 'dump', segments: stored, bytes: 1, storedBytes: segments, sha256, compression: 'zstd' }],
+    commit: 'conditional',
+    suspect: false,
+    tools: {},
+  }
+  const key = manifestKey(layout, 'command', slotOf(index), record.run)
+  await store.put(key, Buffer.from(encodeBackupRecord(record)))
+  return [key, ...keys]
+}
+
+async function keys(): Promise<readonly string[]> {
+  return (await Array.fromAsync(store.list(''))).map(object => object.key)
+}
+
+describe('the sweep', () => {
+  test('deletes data without a manifest, only when its Job is certainly over', async () => {
+    const orphans = await writeData(0, 'pod', 3)
+    now += 2 * hour - 1
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 0 })
+    assert.deepEqual(await keys(), orphans)
+    now += 1
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 3 })
+    assert.deepEqual(await keys(), [])
+  })
+
+  test('never touches the data of a backup, however old', async () => {
+    const backups = [...(await writeBackup(0, 'pod', 2)), ...(await writeBackup(1))]
+    now += 1_000 * hour
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 0 })
+    assert.deepEqual([...(await keys())].sort(), backups.sort())
+  })
+
+  test('deletes the data of the attempts that lost', async () => {
+    const backup = await writeBackup(0, 'winner')
+    await writeData(0, 'loser')
+    now += 3 * hour
+    assert.equal((await sweep(store, layout, now)).deletedObjects, 1)
+    assert.deepEqual([...(await keys())].sort(), [...backup].sort())
+  })
+
+  test('leaves alone what it cannot judge: foreign objects, an unreadable manifest', async () => {
+    await store.put(`${layout.data}run-9/pod/dump.zst`, Buffer.from('without a note'))
+    await store.put(`${layout.data}notes.txt`, Buffer.from('x'))
+    const [manifest = ''] = await writeBackup(0, 'winner')
+    await writeData(0, 'loser')
+    await store.put(manifest, Buffer.from('damaged'))
+    const before = await keys()
+    now += 1_000 * hour
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 0 })
+    assert.deepEqual(await keys(), before)
+  })
+
+  test('does not believe a list that lacks a manifest', async () => {
+    const backup = await writeBackup(0)
+    const list: MemoryStore['list'] = async function* (prefix, options) {
+      for await (const object of store.list(prefix, options)) if (!object.key.endsWith('.json')) yield object
+    }
+    const stale = new Proxy(store, {
+      get: (target, name) => {
+        const value: unknown = name === 'list' ? list : Reflect.get(target, name)
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      },
+    })
+    now += 1_000 * hour
+    await sweep(stale, layout, now)
+    assert.deepEqual([...(await keys())].sort(), [...backup].sort())
+  })
+
+  test('aborts the upload of a killed mover by its record, once its Job is over', async () => {
+    const key = segmentKey(layout, { run: 'run-0', attempt: 'pod' }, 'dump', 0)
+    const uploadId = await store.createUpload(key)
+    const record = encodeUploadRecord({ key: key.slice(layout.root.length), uploadId, expiresAt: now + 2 * hour })
+    await store.put(uploadRecordKey(layout, { run: 'run-0', attempt: 'pod' }, 0), record)
+    await store.put(
+      `${layout.uploads}strange.json`,
+      Buffer.from('{"key":"../../elsewhere","uploadId":"x","expiresAt":0}'),
+    )
+    now += 2 * hour - 1
+    await sweep(store, layout, now)
+    assert.deepEqual(store.openUploads(), [key])
+    now += 1
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 1, deletedObjects: 0 })
+    assert.deepEqual(store.openUploads(), [])
+    assert.deepEqual(await keys(), [`${layout.uploads}strange.json`])
+  })
+})
+
+describe('the catalog', () => {
+  test('lists the backups of one target, oldest first, and says what cannot be read', async () => {
+    for (const index of [2, 0, 1]) await writeBackup(index)
+    const [, second] = (await keys()).filter(key => key.startsWith(layout.manifests))
+    await store.put(second ?? '', Buffer.from('{'))
+    const runs = await readCatalog(store, layout, 'command')
+    assert.deepEqual(
+      runs.map(({ run, record, problem }) => [run, record !== undefined, problem]),
+      [
+        ['run-0', true, undefined],
+        ['run-1', false, 'the manifest is not JSON'],
+        ['run-2', true, undefined],
+      ],
+    )
+    assert.deepEqual(await readCatalog(store, layout, 'another'), [])
+  })
+
+  test('does not take a manifest that was copied to another place for a backup', async () => {
+    const [key = ''] = await writeBackup(0)
+    await store.put(manifestKey(layout, 'command', slotOf(5), 'run-5'), await store.get(key, 10_000))
+    const runs = await readCatalog(store, layout, 'command')
+    assert.deepEqual(
+      runs.map(({ record }) => record !== undefined),
+      [true, false],
+    )
+    assert.match(runs[1]?.problem ?? '', /of run run-0/)
+  })
+
+  test('of a deletion killed after any step shows the backup whole or not at all, and the sweep finishes it (F42)', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 5 }), fc.nat(6), async (segments, steps) => {
+        now = Date.UTC(2026, 10, 22)
+        store = new MemoryStore(() => now)
+        await writeBackup(0, 'pod', segments)
+        const kept = await writeBackup(1)
+        const [backup] = await readCatalog(store, layout, 'command')
+        assert.ok(backup?.record)
+        let left = steps
+        const dying = new Proxy(store, {
+          get: (target, name) => {
+            if (name !== 'delete') return Reflect.get(target, name) as unknown
+            return async (all: readonly string[]) => {
+              for (const key of all) {
+                if (left-- <= 0) throw new Error('killed')
+                await target.delete([key])
+              }
+            }
+          },
+        })
+        await deleteBackup(dying, layout, { key: backup.key, record: backup.record }).catch((error: Error) => {
+          assert.equal(error.message, 'killed')
+        })
+        const [first] = await readCatalog(store, layout, 'command')
+        if (first?.run === 'run-0') {
+          for (const { key } of backup.record.artifacts[0]?.segments ?? [])
+            assert.ok(await store.head(`${layout.root}${key}`))
+          return
+        }
+        now += 3 * hour
+        await sweep(store, layout, now)
+        assert.deepEqual([...(await keys())].sort(), [...kept].sort())
+      }),
+    )
+  })
+})
