@@ -1,0 +1,207 @@
+// `make demo`: the main job, end to end, on the real cluster, explained as it goes. Runs inside the cluster's network and can be
+// run again: what is there already stays.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import { apply, chosenCluster, helm, kubectl, kubectlJson } from './cluster-access.ts'
+import { eventually } from './eventually.ts'
+import { repository } from './paths.ts'
+
+const cluster = chosenCluster()
+const operatorNamespace = 'backup-system'
+const app = 'default'
+const localImages = { 'minio/minio': 'localhost/minio:1', 'postgres:15': 'localhost/postgres:15' } as const
+
+let step = 0
+function tell(title: string, ...lines: readonly string[]): void {
+  step += 1
+  console.log(`\n\x1b[1m${step}. ${title}\x1b[0m`)
+  for (const line of lines) console.log(`   ${line}`)
+}
+
+/** Shows a command and what it prints, as a person at the keyboard would see it. */
+async function show(...args: readonly string[]): Promise<void> {
+  console.log(`\n   \x1b[36m$ kubectl ${args.join(' ')}\x1b[0m`)
+  const output = await kubectl(cluster, args)
+  console.log(output.trimEnd().replaceAll(/^/gm, '   '))
+}
+
+/** The examples name public images; the local cluster has its own builds of them and no registry. */
+async function example(name: string): Promise<string> {
+  const text = await readFile(join(repository, 'examples', name), 'utf8')
+  return text.replaceAll(/^(\s*image:\s*)(\S+)$/gm, (line, key: string, image: string) => {
+    const local = Object.entries(localImages).find(([from]) => image === from || image.startsWith(`${from}:`))
+    return local ? `${key}${local[1]}` : line
+  })
+}
+
+async function main(): Promise<void> {
+  tell('A store: MinIO with the bucket "backups" and a Secret with its credentials', 'examples/minio.yaml')
+  await apply(cluster, await example('minio.yaml'))
+
+  tell(
+    'An app to back up: PostgreSQL with a volume',
+    'Pod and volume carry the label app: postgres, which the policies select.',
+  )
+  await kubectl(cluster, ['-n', app, 'apply', '-f', join(import.meta.dirname, 'demo', 'app.yaml')])
+  await kubectl(cluster, ['-n', app, 'rollout', 'status', 'deployment/postgres', '--timeout=120s'])
+  await kubectl(cluster, ['-n', 'minio', 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=120s'])
+  await fillDatabase()
+
+  tell('The operator, by its Helm chart', 'helm install backup-operator charts/backup-operator')
+  const image = ['--set', 'image.repository=localhost/backup-operator', '--set', 'image.tag=dev']
+  await helm(cluster, [
+    'upgrade',
+    '--install',
+    'backup-operator',
+    join(repository, 'charts/backup-operator'),
+    '--namespace',
+    operatorNamespace,
+    '--create-namespace',
+    ...image,
+    '--wait',
+    '--timeout',
+    '120s',
+  ])
+  await show('-n', operatorNamespace, 'get', 'pods')
+
+  tell(
+    'The sample policy, unmodified (examples/sample-backuppolicy.yaml), and one with pg_dump (examples/job-postgres.yaml)',
+    'The first makes volume snapshots, the second streams a dump into the bucket. Before any run, a probe finds out whether the store works.',
+  )
+  await kubectl(cluster, ['-n', app, 'apply', '-f', join(repository, 'examples/sample-backuppolicy.yaml')])
+  await kubectl(cluster, ['-n', app, 'apply', '-f', '-'], { input: await example('job-postgres.yaml') })
+  await kubectl(cluster, ['-n', app, 'wait', '--for=condition=Ready', 'backuppolicy', '--all', '--timeout=120s'])
+  await show('-n', app, 'get', 'backuppolicies')
+
+  tell(
+    'Both run at night. A Backup object runs one now',
+    'This is what a person or a pipeline creates before an upgrade.',
+  )
+  const names = await runNow('sample', 'postgres-dump')
+  await kubectl(cluster, [
+    '-n',
+    app,
+    'wait',
+    '--for=condition=Ready',
+    ...names.map(name => `backup/${name}`),
+    '--timeout=180s',
+  ])
+
+  tell('The state that a user cares about')
+  await show('-n', app, 'get', 'bp,bk,volumesnapshots')
+
+  tell('What is in the bucket', 'The manifest is written last: a backup exists if and only if its manifest does.')
+  for (const { Key, Size } of await bucketObjects()) console.log(`   ${String(Size).padStart(8)}  ${Key}`)
+
+  tell('The metrics, as Prometheus sees them (the leader serves them)')
+  console.log(await backupMetrics())
+
+  tell(
+    'Now you',
+    'make cluster-status                                        what runs',
+    'node dev/main.ts exec -- bash                              a shell with kubectl and helm for this cluster (Node: dev/node.sh)',
+    `kubectl describe bp sample                                 why a policy is, or is not, ready`,
+    'kubectl explain bp.spec.strategy.job                       every field',
+    'kubectl create -f examples/backup-now.yaml                 another backup now',
+    'make test                                                  the proof of all this',
+    'make cluster-down                                          leave nothing behind',
+  )
+}
+
+async function fillDatabase(): Promise<void> {
+  const psql = async (...args: readonly string[]) =>
+    kubectl(cluster, ['-n', app, 'exec', 'deployment/postgres', '--', 'psql', '-U', 'postgres', '-XAtq', ...args])
+  await eventually('PostgreSQL answers', () => psql('-c', 'select 1'), { seconds: 60 })
+  if ((await psql('-c', "select count(*) from pg_database where datname = 'shop'")).trim() === '0')
+    await psql('-c', 'create database shop')
+  await psql(
+    '-d',
+    'shop',
+    '-c',
+    'create table if not exists orders as select n, md5(n::text) as item from generate_series(1, 100000) n',
+  )
+  const rows = await psql('-d', 'shop', '-c', 'select count(*) from orders')
+  console.log(`   the database shop holds ${rows.trim()} orders`)
+}
+
+async function runNow(...policies: readonly string[]): Promise<readonly string[]> {
+  const created = policies.map(async policy => {
+    const backup = {
+      apiVersion: 'backup.dev/v1alpha1',
+      kind: 'Backup',
+      metadata: { generateName: 'demo-' },
+      spec: { policy },
+    }
+    const name = await kubectl(cluster, ['-n', app, 'create', '-f', '-', '-o', 'jsonpath={.metadata.name}'], {
+      input: JSON.stringify(backup),
+    })
+    console.log(`   created Backup ${name} for policy ${policy}`)
+    return name
+  })
+  return Promise.all(created)
+}
+
+async function bucketObjects() {
+  const service = await kubectlJson<{ spec: { clusterIP: string } }>(cluster, [
+    '-n',
+    'minio',
+    'get',
+    'service',
+    'minio',
+    '-o',
+    'json',
+  ])
+  const secret = await kubectlJson<{ data: Record<string, string> }>(cluster, [
+    '-n',
+    app,
+    'get',
+    'secret',
+    'minio-creds',
+    '-o',
+    'json',
+  ])
+  const [accessKeyId = '', secretAccessKey = ''] = Object.values(secret.data).map(value =>
+    Buffer.from(value, 'base64').toString(),
+  )
+  const client = new S3Client({
+    endpoint: `http://${service.spec.clusterIP}:9000`,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey },
+  })
+  const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: 'backups' }))
+  return Contents
+}
+
+async function backupMetrics(): Promise<string> {
+  const { items } = await kubectlJson<{ items: { metadata: { name: string } }[] }>(cluster, [
+    '-n',
+    operatorNamespace,
+    'get',
+    'pods',
+    '-l',
+    'app.kubernetes.io/name=backup-operator',
+    '-o',
+    'json',
+  ])
+  const pages = await Promise.all(
+    items.map(({ metadata }) =>
+      kubectl(cluster, [
+        'get',
+        '--raw',
+        `/api/v1/namespaces/${operatorNamespace}/pods/${metadata.name}:8080/proxy/metrics`,
+      ]),
+    ),
+  )
+  const lines = pages
+    .flatMap(page => page.split('\n'))
+    .filter(line =>
+      /^backup_(success_total|failure_total|duration_seconds_(sum|count)|last_success|next_run|policy_ready)/.test(
+        line,
+      ),
+    )
+  return lines.map(line => `   ${line}`).join('\n')
+}
+
+await main()
