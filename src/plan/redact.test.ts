@@ -107,6 +107,11 @@ describe('redact', () => {
     )
   })
 
+  test('an error code of S3 is no name of a secret', () => {
+    const text = 'InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records. (status 403)'
+    assert.equal(redact(text), text)
+  })
+
   test('property: text without secrets is untouched', () => {
     const words =
       'error warning backup of table orders failed after 30 s ( exit 1 ) at /data/x.sql: no space left - retry, port=5432'.split(

@@ -6,10 +6,13 @@
 
 const mark = '[redacted]'
 
-/** Names whose value is a secret, however the name begins: `PGPASSWORD`, `--db-password`, `aws_secret_access_key`, `client.secret`. */
+/**
+ * Names whose value is a secret, however the name begins: `PGPASSWORD`, `--db-password`, `aws_secret_access_key`, `client.secret`.
+ * `InvalidAccessKeyId: …` is an error code of S3 with a sentence after it.
+ */
 const secretName =
   '(?:password|passwd|passphrase|passcode|pwd|(?<![a-z])pass|secret|token|' +
-  '(?:access|api|secret|private|account|storage|encryption|signing|session|master|shared)[ _.-]?key(?:[_.-]?id)?)'
+  '(?:access|api|secret|private|account|storage|encryption|signing|session|master|shared)(?<!invalid(?:access|secret))[ _.-]?key(?:[_.-]?id)?)'
 
 /**
  * One value: quoted (also within a JSON string, so with escaped quotes), to the end of the line if the quote is left open, or up to a blank. Already
