@@ -22,6 +22,7 @@ export const productImage = 'localhost/backup-operator:dev'
 
 type Recipe = {
   readonly name: string
+  readonly alias?: string
   readonly containerfile: string
   /** Names in the build context, and the files or folders that are linked there. */
   readonly context: Readonly<Record<string, string>>
@@ -51,6 +52,7 @@ const minio: Recipe = {
 }
 const postgres: Recipe = {
   name: 'localhost/postgres:15',
+  alias: 'postgres:15',
   containerfile: join(recipes, 'postgres/Containerfile'),
   context: { 'entrypoint.sh': join(recipes, 'postgres/entrypoint.sh') },
   from: [debian],
@@ -83,12 +85,11 @@ export async function makeProductImage(say: Say): Promise<ImageFile> {
 
 async function makeImage(recipe: Recipe, say: Say): Promise<ImageFile> {
   for (const base of recipe.from ?? []) await makeBase(base, say)
+  const { name, alias } = recipe
   const version = await versionOf(recipe)
-  const file = fileOf(recipe.name, version)
-  if (existsSync(file)) return { file, name: recipe.name, version }
-  return withContext(recipe, context =>
-    build({ name: recipe.name, version, say }, recipe.containerfile, context, aptFlags),
-  )
+  const file = fileOf(name, version)
+  if (existsSync(file)) return { file, name, alias, version }
+  return withContext(recipe, context => build({ name, alias, version, say }, recipe.containerfile, context, aptFlags))
 }
 
 /** Images that only others start from: they stay in buildah's own storage. */
@@ -104,7 +105,7 @@ async function makeBase(recipe: Recipe, say: Say): Promise<void> {
   await writeFile(stamp, '')
 }
 
-type Target = { readonly name: string; readonly version: string; readonly say: Say }
+type Target = { readonly name: string; readonly alias?: string; readonly version: string; readonly say: Say }
 
 const budFlags = ['--isolation', 'chroot', '--layers', '--pull-never', '--format', 'oci']
 const aptFlags = [
@@ -113,13 +114,13 @@ const aptFlags = [
 ]
 
 async function build(
-  { name, version, say }: Target,
+  { name, alias, version, say }: Target,
   containerfile: string,
   context: string,
   flags: readonly string[],
 ): Promise<ImageFile> {
   const file = fileOf(name, version)
-  if (existsSync(file)) return { file, name, version }
+  if (existsSync(file)) return { file, name, alias, version }
   const started = performance.now()
   say(`building the image ${name}`)
   await buildah(name, ['bud', ...budFlags, ...flags, '-t', name, '-f', containerfile, context], say)
@@ -131,7 +132,7 @@ async function build(
   await forgetOlder(name)
   await rename(partial, file)
   say(`built ${name} in ${((performance.now() - started) / 1000).toFixed(1)} s`)
-  return { file, name, version }
+  return { file, name, alias, version }
 }
 
 /** Runs buildah in a sandbox that has this machine's network, certificates and package settings, read from `/run/machine`. */
@@ -198,6 +199,7 @@ async function versionOf(recipe: Recipe): Promise<string> {
   const sources = Object.values(recipe.context)
   const ours = sources.filter(source => source.startsWith(recipes))
   return hash([
+    recipe.alias ?? '',
     await readFile(recipe.containerfile, 'utf8'),
     ...sources,
     ...(await Promise.all(ours.map(source => readFile(source, 'utf8')))),

@@ -16,9 +16,6 @@ const nodePackages =
     ' ',
   )
 
-// Of Debian's `prometheus` only this program: the rest of the package is a server and its web pages.
-const promtool = './usr/bin/promtool'
-
 // What no program reads. Copyright files stay.
 const unread = ['/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*', '/usr/share/doc/*']
 const dpkgSettings = [
@@ -29,7 +26,7 @@ const dpkgSettings = [
 
 const recipe = 2 // raise when the steps below change
 const baseVersion = version(suite, basePackages)
-const nodeVersion = version(baseVersion, nodePackages, promtool)
+const nodeVersion = version(baseVersion, nodePackages)
 
 export const baseRoot = join(cacheDirectory, 'rootfs', `base-${baseVersion}`)
 export const nodeRoot = join(cacheDirectory, 'rootfs', `node-${nodeVersion}`)
@@ -52,11 +49,7 @@ export async function makeRootFileSystems(say: Say): Promise<void> {
   })
   await make(nodeRoot, say, "the node's root file system (about 60 s)", async (root, log) => {
     await capture(['cp', '--archive', baseRoot, root])
-    await withApt(root, async () => {
-      await aptInstall(root, nodePackages, log, say)
-      const fetch = `cd /tmp && apt-get download prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x -C / ${promtool}`
-      await logged('promtool', ['chroot', root, 'sh', '-ec', fetch], log, say, aptEnvironment)
-    })
+    await withApt(root, () => aptInstall(root, nodePackages, log, say))
   })
 }
 

@@ -15,12 +15,16 @@ export type Sandbox = {
   readonly dieWithParent: boolean
 }
 
+/** Where every sandbox has the Node that this process runs on. */
+export const sandboxNode = '/usr/local/bin/node'
+
 const mountPoint = join(cacheDirectory, 'mount-point')
 
 /** The command line that runs `command` in a sandbox. Needs root. */
 export function inSandbox({ root, binds, network, dieWithParent }: Sandbox, command: readonly string[]): string[] {
   mkdirSync(mountPoint, { recursive: true })
-  const pairs = binds.map(bind => (typeof bind === 'string' ? ([bind, bind] as const) : bind))
+  const shown = binds.map(bind => (typeof bind === 'string' ? ([bind, bind] as const) : bind))
+  const pairs = [...shown, [process.execPath, sandboxNode] as const]
   for (const path of pairs.flat())
     if (path.includes(':')) throw new Error(`cannot show ${path} in a sandbox: its name holds a colon`)
   return [

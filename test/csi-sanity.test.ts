@@ -8,7 +8,7 @@ import { capture } from '../dev/command.ts'
 import { goToolDirectory } from '../dev/go-tools.ts'
 import { cacheDirectory, repository } from '../dev/paths.ts'
 import { makeRootFileSystems, nodeRoot } from '../dev/root-file-systems.ts'
-import { inSandbox } from '../dev/sandbox.ts'
+import { inSandbox, sandboxNode } from '../dev/sandbox.ts'
 import { copyUpstreamFiles } from '../dev/upstream-files.ts'
 
 // $1 Node, $2 the driver, $3 csi-sanity. /run of the sandbox is memory: the sparse pool takes what the suite writes.
@@ -33,7 +33,7 @@ test('the CSI driver passes csi-sanity and leaves nothing in its pool', { timeou
   const sandbox = { root: nodeRoot, binds: [cacheDirectory, repository], network: 'own', dieWithParent: true } as const
   const program = join(repository, 'dev/csi-driver/driver.ts')
   const command = ['bash', '-euc', conformance, 'conformance']
-  const tools = [process.execPath, program, join(goToolDirectory('csi-sanity'), 'csi-sanity')]
+  const tools = [sandboxNode, program, join(goToolDirectory('csi-sanity'), 'csi-sanity')]
   const env = { ...process.env, XDG_CACHE_HOME: join(cacheDirectory, '..') }
   const output = await capture(inSandbox(sandbox, [...command, ...tools]), { env, signal: t.signal })
 

@@ -1,16 +1,15 @@
 // Starts the cluster's programs. Runs inside the node's sandbox (see lifecycle.ts), and ends when the cluster works.
 // usage: boot.ts SETTINGS_AS_JSON; prints one line of JSON: the milliseconds after which each milestone was reached
-import { spawn } from 'node:child_process'
-import { openSync } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { Resolver } from 'node:dns/promises'
 import { join } from 'node:path'
-import { capture, tail } from '../command.ts'
+import { capture } from '../command.ts'
 import { eventually } from '../eventually.ts'
-import { identify } from '../process-identity.ts'
+import { signalProcess } from '../process-identity.ts'
 import { logDirectory, runDirectory } from '../paths.ts'
 import { snapshotCrds } from '../upstream-files.ts'
 import { makeCgroups } from './cgroups.ts'
+import { assertRuns, componentProcess, componentReady, startComponent } from './component-process.ts'
 import { type BootSettings, components, kubectlProgram, writeConfiguration } from './components.ts'
 import { type ImageFile, loadImages } from './image-store.ts'
 import {
@@ -28,8 +27,7 @@ import { kubeconfigOf, makePki } from './pki.ts'
 type Settings = BootSettings & { readonly images: readonly ImageFile[] }
 
 const settings = JSON.parse(process.argv[2] ?? '') as Settings
-const commands = components(settings)
-const pids = new Map<string, number>()
+const commands: Readonly<Record<string, readonly string[]>> = components(settings)
 const milestones: Record<string, number> = {}
 const began = performance.now()
 const reached = (name: string) => (milestones[name] = Math.round(performance.now() - began))
@@ -48,13 +46,13 @@ start('csi-driver')
 const imagesLoaded = loadImages(settings.images).then(() => reached('images loaded'))
 imagesLoaded.catch(() => {}) // awaited below, after what runs meanwhile
 
-await ready('kube-apiserver', 60, () => kubectl('get', '--raw', '/readyz'))
+await componentReady('kube-apiserver', 60, () => kubectl('get', '--raw', '/readyz'))
 reached('API server ready')
 for (const name of ['kube-controller-manager', 'kube-scheduler', 'kube-proxy', 'coredns']) start(name)
 const storage = startStorage()
 storage.catch(() => {})
 
-await ready('kubelet', 60, async () => {
+await componentReady('kubelet', 60, async () => {
   const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
   return (await kubectl('get', 'node', nodeName, '-o', path)) === 'True'
 })
@@ -64,40 +62,8 @@ for (const name of Object.keys(commands)) await assertRuns(name)
 reached('complete')
 console.log(JSON.stringify(milestones))
 
-/** Starts a component in a session of its own; it stays when this process ends, and PID 1 of the sandbox inherits it. */
 function start(name: string) {
-  const [program = '', ...args] = commands[name] ?? []
-  const log = openSync(logOf(name), 'a')
-  const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: '/' })
-  child.unref()
-  child.on('error', error => process.stderr.write(`${name} did not start: ${error.message}\n`))
-  if (child.pid) pids.set(name, child.pid)
-  void writeFile(join(runDirectory, `${name}.pid`), `${child.pid}\n`)
-}
-
-function logOf(name: string): string {
-  return join(logDirectory, `${name}.log`)
-}
-
-async function assertRuns(name: string) {
-  const pid = pids.get(name)
-  if (!pid || !identify(pid))
-    throw new Error(`${name} has ended; its log, ${logOf(name)}, says last:\n${await tail(logOf(name))}`)
-}
-
-/** Waits until a component works; fails at once when it dies. */
-async function ready(name: string, seconds: number, condition: () => Promise<unknown>) {
-  let dead = false
-  const check = async () => {
-    dead = !identify(pids.get(name) ?? 0)
-    return dead || (await condition())
-  }
-  try {
-    await eventually(`${name} to be ready`, check, { seconds })
-  } catch (cause) {
-    throw new Error(`${name} is not ready; its log, ${logOf(name)}, says last:\n${await tail(logOf(name))}`, { cause })
-  }
-  if (dead) await assertRuns(name)
+  startComponent(name, commands[name])
 }
 
 function kubectl(...args: string[]): Promise<string> {
@@ -137,9 +103,9 @@ async function startContainerd() {
   const stale = (await capture(['ctr', '-n', 'k8s.io', 'containers', 'ls', '-q'])).split('\n').filter(Boolean)
   if (stale.length === 0) return
   await capture(['ctr', '-n', 'k8s.io', 'containers', 'rm', ...stale])
-  const pid = pids.get('containerd') ?? 0
-  process.kill(pid, 'SIGTERM')
-  await eventually('containerd to end', () => !identify(pid), { seconds: 10, every: 20 })
+  const old = componentProcess('containerd')
+  if (old) signalProcess(old, 'SIGTERM')
+  await eventually('containerd to end', () => !componentProcess('containerd'), { seconds: 10, every: 20 })
   await rm(containerdSocket, { force: true })
   start('containerd')
   await containerdAnswers()
@@ -147,7 +113,7 @@ async function startContainerd() {
 }
 
 async function containerdAnswers() {
-  await ready('containerd', 20, () => capture(['ctr', '-n', 'k8s.io', 'version']))
+  await componentReady('containerd', 20, () => capture(['ctr', '-n', 'k8s.io', 'version']))
 }
 
 async function startStorage() {
@@ -160,7 +126,7 @@ async function startStorage() {
     { seconds: 15 },
   )
   // Before the kubelet has registered the driver, the provisioner would find no topology.
-  await ready('csi-driver', 30, async () => {
+  await componentReady('csi-driver', 30, async () => {
     const drivers = await kubectl('get', 'csinode', nodeName, '-o', 'jsonpath={.spec.drivers[*].name}')
     return drivers.split(' ').includes(csiDriverName)
   })
@@ -172,10 +138,10 @@ async function startStorage() {
 async function dnsAnswers() {
   const resolver = new Resolver({ timeout: 500, tries: 1 })
   resolver.setServers([clusterDnsAddress])
-  await ready('coredns', 30, () => resolver.resolve4('kubernetes.default.svc.cluster.local'))
+  await componentReady('coredns', 30, () => resolver.resolve4('kubernetes.default.svc.cluster.local'))
 }
 
 /** Pods cannot be created in a namespace before the controller manager has made its default service account. */
 async function serviceAccountExists() {
-  await ready('kube-controller-manager', 30, () => kubectl('get', 'serviceaccount', 'default', '-o', 'name'))
+  await componentReady('kube-controller-manager', 30, () => kubectl('get', 'serviceaccount', 'default', '-o', 'name'))
 }

@@ -32,8 +32,11 @@ const configFile = (name: string) => join(runDirectory, name)
 
 export const kubectlProgram = kubernetes('kubectl')
 
+// Sidecars end on purpose when the driver goes away, and count on the kubelet to start them again.
+const restarting = ['bash', '-c', 'while :; do "$@"; sleep 0.5; done', 'restarting']
+
 /** Every component by name, as the command line that runs it. */
-export function components({ audit }: BootSettings): Readonly<Record<string, readonly string[]>> {
+export function components({ audit }: BootSettings) {
   const etcd = 'http://127.0.0.1:2379'
   const auditLog = join(logDirectory, 'audit.log')
   const sidecar = [
@@ -119,10 +122,10 @@ export function components({ audit }: BootSettings): Readonly<Record<string, rea
       `--kubelet-root=${kubeletRoot}`,
       `--driver=${csiDriverName}`,
     ],
-    'snapshot-controller': [tool('snapshotter', 'snapshot-controller'), ...sidecar],
-    'csi-snapshotter': [tool('snapshotter', 'csi-snapshotter'), ...sidecar, ...withDriver],
-    'csi-provisioner': [tool('provisioner', 'csi-provisioner'), ...sidecar, ...withDriver],
-  }
+    'snapshot-controller': [...restarting, tool('snapshotter', 'snapshot-controller'), ...sidecar],
+    'csi-snapshotter': [...restarting, tool('snapshotter', 'csi-snapshotter'), ...sidecar, ...withDriver],
+    'csi-provisioner': [...restarting, tool('provisioner', 'csi-provisioner'), ...sidecar, ...withDriver],
+  } satisfies Readonly<Record<string, readonly string[]>>
 }
 
 /** Writes the configuration files that the command lines name. */

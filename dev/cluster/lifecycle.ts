@@ -9,7 +9,7 @@ import { eventually } from '../eventually.ts'
 import { cacheDirectory, clusterDirectory, repository, runDirectory } from '../paths.ts'
 import { isAlive, signalProcess } from '../process-identity.ts'
 import { nodeRoot } from '../root-file-systems.ts'
-import { inSandbox } from '../sandbox.ts'
+import { inSandbox, sandboxNode } from '../sandbox.ts'
 import { removeCgroups } from './cgroups.ts'
 import type { BootSettings } from './components.ts'
 import type { ImageFile } from './image-store.ts'
@@ -67,11 +67,12 @@ export function onNode(command: readonly string[]): string[] {
 
 export async function importImages(images: readonly ImageFile[], say: Say): Promise<void> {
   const program = join(import.meta.dirname, 'load-images.ts')
-  const imported = await capture(onNode([process.execPath, program, JSON.stringify(images)]), { env: nodeEnvironment })
+  const imported = await capture(onNode([sandboxNode, program, JSON.stringify(images)]), { env: nodeEnvironment })
   if (imported.trim() !== '') say(`loaded ${imported.trim()}`)
 }
 
-const nodeEnvironment = {
+/** What programs on the node see of this one's environment: where the cache is. */
+export const nodeEnvironment = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   HOME: '/root',
   XDG_CACHE_HOME: join(cacheDirectory, '..'),
@@ -124,7 +125,7 @@ async function insideRoot(pid: number): Promise<boolean> {
 
 async function boot(settings: string): Promise<Record<string, number>> {
   const program = join(import.meta.dirname, 'boot.ts')
-  const output = await capture(onNode([process.execPath, program, settings]), { env: nodeEnvironment })
+  const output = await capture(onNode([sandboxNode, program, settings]), { env: nodeEnvironment })
   return JSON.parse(output) as Record<string, number>
 }
 

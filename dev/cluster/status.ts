@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { kubectl, localCluster } from '../cluster-access.ts'
 import { runDirectory } from '../paths.ts'
+import { parseStat } from '../process-identity.ts'
+import { componentRecordSuffix } from './component-process.ts'
 import { bootedFile, sandboxInit } from './instance.ts'
 import { nodeName } from './layout.ts'
 
@@ -14,10 +16,13 @@ export async function brokenParts(): Promise<string[]> {
   if (!existsSync(bootedFile)) return ['its start did not finish']
   const dead: string[] = []
   for (const file of await readdir(runDirectory)) {
-    if (!file.endsWith('.pid')) continue
-    const pid = (await readFile(join(runDirectory, file), 'utf8')).trim()
-    // Pids are those of the sandbox, whose /proc is visible through its first process.
-    if (!existsSync(`/proc/${init.pid}/root/proc/${pid}`)) dead.push(`${file.replace('.pid', '')} has ended`)
+    if (!file.endsWith(componentRecordSuffix)) continue
+    const recorded = parseStat(await readFile(join(runDirectory, file), 'utf8'))
+    // The pid is the sandbox's own, whose /proc is visible through its first process.
+    const stat = await readFile(`/proc/${init.pid}/root/proc/${recorded.pid}/stat`, 'utf8').catch(() => undefined)
+    const present = stat && parseStat(stat)
+    if (!present || present.startTime !== recorded.startTime || present.state === 'Z')
+      dead.push(`${file.replace(componentRecordSuffix, '')} has ended`)
   }
   if (dead.length > 0) return dead
   const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
