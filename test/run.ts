@@ -106,6 +106,12 @@ async function run(
   return code ?? String(signal)
 }
 
+/** A stage that could not be run is one failed test: the closing lines must not look green. */
+function stageError(error: unknown): Tally {
+  console.error(error instanceof Error ? `error: ${error.message}` : error)
+  return { tests: 1, suites: 0, passed: 0, failed: 1, cancelled: 0, skipped: 0, todo: 0, duration: 0 }
+}
+
 /** A skipped test is a test that proved nothing. */
 function isGreen({ tests, failed, cancelled, skipped, todo }: Tally): boolean {
   return tests > 0 && failed + cancelled + skipped + todo === 0
@@ -134,7 +140,7 @@ async function main(args: readonly string[]): Promise<void> {
   await sweepRunDirectories()
   const tallies: Tally[] = []
   for (const name of names as StageName[]) {
-    const tally = await runStage(name, args.includes('--long'))
+    const tally = await runStage(name, args.includes('--long')).catch(stageError)
     tallies.push(tally)
     if (isGreen(tally)) continue
     process.exitCode = 1
