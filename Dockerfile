@@ -8,7 +8,8 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # Both secrets are optional: settings for a private package registry, and certificates of a proxy in between.
 RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=certificates,target=/run/certificates.pem \
-    NODE_EXTRA_CA_CERTS=/run/certificates.pem npm ci --omit=dev --ignore-scripts
+    NODE_EXTRA_CA_CERTS=/run/certificates.pem npm ci --omit=dev --ignore-scripts \
+ && find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
 
 FROM ${BASE_IMAGE}
 # busybox-static goes into the containers of other images, and must run without their libraries. Node needs libatomic1.
