@@ -56,6 +56,7 @@ export const backupStatus = z
     bytes: z.int().optional().describe('Bytes that the command wrote.'),
     storedBytes: z.int().optional().describe('Bytes in the bucket.'),
     size: z.string().max(32).optional().describe('The stored size for people.'),
+    store: z.string().max(64).optional().describe('Hash of the endpoint, bucket and prefix that it is stored under.'),
     manifest: z
       .string()
       .max(1024)

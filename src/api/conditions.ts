@@ -141,6 +141,8 @@ export const operatorReasons = [
   'Missed',
   /** A slot passed while an earlier run was going. */
   'Skipped',
+  /** The book of slots was ahead of the clock by more than a day. */
+  'ClockJumped',
   /** Retention deleted a backup. */
   'Pruned',
 ] as const

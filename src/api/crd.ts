@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { backupColumns, backupSpec, backupStatus } from './backup.ts'
 import { backupPolicyColumns, backupPolicySpec, backupPolicyStatus } from './backup-policy.ts'
-import { group, version } from './labels.ts'
+import { group, managerName, version } from './labels.ts'
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 type Schema = { [key: string]: Json }
@@ -57,7 +57,8 @@ export function customResourceDefinition(kind: Kind) {
         plural: kind.plural,
         singular: kind.singular,
         shortNames: kind.shortNames,
-        categories: ['backup'],
+        // Not `backup`: kubectl expands a category before it looks for a kind, so that `kubectl delete backup NAME` would be refused.
+        categories: [managerName],
       },
       versions: [
         {

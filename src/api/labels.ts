@@ -24,6 +24,8 @@ export const annotation = {
   desiredState: 'backup.dev/desired-state',
   /** The Backup that an on-demand Job works for. */
   backup: 'backup.dev/backup',
+  /** On a Job: which place in which store it writes to. */
+  store: 'backup.dev/store',
   /** `true` on a Backup: retention leaves it alone. */
   hold: 'backup.dev/hold',
   /** `true` on a suspect Backup: a person has looked, it counts again (DESIGN R14). */

@@ -3,7 +3,7 @@
 // view of the world, does nothing wrong (F28, F31).
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { CronJob, KubernetesObject, VolumeSnapshot } from '../api/kubernetes.ts'
+import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label, labelValue } from '../api/labels.ts'
 import type { Action } from '../plan/actions.ts'
 import { finished } from '../plan/backup-status.ts'
@@ -194,7 +194,8 @@ class Step {
   /** Counted only once it is written: a conflict means that somebody else has seen more, and the next plan decides anew. */
   async #writeBackupStatus(action: Extract<Action, { readonly do: 'write-backup-status' }>): Promise<void> {
     const { client, caches, metrics } = this.#context
-    const { backup, status, outcome } = action
+    const { backup, status, outcome, unless } = action
+    if (unless && (await this.#isThere(unless))) return
     const written = await client.replace<Backup>(
       backups,
       { ...backup, status },
@@ -207,6 +208,20 @@ class Step {
         'Backup changed its phase',
       )
     if (outcome) metrics.observe({ namespace: this.#world.namespace, policy: this.#world.name, ...outcome })
+  }
+
+  async #isThere({ kind, name }: { readonly kind: 'job' | 'snapshot'; readonly name: string }): Promise<boolean> {
+    const { client, caches } = this.#context
+    const options = { signal: this.#signal }
+    const { namespace } = this.#world
+    if (kind === 'job') {
+      const job = await client.get<Job>(jobs, namespace, name, options)
+      if (job) caches.jobs.set(job)
+      return job !== undefined
+    }
+    const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
+    if (snapshot) caches.snapshots.set(snapshot)
+    return snapshot !== undefined
   }
 
   async #nameTaken(backup: Backup, object: KubernetesObject): Promise<void> {

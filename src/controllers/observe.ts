@@ -2,14 +2,14 @@
 import { labelValue } from '../api/labels.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import { isFinal } from '../api/backup.ts'
-import type { CronJob, KubernetesObject, VolumeSnapshot } from '../api/kubernetes.ts'
+import type { CronJob, KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../api/kubernetes.ts'
 import { cronJobName } from '../api/names.ts'
 import { snapshotName } from '../plan/backup-run.ts'
 import { marksOf } from '../plan/history.ts'
 import { scheduleOf } from '../plan/policy-schedule.ts'
 import { matches, selectorText } from '../plan/selection.ts'
 import type { PolicyWorld } from '../plan/world.ts'
-import { stateHash } from '../resources/desired-state.ts'
+import { stateHash, storeLocation } from '../resources/desired-state.ts'
 import { backupCronJob } from '../resources/jobs.ts'
 import type { Settings } from '../resources/settings.ts'
 import type { Client } from '../runtime/client.ts'
@@ -35,6 +35,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const snapshots = caches.snapshots.byIndex('policy', labelKey)
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const strategy = policy?.spec.strategy.type
+    const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
     if (!policy) podCounts.delete(key)
     return {
       namespace,
@@ -47,9 +48,10 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),
       backendHash: policy?.spec.backend && stateHash(policy.spec.backend),
+      storeLocation: policy?.spec.backend && storeLocation(policy.spec.backend),
       selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : 0,
-      claims: policy && strategy === 'snapshot' ? selectedClaims(policy) : [],
-      volumes: new Map(caches.volumes.list().map(volume => [volume.metadata.name, volume])),
+      claims,
+      volumes: boundVolumes(claims),
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
       snapshots,
       deletionPolicies: await deletionPolicies(unfinished(snapshots), signal),
@@ -79,6 +81,11 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       .byIndex('namespace', namespace)
       .filter(({ metadata }) => matches(policy.spec.selector, metadata.labels))
       .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+  }
+
+  function boundVolumes(claims: readonly PersistentVolumeClaim[]): PolicyWorld['volumes'] {
+    const volumes = claims.map(({ spec }) => caches.volumes.get(undefined, spec.volumeName ?? ''))
+    return new Map(volumes.flatMap(volume => (volume ? [[volume.metadata.name, volume] as const] : [])))
   }
 
   async function countPods(policy: BackupPolicy, key: string, signal: AbortSignal): Promise<number> {

@@ -23,6 +23,8 @@ export type Action =
       readonly backup: Backup
       readonly status: BackupStatus
       readonly outcome?: RunOutcome
+      /** Only if this is really gone: the caches of several kinds are not of one moment. */
+      readonly unless?: { readonly kind: 'job' | 'snapshot'; readonly name: string }
     }
   /** `unlessSnapshot`: only if this VolumeSnapshot is really gone; it is looked up once more before the Backup goes. */
   | ({ readonly do: 'delete-backup'; readonly because: string; readonly unlessSnapshot?: string } & Named)

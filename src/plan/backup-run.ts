@@ -4,7 +4,7 @@ import { isFinal } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Job, VolumeSnapshot } from '../api/kubernetes.ts'
-import { label } from '../api/labels.ts'
+import { annotation, label } from '../api/labels.ts'
 import type { CatalogEntry } from '../api/mover-message.ts'
 import { backupArtifact, commandTarget, onDemandJobName, onDemandSnapshotName } from '../api/names.ts'
 import type { Action } from './actions.ts'
@@ -33,7 +33,8 @@ export function planBackup(
   if (isFinal(backup.status?.phase)) return { actions: [] }
   const entry = catalog?.get(backup.metadata.name)
   const job = jobOf(world, backup)
-  if (!job && entry && backup.spec.slot) return write(backup, finished(backup, factsOfEntry(entry), now))
+  if (!job && entry && backup.spec.slot)
+    return write(backup, finished(backup, factsOfEntry(entry, world.storeLocation), now))
   if (!world.policy || world.policy.metadata.deletionTimestamp) return planWithoutPolicy(world, backup, job, now)
   if (job) return planJobRun(world, backup, job, now)
   const snapshot = snapshotOf(world, backup)
@@ -105,8 +106,12 @@ function planJobStart(world: PolicyWorld, backup: Backup, now: Date): BackupPlan
       'TargetNotFound',
       `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`,
     )
-  if (slot !== undefined || backup.status?.run !== undefined)
-    return end('Failed', 'JobDeleted', 'the Job of this run was deleted before it ended')
+  if (slot !== undefined || backup.status?.run !== undefined) {
+    const job = runJobName(backup)
+    const message = `Job ${job} of this run was deleted before it ended`
+    const facts = { phase: 'Failed', reason: 'JobDeleted', message, target: commandTarget, run: job } as const
+    return write(backup, finished(backup, facts, now), 'job', { kind: 'job', name: job })
+  }
   const running = world.jobs.find(
     job => job.metadata.labels?.[label.role] === 'run' && !isFinished(job) && !job.metadata.deletionTimestamp,
   )
@@ -122,6 +127,7 @@ function planJobStart(world: PolicyWorld, backup: Backup, now: Date): BackupPlan
 function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): BackupPlan {
   const run = judgeJob(job, world.pods, world.jobEvents, backup.status?.reason, now)
   const { said } = run
+  const store = job.metadata.annotations?.[annotation.store]
   const common = {
     reason: run.reason,
     message: run.message,
@@ -129,6 +135,7 @@ function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): Ba
     run: job.metadata.name,
     attempts: run.attempts,
     ...(run.startTime ? { startTime: rfc3339(run.startTime) } : {}),
+    ...(store ? { store } : {}),
   }
   if (run.phase === 'Pending' || run.phase === 'Running') {
     const { wakeAt } = run
@@ -149,8 +156,12 @@ function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, backup: Bac
       'snapshot',
     )
   if (target === undefined) return planTargets(world, backup, now)
-  if (backup.status?.run !== undefined)
-    return fail('SnapshotDeleted', `VolumeSnapshot ${backup.status.run} was deleted before it was ready`)
+  if (backup.status?.run !== undefined) {
+    const name = backup.status.run
+    const message = `VolumeSnapshot ${name} was deleted before it was ready`
+    const facts = { phase: 'Failed', reason: 'SnapshotDeleted', message, target, run: name } as const
+    return write(backup, finished(backup, facts, now), 'snapshot', { kind: 'snapshot', name })
+  }
   if (!world.snapshotClasses)
     return fail(
       'SnapshotCRDsMissing',
@@ -319,8 +330,13 @@ function planSnapshotRun(
   return { ...write(backup, ongoing(backup, { ...common, phase: 'Running', reason, message }, now)), wakeAt: until }
 }
 
-function jobOf(world: PolicyWorld, { metadata, spec }: Backup): Job | undefined {
-  const name = spec.slot ? metadata.name : onDemandJobName(spec.policy, metadata.uid ?? '')
+/** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
+function runJobName({ metadata, spec }: Backup): string {
+  return spec.slot ? metadata.name : onDemandJobName(spec.policy, metadata.uid ?? '')
+}
+
+function jobOf(world: PolicyWorld, backup: Backup): Job | undefined {
+  const name = runJobName(backup)
   return world.jobs.find(job => job.metadata.name === name && job.metadata.labels?.[label.role] === 'run')
 }
 
@@ -352,12 +368,13 @@ function storedFacts({ bytes, storedBytes, manifest, sha256, suspect }: Stored):
   }
 }
 
-function factsOfEntry(entry: CatalogEntry): Facts {
+function factsOfEntry(entry: CatalogEntry, store: string | undefined): Facts {
   return {
     ...storedFacts(entry),
     phase: 'Completed',
     reason: 'Completed',
     message: 'found in the bucket',
+    ...(store ? { store } : {}),
     target: commandTarget,
     run: entry.run,
     startTime: rfc3339(new Date(entry.startedAt)),
@@ -365,10 +382,16 @@ function factsOfEntry(entry: CatalogEntry): Facts {
   }
 }
 
-function write(backup: Backup, status: BackupStatus, strategy?: 'job' | 'snapshot'): BackupPlan {
+/** @param unless the verdict rests on this object being gone; it is looked for once more before it is written, because it is final. */
+function write(
+  backup: Backup,
+  status: BackupStatus,
+  strategy?: 'job' | 'snapshot',
+  unless?: { readonly kind: 'job' | 'snapshot'; readonly name: string },
+): BackupPlan {
   if (sameJson(backup.status, status)) return { actions: [] }
   const { phase } = status
-  const action: Action = { do: 'write-backup-status', backup, status }
+  const action: Action = { do: 'write-backup-status', backup, status, ...(unless ? { unless } : {}) }
   if (strategy === undefined || (phase !== 'Completed' && phase !== 'Failed')) return { actions: [action] }
   const [start, end] = [timeOf(status.startTime), timeOf(status.completionTime)]
   const seconds = start && end ? Math.max(0, (end.getTime() - start.getTime()) / 1000) : 0

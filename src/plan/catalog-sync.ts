@@ -1,11 +1,12 @@
 // Keeps Backup objects and the bucket of one mind (DESIGN R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
 import type { BackupPolicy } from '../api/backup-policy.ts'
-import { label } from '../api/labels.ts'
+import { annotation, label } from '../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage } from '../api/mover-message.ts'
 import { runsDigest } from '../api/mover-task.ts'
 import { catalogJobName, commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
+import { backupsInStore } from './history.ts'
 import { isFinished, judgeJob, moverMessageOf } from './job-run.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -47,7 +48,13 @@ export function planCatalog(world: PolicyWorld, policy: BackupPolicy, now: Date)
 }
 
 function newestCommitted(world: PolicyWorld): MoverMessage | undefined {
+  const here = new Set(
+    world.jobs
+      .filter(({ metadata }) => metadata.annotations?.[annotation.store] === world.storeLocation)
+      .map(({ metadata }) => metadata.uid),
+  )
   const messages = world.pods.flatMap(pod => {
+    if (!pod.metadata.ownerReferences?.some(({ uid }) => here.has(uid))) return []
     const message = moverMessageOf(pod)
     return message && isCommitted(message) && message.kept ? [message] : []
   })
@@ -62,11 +69,7 @@ function isQuiet(world: PolicyWorld, run: string): boolean {
 }
 
 function digestOfObjects(world: PolicyWorld): string {
-  return runsDigest(
-    world.backups.flatMap(({ status }) =>
-      status?.phase === 'Completed' && status.snapshot === undefined && status.run !== undefined ? [status.run] : [],
-    ),
-  )
+  return runsDigest(backupsInStore(world).flatMap(({ status }) => status?.run ?? []))
 }
 
 /** Follows the pages; a page that failed ends the reading until the next run asks again. */
@@ -98,14 +101,8 @@ function differences(
 ): readonly Action[] {
   const known = new Set(world.backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
   const missing = [...entries.values()].filter(({ run }) => !known.has(run))
-  const lost = world.backups.filter(
-    ({ status }) =>
-      status?.phase === 'Completed' &&
-      status.snapshot === undefined &&
-      status.run !== undefined &&
-      status.target !== undefined &&
-      !entries.has(status.run) &&
-      status.run !== said.run,
+  const lost = backupsInStore(world).filter(
+    ({ status }) => status?.run !== undefined && !entries.has(status.run) && status.run !== said.run,
   )
   return [
     ...missing.map(({ run, slot }): Action => ({

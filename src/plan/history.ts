@@ -156,11 +156,20 @@ function oldFailures(world: PolicyWorld): readonly Action[] {
   )
 }
 
+/** The Completed Backups that lie in the store as the policy names it now; those of an earlier backend are not in its list. */
+export function backupsInStore({ backups, storeLocation }: PolicyWorld): readonly Backup[] {
+  return backups.filter(
+    ({ status }) =>
+      status?.phase === 'Completed' &&
+      status.snapshot === undefined &&
+      status.run !== undefined &&
+      status.store === storeLocation,
+  )
+}
+
 /** The runs in the bucket, as the Backup objects tell them. */
 function storedRuns(world: PolicyWorld): ReadonlyMap<string, RetentionRun[]> {
-  const stored = world.backups.filter(
-    ({ status }) => status?.phase === 'Completed' && status.snapshot === undefined && status.run !== undefined,
-  )
+  const stored = backupsInStore(world)
   const runs = stored.map(backup => ({ target: backup.status?.target ?? '', run: runOf(backup) }))
   return collect(runs)
 }

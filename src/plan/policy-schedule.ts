@@ -41,5 +41,6 @@ export function scheduleHash(policy: BackupPolicy): string {
 export function scheduleSince(policy: BackupPolicy, now: Date): Date {
   const { status, metadata } = policy
   if (status?.scheduleHash === undefined) return timeOf(metadata.creationTimestamp) ?? now
-  return status.scheduleHash === scheduleHash(policy) ? (timeOf(status.scheduleSince) ?? now) : now
+  const since = timeOf(status.scheduleSince) ?? now
+  return status.scheduleHash === scheduleHash(policy) && since <= now ? since : now
 }

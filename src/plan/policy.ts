@@ -13,7 +13,7 @@ import { nextSlot } from './schedule.ts'
 import { bookOf, type SlotBook } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-schedule.ts'
 import { planProbe } from './store-probe.ts'
-import { addSeconds, earliest, timeOf } from './times.ts'
+import { addSeconds, earliest, rfc3339, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** Slots are looked at again this often even when nothing happens: the selector may match other pods. Seconds. */
@@ -24,7 +24,7 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   if (!policy || policy.metadata.deletionTimestamp) return planGone(world, now)
   const clock = scheduleOf(policy)
   const since = scheduleSince(policy, now)
-  const before = bookOf(policy.status)
+  const before = bookOf(policy.status, now)
   const job = policy.spec.strategy.type === 'job'
 
   const schedule =
@@ -66,7 +66,8 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
     ...planRetained(world, policy, histories),
     ...planCleanUp(world, now),
   ]
-  if (!sameJson(policy.status, status)) actions.push({ do: 'write-policy-status', status }, ...notices(policy, status))
+  if (!sameJson(policy.status, status))
+    actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))
   const again = addSeconds(now, lookAgainSeconds)
   return { actions, wakeAt: earliest(schedule.next, probe?.wakeAt, again, ...backups.map(plan => plan.wakeAt)) }
 
@@ -119,8 +120,8 @@ function oneStart(actions: readonly Action[]): readonly Action[] {
 }
 
 /** One event for each change that a person would want to hear of. */
-function notices(policy: BackupPolicy, status: BackupPolicyStatus): readonly Action[] {
-  const before = bookOf(policy.status)
+function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: Date): readonly Action[] {
+  const before = bookOf(policy.status, now)
   const after: SlotBook = { accountedUntil: undefined, counts: status.slots ?? { missed: 0, skipped: 0 } }
   const actions: Action[] = []
   const lastRun = timeOf(policy.status?.lastRun)
@@ -137,6 +138,11 @@ function notices(policy: BackupPolicy, status: BackupPolicyStatus): readonly Act
   if (skipped > 0 && !streak(before.counts.lastSkipped)) {
     const message = `the slot at ${after.counts.lastSkipped} was skipped because an earlier run was still going on; further ones are only counted, in status.slots.skipped`
     actions.push({ do: 'event', about: 'policy', type: 'Warning', reason: 'Skipped', message })
+  }
+  const mark = timeOf(policy.status?.accountedUntil)
+  if (mark && before.accountedUntil && mark > before.accountedUntil) {
+    const message = `status.accountedUntil was ${rfc3339(mark)}, far in the future: a clock ran wild. It was set to now, and the schedule goes on`
+    actions.push({ do: 'event', about: 'policy', type: 'Warning', reason: 'ClockJumped', message })
   }
   const ready = (some: BackupPolicyStatus | undefined) => some?.conditions?.find(({ type }) => type === 'Ready')
   const [was, is] = [ready(policy.status), ready(status)]

@@ -1,6 +1,6 @@
 // The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
 import type { BackupPolicyStatus } from '../api/backup-policy.ts'
-import { slotsBetween, summarizeSlots } from './schedule.ts'
+import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from './schedule.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
 import { latest, rfc3339, timeOf } from './times.ts'
 
@@ -13,8 +13,11 @@ export type SlotBook = {
   readonly counts: NonNullable<BackupPolicyStatus['slots']>
 }
 
-export function bookOf(status: BackupPolicyStatus | undefined): SlotBook {
-  return { accountedUntil: timeOf(status?.accountedUntil), counts: status?.slots ?? { missed: 0, skipped: 0 } }
+/** A mark far in the future was made by a clock that ran wild: nothing would run until then, so it becomes now (F23). */
+export function bookOf(status: BackupPolicyStatus | undefined, now: Date): SlotBook {
+  const mark = timeOf(status?.accountedUntil)
+  const wild = mark !== undefined && mark.getTime() - now.getTime() > CLOCK_TOLERANCE_MS
+  return { accountedUntil: wild ? now : mark, counts: status?.slots ?? { missed: 0, skipped: 0 } }
 }
 
 /** When a run was going on; without an end it still is. */

@@ -29,6 +29,8 @@ export type PolicyWorld = {
   readonly jobEvents: readonly JobEvent[]
   /** Hash of the backend's settings. */
   readonly backendHash: string | undefined
+  /** Hash of the place that the backend means, whatever credentials open it. */
+  readonly storeLocation: string | undefined
   /** How many pods the selector matches (strategy job). */
   readonly selectedPods: number
   /** Claims of the namespace that the selector matches (strategy snapshot), by name. */

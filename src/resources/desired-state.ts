@@ -1,4 +1,5 @@
 // Marks an object with a hash of what we want it to be, so that it is written only when that changes (DESIGN R8).
+import type { BackendSpec } from '../api/backup-policy.ts'
 import { annotation } from '../api/labels.ts'
 import { nameHash } from '../api/names.ts'
 import type { KubernetesObject } from '../api/kubernetes.ts'
@@ -15,6 +16,11 @@ export function withDesiredState<T extends KubernetesObject>(object: T): T {
     ...object,
     metadata: { ...metadata, annotations: { ...metadata.annotations, [annotation.desiredState]: stateHash(object) } },
   }
+}
+
+/** Which place a backend means, whatever credentials open it: backups elsewhere are not in its list. */
+export function storeLocation({ endpoint, bucket, prefix }: BackendSpec): string {
+  return stateHash({ endpoint, bucket, prefix })
 }
 
 /** Whether `current` was last written from the same wish. */

@@ -13,7 +13,7 @@ import {
   onDemandJobName,
   probeJobName,
 } from '../api/names.ts'
-import { withDesiredState } from './desired-state.ts'
+import { storeLocation, withDesiredState } from './desired-state.ts'
 import {
   backupJobSpec,
   jobDeadlineSeconds,
@@ -62,7 +62,7 @@ export function backupCronJob(
       successfulJobsHistoryLimit: historyLimit,
       failedJobsHistoryLimit: historyLimit,
       jobTemplate: {
-        metadata: { labels },
+        metadata: { labels, annotations: storeAnnotation(policy) },
         spec: labelled(
           backupJobSpec(policy, job, { ...backupTask(policy, marks, settings), cronJob: name }, settings),
           labels,
@@ -90,7 +90,7 @@ export function onDemandJob(
       name: onDemandJobName(policy.metadata.name, uid),
       namespace,
       labels,
-      annotations: { [annotation.backup]: name },
+      annotations: { [annotation.backup]: name, ...storeAnnotation(policy) },
       ownerReferences: [{ apiVersion, kind: 'Backup', name, uid, controller: true, blockOwnerDeletion: false }],
     },
     spec: labelled(backupJobSpec(policy, job, task, settings), labels),
@@ -145,6 +145,10 @@ function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): Bac
     stallTimeoutSeconds: Math.min(1800, policy.spec.activeDeadlineSeconds),
     startTimeoutSeconds,
   }
+}
+
+function storeAnnotation({ spec }: BackupPolicy): Readonly<Record<string, string>> {
+  return spec.backend ? { [annotation.store]: storeLocation(spec.backend) } : {}
 }
 
 function runLabels(policy: BackupPolicy, role: JobRole): Readonly<Record<string, string>> {
