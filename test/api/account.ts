@@ -1,17 +1,25 @@
 // kubectl as somebody else than the administrator: with the token of a ServiceAccount, as a pod has it.
+import { writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { capture } from '../../dev/command.ts'
 import { goToolDirectory } from '../../dev/go-tools.ts'
-import { dirname, join } from 'node:path'
 import type { ControlPlane, KubectlOptions } from './control-plane.ts'
 
 export type Kubectl = ControlPlane['kubectl']
 
 /** kubectl with the token of an existing ServiceAccount and nothing else. */
 export async function kubectlAs(plane: ControlPlane, namespace: string, account: string): Promise<Kubectl> {
-  const token = await plane.serviceAccountToken(namespace, account)
   const directory = dirname(plane.kubeconfig)
-  const identity = [`--server=${plane.url}`, `--certificate-authority=${join(directory, 'ca.crt')}`, `--token=${token}`]
-  const env = { HOME: directory, KUBECONFIG: '/dev/null' }
+  const KUBECONFIG = join(directory, `${namespace}-${account}.kubeconfig`)
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'test', cluster: { server: plane.url, 'certificate-authority': join(directory, 'ca.crt') } }],
+    users: [{ name: account, user: { token: await plane.serviceAccountToken(namespace, account) } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user: account } }],
+    'current-context': 'test',
+  }
+  await writeFile(KUBECONFIG, JSON.stringify(config), { mode: 0o600 })
   return (args: readonly string[], { input }: KubectlOptions = {}) =>
-    capture([join(goToolDirectory('kubernetes'), 'kubectl'), ...identity, ...args], { input, env })
+    capture([join(goToolDirectory('kubernetes'), 'kubectl'), ...args], { input, env: { HOME: directory, KUBECONFIG } })
 }
