@@ -31,7 +31,8 @@ after(() => plane.stop())
 
 /** The chart as the commit before the last change of it has it, or the last commit where the working tree has changed it since. */
 async function previousChart(directory: string): Promise<string> {
-  const git = (...args: readonly string[]) => capture(['git', '-C', repository, ...args], { env: process.env })
+  const git = (...args: readonly string[]) =>
+    capture(['git', '-c', `safe.directory=${repository}`, '-C', repository, ...args], { env: process.env })
   const changed = (await git('status', '--porcelain', '--', chartPath)).trim() !== ''
   const commits = (await git('log', '-n', '2', '--format=%H', '--', chartPath)).trim().split('\n')
   const commit = commits[changed ? 0 : 1]
