@@ -1,0 +1,197 @@
+// What the stories of strategy snapshot share: volumes, classes, policies, and typed looks at what the operator did with them.
+import { kubectlJson } from '../dev/cluster-access.ts'
+import { eventually } from '../dev/eventually.ts'
+import type { Backup, BackupPhase } from '../src/api/backup.ts'
+import type { BackupPolicy } from '../src/api/backup-policy.ts'
+import type { KubernetesObject, VolumeSnapshot, VolumeSnapshotClass } from '../src/api/kubernetes.ts'
+import { apiVersion, label } from '../src/api/labels.ts'
+import * as resources from '../src/controllers/resources.ts'
+import type { Resource } from '../src/runtime/resource.ts'
+import { cluster } from './cluster.ts'
+import { api, never } from './stack.ts'
+
+/** How a snapshot class names the driver that serves the cluster's volumes. */
+export async function snapshotDriver(): Promise<string> {
+  const classes = await kubectlJson<{ readonly items: readonly VolumeSnapshotClass[] }>(cluster, [
+    'get',
+    'volumesnapshotclass',
+  ])
+  const marked = classes.items.find(
+    ({ metadata }) => metadata.annotations?.['snapshot.storage.kubernetes.io/is-default-class'] === 'true',
+  )
+  if (!marked) throw new Error('the cluster has no default VolumeSnapshotClass')
+  return marked.driver
+}
+
+/** A kind of which only this much matters here. */
+type Manifest = KubernetesObject & Readonly<Record<string, unknown>>
+
+/** A class whose volumes are there without a pod that uses them. */
+export const immediateClass = (driver: string): Manifest => ({
+  apiVersion: 'storage.k8s.io/v1',
+  kind: 'StorageClass',
+  metadata: { name: 'e2e-immediate' },
+  provisioner: driver,
+  volumeBindingMode: 'Immediate',
+})
+
+type ClassOptions = {
+  readonly deletionPolicy?: 'Delete' | 'Retain'
+  readonly parameters?: Readonly<Record<string, string>>
+  readonly isDefault?: boolean
+}
+
+export const snapshotClass = (name: string, driver: string, options: ClassOptions = {}): VolumeSnapshotClass => {
+  const { deletionPolicy = 'Delete', parameters, isDefault = false } = options
+  return {
+    apiVersion: 'snapshot.storage.k8s.io/v1',
+    kind: 'VolumeSnapshotClass',
+    metadata: {
+      name,
+      annotations: isDefault ? { 'snapshot.storage.kubernetes.io/is-default-class': 'true' } : {},
+    },
+    driver,
+    deletionPolicy,
+    ...(parameters && { parameters }),
+  }
+}
+
+export const claim = (namespace: string, name: string, spec: object = {}): Manifest => ({
+  apiVersion: 'v1',
+  kind: 'PersistentVolumeClaim',
+  metadata: { name, namespace, labels: { app: namespace } },
+  spec: {
+    accessModes: ['ReadWriteOnce'],
+    resources: { requests: { storage: '16Mi' } },
+    storageClassName: 'e2e-immediate',
+    ...spec,
+  },
+})
+
+/** A claim bound to a volume that is only an object: for what is judged before anything is created. */
+export const staticVolume = (namespace: string, name: string, source: object): readonly Manifest[] => [
+  {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: `${namespace}-${name}` },
+    spec: {
+      capacity: { storage: '16Mi' },
+      accessModes: ['ReadWriteOnce'],
+      persistentVolumeReclaimPolicy: 'Retain',
+      storageClassName: '',
+      claimRef: { namespace, name },
+      ...source,
+    },
+  },
+  claim(namespace, name, { storageClassName: '', volumeName: `${namespace}-${name}` }),
+]
+
+type PolicyOptions = {
+  readonly selector?: Readonly<Record<string, string>>
+  readonly spec?: object
+  readonly snapshot?: object
+}
+
+/** A snapshot policy over the claims of the story that never fires by itself, unless `spec` says otherwise. */
+export const snapshotPolicy = (namespace: string, name: string, options: PolicyOptions = {}): Manifest => ({
+  apiVersion,
+  kind: 'BackupPolicy',
+  metadata: { name, namespace },
+  spec: {
+    selector: { matchLabels: options.selector ?? { app: namespace } },
+    schedule: never,
+    retention: 2,
+    strategy: { type: 'snapshot', ...(options.snapshot && { snapshot: options.snapshot }) },
+    ...options.spec,
+  },
+})
+
+export const onDemand = (namespace: string, name: string, policy: string, target?: string): Manifest => ({
+  apiVersion,
+  kind: 'Backup',
+  metadata: { name, namespace },
+  spec: { policy, ...(target && { target }) },
+})
+
+async function existing<T extends KubernetesObject>(resource: Resource, namespace: string, name: string): Promise<T> {
+  const found = await api.get<T>(resource, namespace, name)
+  if (!found) throw new Error(`there is no ${resource.kind} ${namespace}/${name}`)
+  return found
+}
+
+export const policyOf = (namespace: string, name: string) =>
+  existing<BackupPolicy>(resources.backupPolicies, namespace, name)
+export const backupOf = (namespace: string, name: string) => existing<Backup>(resources.backups, namespace, name)
+
+/** Backups of a policy, oldest first. */
+export async function backupsOf(namespace: string, policy: string): Promise<readonly Backup[]> {
+  const { items } = await api.list<Backup>(resources.backups, { namespace })
+  const order = ({ metadata }: Backup) => `${metadata.creationTimestamp} ${metadata.name}`
+  return items.filter(({ spec }) => spec.policy === policy).toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
+}
+
+/** VolumeSnapshots as a person finds them: by the labels of policy and, optionally, target. */
+export async function snapshotsOf(
+  namespace: string,
+  policy: string,
+  target?: string,
+): Promise<readonly VolumeSnapshot[]> {
+  const labelSelector = `${label.policy}=${policy}${target ? `,${label.target}=${target}` : ''}`
+  return (await api.list<VolumeSnapshot>(resources.snapshots, { namespace, labelSelector })).items
+}
+
+const final: readonly (BackupPhase | undefined)[] = ['Completed', 'Failed', 'Skipped']
+
+/** The Backup once it has ended, in whatever phase. */
+export const ended = (namespace: string, name: string, seconds = 60): Promise<Backup> =>
+  eventually(
+    `Backup ${namespace}/${name} to end`,
+    async () => {
+      const backup = await backupOf(namespace, name)
+      return final.includes(backup.status?.phase) ? backup : undefined
+    },
+    { seconds },
+  )
+
+/** Creates an on-demand Backup and gives it back when it has ended. */
+export async function runNow(namespace: string, name: string, policy: string, target?: string): Promise<Backup> {
+  await api.create(resources.backups, onDemand(namespace, name, policy, target))
+  return await ended(namespace, name)
+}
+
+type ConditionState = { readonly status: string; readonly reason: string; readonly message: string }
+
+/** The policy's condition once it is about the present spec and has this status or reason. */
+export function conditionOf(
+  namespace: string,
+  policy: string,
+  type: string,
+  wanted: Partial<ConditionState>,
+  seconds = 30,
+): Promise<ConditionState> {
+  return eventually(
+    `${type} of BackupPolicy ${namespace}/${policy} to be ${wanted.status ?? ''} ${wanted.reason ?? ''}`,
+    async () => {
+      const { metadata, status } = await policyOf(namespace, policy)
+      const condition = status?.conditions?.find(each => each.type === type)
+      const met =
+        status?.observedGeneration === metadata.generation &&
+        (wanted.status ?? condition?.status) === condition?.status &&
+        (wanted.reason ?? condition?.reason) === condition?.reason
+      return met ? condition : undefined
+    },
+    { seconds },
+  )
+}
+
+type Content = KubernetesObject & { readonly spec: { readonly volumeSnapshotRef: { readonly namespace: string } } }
+
+/** Deletes what class policy Retain has kept of a story's snapshots, also on the storage system. */
+export async function forgetContents(namespace: string): Promise<void> {
+  const { items } = await api.list<Content>(resources.snapshotContents)
+  for (const { metadata } of items.filter(({ spec }) => spec.volumeSnapshotRef.namespace === namespace)) {
+    const body = { spec: { deletionPolicy: 'Delete' } }
+    await api.patch(resources.snapshotContents, undefined, metadata.name, { kind: 'merge', body })
+    await api.delete(resources.snapshotContents, undefined, metadata.name)
+  }
+}

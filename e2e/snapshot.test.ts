@@ -1,0 +1,263 @@
+// The snapshot strategy on a real CSI driver, as its users live with it.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { before, suite, test, type TestContext } from 'node:test'
+import { apply, kubectl } from '../dev/cluster-access.ts'
+import { eventually } from '../dev/eventually.ts'
+import { repository } from '../dev/paths.ts'
+import type { Backup } from '../src/api/backup.ts'
+import { label } from '../src/api/labels.ts'
+import { slotText } from '../src/api/names.ts'
+import { cluster, execInPod, postgresImage, storyNamespace, waitFor } from './cluster.ts'
+import { installOperator } from './install.ts'
+import {
+  backupOf,
+  backupsOf,
+  claim,
+  conditionOf,
+  ended,
+  forgetContents,
+  immediateClass,
+  onDemand,
+  policyOf,
+  runNow,
+  snapshotClass,
+  snapshotDriver,
+  snapshotPolicy,
+  snapshotsOf,
+} from './snapshot-stack.ts'
+import { patch, put } from './stack.ts'
+
+let driver: string
+before(async () => {
+  await installOperator()
+  driver = await snapshotDriver()
+  await put(immediateClass(driver))
+})
+
+const sample = readFileSync(join(repository, 'examples/sample-backuppolicy.yaml'), 'utf8')
+
+/** A pod that holds a volume and does nothing. */
+const holder = (namespace: string, name: string, claimName: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace },
+  spec: {
+    terminationGracePeriodSeconds: 0,
+    containers: [
+      {
+        name: 'main',
+        image: postgresImage,
+        imagePullPolicy: 'IfNotPresent',
+        command: ['sleep', 'infinity'],
+        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+      },
+    ],
+    volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
+  },
+})
+
+const namesOf = (some: readonly { readonly metadata: { readonly name: string } }[]) =>
+  some.map(({ metadata }) => metadata.name).toSorted()
+
+async function childrenOf(parent: Backup): Promise<readonly Backup[]> {
+  const { namespace = '', uid } = parent.metadata
+  const all = await backupsOf(namespace, parent.spec.policy)
+  return all.filter(({ metadata }) => metadata.ownerReferences?.some(owner => owner.uid === uid))
+}
+
+async function twoClaims(t: TestContext, name: string): Promise<string> {
+  const namespace = await storyNamespace(t, name)
+  await put(claim(namespace, 'data-0'), claim(namespace, 'data-1'))
+  for (const each of ['data-0', 'data-1']) await waitFor(namespace, `pvc/${each}`, 'jsonpath={.status.phase}=Bound')
+  return namespace
+}
+
+suite('the snapshot strategy', { concurrency: true }, () => {
+  test('the sample of the README is Ready as it is, and says that no copy leaves the storage system', async t => {
+    const namespace = await storyNamespace(t, 'e2e-snapshot-sample')
+    const labelled = claim(namespace, 'pgdata')
+    await put({ ...labelled, metadata: { ...labelled.metadata, labels: { app: 'postgres' } } })
+    await kubectl(cluster, ['-n', namespace, 'apply', '--filename', '-'], { input: sample })
+    await waitFor(namespace, 'backuppolicy/sample', 'condition=Ready')
+
+    const offsite = await conditionOf(namespace, 'sample', 'OffsiteCopy', { status: 'False', reason: 'NotExported' })
+    assert.match(offsite.message, /does not export them/)
+    const loses = await conditionOf(namespace, 'sample', 'NamespaceDeletionLosesData', { status: 'True' })
+    assert.match(loses.message, /pgdata/)
+    const { status } = await policyOf(namespace, 'sample')
+    assert.match(status?.nextRun ?? '', /T02:00:00/)
+    assert.deepEqual(
+      status?.targets?.map(({ name, ready }) => ({ name, ready })),
+      [{ name: 'pgdata', ready: true }],
+    )
+    // Nothing is written into what the user wrote: applying it again is no change.
+    const again = await kubectl(cluster, ['-n', namespace, 'apply', '--filename', '-'], { input: sample })
+    assert.match(again, /unchanged/)
+    const row = await kubectl(cluster, ['-n', namespace, 'get', 'bp', 'sample'])
+    assert.match(row, /^NAME +SCHEDULE +STRATEGY +.*NEXT RUN +READY +STATUS/)
+    assert.match(row, /\nsample +0 2 \* \* \* +snapshot +.*True +Ready/)
+  })
+
+  test('a slot makes one labelled VolumeSnapshot of each claim, which restores; retention keeps two of each', async t => {
+    const namespace = await storyNamespace(t, 'e2e-snapshot-minutely')
+    const policy = snapshotPolicy(namespace, 'minutely', { spec: { schedule: '* * * * *' } })
+    await put(claim(namespace, 'data-0'), claim(namespace, 'data-1'), holder(namespace, 'writer', 'data-0'))
+    await waitFor(namespace, 'pod/writer', 'condition=Ready')
+    await execInPod(namespace, 'writer', ['sh', '-c', 'echo before >/data/file'])
+    await put(policy)
+
+    const [first, second, ...others] = await eventually(
+      'the first slot to be complete',
+      async () => {
+        const backups = await backupsOf(namespace, 'minutely')
+        return backups.length > 0 && backups.every(({ status }) => status?.phase === 'Completed') ? backups : undefined
+      },
+      { seconds: 90 },
+    )
+    await patch(namespace, 'bp/minutely', { spec: { suspend: true } })
+    assert.ok(first && second)
+    assert.deepEqual(others, [])
+    const slot = first.spec.slot ?? ''
+    assert.match(slot, /:00\.?0*Z$/)
+    assert.equal(second.spec.slot, slot)
+    assert.deepEqual(new Set([first.status?.target, second.status?.target]), new Set(['data-0', 'data-1']))
+    const ofSlot = `${label.policy}=minutely,${label.slot}=${slotText(new Date(slot))}`
+    const found = await kubectl(cluster, ['-n', namespace, 'get', 'volumesnapshot', '-l', ofSlot, '-o', 'name'])
+    assert.equal(found.trim().split('\n').length, 2)
+
+    await t.test('the data come back as they were', async () => {
+      await execInPod(namespace, 'writer', ['sh', '-c', 'echo after >/data/file'])
+      const [taken] = await snapshotsOf(namespace, 'minutely', 'data-0')
+      const dataSource = {
+        apiGroup: 'snapshot.storage.k8s.io',
+        kind: 'VolumeSnapshot',
+        name: taken?.metadata.name,
+      }
+      const restored = claim(namespace, 'restored', { dataSource })
+      await put(
+        { ...restored, metadata: { ...restored.metadata, labels: {} } },
+        holder(namespace, 'reader', 'restored'),
+      )
+      await waitFor(namespace, 'pod/reader', 'condition=Ready')
+      assert.equal(await execInPod(namespace, 'reader', ['cat', '/data/file']), 'before\n')
+    })
+
+    await t.test(
+      'on demand it also runs while suspended, one child for each claim, and counts for retention',
+      async () => {
+        const held = [first, second].find(({ status }) => status?.target === 'data-1')
+        const pruned = [first, second].find(({ status }) => status?.target === 'data-0')
+        assert.ok(held && pruned)
+        await kubectl(cluster, ['-n', namespace, 'annotate', 'backup', held.metadata.name, 'backup.dev/hold=true'])
+        for (const name of ['one', 'two']) {
+          const parent = await runNow(namespace, name, 'minutely')
+          assert.equal(parent.status?.phase, 'Completed')
+          const children = await childrenOf(parent)
+          assert.deepEqual(children.map(({ status }) => `${status?.target} ${status?.phase}`).toSorted(), [
+            'data-0 Completed',
+            'data-1 Completed',
+          ])
+        }
+        await eventually(
+          'the oldest of data-0 to be gone, and its Backup with it',
+          async () => {
+            const left = namesOf(await backupsOf(namespace, 'minutely'))
+            return (
+              (await snapshotsOf(namespace, 'minutely', 'data-0')).length === 2 && !left.includes(pruned.metadata.name)
+            )
+          },
+          { seconds: 30 },
+        )
+        assert.ok((await snapshotsOf(namespace, 'minutely', 'data-0')).every(({ status }) => status?.readyToUse))
+        const ofHeld = await snapshotsOf(namespace, 'minutely', 'data-1')
+        assert.equal(ofHeld.length, 3)
+        assert.ok(namesOf(ofHeld).includes(held.status?.run ?? ''))
+        const target = (await policyOf(namespace, 'minutely')).status?.targets?.find(({ name }) => name === 'data-0')
+        assert.equal(target?.kept, 2)
+
+        await kubectl(cluster, ['-n', namespace, 'annotate', 'backup', held.metadata.name, 'backup.dev/hold-'])
+        await eventually(
+          'what is no longer held to go',
+          async () => (await snapshotsOf(namespace, 'minutely', 'data-1')).length === 2,
+          { seconds: 30 },
+        )
+      },
+    )
+
+    await t.test('a Backup object, or the policy, can be deleted without its data', async () => {
+      const before = namesOf(await snapshotsOf(namespace, 'minutely'))
+      await kubectl(cluster, ['-n', namespace, 'delete', 'backup', 'two'])
+      await kubectl(cluster, ['-n', namespace, 'delete', 'bp', 'minutely'])
+      // A Backup of a policy that is gone is looked at, which shows that the deletion has been seen and acted on.
+      await put(onDemand(namespace, 'late', 'minutely'))
+      await eventually(
+        'the operator to miss the policy',
+        async () => (await backupOf(namespace, 'late')).status?.reason === 'PolicyNotFound',
+        { seconds: 30 },
+      )
+      assert.deepEqual(namesOf(await snapshotsOf(namespace, 'minutely')), before)
+      assert.equal((await backupOf(namespace, 'one')).status?.phase, 'Completed')
+    })
+  })
+
+  test('one target is backed up alone; a class with Retain is respected and shown', async t => {
+    t.after(() => forgetContents('e2e-snapshot-retain'))
+    await forgetContents('e2e-snapshot-retain')
+    const namespace = await twoClaims(t, 'e2e-snapshot-retain')
+    const retaining = snapshotClass('e2e-retain', driver, { deletionPolicy: 'Retain' })
+    const snapshot = { volumeSnapshotClassName: 'e2e-retain' }
+    await put(retaining, snapshotPolicy(namespace, 'retain', { snapshot, spec: { retention: 1 } }))
+    await waitFor(namespace, 'backuppolicy/retain', 'condition=Ready')
+    const { status } = await policyOf(namespace, 'retain')
+    assert.equal(
+      status?.conditions?.find(({ type }) => type === 'NamespaceDeletionLosesData'),
+      undefined,
+    )
+
+    const backup = await runNow(namespace, 'first', 'retain', 'data-1')
+    assert.equal(backup.status?.phase, 'Completed')
+    assert.equal(backup.status.target, 'data-1')
+    assert.equal(backup.status.snapshot?.deletionPolicy, 'Retain')
+    assert.match(backup.status.snapshot.restoreSize ?? '', /^\d+/)
+    assert.deepEqual(await childrenOf(backup), [])
+    assert.deepEqual(await snapshotsOf(namespace, 'retain', 'data-0'), [])
+
+    // Retention deletes the VolumeSnapshot; what the storage system keeps is the class's business.
+    await runNow(namespace, 'second', 'retain', 'data-1')
+    await eventually(
+      'the first to be pruned',
+      async () => namesOf(await backupsOf(namespace, 'retain')).join() === 'second',
+      { seconds: 30 },
+    )
+    const content = backup.status.snapshot.contentName ?? ''
+    assert.match(
+      await kubectl(cluster, ['get', 'volumesnapshotcontent', content, '-o', 'jsonpath={.spec.deletionPolicy}']),
+      /^Retain$/,
+    )
+  })
+
+  test('an unknown target, and a policy that selects nothing, fail at once and say why', async t => {
+    const namespace = await twoClaims(t, 'e2e-snapshot-nothing')
+    await put(
+      snapshotPolicy(namespace, 'some'),
+      snapshotPolicy(namespace, 'none', { selector: { app: 'nobody' } }),
+      onDemand(namespace, 'elsewhere', 'some', 'data-9'),
+      onDemand(namespace, 'nothing', 'none'),
+    )
+    const nothing = await conditionOf(namespace, 'none', 'TargetsSelected', { status: 'False' })
+    assert.match(
+      nothing.message,
+      /matches no PersistentVolumeClaim in .* kubectl get persistentvolumeclaims --show-labels/,
+    )
+    const ready = await conditionOf(namespace, 'none', 'Ready', { status: 'False', reason: 'SelectorMatchedNothing' })
+    assert.match(ready.message, /label the claims/)
+    assert.equal((await ended(namespace, 'elsewhere')).status?.reason, 'TargetNotFound')
+    assert.equal((await ended(namespace, 'nothing')).status?.reason, 'SelectorMatchedNothing')
+    await apply(cluster, [claim(namespace, 'data-2', { storageClassName: 'e2e-immediate' })])
+    const selecting = snapshotPolicy(namespace, 'none', { selector: { app: namespace } })
+    await put(selecting)
+    await conditionOf(namespace, 'none', 'Ready', { status: 'True' })
+  })
+})
