@@ -11,13 +11,22 @@ export const postgresImage = process.env.POSTGRES_IMAGE ?? 'localhost/postgres:1
 const storyLabel = 'backup-operator.test/story'
 
 /**
- * A namespace of its own for one story, deleted at its end, and at the next start of the same story if that was killed.
- * Pods, snapshots and claims go first: the namespace controller alone takes twice as long.
+ * A namespace of its own for one story, emptied at its end, and at the next start of the same story if that was killed.
+ * The namespace itself follows: its controller waits five seconds before it begins, which nobody has to watch.
  */
-export async function storyNamespace(t: TestContext, name: string): Promise<string> {
-  await removeNamespace(name)
-  await apply(cluster, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { [storyLabel]: name } } }])
-  t.after(() => removeNamespace(name))
+export async function storyNamespace(
+  t: TestContext,
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  await emptyNamespace(name)
+  await kubectl(cluster, ['delete', 'namespace', name, '--ignore-not-found', '--timeout=120s'])
+  const metadata = { name, labels: { ...labels, [storyLabel]: name } }
+  await apply(cluster, [{ apiVersion: 'v1', kind: 'Namespace', metadata }])
+  t.after(async () => {
+    await emptyNamespace(name)
+    await kubectl(cluster, ['delete', 'namespace', name, '--wait=false'])
+  })
   // Pods are refused until the namespace has its default service account.
   await eventually(
     `the default service account of ${name}`,
@@ -27,7 +36,7 @@ export async function storyNamespace(t: TestContext, name: string): Promise<stri
   return name
 }
 
-async function removeNamespace(name: string) {
+async function emptyNamespace(name: string) {
   const labels = await kubectl(cluster, [
     'get',
     'namespace',
@@ -38,9 +47,19 @@ async function removeNamespace(name: string) {
   ])
   if (labels === '') return
   if (!labels.includes(storyLabel)) throw new Error(`the namespace ${name} exists and is not of a test; it stays`)
-  for (const kinds of ['cronjob,job,statefulset,deployment,pod', 'volumesnapshot', 'pvc'])
-    await kubectl(cluster, ['-n', name, 'delete', kinds, '--all', '--now', '--timeout=60s'])
-  await kubectl(cluster, ['delete', 'namespace', name, '--timeout=120s'])
+  // The operator would make again what is deleted below it.
+  const policies = await kubectl(cluster, [
+    'get',
+    'crd',
+    'backuppolicies.backup.dev',
+    '--ignore-not-found',
+    '-o',
+    'name',
+  ])
+  for (const kinds of policies === '' ? [] : ['backuppolicies.backup.dev', 'backups.backup.dev'])
+    await kubectl(cluster, ['-n', name, 'delete', kinds, '--all', '--timeout=60s'])
+  const kinds = 'cronjob,job,statefulset,deployment,pod,volumesnapshot,pvc'
+  await kubectl(cluster, ['-n', name, 'delete', kinds, '--all', '--now', '--timeout=120s'])
 }
 
 /** Waits with `kubectl wait`. `condition` as there: `condition=Ready`, `jsonpath={.status.phase}=Bound`, `delete`. */
