@@ -1,11 +1,9 @@
 // Breaks parts of the local cluster on purpose, for tests of what happens then.
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { capture } from '../command.ts'
 import { sandboxNode } from '../sandbox.ts'
-import type { BootSettings, components } from './components.ts'
-import { bootedFile } from './instance.ts'
-import { nodeEnvironment, onNode } from './lifecycle.ts'
+import type { components } from './components.ts'
+import { bootSettings, nodeEnvironment, onNode } from './lifecycle.ts'
 
 /** A program of the cluster, e.g. `kube-apiserver` or `csi-driver`; see {@link components}. */
 export type ComponentName = keyof ReturnType<typeof components>
@@ -21,8 +19,7 @@ export async function startComponent(name: ComponentName): Promise<void> {
 }
 
 async function command(what: 'kill' | 'start', name: string) {
-  const { settings } = JSON.parse(await readFile(bootedFile, 'utf8')) as { settings: BootSettings }
   const program = join(import.meta.dirname, 'component-command.ts')
-  const argv = onNode([sandboxNode, program, what, name, JSON.stringify({ audit: settings.audit })])
+  const argv = onNode([sandboxNode, program, what, name, JSON.stringify(await bootSettings())])
   await capture(argv, { env: nodeEnvironment })
 }

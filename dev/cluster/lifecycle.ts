@@ -34,6 +34,8 @@ export async function startCluster(
     if (holder()) {
       const broken = await brokenParts()
       if (broken.length === 0) {
+        if (settings.audit && !(await bootSettings()).audit)
+          throw new Error('the cluster that runs keeps no audit log; stop it first: make cluster-down')
         await importImages(settings.images, say)
         return { reused: true, milestones: {} }
       }
@@ -50,6 +52,12 @@ export async function startCluster(
     await writeFile(bootedFile, JSON.stringify({ settings, milestones }))
     return { reused: false, milestones }
   })
+}
+
+/** What the running cluster was started with. */
+export async function bootSettings(): Promise<BootSettings> {
+  const { settings } = JSON.parse(await readFile(bootedFile, 'utf8')) as { readonly settings: BootSettings }
+  return { audit: settings.audit }
 }
 
 /** Ends the cluster and deletes its state. Images stay in the cache for the next start. */
