@@ -32,6 +32,8 @@ async function fullRegistry(): Promise<Registry> {
   runtime.onRequest({ verb: 'get', resource: 'pods', code: '200', seconds: 0.01 })
   const policies = new Store<BackupPolicy>()
   const backups = new Store<Backup>()
+  policies.replace([])
+  backups.replace([])
   const metrics = new BackupMetrics({
     policies,
     backups,

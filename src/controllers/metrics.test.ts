@@ -39,6 +39,8 @@ function backup(name: string, status: BackupStatus, of = 'nightly'): Backup {
 function world(now = '2026-01-10T12:00:00Z') {
   const policies = new Store<BackupPolicy>()
   const backups = new Store<Backup>()
+  policies.replace([])
+  backups.replace([])
   const registry = new Registry()
   const state = { leads: true }
   const metrics = new BackupMetrics({ policies, backups, isLeader: () => state.leads, now: () => new Date(now) })
@@ -197,4 +199,15 @@ test('only the leader has series of backups; one that leads again begins anew', 
   assert.deepEqual(await scrape(), ['backup_operator_leader 0'])
   state.leads = true
   assert.ok((await scrape()).includes('backup_success_total{namespace="shop",policy="nightly",strategy="snapshot"} 0'))
+})
+
+test('nothing is said while a cache is being filled: half of it would be wrong', async () => {
+  const policies = new Store<BackupPolicy>()
+  const backups = new Store<Backup>()
+  const registry = new Registry()
+  new BackupMetrics({ policies, backups, isLeader: () => true, now: () => new Date(0) }).register(registry)
+  policies.replace([policy('nightly')])
+  assert.doesNotMatch(await registry.metrics(), /^backup_objects\{/m)
+  backups.replace([])
+  assert.match(await registry.metrics(), /^backup_objects\{/m)
 })

@@ -220,12 +220,13 @@ export class BackupMetrics {
   #read(): readonly Subject[] {
     if (this.#subjects) return this.#subjects
     const { policies, backups, isLeader } = this.#options
-    const byPolicy = Map.groupBy(isLeader() ? backups.list() : [], ({ metadata, spec }) =>
+    // Half a cache would show a policy without its Backups, as if they had been deleted.
+    const whole = isLeader() && policies.state !== 'syncing' && backups.state !== 'syncing'
+    const byPolicy = Map.groupBy(whole ? backups.list() : [], ({ metadata, spec }) =>
       keyFrom(metadata.namespace, spec.policy),
     )
-    this.#subjects = isLeader()
-      ? policies.list().map(policy => ({ policy, backups: byPolicy.get(keyOf(policy)) ?? [] }))
-      : []
+    const known = whole ? policies.list() : []
+    this.#subjects = known.map(policy => ({ policy, backups: byPolicy.get(keyOf(policy)) ?? [] }))
     queueMicrotask(() => {
       this.#subjects = undefined
     })

@@ -1,7 +1,7 @@
 // kubectl as somebody else than the administrator: with the token of a ServiceAccount, as a pod has it.
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { capture } from '../../dev/command.ts'
+import { capture, CommandError } from '../../dev/command.ts'
 import { goToolDirectory } from '../../dev/go-tools.ts'
 import type { ControlPlane, KubectlOptions } from './control-plane.ts'
 
@@ -22,4 +22,14 @@ export async function kubectlAs(plane: ControlPlane, namespace: string, account:
   await writeFile(KUBECONFIG, JSON.stringify(config), { mode: 0o600 })
   return (args: readonly string[], { input }: KubectlOptions = {}) =>
     capture([join(goToolDirectory('kubernetes'), 'kubectl'), ...args], { input, env: { HOME: directory, KUBECONFIG } })
+}
+
+/** What kubectl wrote to stderr when it was refused, else its stdout. */
+export async function answer(kubectl: Kubectl, args: readonly string[], object?: object): Promise<string> {
+  try {
+    return await kubectl(args, object && { input: JSON.stringify(object) })
+  } catch (error) {
+    if (error instanceof CommandError) return error.stderr
+    throw error
+  }
 }
