@@ -55,6 +55,25 @@ test('an upgrade from the chart before keeps policies, and every object of the n
   }
 })
 
+test('the API server finds nothing wrong with the types of the admission policies’ expressions', async () => {
+  const checked = async () => {
+    const { items } = JSON.parse(await plane.kubectl(['get', 'validatingadmissionpolicies', '-o', 'json'])) as {
+      readonly items: readonly (KubernetesObject & {
+        readonly metadata: { readonly generation: number }
+        readonly status?: {
+          readonly observedGeneration?: number
+          readonly typeChecking?: { readonly expressionWarnings?: object }
+        }
+      })[]
+    }
+    const done =
+      items.length === 3 && items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation)
+    return done ? items : undefined
+  }
+  const policies = await eventually('three policies to be checked', checked, { seconds: 20 })
+  for (const { metadata, status } of policies) assert.deepEqual(status?.typeChecking, {}, metadata.name)
+})
+
 type Rule = {
   readonly apiGroups?: readonly string[]
   readonly resources?: readonly string[]

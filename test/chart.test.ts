@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { CommandError } from '../dev/command.ts'
 import { goToolDirectory } from '../dev/go-tools.ts'
+import { repository } from '../dev/paths.ts'
 import type { Container, KubernetesObject } from '../src/api/kubernetes.ts'
 import { startControlPlane, type ControlPlane } from './api/control-plane.ts'
 import { schemaLocation, writeSchemas } from './api/kubeconform-schemas.ts'
@@ -147,6 +148,16 @@ test('the operator and its movers get the same image, by digest where one is giv
   ])
   const tagged = deploymentOf(await renderChart(['image.tag="1.2.3"']))
   assert.match(tagged.spec.template.spec.containers[0]?.image ?? '', /:1\.2\.3$/)
+})
+
+test('the program knows every argument that the chart gives it', async () => {
+  for (const values of [[], everyOption]) {
+    const { args = [] } = deploymentOf(await renderChart(values)).spec.template.spec.containers[0] ?? {}
+    const main = join(repository, 'src/main.ts')
+    const { stdout } = spawnSync(process.execPath, [main, ...args], { env: {}, encoding: 'utf8' })
+    // It gets as far as looking for the API server of its pod.
+    assert.match(stdout, /KUBERNETES_SERVICE_HOST/)
+  }
 })
 
 test('the fence follows the image and the service account', async () => {
