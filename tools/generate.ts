@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import { customResourceDefinition, kinds } from '../src/api/crd.ts'
 import { grants, type Grant } from '../src/controllers/resources.ts'
+import { specPages } from './field-docs.ts'
 
 const root = join(import.meta.dirname, '..')
 const chart = 'charts/backup-operator'
@@ -12,7 +13,7 @@ const bannerFor = (source: string) =>
 
 async function main(check: boolean): Promise<void> {
   const stale: string[] = []
-  for (const [path, text] of generated()) {
+  for (const [path, text] of [...generated(), ...(await specPages(root))]) {
     const file = join(root, path)
     const current = await readFile(file, 'utf8').catch(() => undefined)
     if (current === text) continue
