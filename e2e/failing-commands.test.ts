@@ -1,0 +1,230 @@
+// What can go wrong with a command, on a real cluster: each with its own reason within a minute, nothing of it left in the bucket,
+// and no policy beside it disturbed. A denial by pod security cannot be told here: our pods pass even `restricted`, whatever a
+// policy says.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { kubectl } from '../dev/cluster-access.ts'
+import { eventually } from '../dev/eventually.ts'
+import type { BackupStatus } from '../src/api/backup.ts'
+import type { KubernetesObject } from '../src/api/kubernetes.ts'
+import * as resources from '../src/controllers/resources.ts'
+import { cluster } from './cluster.ts'
+import { installMinio, installOperator, operatorDeployment, releaseNamespace } from './install.ts'
+import {
+  api,
+  backupEnd,
+  backupStatus,
+  jobPolicy,
+  onDemand,
+  put,
+  remove,
+  run,
+  runJobs,
+  runPods,
+  shell,
+  storeNamespace,
+} from './stack.ts'
+import { openStore, openUploads } from './store.ts'
+
+/** Within so many seconds a reason must be seen. */
+const soon = 60
+
+const canary = 'canary-9f31c7'
+
+type Failure = {
+  readonly name: string
+  readonly what: string
+  readonly job: Readonly<Record<string, unknown>>
+  readonly spec?: Readonly<Record<string, unknown>>
+  readonly reason: string
+  readonly message: RegExp
+  readonly exitCode?: number
+  readonly seconds?: number
+}
+
+/** Commands that start, and end without a backup. */
+const failures: readonly Failure[] = [
+  {
+    name: 'exits',
+    what: 'exits with 3 after 9 bytes',
+    job: shell(
+      `printf 123456789; echo "PGPASSWORD=${canary}" >&2; echo "cannot reach postgres://shop:${canary}@db/shop" >&2; exit 3`,
+    ),
+    reason: 'SourceExit',
+    message: /status 3 after 9 bytes/,
+    exitCode: 3,
+  },
+  {
+    name: 'killed',
+    what: 'is killed',
+    job: shell('echo beginning; kill -KILL $$$$'),
+    reason: 'SourceSignalled',
+    message: /killed by signal 9 after 10 bytes/,
+    exitCode: 137,
+  },
+  {
+    name: 'memory',
+    what: 'needs more memory than its limit',
+    job: { ...shell('echo beginning; tail /dev/zero'), resources: { limits: { memory: '32Mi' } } },
+    reason: 'OOMKilled',
+    message: /raise strategy\.job\.resources\.limits\.memory/,
+    exitCode: 137,
+  },
+  {
+    name: 'silent',
+    what: 'writes nothing and exits with 0',
+    job: shell('true'),
+    reason: 'EmptyOutput',
+    message: /status 0, but wrote nothing/,
+  },
+  {
+    name: 'typo',
+    what: 'does not exist in the image',
+    job: { args: ['pg_dmup', 'shop'] },
+    reason: 'CommandNotFound',
+    message: /was not found in the image \(status 127\)/,
+    exitCode: 127,
+  },
+  {
+    name: 'hangs',
+    what: 'hangs until activeDeadlineSeconds',
+    job: shell('echo beginning; sleep 86400'),
+    spec: { activeDeadlineSeconds: 30 },
+    reason: 'DeadlineExceeded',
+    message: /within activeDeadlineSeconds \(30 s\)/,
+    seconds: 30 + soon,
+  },
+]
+
+/** Pods that never get as far as the command: seen while the run is still waiting. */
+const obstacles: readonly Failure[] = [
+  {
+    name: 'image',
+    what: 'whose image does not exist',
+    job: { image: 'localhost/no-such-image:1', args: ['pg_dump'] },
+    reason: 'ImagePullFailed',
+    message: /image of container dump cannot be pulled.*no-such-image/s,
+  },
+  {
+    name: 'config',
+    what: 'that needs a Secret that does not exist',
+    job: {
+      args: ['pg_dump'],
+      env: [{ name: 'PGPASSWORD', valueFrom: { secretKeyRef: { name: 'nobody-made-it', key: 'password' } } }],
+    },
+    reason: 'ContainerConfigError',
+    message: /container dump cannot start.*nobody-made-it/s,
+  },
+  {
+    name: 'unschedulable',
+    what: 'that asks for more than any node has',
+    job: { args: ['pg_dump'], resources: { requests: { cpu: '1000' } } },
+    reason: 'PodUnschedulable',
+    message: /no node can take the pod.*cpu/s,
+  },
+]
+
+test('commands that fail', { concurrency: 6 }, async t => {
+  await Promise.all([installOperator(), installMinio()])
+  const store = await openStore()
+  t.after(() => store.close())
+  const namespace = 'e2e-failing'
+  await Promise.all([store.removeAll(namespace), storeNamespace(t, namespace)])
+
+  async function assertNothingIsLeft(policy: string, { run: job = '' }: BackupStatus) {
+    const folder = `${namespace}/${policy}/`
+    assert.deepEqual(await store.keys(folder).then(keys => keys.filter(key => key !== `${folder}owner.json`)), [])
+    assert.match(job, /^backup-/)
+    assert.deepEqual(await openUploads(job), [])
+  }
+
+  const failing = failures.map(({ name, what, job, spec, reason, message, exitCode, seconds = soon }) =>
+    t.test(`a command that ${what}: ${reason}`, async () => {
+      await put(jobPolicy(namespace, name, job, { backoffLimit: 0, ...spec }))
+      const status = await run(namespace, name, name, seconds)
+      assert.equal(status.phase, 'Failed')
+      assert.equal(status.reason, reason)
+      assert.match(status.message ?? '', message)
+      assert.equal(status.exitCode, exitCode)
+      assert.equal(status.attempts, 1)
+      await assertNothingIsLeft(name, status)
+      if (name === 'exits') await assertStderrIsRedacted(namespace, name, status)
+    }),
+  )
+
+  const waiting = obstacles.map(({ name, what, job, reason, message }) =>
+    t.test(`a command ${what}: ${reason}, and a cancelled run leaves nothing`, async () => {
+      await put(jobPolicy(namespace, name, job))
+      await put(onDemand(namespace, name))
+      const status = await backupStatus(namespace, name, reason, seen => seen.reason === reason, soon)
+      assert.equal(status.phase, 'Pending')
+      assert.match(status.message ?? '', message)
+      await remove(namespace, `backup/${name}`)
+      await eventually(
+        'Job and pod to go with their Backup',
+        async () => [...(await runJobs(namespace, name)), ...(await runPods(namespace, name))].length === 0,
+        { seconds: soon },
+      )
+      await assertNothingIsLeft(name, status)
+    }),
+  )
+
+  const others = [
+    t.test('a quota that refuses the pod: QuotaExceeded, and the run ends well once there is room', async s => {
+      const place = await storeNamespace(s, 'e2e-failing-quota')
+      await store.removeAll(place)
+      const quota = { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { namespace: place, name: 'few' } }
+      await put({ ...quota, spec: { hard: { pods: '0' } } })
+      await eventually(
+        'the quota to be in force',
+        async () => await kubectl(cluster, ['-n', place, 'get', 'quota', 'few', '-o', 'jsonpath={.status.hard.pods}']),
+        { seconds: 30 },
+      )
+      await put(jobPolicy(place, 'crowded', shell('echo data')), onDemand(place, 'crowded'))
+      const status = await backupStatus(place, 'crowded', 'refused', ({ reason }) => reason === 'QuotaExceeded', soon)
+      assert.equal(status.phase, 'Pending')
+      assert.match(status.message ?? '', /quota of the namespace refuses the pod: .*exceeded quota: few/s)
+      await put({ ...quota, spec: { hard: { pods: '10' } } })
+      assert.equal((await backupEnd(place, 'crowded', 120)).phase, 'Completed')
+    }),
+
+    t.test('a limit range that refuses the pod: PodCreationFailed with its words', async s => {
+      const place = await storeNamespace(s, 'e2e-failing-limits')
+      await store.removeAll(place)
+      const spec = { limits: [{ type: 'Container', max: { memory: '8Mi' } }] }
+      await put({ apiVersion: 'v1', kind: 'LimitRange', metadata: { namespace: place, name: 'small' }, spec })
+      await put(jobPolicy(place, 'big', shell('echo data')), onDemand(place, 'big'))
+      const status = await backupStatus(place, 'big', 'refused', ({ reason }) => reason === 'PodCreationFailed', soon)
+      assert.equal(status.phase, 'Pending')
+      assert.match(status.message ?? '', /maximum memory usage per Container is 8Mi/)
+      assert.deepEqual(await store.keys(`${place}/`), [])
+    }),
+
+    t.test('a policy beside them is not disturbed', async () => {
+      await put(jobPolicy(namespace, 'sound', shell('echo data')))
+      assert.equal((await run(namespace, 'sound')).phase, 'Completed')
+    }),
+  ]
+  await Promise.all([...failing, ...waiting, ...others])
+})
+
+/** What a command says on its standard error is kept, without what looks like a secret, and goes nowhere else. */
+async function assertStderrIsRedacted(namespace: string, name: string, { stderr = '' }: BackupStatus) {
+  assert.match(stderr, /PGPASSWORD=\S+\n/)
+  assert.match(stderr, /cannot reach postgres:\/\/shop:\S+@db\/shop/)
+  const { items: events } = await api.list<KubernetesObject>(resources.events, { namespace })
+  const objects = await kubectl(cluster, [
+    '-n',
+    namespace,
+    'get',
+    `backup/${name}`,
+    `backuppolicy/${name}`,
+    '-o',
+    'json',
+  ])
+  const status = (JSON.parse(objects) as { readonly items: readonly { readonly status?: object }[] }).items
+  const log = await kubectl(cluster, ['-n', releaseNamespace, 'logs', operatorDeployment, '--all-pods', '--tail=-1'])
+  assert.match(log, new RegExp(`"backup":"${name}"`))
+  for (const text of [stderr, JSON.stringify(events), JSON.stringify(status.map(each => each.status)), log])
+    assert.ok(!text.includes(canary), 'a password of the standard error is shown somewhere')
+}

@@ -1,0 +1,61 @@
+// The product on the cluster of the stories, installed as a user would: the chart with the image of the present source.
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { apply, helm, kubectl } from '../dev/cluster-access.ts'
+import { eventually } from '../dev/eventually.ts'
+import { repository } from '../dev/paths.ts'
+import { cluster } from './cluster.ts'
+
+export const releaseName = 'backup-operator'
+export const releaseNamespace = 'backup-system'
+export const operatorDeployment = `deployment/${releaseName}`
+
+/** Installs or upgrades the release and waits until it runs. A second call with the same source changes nothing. */
+export async function installOperator(): Promise<void> {
+  const values = [
+    'image.repository=localhost/backup-operator',
+    'image.tag=dev',
+    // The tag stays when the source changes; the annotation makes the deployment roll then.
+    `podAnnotations.source=${sourceHash()}`,
+  ]
+  const where = ['--namespace', releaseNamespace, '--create-namespace']
+  const settings = values.flatMap(value => ['--set-string', value])
+  const chart = join(repository, 'charts/backup-operator')
+  const argv = ['upgrade', '--install', releaseName, chart, ...where, ...settings, '--wait', '--timeout=180s']
+  let failure: unknown
+  await eventually('helm to have the release for itself', () => upgraded(), { seconds: 200, every: 1000 })
+  if (failure) throw failure
+
+  /** Test files that run at the same time bring the release to the same state; helm lets one at a time do it. */
+  async function upgraded(): Promise<boolean> {
+    try {
+      await helm(cluster, argv)
+    } catch (error) {
+      if (error instanceof Error && error.message.includes('another operation')) return false
+      failure = error
+    }
+    return true
+  }
+}
+
+/** The S3 store of the examples. A policy needs the credentials in its own namespace: see `storeSecret` of stack.ts. */
+export async function installMinio(): Promise<void> {
+  const example = readFileSync(join(repository, 'examples/minio.yaml'), 'utf8')
+  // Clusters of tests have their own build of it, under this name.
+  await apply(cluster, example.replaceAll(/image: minio\/minio:\S+/g, 'image: localhost/minio:1'))
+  await kubectl(cluster, ['-n', 'minio', 'rollout', 'status', 'deployment/minio', '--timeout=120s'])
+}
+
+function sourceHash(): string {
+  const hash = createHash('sha256')
+  const root = join(repository, 'src')
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(isSource)
+  for (const path of [...files.sort().map(file => join(root, file)), join(repository, 'package-lock.json')])
+    hash.update(readFileSync(path))
+  return hash.digest('hex').slice(0, 16)
+}
+
+function isSource(path: string): boolean {
+  return /\.(ts|sh)$/.test(path) && !path.endsWith('.test.ts')
+}

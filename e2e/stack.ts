@@ -1,0 +1,210 @@
+// What the stories of strategy job share: policies, a PostgreSQL, the store's credentials, and waits that say what they saw.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, type TestContext } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { eventually } from '../dev/eventually.ts'
+import { apiAccess, apply, kubectl } from '../dev/cluster-access.ts'
+import { repository } from '../dev/paths.ts'
+import type { Backup, BackupPhase, BackupStatus } from '../src/api/backup.ts'
+import type { BackupPolicy } from '../src/api/backup-policy.ts'
+import type { Job, KubernetesObject, Pod } from '../src/api/kubernetes.ts'
+import { apiVersion, label } from '../src/api/labels.ts'
+import * as resources from '../src/controllers/resources.ts'
+import { Client } from '../src/runtime/client.ts'
+import { cluster, postgresImage, storyNamespace } from './cluster.ts'
+
+const { server, ca, cert, key } = apiAccess(cluster)
+/** For looks, which are many; what a person would do goes through kubectl. */
+export const api = new Client({ url: server, ca, clientCertificate: { cert, key } })
+after(() => api.close())
+
+export const put = (...objects: readonly Manifest[]) => apply(cluster, objects)
+
+/** Never in this year: only what a story starts itself runs. */
+export const never = '0 0 29 2 *'
+
+export const store = {
+  namespace: 'minio',
+  pod: 'deployment/minio',
+  service: 'service/minio',
+  bucket: 'backups',
+  endpoint: 'http://minio.minio.svc:9000',
+  ...rootUser(),
+} as const
+
+export const backend = {
+  type: 's3',
+  bucket: store.bucket,
+  endpoint: store.endpoint,
+  secretRef: 'minio-creds',
+}
+
+function rootUser() {
+  const documents = parseAllDocuments(readFileSync(join(repository, 'examples/minio.yaml'), 'utf8'))
+  for (const document of documents) {
+    const { kind, metadata, stringData } = document.toJS() as KubernetesObject & {
+      readonly stringData?: Readonly<Record<string, string>>
+    }
+    if (kind === 'Secret' && metadata.namespace === 'minio')
+      return { user: stringData?.rootUser ?? '', password: stringData?.rootPassword ?? '' }
+  }
+  throw new Error('examples/minio.yaml has no Secret with the root user')
+}
+
+export function secret(namespace: string, name: string, stringData: Readonly<Record<string, string>>): Manifest {
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { namespace, name }, stringData }
+}
+
+/** The Secret that `backend` names. */
+export function storeSecret(namespace: string, name = 'minio-creds'): Manifest {
+  return secret(namespace, name, { rootUser: store.user, rootPassword: store.password })
+}
+
+/** An object with whatever fields its kind has. */
+export type Manifest = KubernetesObject & Fields
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** A policy of strategy job. @param job fields of strategy.job besides the image @param spec other fields of the spec */
+export function jobPolicy(namespace: string, name: string, job: Fields, spec: Fields = {}): Manifest {
+  return {
+    apiVersion,
+    kind: 'BackupPolicy',
+    metadata: { namespace, name },
+    spec: {
+      selector: { matchLabels: { app: 'postgres' } },
+      schedule: never,
+      retention: 7,
+      backend,
+      strategy: { type: 'job', job: { image: postgresImage, ...job } },
+      ...spec,
+    },
+  }
+}
+
+export function onDemand(namespace: string, name: string, policy = name): Manifest {
+  return { apiVersion, kind: 'Backup', metadata: { namespace, name }, spec: { policy } }
+}
+
+/** A shell script as the command of a policy. */
+export function shell(script: string) {
+  return { args: ['sh', '-c', script] }
+}
+
+/** A namespace for a story, with the credentials of the store in it. */
+export async function storeNamespace(
+  t: TestContext,
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  await storyNamespace(t, name, labels)
+  await put(storeSecret(name))
+  return name
+}
+
+/** PostgreSQL with the database `shop` on an emptyDir, as a `restricted` pod, and its Service; both are called `postgres`. */
+export function postgres(namespace: string, password: string): readonly Manifest[] {
+  const labels = { app: 'postgres' }
+  const container = {
+    name: 'postgres',
+    image: postgresImage,
+    imagePullPolicy: 'IfNotPresent',
+    env: [
+      { name: 'POSTGRES_PASSWORD', value: password },
+      { name: 'POSTGRES_DB', value: 'shop' },
+      { name: 'PGDATA', value: '/data/pg' },
+    ],
+    readinessProbe: { tcpSocket: { port: 5432 }, periodSeconds: 1 },
+    securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+    volumeMounts: [{ name: 'data', mountPath: '/data' }],
+  }
+  const pod = {
+    terminationGracePeriodSeconds: 0,
+    securityContext: { runAsNonRoot: true, runAsUser: 999, seccompProfile: { type: 'RuntimeDefault' } },
+    containers: [container],
+    volumes: [{ name: 'data', emptyDir: {} }],
+  }
+  return [
+    { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name: 'postgres', labels }, spec: pod },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { namespace, name: 'postgres' },
+      spec: { selector: labels, ports: [{ port: 5432 }] },
+    },
+  ]
+}
+
+/** Waits until a Backup's status is as wanted; says what it is instead when it takes too long. */
+export function backupStatus(
+  namespace: string,
+  name: string,
+  wanted: string,
+  condition: (status: BackupStatus) => boolean,
+  seconds = 60,
+): Promise<BackupStatus> {
+  return eventually(
+    `Backup ${namespace}/${name} to be ${wanted}`,
+    async () => {
+      const status = (await api.get<Backup>(resources.backups, namespace, name))?.status
+      if (status && condition(status)) return status
+      throw new Error(`it is ${JSON.stringify(status)}`)
+    },
+    { seconds, every: 200 },
+  )
+}
+
+const finalPhases: readonly (BackupPhase | undefined)[] = ['Completed', 'Failed', 'Skipped']
+
+export function backupEnd(namespace: string, name: string, seconds = 90): Promise<BackupStatus> {
+  return backupStatus(namespace, name, 'at its end', ({ phase }) => finalPhases.includes(phase), seconds)
+}
+
+export type Condition = NonNullable<NonNullable<BackupPolicy['status']>['conditions']>[number]
+
+/** Waits until a condition of a policy is about the present spec and has this reason. */
+export function policyCondition(
+  namespace: string,
+  name: string,
+  type: string,
+  reason: string,
+  seconds = 60,
+): Promise<Condition> {
+  return eventually(
+    `condition ${type} of BackupPolicy ${namespace}/${name} to have the reason ${reason}`,
+    async () => {
+      const policy = await api.get<BackupPolicy>(resources.backupPolicies, namespace, name)
+      const condition = policy?.status?.conditions?.find(each => each.type === type)
+      if (condition?.reason === reason && condition.observedGeneration === policy?.metadata.generation) return condition
+      throw new Error(`it is ${JSON.stringify(condition)}`)
+    },
+    { seconds, every: 200 },
+  )
+}
+
+/** Creates an on-demand Backup and waits for its end. */
+export async function run(namespace: string, name: string, policy = name, seconds = 90): Promise<BackupStatus> {
+  await put(onDemand(namespace, name, policy))
+  return backupEnd(namespace, name, seconds)
+}
+
+/** The Jobs of a policy's runs. */
+export async function runJobs(namespace: string, policy: string): Promise<readonly Job[]> {
+  const labelSelector = `${label.policy}=${policy},${label.role}=run`
+  return (await api.list<Job>(resources.jobs, { namespace, labelSelector })).items
+}
+
+export async function runPods(namespace: string, policy: string): Promise<readonly Pod[]> {
+  const labelSelector = `${label.policy}=${policy},${label.role}=run`
+  return (await api.list<Pod>(resources.pods, { namespace, labelSelector })).items
+}
+
+/** A merge patch with kubectl, as a person would do it. */
+export async function patch(namespace: string, object: string, body: object): Promise<void> {
+  await kubectl(cluster, ['-n', namespace, 'patch', object, '--type=merge', '--patch', JSON.stringify(body)])
+}
+
+export async function remove(namespace: string, ...objects: readonly string[]): Promise<void> {
+  await kubectl(cluster, ['-n', namespace, 'delete', '--wait=false', ...objects])
+}

@@ -1,0 +1,88 @@
+// The bucket as a client sees it that is not ours: the AWS SDK, through kubectl port-forward, so that it works on any cluster.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import { clusterEnvironment, inClusterNetwork } from '../dev/cluster-access.ts'
+import { cluster, execInPod } from './cluster.ts'
+import { store as minio } from './stack.ts'
+
+const Bucket = minio.bucket
+
+export type ForeignStore = {
+  /** Keys below a prefix, sorted. */
+  keys(prefix: string): Promise<readonly string[]>
+  get(key: string): Promise<Buffer>
+  put(key: string, body: string): Promise<void>
+  removeAll(prefix: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** `close` it, or the process does not end. */
+export async function openStore(): Promise<ForeignStore> {
+  const argv = ['kubectl', '--namespace', minio.namespace, 'port-forward', minio.service, ':9000']
+  const [program = '', ...args] = inClusterNetwork(cluster, argv)
+  const forward = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: clusterEnvironment(cluster) })
+  // The rest is read and dropped: a full pipe would stop the forwarding.
+  const lines = createInterface(forward.stdout)
+  const [line] = (await Promise.race([
+    once(lines, 'line'),
+    once(forward, 'exit').then(([code]) => Promise.reject(new Error(`kubectl port-forward ended with ${code}`))),
+  ])) as [string]
+  const port = /:(\d+) ->/.exec(line)?.[1]
+  if (port === undefined) throw new Error(`kubectl port-forward says "${line}"`)
+  const s3 = new S3Client({
+    endpoint: `http://127.0.0.1:${port}`,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId: minio.user, secretAccessKey: minio.password },
+  })
+
+  async function keys(prefix: string): Promise<readonly string[]> {
+    const found: string[] = []
+    let ContinuationToken: string | undefined
+    do {
+      const page = await s3.send(new ListObjectsV2Command({ Bucket, Prefix: prefix, ContinuationToken }))
+      found.push(...(page.Contents ?? []).flatMap(({ Key }) => (Key === undefined ? [] : [Key])))
+      ContinuationToken = page.NextContinuationToken
+    } while (ContinuationToken)
+    return found.toSorted()
+  }
+
+  return {
+    keys,
+    async get(key) {
+      const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key: key }))
+      if (!Body) throw new Error(`${key} has no body`)
+      return Buffer.from(await Body.transformToByteArray())
+    },
+    async put(key, body) {
+      await s3.send(new PutObjectCommand({ Bucket, Key: key, Body: body }))
+    },
+    async removeAll(prefix) {
+      for (const Key of await keys(prefix)) await s3.send(new DeleteObjectCommand({ Bucket, Key }))
+    },
+    async close() {
+      s3.destroy()
+      if (forward.exitCode !== null) return
+      forward.kill()
+      await once(forward, 'exit')
+    },
+  }
+}
+
+/**
+ * Open multipart uploads of a run, as files of MinIO: it lists uploads only for a key that one knows exactly. Ours carry the key of
+ * the manifest, which holds the run's name.
+ */
+export async function openUploads(run: string): Promise<readonly string[]> {
+  const script = 'grep -rlF -- "$1" /data/.minio.sys/multipart || [ $? = 1 ]'
+  const found = await execInPod(minio.namespace, minio.pod, ['sh', '-c', script, 'sh', run])
+  return found.split('\n').filter(line => line !== '')
+}
