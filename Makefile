@@ -62,6 +62,9 @@ cluster-down: $(modules) ## stop the local cluster and leave nothing running
 cluster-status: $(modules) ## what runs of the local cluster
 	@$(node) node dev/main.ts status
 
+shell: $(modules) ## a shell with kubectl and helm for the local cluster
+	@$(node) node dev/main.ts exec -- bash
+
 clean: cluster-down ## stop the cluster, remove node_modules and all that was built in the user's cache
 	@rm -rf node_modules "$${XDG_CACHE_HOME:-$$HOME/.cache}/backup-operator"
 
@@ -73,4 +76,4 @@ $(modules): package.json package-lock.json
 	@$(node) node "$$bin/../../npm/bin/npm-cli.js" ci --ignore-scripts --prefer-offline
 	@touch $@
 
-.PHONY: help demo test test-long unit api chart e2e lint generate tools cluster-up cluster-down cluster-status clean prepare
+.PHONY: help demo test test-long unit api chart e2e lint generate tools cluster-up cluster-down cluster-status shell clean prepare

@@ -99,13 +99,12 @@ async function main(): Promise<void> {
 
   tell(
     'Now you',
-    'make cluster-status                                        what runs',
-    'node dev/main.ts exec -- bash                              a shell with kubectl and helm for this cluster (Node: dev/node.sh)',
-    `kubectl describe bp sample                                 why a policy is, or is not, ready`,
-    'kubectl explain bp.spec.strategy.job                       every field',
-    'kubectl create -f examples/backup-now.yaml                 another backup now',
-    'make test                                                  the proof of all this',
-    'make cluster-down                                          leave nothing behind',
+    'make shell                                    a shell with kubectl and helm for this cluster; in it:',
+    '  kubectl describe bp sample                  why a policy is, or is not, ready',
+    '  kubectl explain bp.spec.strategy.job        every field',
+    '  kubectl create -f examples/backup-now.yaml  another backup now',
+    'make test                                     the proof of all this',
+    'make cluster-down                             leave nothing behind',
   )
 }
 
@@ -194,13 +193,10 @@ async function backupMetrics(): Promise<string> {
       ]),
     ),
   )
+  const wanted = /^backup_(success_total|failure_total|duration_seconds_(sum|count)|last_success|next_run|policy_ready)/
   const lines = pages
     .flatMap(page => page.split('\n'))
-    .filter(line =>
-      /^backup_(success_total|failure_total|duration_seconds_(sum|count)|last_success|next_run|policy_ready)/.test(
-        line,
-      ),
-    )
+    .filter(line => wanted.test(line) && line.includes(`namespace="${app}"`))
   return lines.map(line => `   ${line}`).join('\n')
 }
 
