@@ -1,11 +1,13 @@
 // What stores and networks do on their bad days: the mover never claims a backup that is not there, retries what can be retried,
 // says what a person has to do, and leaves nothing behind.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { isPermanent, type MoverReason } from '../src/api/mover-message.ts'
 import type { MoverTaskInput } from '../src/api/mover-task.ts'
+import { makeCertificates } from './api/certificates.ts'
+import { makeRunDirectory, removeRunDirectory } from './api/run-directory.ts'
 import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type PodResult } from './backup-pod.ts'
 import { startFaultProxy, type FaultProxy } from './s3-fault-proxy.ts'
 import { startS3Server, type S3Server } from './s3-servers.ts'
@@ -15,6 +17,7 @@ const secret = { accesskey: 'minioadmin', secretkey: 'minioadmin' }
 const root = 'shop/orders/'
 /** Two parts and a bit, which do not compress. */
 const command = ['sh', '-c', 'head -c 20000000 /dev/urandom']
+const small = ['sh', '-c', 'seq 1 1000']
 const data = /\/data\//
 const manifests = /\/manifests\//
 
@@ -208,6 +211,55 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
     })
   })
 
+  describe('with https', () => {
+    let secure: S3Server
+    let directory: string
+    before(async () => {
+      directory = await makeRunDirectory()
+      await makeCertificates(directory)
+      const [certificate, key] = [file('apiserver.crt'), file('apiserver.key')]
+      secure = await startS3Server('minio', { tls: { certificate, key, authority: file('ca.crt') } })
+    })
+    after(async () => {
+      await secure?.stop()
+      await removeRunDirectory(directory)
+    })
+    const file = (name: string) => readFileSync(join(directory, name), 'utf8')
+
+    test('the authority of backend.ca is trusted', async () => {
+      const task = taskFor(secure, await secure.makeBucket(), { caFile: join(directory, 'ca.crt') })
+      assertCommitted(await runPod({ task, secret, command: small }))
+    })
+
+    test('an unknown authority is TLSVerificationFailed, and the command does not run', async () => {
+      const task = taskFor(secure, await secure.makeBucket())
+      const result = await runPod({ task, secret, command: small })
+      assertFailed(result, 'TLSVerificationFailed')
+      assert.match(result.message.message ?? '', /backend\.ca/)
+    })
+
+    test('a certificate for another name is TLSVerificationFailed', async () => {
+      const task = taskFor(secure, await secure.makeBucket(), { caFile: join(directory, 'ca.crt') })
+      const endpoint = task.backend.endpoint?.replace('127.0.0.1', '[::ffff:127.0.0.1]')
+      const result = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command: small })
+      assertFailed(result, 'TLSVerificationFailed')
+    })
+
+    test('http to a port that speaks https is InvalidEndpoint', async () => {
+      const task = taskFor(secure, await secure.makeBucket())
+      const endpoint = task.backend.endpoint?.replace('https:', 'http:')
+      const result = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command: small })
+      assertFailed(result, 'InvalidEndpoint')
+    })
+
+    test('a ConfigMap that is not there is told', async () => {
+      const task = taskFor(secure, await secure.makeBucket(), { caFile: join(directory, 'none.crt') })
+      const result = await runPod({ task, secret, command: small })
+      assertFailed(result, 'TLSVerificationFailed')
+      assert.match(result.message.message ?? '', /ConfigMap/)
+    })
+  })
+
   describe('while bytes flow', () => {
     for (const [name, fault] of [
       ['503', { kind: 'refuse', status: 503, code: 'SlowDown' }],
@@ -295,14 +347,14 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
     test('a manifest whose reply is lost is found to be its own', async () => {
       const { proxy, bucket, task } = await setUp()
       proxy.fail('put', { kind: 'lose-reply' }, { times: 1, key: manifests })
-      assertCommitted(await runPod({ task, secret, command }))
+      assertCommitted(await runPod({ task, secret, command: small }))
       assert.deepEqual(await left(bucket), oneBackup)
     })
 
     test('a manifest that may have been written keeps its data; the next attempt finds the backup', async () => {
       const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
       proxy.fail('put', { kind: 'lose-reply' }, { key: manifests, times: 4 })
-      const result = await runPod({ task, secret, command })
+      const result = await runPod({ task, secret, command: small })
       if (result.message.phase === 'failed') {
         assertFailed(result, 'StoreUnavailable')
         assert.equal(isPermanent('StoreUnavailable'), false)
@@ -310,7 +362,7 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       }
       assert.deepEqual(await left(bucket), oneBackup)
       const { endpoint } = server
-      const second = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command })
+      const second = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command: small })
       assertCommitted(second)
       assert.deepEqual(await left(bucket), oneBackup)
     })
@@ -318,7 +370,7 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
     test('a manifest that is refused leaves nothing', async () => {
       const { proxy, bucket, task } = await setUp()
       proxy.fail('put', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: manifests })
-      assertFailed(await runPod({ task, secret, command }), 'AccessDenied')
+      assertFailed(await runPod({ task, secret, command: small }), 'AccessDenied')
       assert.deepEqual(await left(bucket), nothing)
     })
 
@@ -330,13 +382,13 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
         const { proxy, bucket, task } = await setUp()
         // The condition comes only with the mark and the manifest: the mark shows what the store does with it.
         proxy.fail('put', fault, { key: /owner\.json$/, times: name === 'refuses' ? 1 : Number.POSITIVE_INFINITY })
-        const first = await runPod({ task, secret, command })
+        const first = await runPod({ task, secret, command: small })
         assertCommitted(first)
         assert.deepEqual(
           first.message.warnings?.map(({ reason }) => reason),
           ['UnconditionalCommit'],
         )
-        const other = await runPod({ task, secret, command, jobUid: 'another' })
+        const other = await runPod({ task, secret, command: small, jobUid: 'another' })
         assertFailed(other, 'RunExists')
         assert.deepEqual(await left(bucket), oneBackup)
       })
@@ -347,9 +399,9 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
     test('a list or a delete that is refused does not fail the backup', async () => {
       for (const verb of ['list', 'delete'] as const) {
         const { proxy, bucket, task } = await setUp({ retention: 1 })
-        assertCommitted(await runPod({ task, secret, command }))
+        assertCommitted(await runPod({ task, secret, command: small }))
         proxy.fail(verb, { kind: 'refuse', status: 403, code: 'AccessDenied' })
-        const result = await runPod({ task, secret, command, run: jobOf(1) })
+        const result = await runPod({ task, secret, command: small, run: jobOf(1) })
         assertCommitted(result)
         assert.ok(
           result.message.warnings?.some(({ reason }) => reason === 'RetentionBlocked'),
@@ -367,9 +419,9 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
 
     test('a store that fails then does not fail the backup', async () => {
       const { proxy, task } = await setUp({ retention: 1, storeRetrySeconds: 1 })
-      assertCommitted(await runPod({ task, secret, command }))
+      assertCommitted(await runPod({ task, secret, command: small }))
       proxy.fail('delete', { kind: 'refuse', status: 500, code: 'InternalError' }, { key: manifests })
-      const result = await runPod({ task, secret, command, run: jobOf(1) })
+      const result = await runPod({ task, secret, command: small, run: jobOf(1) })
       assertCommitted(result)
       assert.deepEqual(
         result.message.warnings?.map(({ reason }) => reason),
@@ -380,21 +432,21 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
 
     test('retention runs only after a success (F41)', async () => {
       const { proxy, bucket, task } = await setUp({ retention: 3 })
-      for (const slot of [0, 1, 2]) assertCommitted(await runPod({ task, secret, command, run: jobOf(slot) }))
+      for (const slot of [0, 1, 2]) assertCommitted(await runPod({ task, secret, command: small, run: jobOf(slot) }))
       const before = await server.contents(bucket)
       const stricter = { ...task, retention: 1, storeRetrySeconds: 1 }
       const failed = await runPod({ task: stricter, secret, command: ['false'], run: jobOf(3) })
       assertFailed(failed, 'SourceExit')
       proxy.fail('completeUpload', { kind: 'refuse', status: 500, code: 'InternalError' }, { key: data })
-      assertFailed(await runPod({ task: stricter, secret, command, run: jobOf(4) }), 'StoreUnavailable')
+      assertFailed(await runPod({ task: stricter, secret, command: small, run: jobOf(4) }), 'StoreUnavailable')
       assert.deepEqual(await server.contents(bucket), before)
     })
 
     test('data of a deleted backup that could not be deleted is no backup any more (F42)', async () => {
       const { proxy, bucket, task } = await setUp({ retention: 1, storeRetrySeconds: 1 })
-      assertCommitted(await runPod({ task, secret, command }))
+      assertCommitted(await runPod({ task, secret, command: small }))
       proxy.fail('delete', { kind: 'refuse', status: 500, code: 'InternalError' }, { key: data })
-      const result = await runPod({ task, secret, command, run: jobOf(1) })
+      const result = await runPod({ task, secret, command: small, run: jobOf(1) })
       assertCommitted(result)
       assert.deepEqual(result.message.deleted, [jobOf(0)])
       assert.equal(result.message.kept?.count, 1)

@@ -84,6 +84,21 @@ for (const kind of s3ServerKinds) {
       assert.equal(sort.message.bytes, spawnSync('sort', ['--version']).stdout.length)
     })
 
+    test('keeps the credentials out of command lines, environments, logs and messages', async () => {
+      const bucket = await server.makeBucket()
+      const command = ['sh', '-c', 'seq 1 1000; while [ ! -e go ]; do sleep 0.05; done']
+      const pod = await startPod({ task: taskFor(server, bucket), secret, command })
+      await pod.reached(message => message.phase === 'receiving')
+      const visible = [pod.mover, pod.source].flatMap(running => {
+        const read = (file: string) => readFileSync(`/proc/${running?.process.pid}/${file}`, 'utf8')
+        return [read('cmdline'), read('environ')]
+      })
+      writeFileSync(join(pod.directory, 'go'), '')
+      const result = await pod.result()
+      assert.equal(result.code, 0)
+      assert.doesNotMatch(visible.join('\n') + JSON.stringify(result), /minioadmin/)
+    })
+
     test('cuts an artifact into segments at the limit of parts; together they are one zstd frame', async () => {
       const bucket = await server.makeBucket()
       const task = taskFor(server, bucket, { partBytes: 5 << 20, maxParts: 2 })

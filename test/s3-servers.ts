@@ -28,7 +28,7 @@ export type S3Server = {
 
 export type S3ServerOptions = {
   /** PEM texts: serve https with them. */
-  readonly tls?: { readonly certificate: string; readonly key: string }
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly authority: string }
 }
 
 const startWithinMs = 30_000
@@ -52,7 +52,7 @@ export async function startS3Server(kind: S3ServerKind, options: S3ServerOptions
     forcePathStyle: true,
     maxAttempts: 1,
     requestChecksumCalculation: 'WHEN_REQUIRED',
-    ...(options.tls ? { requestHandler: { httpsAgent: { ca: options.tls.certificate } } } : {}),
+    ...(options.tls ? { requestHandler: { httpsAgent: { ca: options.tls.authority } } } : {}),
   })
   const stop = async () => {
     client.destroy()

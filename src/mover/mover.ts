@@ -50,6 +50,9 @@ export async function runMover(setting: MoverSetting, signal: AbortSignal): Prom
     container?.lifeline.cut()
   }
   const { phase, reason } = report.message
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
+  const cpuMs = Math.round((userCPUTime + systemCPUTime) / 1000)
+  log.info({ phase, reason, cpuMs, maxRssMiB: Math.round(maxRSS / 1024) }, 'end')
   return phase === 'failed' ? exitCodeOf(reason ?? 'Internal') : 0
 }
 

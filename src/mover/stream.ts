@@ -14,7 +14,8 @@ const longestRead = 64 << 10
 
 const zstdOptions: ZstdOptions & TransformOptions = {
   chunkSize: MiB,
-  highWaterMark: 4 * MiB,
+  writableHighWaterMark: 4 * MiB,
+  readableHighWaterMark: MiB,
   params: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 },
 }
 

@@ -1,0 +1,44 @@
+// Does the mover's memory stay flat, and how fast is it? `node bench/mover-memory.bench.ts [--gib 200] [--seed 1]`
+// Prints one JSON object with the machine and the versions. 200 GiB take about an hour on two cores.
+import { cpus, totalmem } from 'node:os'
+import { parseArgs } from 'node:util'
+import { parseBackupRecord } from '../src/api/backup-record.ts'
+import { startPod, taskFor } from '../test/backup-pod.ts'
+import { startDiscardingS3 } from './discarding-s3.ts'
+import { incompressible } from './incompressible.ts'
+
+const { values } = parseArgs({
+  options: { gib: { type: 'string', default: '200' }, seed: { type: 'string', default: '1' } },
+})
+const bytes = Number(values.gib) * 2 ** 30
+const server = await startDiscardingS3()
+const started = performance.now()
+const pod = await startPod({
+  task: taskFor(server, 'bench', { jobDeadlineSeconds: 86_400 }),
+  secret: { accessKey: 'a', secretKey: 'b' },
+  command: incompressible(bytes, Number(values.seed)),
+})
+const progress = setInterval(() => {
+  const { bytes: done = 0 } = pod.message() ?? {}
+  console.error(`${(done / 2 ** 30).toFixed(1)} of ${values.gib} GiB`)
+}, 60_000)
+const { code, message, log } = await pod.result()
+clearInterval(progress)
+const seconds = (performance.now() - started) / 1000
+await server.stop()
+if (code !== 0 || message.bytes !== bytes) throw new Error(`the mover failed: ${JSON.stringify(message)}`)
+const { artifacts } = parseBackupRecord(String(server.body(message.manifest ?? '')))
+const end = log.findLast(line => line.message === 'end')
+console.log(
+  JSON.stringify({
+    bench: 'mover-memory',
+    gib: Number(values.gib),
+    segments: artifacts[0]?.segments.length,
+    seconds: Math.round(seconds),
+    mibPerSecond: Math.round(bytes / 2 ** 20 / seconds),
+    maxRssMiB: end?.maxRssMiB,
+    cpuSeconds: Number(end?.cpuMs) / 1000,
+    machine: { cores: cpus().length, model: cpus()[0]?.model, memoryGiB: Math.round(totalmem() / 2 ** 30) },
+    versions: { node: process.versions.node, zstd: process.versions.zstd },
+  }),
+)
