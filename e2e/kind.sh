@@ -44,3 +44,7 @@ kubectl annotate storageclass standard storageclass.kubernetes.io/is-default-cla
 kubectl annotate storageclass csi-hostpath-sc storageclass.kubernetes.io/is-default-class=true --overwrite
 kubectl annotate volumesnapshotclass csi-hostpath-snapclass snapshot.storage.kubernetes.io/is-default-class=true --overwrite
 kubectl --namespace kube-system rollout status deployment/snapshot-controller --timeout 180s
+
+# A story makes the snapshotter wait for a Secret.
+kubectl create clusterrole snapshot-secrets --verb=get,list --resource=secrets
+kubectl create clusterrolebinding snapshot-secrets --clusterrole=snapshot-secrets --serviceaccount=default:csi-hostpathplugin-sa

@@ -8,19 +8,17 @@ import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/resources.ts'
 import type { Resource } from '../src/runtime/resource.ts'
 import { cluster } from './cluster.ts'
-import { api, never } from './stack.ts'
+import { api, never, put, secret } from './stack.ts'
 
-/** How a snapshot class names the driver that serves the cluster's volumes. */
-export async function snapshotDriver(): Promise<string> {
-  const classes = await kubectlJson<{ readonly items: readonly VolumeSnapshotClass[] }>(cluster, [
-    'get',
-    'volumesnapshotclass',
-  ])
-  const marked = classes.items.find(
-    ({ metadata }) => metadata.annotations?.['snapshot.storage.kubernetes.io/is-default-class'] === 'true',
+/** The CSI driver that makes the volumes of claims that name no class. */
+export async function defaultDriver(): Promise<string> {
+  type StorageClass = KubernetesObject & { readonly provisioner: string }
+  const { items } = await kubectlJson<{ readonly items: readonly StorageClass[] }>(cluster, ['get', 'storageclass'])
+  const marked = items.find(
+    ({ metadata }) => metadata.annotations?.['storageclass.kubernetes.io/is-default-class'] === 'true',
   )
-  if (!marked) throw new Error('the cluster has no default VolumeSnapshotClass')
-  return marked.driver
+  if (!marked) throw new Error('the cluster has no default StorageClass')
+  return marked.provisioner
 }
 
 /** A kind of which only this much matters here. */
@@ -194,4 +192,26 @@ export async function forgetContents(namespace: string): Promise<void> {
     await api.patch(resources.snapshotContents, undefined, metadata.name, { kind: 'merge', body })
     await api.delete(resources.snapshotContents, undefined, metadata.name)
   }
+}
+
+/** Class parameters that make every snapshot fail until a Secret appears, with any CSI driver. */
+export const lateSecret = {
+  name: 'comes-later',
+  parameters: {
+    'csi.storage.k8s.io/snapshotter-secret-name': 'comes-later',
+    'csi.storage.k8s.io/snapshotter-secret-namespace': '${volumesnapshot.namespace}',
+  },
+  object: (namespace: string) => secret(namespace, 'comes-later', { key: 'value' }),
+} as const
+
+const ownDriver = 'reflink.csi.test'
+
+/** Class parameters with which a snapshot never becomes ready: without any error where the driver is ours. */
+export function neverReady(driver: string): Readonly<Record<string, string>> {
+  return driver === ownDriver ? { readyAfter: 'never' } : lateSecret.parameters
+}
+
+/** Lets the snapshots of `neverReady` be deleted: the sidecar of other drivers wants the Secret for that too. */
+export async function allowDeletion(namespace: string, driver: string): Promise<void> {
+  if (driver !== ownDriver) await put(lateSecret.object(namespace))
 }

@@ -23,7 +23,7 @@ import {
   policyOf,
   runNow,
   snapshotClass,
-  snapshotDriver,
+  defaultDriver,
   snapshotPolicy,
   snapshotsOf,
 } from './snapshot-stack.ts'
@@ -32,7 +32,7 @@ import { patch, put } from './stack.ts'
 let driver: string
 before(async () => {
   await installOperator()
-  driver = await snapshotDriver()
+  driver = await defaultDriver()
   await put(immediateClass(driver))
 })
 

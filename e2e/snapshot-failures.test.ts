@@ -1,0 +1,219 @@
+// What goes wrong with volume snapshots, and what its owner is told: every failure has its own reason, and none costs a good backup.
+import assert from 'node:assert/strict'
+import { before, suite, test, type TestContext } from 'node:test'
+import { kubectl } from '../dev/cluster-access.ts'
+import { eventually } from '../dev/eventually.ts'
+import { cluster, storyNamespace, waitFor } from './cluster.ts'
+import { installOperator } from './install.ts'
+import {
+  backupOf,
+  backupsOf,
+  claim,
+  conditionOf,
+  ended,
+  immediateClass,
+  lateSecret,
+  neverReady,
+  onDemand,
+  policyOf,
+  allowDeletion,
+  runNow,
+  snapshotClass,
+  defaultDriver,
+  snapshotPolicy,
+  snapshotsOf,
+  staticVolume,
+} from './snapshot-stack.ts'
+import { patch, put } from './stack.ts'
+
+let driver: string
+before(async () => {
+  await installOperator()
+  driver = await defaultDriver()
+  await put(
+    immediateClass(driver),
+    snapshotClass('e2e-good', driver),
+    snapshotClass('e2e-never', driver, { parameters: neverReady(driver) }),
+    snapshotClass('e2e-late', driver, { parameters: lateSecret.parameters }),
+  )
+})
+
+const useClass = (volumeSnapshotClassName: string, more: object = {}) => ({
+  strategy: { snapshot: { volumeSnapshotClassName, ...more } },
+})
+
+const bound = (namespace: string, name: string) => waitFor(namespace, `pvc/${name}`, 'jsonpath={.status.phase}=Bound')
+
+suite('snapshots that fail', { concurrency: true }, () => {
+  test('one that never becomes ready fails at its deadline, goes, and evicts nothing, however often', async t => {
+    const namespace = await storyNamespace(t, 'e2e-snapshot-never')
+    const snapshot = { volumeSnapshotClassName: 'e2e-good' }
+    await put(claim(namespace, 'data'), snapshotPolicy(namespace, 'app', { snapshot, spec: { retention: 1 } }))
+    await bound(namespace, 'data')
+    const good = await runNow(namespace, 'good', 'app')
+    assert.equal(good.status?.phase, 'Completed')
+
+    await patch(namespace, 'bp/app', { spec: useClass('e2e-never', { readyTimeoutSeconds: 10 }) })
+    await conditionOf(namespace, 'app', 'Ready', { status: 'True' })
+    await put(onDemand(namespace, 'bad-1', 'app'), onDemand(namespace, 'bad-2', 'app'))
+    for (const name of ['bad-1', 'bad-2']) {
+      const { status } = await ended(namespace, name)
+      assert.equal(status?.phase, 'Failed')
+      assert.equal(status.reason, 'SnapshotNotReady')
+      assert.match(status.message ?? '', /was not ready within 10 s and was deleted/)
+    }
+    await allowDeletion(namespace, driver)
+    const left = () => snapshotsOf(namespace, 'app')
+    await eventually('the failed snapshots to be cleaned up', async () => (await left()).length === 1, { seconds: 30 })
+    assert.equal((await left())[0]?.metadata.name, good.status.run)
+    assert.equal((await policyOf(namespace, 'app')).status?.targets?.[0]?.kept, 1)
+    const last = await conditionOf(namespace, 'app', 'LastBackupSucceeded', { status: 'False' })
+    assert.equal(last.reason, 'SnapshotNotReady')
+    // The next run can start all the same.
+    await conditionOf(namespace, 'app', 'Ready', { status: 'True' })
+
+    await patch(namespace, 'bp/app', { spec: useClass('e2e-good') })
+    const better = await runNow(namespace, 'better', 'app')
+    assert.equal(better.status?.phase, 'Completed')
+    await conditionOf(namespace, 'app', 'LastBackupSucceeded', { status: 'True' })
+    await eventually(
+      'only the newest good one to be left',
+      async () => (await left()).map(({ metadata }) => metadata.name).join() === better.status?.run,
+      { seconds: 30 },
+    )
+  })
+
+  test('an error of the storage system is shown at once and decides nothing: the run completes when it is over', async t => {
+    const namespace = await storyNamespace(t, 'e2e-snapshot-error')
+    const snapshot = { volumeSnapshotClassName: 'e2e-late' }
+    await put(claim(namespace, 'data'), snapshotPolicy(namespace, 'app', { snapshot }))
+    await bound(namespace, 'data')
+    await put(onDemand(namespace, 'now', 'app'))
+    const shown = await eventually(
+      'the error to be shown',
+      async () => {
+        const { status } = await backupOf(namespace, 'now')
+        return status?.reason === 'SnapshotError' ? status : undefined
+      },
+      { seconds: 30 },
+    )
+    assert.equal(shown.phase, 'Running')
+    assert.match(shown.message ?? '', /the storage system says: .*cannot get credentials/)
+    await put(lateSecret.object(namespace))
+    const { status } = await ended(namespace, 'now')
+    assert.equal(status?.phase, 'Completed')
+    assert.equal(status.reason, 'Completed')
+  })
+
+  test('one failing claim of three does not stop the others, and is named', async t => {
+    const namespace = await storyWithVolumes(t, 'e2e-snapshot-partial')
+    const snapshot = { volumeSnapshotClassName: 'e2e-good' }
+    await put(
+      claim(namespace, 'data-0'),
+      claim(namespace, 'data-1'),
+      ...staticVolume(namespace, 'plain', { hostPath: { path: '/nowhere' } }),
+      snapshotPolicy(namespace, 'app', { snapshot }),
+    )
+    for (const name of ['data-0', 'data-1', 'plain']) await bound(namespace, name)
+    const unready = await conditionOf(namespace, 'app', 'TargetsReady', { status: 'False', reason: 'NotACsiVolume' })
+    assert.match(unready.message, /^plain: /)
+    await conditionOf(namespace, 'app', 'Ready', { status: 'True' })
+
+    const parent = await runNow(namespace, 'all', 'app')
+    assert.equal(parent.status?.phase, 'Failed')
+    assert.equal(parent.status.reason, 'PartiallyFailed')
+    assert.equal(parent.status.message, '1 of 3 targets failed: plain: NotACsiVolume')
+    const children = (await backupsOf(namespace, 'app')).filter(({ metadata }) => metadata.name !== 'all')
+    assert.deepEqual(
+      new Map(children.map(({ spec, status }) => [spec.target, status?.phase])),
+      new Map([
+        ['data-0', 'Completed'],
+        ['data-1', 'Completed'],
+        ['plain', 'Failed'],
+      ]),
+    )
+    assert.equal((await snapshotsOf(namespace, 'app')).length, 2)
+  })
+
+  test('what is wrong before anything is created is told at once, each with its own reason', async t => {
+    const namespace = await storyWithVolumes(t, 'e2e-snapshot-refused')
+    const classes = ['e2e-twice-a', 'e2e-twice-b']
+    const extra = [...classes.map(name => `volumesnapshotclass/${name}`), 'volumesnapshotclass/e2e-served-later']
+    const removeClasses = () => kubectl(cluster, ['delete', '--ignore-not-found', ...extra])
+    await removeClasses()
+    t.after(removeClasses)
+    const csi = (of: string) => ({ csi: { driver: of, volumeHandle: 'none' } })
+    const rows = [
+      ['unserved', csi('unserved.csi.test'), undefined, 'NoSnapshotClass', /has driver unserved\.csi\.test/],
+      [
+        'twice',
+        csi('twice.csi.test'),
+        undefined,
+        'AmbiguousSnapshotClass',
+        /e2e-twice-a, e2e-twice-b are all .* default/,
+      ],
+      ['foreign', csi('foreign.csi.test'), 'e2e-twice-a', 'DriverMismatch', /is of driver twice\.csi\.test, but/],
+      [
+        'unnamed',
+        csi('twice.csi.test'),
+        'nobody',
+        'SnapshotClassNotFound',
+        /nobody does not exist; classes .* e2e-twice-a/,
+      ],
+      ['plain', { hostPath: { path: '/nowhere' } }, undefined, 'NotACsiVolume', /use strategy job/],
+      ['lost', csi('twice.csi.test'), undefined, 'PVCLost', /phase Lost/],
+      ['pending', undefined, undefined, 'PVCPending', /gets one when a pod uses it/],
+    ] as const
+    const waiting = {
+      ...immediateClass(driver),
+      metadata: { name: 'e2e-waiting' },
+      volumeBindingMode: 'WaitForFirstConsumer',
+    }
+    await put(
+      ...classes.map(name => snapshotClass(name, 'twice.csi.test', { isDefault: true })),
+      waiting,
+      ...rows.flatMap(([name, source, volumeSnapshotClassName]) => {
+        const objects = source
+          ? staticVolume(namespace, name, source)
+          : [claim(namespace, name, { storageClassName: 'e2e-waiting' })]
+        const labelled = objects.map(object => ({ ...object, metadata: { ...object.metadata, labels: { row: name } } }))
+        const snapshot = volumeSnapshotClassName ? { volumeSnapshotClassName } : undefined
+        return [...labelled, snapshotPolicy(namespace, name, { selector: { row: name }, snapshot })]
+      }),
+    )
+    for (const [name, source] of rows) if (source) await bound(namespace, name)
+    const volume = `pv/${namespace}-lost`
+    await kubectl(cluster, ['delete', '--wait=false', volume])
+    // Kubernetes protects a volume in use; storage that is really gone does not ask.
+    await kubectl(cluster, ['patch', volume, '--type=merge', '--patch', '{"metadata":{"finalizers":null}}'])
+    await waitFor(namespace, 'pvc/lost', 'jsonpath={.status.phase}=Lost')
+
+    for (const [name, , , reason, message] of rows) {
+      const ready = await conditionOf(namespace, name, 'Ready', { status: 'False', reason })
+      assert.match(ready.message, message)
+    }
+    await put(...rows.map(([name]) => onDemand(namespace, name, name)))
+    for (const [name, , , reason, message] of rows) {
+      const { status } = await ended(namespace, name, 10)
+      assert.deepEqual([status?.phase, status?.reason, status?.target], ['Failed', reason, name])
+      assert.match(status?.message ?? '', message)
+      assert.deepEqual(await snapshotsOf(namespace, name), [])
+    }
+    // What is put right is seen without touching the policy.
+    await put(snapshotClass('e2e-served-later', 'unserved.csi.test'))
+    await conditionOf(namespace, 'unserved', 'Ready', { status: 'True' })
+  })
+})
+
+/** A story that makes volumes by hand, which belong to no namespace. */
+async function storyWithVolumes(t: TestContext, name: string): Promise<string> {
+  const remove = async () => {
+    const all = (await kubectl(cluster, ['get', 'pv', '-o', 'name'])).split('\n')
+    const own = all.filter(each => each.startsWith(`persistentvolume/${name}-`))
+    if (own.length > 0) await kubectl(cluster, ['delete', '--timeout=60s', ...own])
+  }
+  const namespace = await storyNamespace(t, name)
+  await remove()
+  t.after(remove)
+  return namespace
+}
