@@ -1,0 +1,204 @@
+// The documents and the code say the same: reasons, conditions, labels, fields, links, make targets.
+// (That every YAML block is accepted by an API server is in test/api/examples.test.ts; metrics are in test/chart-alerts.test.ts.)
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, posix } from 'node:path'
+import { test } from 'node:test'
+import { repository } from '../dev/paths.ts'
+import { backupPhases } from '../src/api/backup.ts'
+import { backupConditionTypes, operatorReasons, policyConditionTypes } from '../src/api/conditions.ts'
+import { customResourceDefinition, kinds } from '../src/api/crd.ts'
+import { annotation, label } from '../src/api/labels.ts'
+import { moverReasons, moverWarnings } from '../src/api/mover-message.ts'
+import { specPagePath, withFields } from '../tools/field-docs.ts'
+
+const read = (path: string) => readFileSync(join(repository, path), 'utf8')
+
+const pages = readdirSync(repository, { recursive: true, encoding: 'utf8' }).filter(
+  path => path.endsWith('.md') && !/(^|\/)(node_modules|\.git)\//.test(path),
+)
+
+/** A section of a page: from its heading to the next one of the same or a higher level. */
+function section(page: string, heading: string): string {
+  const from = page.indexOf(`\n${heading}\n`)
+  assert.notEqual(from, -1, `there is a heading ${heading}`)
+  const level = heading.split(' ', 1)[0]?.length ?? 0
+  const rest = page.slice(from + heading.length + 2)
+  const end = rest.search(new RegExp(`^#{1,${level}} `, 'm'))
+  return end === -1 ? rest : rest.slice(0, end)
+}
+
+/** What the first cells of a text's tables name in backticks. */
+function entries(text: string): readonly string[] {
+  return [...text.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name = '']) => name)
+}
+
+const sorted = (names: Iterable<string>) => [...names].sort()
+
+const conditionsPage = read('docs/conditions.md')
+
+test('docs/conditions.md lists every condition, phase and reason, each where it belongs, and no others', () => {
+  const expected: readonly (readonly [heading: string, names: Iterable<string>])[] = [
+    ['## Conditions of a BackupPolicy', policyConditionTypes],
+    ['## Conditions of a Backup', backupConditionTypes],
+    ['## Phases of a Backup', backupPhases],
+    ['## Reasons that the operator finds', operatorReasons],
+    ['## Reasons that a mover gives', Object.keys(moverReasons)],
+    ['## Warnings of a mover', moverWarnings],
+  ]
+  for (const [heading, names] of expected)
+    assert.deepEqual(sorted(entries(section(conditionsPage, heading))), sorted(names), heading)
+})
+
+test('the exit code of each mover reason is the one that docs/conditions.md gives', () => {
+  const table = section(conditionsPage, '## Reasons that a mover gives')
+  const codes = [...table.matchAll(/^\| `(\w+)` \| (\d+) \|/gm)].map(([, reason, code]) => [reason, Number(code)])
+  assert.deepEqual(Object.fromEntries(codes), moverReasons)
+})
+
+test('docs/labels.md lists every label and annotation, and no others but those of Kubernetes that are only read', () => {
+  const listed = entries(read('docs/labels.md'))
+  const ours = [...Object.values(label), ...Object.values(annotation)]
+  const others = ['snapshot.storage.kubernetes.io/is-default-class']
+  assert.deepEqual(sorted(listed), sorted([...ours, ...others]))
+})
+
+/** Reasons that are no trouble: nothing has to be done about them. */
+const untroubled = [
+  'Ready',
+  'Selected',
+  'Running',
+  'Completed',
+  'Children',
+  'PodPending',
+  'SnapshotPending',
+  'NoBackupYet',
+  'Pruned',
+]
+/** Reasons of conditions that docs/failure-modes.md has under the condition's name. */
+const underTheirCondition: Readonly<Record<string, string>> = {
+  NotExported: 'OffsiteCopy',
+  NoBackend: 'OffsiteCopy',
+  DeletionPolicyDelete: 'NamespaceDeletionLosesData',
+  ClockChange: 'DaylightSavingAffectsSchedule',
+}
+/** Not written by this version. */
+const unused = ['DataDeleted']
+
+test('docs/failure-modes.md has a row for every reason that means trouble', () => {
+  const tables = read('docs/failure-modes.md')
+    .split('\n')
+    .filter(line => line.startsWith('|'))
+    .map(line => line.split('|', 2)[1] ?? '')
+  const named = new Set(tables.flatMap(cell => [...cell.matchAll(/`(\w+)`/g)].map(([, name = '']) => name)))
+  const reasons = [...operatorReasons, ...Object.keys(moverReasons), ...moverWarnings]
+  const missing = reasons
+    .filter(reason => !untroubled.includes(reason) && !unused.includes(reason))
+    .filter(reason => !named.has(underTheirCondition[reason] ?? reason))
+  assert.deepEqual(missing, [])
+})
+
+/** Without what is generated: it holds other words of the schema. */
+const handWritten = (page: string) => page.replaceAll(/<!-- generated: \w+ -->[^]*?<!-- end -->/g, '')
+
+/** Words of Kubernetes that stand in backticks and look like reasons. */
+const kubernetesWords = ['True', 'False', 'Unknown', 'Secret', 'Forbid', 'Delete', 'Retain', 'VolumeSnapshot']
+const retentionWords = entries(section(conditionsPage, '## What retention says of a backup'))
+
+test('no document names a reason that does not exist', () => {
+  const known = new Set<string>([
+    ...policyConditionTypes,
+    ...backupConditionTypes,
+    ...backupPhases,
+    ...operatorReasons,
+    ...Object.keys(moverReasons),
+    ...moverWarnings,
+    ...retentionWords,
+    ...kubernetesWords,
+    ...kinds.map(({ kind }) => kind),
+  ])
+  const checked = ['README.md', 'ARCHITECTURE.md', 'docs/conditions.md', 'docs/failure-modes.md', 'docs/labels.md']
+  const wrong = [...checked, ...kinds.map(specPagePath)].flatMap(path =>
+    // Also the parts of `Ready=False` and `Skipped/Overlapping`.
+    [...handWritten(read(path)).matchAll(/`([A-Z][a-z]+[A-Za-z]*(?:[=/][A-Z]\w+)*)`/g)]
+      .flatMap(([, words = '']) => words.split(/[=/]/))
+      .filter(word => !known.has(word))
+      .map(word => `${path}: ${word}`),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('the words for what retention does are those of the code', () => {
+  const source = section(`\n${read('src/plan/retention.ts')}`.replace('export type RetentionReason =', '## R'), '## R')
+  const words = [...source.slice(0, source.indexOf('export interface')).matchAll(/\| '(\w+)'/g)]
+  assert.deepEqual(sorted(retentionWords), sorted(words.map(([, word = '']) => word)))
+})
+
+type Schema = {
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly items?: Schema
+  readonly description?: string
+}
+
+/** Every field below a schema, with its depth. */
+function fieldsOf(schema: Schema, depth = 0): readonly { readonly name: string; readonly line: string }[] {
+  const { properties = {} } = schema.items ?? schema
+  return Object.entries(properties).flatMap(([name, field]) => [
+    { name, line: `${'  '.repeat(depth)}- \`${name}\` (` },
+    ...fieldsOf(field, depth + 1),
+  ])
+}
+
+for (const kind of kinds) {
+  test(`${specPagePath(kind)} has every field of the schema, and its text is fresh`, () => {
+    const page = read(specPagePath(kind))
+    const { properties } = customResourceDefinition(kind).spec.versions[0]?.schema.openAPIV3Schema ?? {}
+    const fields = [properties?.spec, properties?.status].flatMap(schema => fieldsOf(schema as Schema))
+    assert.ok(fields.length > 10)
+    const lines = page.split('\n')
+    const missing = fields.filter(({ line }) => !lines.some(each => each.startsWith(line)))
+    assert.deepEqual(missing, [])
+    assert.equal(withFields(kind, page), page, 'run `make generate`')
+  })
+}
+
+/** GitHub's anchors: lower case, without punctuation, blanks as dashes. */
+function anchors(page: string): readonly string[] {
+  return [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
+test('no relative link is broken, neither its file nor its heading', () => {
+  assert.ok(pages.includes('README.md') && pages.includes('docs/conditions.md'), 'the walk sees the documents')
+  const broken = pages.flatMap(path =>
+    [...read(path).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, target = '']) => target)
+      .filter(target => !/^[a-z]+:/.test(target))
+      .filter(target => {
+        const [file = '', anchor] = target.split('#', 2)
+        const full = file === '' ? path : posix.join(dirname(path), file)
+        if (!existsSync(join(repository, full))) return true
+        return anchor !== undefined && !anchors(read(full)).includes(anchor)
+      })
+      .map(target => `${path}: ${target}`),
+  )
+  assert.deepEqual(broken, [])
+})
+
+test('files and make targets that documents name exist', () => {
+  const targets = new Set([...read('Makefile').matchAll(/^([a-z0-9-]+):/gm)].map(([, name = '']) => name))
+  const wrong = pages.flatMap(path => {
+    const text = read(path)
+    const made = [...text.matchAll(/(?:^|[`(]) *make ([a-z][a-z0-9-]*)/gm)].map(([, name = '']) => name)
+    const files = [...text.matchAll(/`((?:src|dev|docs|test|examples|charts|tools|e2e)\/[\w./-]+)`/g)]
+    return [
+      ...made.filter(name => !targets.has(name)).map(name => `${path}: make ${name}`),
+      ...files.map(([, file = '']) => file).filter(file => !existsSync(join(repository, file))),
+    ]
+  })
+  assert.deepEqual(wrong, [])
+})
