@@ -25,6 +25,7 @@ export type Observer = (namespace: string, name: string, signal: AbortSignal) =>
 
 export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock): Observer {
   const podCounts = new Map<string, { readonly selector: string; readonly count: number; readonly untilMs: number }>()
+  const desiredCronJobs = new Map<string, { readonly from: string; readonly cronJob: CronJob }>()
 
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
@@ -36,7 +37,10 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const strategy = policy?.spec.strategy.type
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
-    if (!policy) podCounts.delete(key)
+    if (!policy) {
+      podCounts.delete(key)
+      desiredCronJobs.delete(key)
+    }
     return {
       namespace,
       name,
@@ -66,12 +70,18 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       )
     }
 
+    /** Built again only where the spec or a mark has changed: it is the largest object by far, and hashed whole. */
     function desiredCronJob(of: BackupPolicy): CronJob | undefined {
       const { job } = of.spec.strategy
       const clockOf = scheduleOf(of)
-      return of.spec.strategy.type === 'job' && job && !('problem' in clockOf)
-        ? backupCronJob(of, job, clockOf.text, marksOf(backups), settings)
-        : undefined
+      if (of.spec.strategy.type !== 'job' || !job || 'problem' in clockOf) return undefined
+      const marks = marksOf(backups)
+      const made = JSON.stringify([of.metadata.uid, of.metadata.generation, marks])
+      const known = desiredCronJobs.get(key)
+      if (known?.from === made) return known.cronJob
+      const cronJob = backupCronJob(of, job, clockOf.text, marks, settings)
+      desiredCronJobs.set(key, { from: made, cronJob })
+      return cronJob
     }
   }
 

@@ -29,7 +29,7 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
 
   const schedule =
     'problem' in clock
-      ? { actions: [], book: before, next: undefined }
+      ? { actions: [], book: before, next: undefined, closes: undefined }
       : job
         ? planJobSchedule()
         : planSnapshotSlots(world, policy, clock, since, before, now)
@@ -69,14 +69,18 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   if (!sameJson(policy.status, status))
     actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))
   const again = addSeconds(now, lookAgainSeconds)
-  return { actions, wakeAt: earliest(schedule.next, probe?.wakeAt, again, ...backups.map(plan => plan.wakeAt)) }
+  return {
+    actions,
+    wakeAt: earliest(schedule.next, schedule.closes, probe?.wakeAt, again, ...backups.map(plan => plan.wakeAt)),
+  }
 
   function planJobSchedule() {
-    if (!policy || 'problem' in clock) return { actions: [], book: before, next: undefined }
-    const { actions: record, book } = accountForJobs(world, policy, clock, since, before, now)
+    if (!policy || 'problem' in clock) return { actions: [], book: before, next: undefined, closes: undefined }
+    const { actions: record, book, closes } = accountForJobs(world, policy, clock, since, before, now)
     return {
       actions: record,
       book,
+      closes,
       next: policy.spec.suspend ? undefined : nextSlot(clock.schedule, clock.timeZone, now, clock.rule),
     }
   }

@@ -42,6 +42,30 @@ export function countUnrun(
   )
 }
 
+/**
+ * Counts the slots with `from` < slot ≤ `to` as missed, but for those that have a Backup: a crash can come between making the Backups
+ * of a slot and writing the book.
+ */
+export function countMissed(
+  book: SlotBook,
+  clock: PolicySchedule,
+  range: { readonly from: Date; readonly to: Date },
+  recorded: readonly Date[],
+): SlotBook {
+  const all = summarizeSlots(clock.schedule, clock.timeZone, range, clock.rule)
+  if (!all) return book
+  const inRange = recorded.filter(slot => slot > range.from && slot <= range.to)
+  const ran = [...new Set(inRange.map(slot => slot.getTime()))].map(ms => new Date(ms))
+  const each = ran.length === 0 ? [] : slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
+  const missed = Math.max(0, all.count - ran.length)
+  return counted(
+    reach(book, all.newest),
+    'missed',
+    missed,
+    ran.length === 0 ? all.newest : newestMissed(all, each, ran),
+  )
+}
+
 export function reach(book: SlotBook, slot: Date): SlotBook {
   return { ...book, accountedUntil: latest(book.accountedUntil, slot) }
 }
@@ -60,9 +84,9 @@ export function counted(
 function newestMissed(
   all: { readonly count: number; readonly newest: Date },
   each: readonly Date[],
-  skipped: readonly Date[],
+  others: readonly Date[],
 ): Date | undefined {
   if (all.count > each.length) return all.newest
-  const covered = new Set(skipped.map(slot => slot.getTime()))
+  const covered = new Set(others.map(slot => slot.getTime()))
   return each.findLast(slot => !covered.has(slot.getTime()))
 }

@@ -5,13 +5,16 @@ import { slotRunName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
 import { planSlots } from './schedule.ts'
-import { counted, reach, type SlotBook } from './slots.ts'
+import { counted, countMissed, reach, type SlotBook } from './slots.ts'
+import { addSeconds, latest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
 export type SnapshotSlots = {
   readonly actions: readonly Action[]
   readonly book: SlotBook
   readonly next: Date | undefined
+  /** When a slot that waits for the snapshot API is given up. */
+  readonly closes: Date | undefined
 }
 
 /**
@@ -37,14 +40,19 @@ export function planSnapshotSlots(
     now,
     startingDeadlineSeconds,
   })
-  if (suspend) return { actions: [], book: before, next: undefined }
+  if (suspend) return { actions: [], book: before, next: undefined, closes: undefined }
   let book = before
-  if (slots.missed) book = counted(reach(book, slots.missed.newest), 'missed', slots.missed.count, slots.missed.newest)
+  if (slots.missed) {
+    const range = { from: latest(before.accountedUntil, since) ?? since, to: slots.missed.newest }
+    const recorded = world.backups.flatMap(({ spec }) => timeOf(spec.slot) ?? [])
+    book = countMissed(book, clock, range, recorded)
+  }
   const { due, next } = slots
+  if (!due) return { actions: [], book, next, closes: undefined }
   // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
-  if (!due || !world.snapshotClasses) return { actions: [], book, next }
+  if (!world.snapshotClasses) return { actions: [], book, next, closes: addSeconds(due, startingDeadlineSeconds + 1) }
   book = reach(book, due)
-  if (world.claims.length === 0) return { actions: [], book: counted(book, 'missed', 1, due), next }
+  if (world.claims.length === 0) return { actions: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
 
   const names = new Set(world.backups.map(({ metadata }) => metadata.name))
   const busy = new Set(
@@ -61,5 +69,6 @@ export function planSnapshotSlots(
     actions: free.map(({ name, target }) => ({ do: 'create-scheduled-backup', name, target, slot: due })),
     book,
     next,
+    closes: undefined,
   }
 }
