@@ -305,6 +305,20 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       assert.deepEqual(await left(bucket), oneBackup)
     })
 
+    test('an upload whose opening is never confirmed is found by its key and aborted', async () => {
+      const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
+      proxy.fail('createUpload', { kind: 'lose-reply' })
+      assertFailed(await runPod({ task, secret, command }), 'StoreUnavailable')
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    test('damage on the way is noticed: every body is signed', async () => {
+      const { proxy, task } = await setUp()
+      assertCommitted(await runPod({ task, secret, command: small }))
+      assert.ok(proxy.signatures.size > 3)
+      for (const signed of proxy.signatures) assert.match(signed, /^[0-9a-f]{64}$/)
+    })
+
     test('an upload that cannot be aborted is told with its id', async () => {
       const { proxy, bucket, task } = await setUp()
       proxy.fail('abortUpload', { kind: 'refuse', status: 403, code: 'AccessDenied' })

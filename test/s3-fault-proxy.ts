@@ -45,15 +45,19 @@ export type FaultProxy = {
   readonly fail: (verb: S3Verb, fault: Fault, when?: { readonly times?: number; readonly key?: RegExp }) => void
   /** What came, in order: verb and key. */
   readonly requests: readonly string[]
+  /** The values of `x-amz-content-sha256`: what the signatures cover of the bodies. */
+  readonly signatures: ReadonlySet<string>
   readonly stop: () => Promise<void>
 }
 
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const switches: Switch[] = []
   const requests: string[] = []
+  const signatures = new Set<string>()
   const server = createServer((incoming, reply) => {
     const { verb, key } = read(incoming)
     requests.push(`${verb} ${key}`)
+    signatures.add(String(incoming.headers['x-amz-content-sha256']))
     const active = switches.find(candidate => candidate.verb === verb && candidate.times > 0 && candidate.key.test(key))
     if (active) active.times--
     void answer(target, incoming, reply, active?.fault).catch(() => reply.destroy())
@@ -63,6 +67,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    signatures,
     fail: (verb, fault, { times = Number.POSITIVE_INFINITY, key = /^/ } = {}) => {
       switches.push({ verb, key, fault, times })
     },

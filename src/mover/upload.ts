@@ -48,6 +48,8 @@ export class SegmentedUpload {
   #filled = 0
   #segment: Segment | undefined
   #segments = 0
+  /** Being opened: the store may know an upload that we do not. */
+  #opening: string | undefined
   #stored = 0
   #failure: { readonly error: unknown } | undefined
 
@@ -87,16 +89,21 @@ export class SegmentedUpload {
     await Promise.allSettled(this.#sending)
     const failures: unknown[] = []
     const segment = this.#segment
-    if (segment) {
-      try {
+    const opening = this.#opening
+    try {
+      if (opening !== undefined) {
+        for (const uploadId of await store.listUploads(opening, signal))
+          await store.abortUpload(opening, uploadId, signal)
+      }
+      if (segment) {
         await store.abortUpload(segment.key, segment.uploadId, signal)
         // A completion may have succeeded without our knowing: then there is an object instead of an upload.
         await store.delete([segment.key], signal)
         this.#segment = undefined
         await this.#options.closed(segment.number)
-      } catch (error) {
-        failures.push(error)
       }
+    } catch (error) {
+      failures.push(error)
     }
     try {
       await store.delete(
@@ -113,7 +120,9 @@ export class SegmentedUpload {
     const { store, keyOf, metadata, signal } = this.#options
     const number = this.#segments++
     const key = keyOf(number)
+    this.#opening = key
     const uploadId = await store.createUpload(key, { metadata, signal })
+    this.#opening = undefined
     const segment = { key, uploadId, number, parts: [], hash: createHash('sha256'), bytes: 0, sentParts: 0 }
     this.#segment = segment
     await this.#options.opened({ key, uploadId }, number)
