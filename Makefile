@@ -14,7 +14,7 @@ modules := node_modules/.package-lock.json
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: prepare ## the main job on a real cluster, explained as it goes (first time: about 25 min of building)
+demo: prepare ## the main job on a real cluster, explained as it goes (first time: some 20 min of building)
 	@$(node) node dev/main.ts up
 	@$(node) node dev/main.ts exec -- node dev/demo.ts
 
@@ -50,7 +50,7 @@ lint: $(modules) ## format, lint rules, types, and whether generated files are f
 generate: $(modules) ## write the generated files anew
 	@$(node) node tools/generate.ts
 
-tools: $(modules) ## build the Go programs of cluster and tests into the cache (first time: about 25 min)
+tools: $(modules) ## build the Go programs of cluster and tests into the cache (first time: some 20 min)
 	@$(node) node tools/build.ts
 
 cluster-up: prepare ## start the local cluster

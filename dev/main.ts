@@ -15,7 +15,7 @@ import { copyUpstreamFiles } from './upstream-files.ts'
 
 const usage = `usage: node dev/main.ts COMMAND
   preflight            check this machine, and install what is missing and can be installed
-  prepare              build everything that a cluster needs (first time: 15 to 20 minutes on 2 cores)
+  prepare              build everything that a cluster needs (first time: some 20 minutes on 2 cores)
   up [--audit] [--json]  prepare, then start the cluster, or load the product image into the one that runs
   load-image           build the product image and load it into the running cluster
   status               say what runs; exits with 1 when the cluster is not in order

@@ -394,6 +394,10 @@ const storeStatus = z.object({
   attempts: z.int().describe('Probes since the settings changed.'),
   failures: z.int().describe('Failed probes in a row.'),
   lastProbeTime: dateTime('When the last probe ended.').optional(),
+  retentionBlocked: z
+    .boolean()
+    .optional()
+    .describe('true: the credentials may not list or delete, so that nothing is pruned.'),
   unconditionalCommit: z.boolean().optional().describe('true: the store does not support conditional writes.'),
 })
 

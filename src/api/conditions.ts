@@ -134,8 +134,6 @@ export const operatorReasons = [
   'SnapshotNotReady',
   /** The snapshot disappeared before it was ready. */
   'SnapshotDeleted',
-  /** Retention, or a person, removed the data. */
-  'DataDeleted',
   // events only
   /** Slots passed without a run. */
   'Missed',

@@ -141,6 +141,7 @@ export type Pod = KubernetesObject & {
       readonly status: string
       readonly reason?: string
       readonly message?: string
+      readonly lastTransitionTime?: string
     }[]
     readonly initContainerStatuses?: readonly ContainerStatus[]
     readonly containerStatuses?: readonly ContainerStatus[]

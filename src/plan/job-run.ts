@@ -1,7 +1,7 @@
 // What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (DESIGN R1).
 import type { Reason } from '../api/conditions.ts'
 import type { ContainerStatus, Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import { isCommitted, parseMoverMessage } from '../api/mover-message.ts'
+import { isCommitted, isPermanent, parseMoverMessage } from '../api/mover-message.ts'
 import type { MoverMessage } from '../api/mover-message.ts'
 import { redact, tail } from './redact.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
@@ -54,7 +54,9 @@ export function judgeJob(
       ...base,
       phase: 'Completed',
       reason: 'Completed',
-      message: 'the backup is complete',
+      message: committed.suspect
+        ? 'the backup is complete, but far smaller than the one before; look at it, and at the condition RetentionBlocked of its policy'
+        : 'the backup is complete',
       said: committed,
       endTime: timeOfMs(committed.finishedAt) ?? now,
     }
@@ -62,18 +64,20 @@ export function judgeJob(
   const newest = pods.at(-1)
   const said = newest && moverMessageOf(newest)
   const complete = conditionTime(job, 'Complete')
-  // The mover ends with 0 only after its manifest is written, so that a complete Job is proof even when its pod is gone.
-  if (complete && (said === undefined || said.phase === 'done')) {
-    const message = said
+  // The mover ends with 0 only after its manifest is written, so that a complete Job is proof even when its message is lost.
+  if (complete) {
+    const done = said?.phase === 'done' ? said : undefined
+    const message = done
       ? 'the task is done'
-      : 'the backup is complete; its pod is gone, so that sizes are not known here'
-    return { ...base, phase: 'Completed', reason: 'Completed', message, said, endTime: complete }
+      : 'the backup is complete; what its mover said of it is lost, so that sizes are not known here'
+    return { ...base, phase: 'Completed', reason: 'Completed', message, said: done, endTime: complete }
   }
-  const failed = conditionTime(job, 'Failed') ?? conditionTime(job, 'FailureTarget')
+  // Not at FailureTarget: until its pods have ended a mover may still commit.
+  const failed = conditionTime(job, 'Failed')
   if (failed)
     return { ...base, ...failureOf(job, newest, said, events, before), phase: 'Failed', said, endTime: failed }
 
-  const deadline = startTime && addSeconds(startTime, (job.spec.activeDeadlineSeconds ?? 0) + lostJobSeconds)
+  const deadline = lostAt(job)
   if (deadline && now >= deadline) {
     const message =
       'the Job did not end long after its deadline; its node is probably lost. The Job was deleted so that the schedule goes on'
@@ -93,7 +97,8 @@ export function judgeJob(
   const obstacle = obstacleOf(job, newest, events)
   if (obstacle) {
     const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
-    const { reason, message } = obstacle
+    const { reason } = obstacle
+    const message = redact(obstacle.message)
     if (hopeless && now >= hopeless) return { ...base, phase: 'Failed', reason, message, said, endTime: now }
     return {
       ...base,
@@ -123,9 +128,10 @@ export function isFinished(job: Job): boolean {
   return conditionTime(job, 'Complete') !== undefined || conditionTime(job, 'Failed') !== undefined
 }
 
-/** Whether its controller has decided about the Job, even if it still waits for pods to go. */
-export function isDecided(job: Job): boolean {
-  return isFinished(job) || ['FailureTarget', 'SuccessCriteriaMet'].some(type => conditionTime(job, type) !== undefined)
+/** When a Job that has not ended is given up. */
+export function lostAt(job: Job): Date | undefined {
+  const start = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
+  return start && addSeconds(start, (job.spec.activeDeadlineSeconds ?? 0) + lostJobSeconds)
 }
 
 function failureOf(
@@ -246,7 +252,8 @@ function creationObstacle(events: readonly JobEvent[]): Obstacle | undefined {
 }
 
 function waitingObstacle(pod: Pod): Obstacle | undefined {
-  const since = timeOf(pod.metadata.creationTimestamp)
+  const scheduled = pod.status?.conditions?.find(({ type, status }) => type === 'PodScheduled' && status === 'True')
+  const since = timeOf(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp)
   const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
   for (const { name, state } of statuses) {
     const { reason = '', message = '' } = state?.waiting ?? {}
@@ -270,12 +277,18 @@ function waitingObstacle(pod: Pod): Obstacle | undefined {
   return undefined
 }
 
-/** Since when the mover has ended with a failure in a pod that cannot end, because its other container never started. */
+/**
+ * Since when the mover has ended with a failure in a pod that cannot end, because its other container never starts. One that is only
+ * slow to start (its image is being pulled) finds the mover gone and ends, and the Job tries again.
+ */
 function stuckSince(pod: Pod): Date | undefined {
   if (isOver(pod)) return undefined
   const ended = statusOf(pod, 'mover')?.state?.terminated
   const waits = statusOf(pod, 'dump')?.state?.waiting !== undefined
-  return ended && ended.exitCode !== 0 && waits ? timeOf(ended.finishedAt) : undefined
+  if (!ended || ended.exitCode === 0 || !waits) return undefined
+  const reason = moverMessageOf(pod)?.reason
+  const pointless = reason !== undefined && (isPermanent(reason) || reason === 'SourceNotStarted')
+  return pointless || waitingObstacle(pod) ? timeOf(ended.finishedAt) : undefined
 }
 
 function isOver(pod: Pod): boolean {

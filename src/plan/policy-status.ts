@@ -2,6 +2,7 @@
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy, BackupPolicyStatus, StoreStatus, TargetStatus } from '../api/backup-policy.ts'
 import type { Reason } from '../api/conditions.ts'
+import { annotation } from '../api/labels.ts'
 import type { MoverMessage } from '../api/mover-message.ts'
 import { commandTarget } from '../api/names.ts'
 import { conditionsFrom, type Verdict } from './conditions.ts'
@@ -309,16 +310,28 @@ function clockVerdict(policy: BackupPolicy, { clock }: PolicyFacts, now: Date): 
 
 const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete', 'RetentionPaused'] as const
 
-function storeVerdicts(policy: BackupPolicy, { said, store }: PolicyFacts): readonly Verdict[] {
+function storeVerdicts(policy: BackupPolicy, facts: PolicyFacts): readonly Verdict[] {
+  const { said, store } = facts
   const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
   const warning = said?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
-  const blocked: readonly Verdict[] = said
-    ? warning
-      ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
-      : []
-    : before && policy.spec.strategy.type === 'job'
-      ? [{ type: 'RetentionBlocked', status: before.status, reason: before.reason as Reason, message: before.message }]
-      : []
+  const blocked: readonly Verdict[] =
+    suspectVerdict(facts.histories) ??
+    (said
+      ? warning
+        ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
+        : []
+      : store?.retentionBlocked
+        ? [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionBlocked', message: store.message }]
+        : before && before.reason !== 'Suspect' && policy.spec.strategy.type === 'job'
+          ? [
+              {
+                type: 'RetentionBlocked',
+                status: before.status,
+                reason: before.reason as Reason,
+                message: before.message,
+              },
+            ]
+          : [])
   const unconditional: readonly Verdict[] = store?.unconditionalCommit
     ? [
         {
@@ -333,9 +346,22 @@ function storeVerdicts(policy: BackupPolicy, { said, store }: PolicyFacts): read
   return [...blocked, ...unconditional]
 }
 
+/** A newest backup that is far smaller than the one before must be seen by a person before anything older goes (DESIGN R14). */
+function suspectVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
+  const newest = histories.flatMap(({ runs }) => goodByAge(runs).at(-1) ?? []).filter(({ suspect }) => suspect)
+  if (newest.length === 0) return undefined
+  const names = newest.map(({ id }) => id).join(', ')
+  const message = `the newest backup, run ${names}, is far smaller than the one before. Nothing is deleted until a good one follows, or somebody has looked and annotated its Backup with ${annotation.accepted}=true`
+  return [{ type: 'RetentionBlocked', status: 'True', reason: 'Suspect', message }]
+}
+
+function goodByAge(runs: TargetHistory['runs']): TargetHistory['runs'] {
+  return runs.filter(run => run.good).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+}
+
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
-  const good = history.runs.filter(run => run.good).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+  const good = goodByAge(history.runs).filter(({ suspect }) => !suspect)
   const [oldest, newest] = [good[0], good.at(-1)]
   const { nextToGo } = history.plan
   return {

@@ -48,7 +48,7 @@ export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash:
       const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
       return {
         actions: cleanUp,
-        store: waiting ? { ...store, reason: run.reason, message: run.message } : store,
+        store: waiting ? { ...store, reason: run.reason, message: run.message.slice(0, 1024) } : store,
         wakeAt: run.wakeAt,
       }
     }
@@ -70,6 +70,7 @@ export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash:
           reason: 'Ready',
           message,
           unconditionalCommit: probe ? !probe.conditionalPut : undefined,
+          retentionBlocked: probe ? !(probe.canList && probe.canDelete) : undefined,
         },
         wakeAt: now,
       }
