@@ -12,7 +12,7 @@ import { marksOf, snapshotRun } from '../plan/history.ts'
 import { planRetention } from '../plan/retention.ts'
 import { rfc3339 } from '../plan/times.ts'
 import type { PolicyWorld } from '../plan/world.ts'
-import { snapshotName } from '../plan/backup-run.ts'
+import { isSnapshotOf } from '../plan/backup-run.ts'
 import { childBackup, scheduledBackup, volumeSnapshot } from '../resources/backup-objects.ts'
 import { catalogJob, onDemandJob, probeJob } from '../resources/jobs.ts'
 import type { Settings } from '../resources/settings.ts'
@@ -89,7 +89,7 @@ class Step {
       case 'replace-cron-job': {
         const written = await client.replace(
           cronJobs,
-          replaced(this.#rested ?? action.current, action.current, this.#desiredCronJob()),
+          replaced(this.#rested ?? action.current, this.#desiredCronJob()),
           options,
         )
         caches.cronJobs.set(written)
@@ -180,11 +180,17 @@ class Step {
 
   async #delete(
     resource: Resource,
-    action: { readonly name: string; readonly uid: string; readonly because: string },
+    action: {
+      readonly name: string
+      readonly uid: string
+      readonly resourceVersion?: string
+      readonly because: string
+    },
   ): Promise<void> {
     const { namespace } = this.#world
     const deleted = await this.#context.client.delete(resource, namespace, action.name, {
       uid: action.uid,
+      resourceVersion: action.resourceVersion,
       propagationPolicy: 'Background',
       signal: this.#signal,
     })
@@ -250,7 +256,7 @@ class Step {
     const runs = items.map(snapshot =>
       snapshotRun(
         snapshot,
-        this.#world.backups.find(backup => snapshotName(backup) === snapshot.metadata.name),
+        this.#world.backups.find(backup => isSnapshotOf(snapshot, backup)),
       ),
     )
     return planRetention(runs, { keep }).deleteNow.includes(name)
@@ -270,13 +276,12 @@ class Step {
 }
 
 /** Labels and annotations of others stay; the spec is ours alone. The resourceVersion refuses to overwrite what we have not seen. */
-function replaced(newest: CronJob, current: CronJob, desired: CronJob): CronJob {
+function replaced(current: CronJob, desired: CronJob): CronJob {
   const { metadata } = current
   return {
     ...current,
     metadata: {
       ...metadata,
-      resourceVersion: newest.metadata.resourceVersion,
       labels: { ...metadata.labels, ...desired.metadata.labels },
       annotations: { ...metadata.annotations, ...desired.metadata.annotations },
       ownerReferences: desired.metadata.ownerReferences,

@@ -4,7 +4,7 @@ import type { BackupPolicy } from '../api/backup-policy.ts'
 import { isFinal } from '../api/backup.ts'
 import type { CronJob, KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../api/kubernetes.ts'
 import { cronJobName } from '../api/names.ts'
-import { snapshotName } from '../plan/backup-run.ts'
+import { isSnapshotOf } from '../plan/backup-run.ts'
 import { marksOf } from '../plan/history.ts'
 import { scheduleOf } from '../plan/policy-schedule.ts'
 import { matches, selectorText } from '../plan/selection.ts'
@@ -64,9 +64,9 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
 
     function unfinished(some: readonly VolumeSnapshot[]): readonly VolumeSnapshot[] {
       return some.filter(
-        ({ metadata, status }) =>
-          status?.readyToUse &&
-          backups.some(backup => snapshotName(backup) === metadata.name && !isFinal(backup.status?.phase)),
+        snapshot =>
+          snapshot.status?.readyToUse &&
+          backups.some(backup => isSnapshotOf(snapshot, backup) && !isFinal(backup.status?.phase)),
       )
     }
 

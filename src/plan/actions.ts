@@ -35,10 +35,14 @@ export type Action =
       readonly claim: string
       readonly className: string
     }
-  /** `prune`: retention wants it gone; it is judged once more on what the API server says now, before it goes. */
+  /**
+   * `prune`: retention wants it gone; it is judged once more on what the API server says now, before it goes.
+   * `resourceVersion`: only if it is as it was seen: it might have become ready.
+   */
   | ({
       readonly do: 'delete-snapshot'
       readonly because: string
+      readonly resourceVersion?: string
       readonly prune?: { readonly target: string; readonly keep: number }
     } & Named)
   | { readonly do: 'write-policy-status'; readonly status: BackupPolicyStatus }

@@ -10,7 +10,7 @@ import { backupArtifact, commandTarget, onDemandJobName, onDemandSnapshotName } 
 import type { Action } from './actions.ts'
 import { finished, ongoing, type Facts } from './backup-status.ts'
 import { sameJson } from './equal.ts'
-import { isFinished, judgeJob } from './job-run.ts'
+import { judgeJob } from './job-run.ts'
 import { readinessOf } from './selection.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -56,29 +56,25 @@ export function childrenOf(world: PolicyWorld, parent: Backup): readonly Backup[
   )
 }
 
+/** What the run has already reached stands; what goes on is ended (DESIGN R8). */
 function planWithoutPolicy(world: PolicyWorld, backup: Backup, job: Job | undefined, now: Date): BackupPlan {
   const { policy, slot } = backup.spec
-  const started = backup.status?.run !== undefined || slot !== undefined || job !== undefined
-  if (started) {
-    const snapshot = snapshotOf(world, backup)
-    const stop: Action[] =
-      job && !job.metadata.deletionTimestamp
-        ? [
-            {
-              do: 'delete-job',
-              name: job.metadata.name,
-              uid: job.metadata.uid ?? '',
-              because: `its policy ${policy} was deleted`,
-            },
-          ]
-        : []
-    if (snapshot && !snapshot.metadata.deletionTimestamp)
-      stop.push({
-        do: 'delete-snapshot',
-        name: snapshot.metadata.name,
-        uid: snapshot.metadata.uid ?? '',
-        because: `its policy ${policy} was deleted before it was ready`,
-      })
+  const snapshot = snapshotOf(world, backup)
+  if (job && !goesOn(job, world, now)) return planJobRun(world, backup, job, now)
+  if (snapshot?.status?.readyToUse && !snapshot.metadata.deletionTimestamp)
+    return planSnapshotRun(world, undefined, backup, snapshot, now)
+  const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
+  if (slot !== undefined || job || snapshot || !waits) {
+    const stop: Action[] = []
+    if (job && !job.metadata.deletionTimestamp) {
+      const { name, uid = '' } = job.metadata
+      stop.push({ do: 'delete-job', name, uid, because: `its policy ${policy} was deleted` })
+    }
+    if (snapshot && !snapshot.metadata.deletionTimestamp) {
+      const { name, uid = '', resourceVersion } = snapshot.metadata
+      const because = `its policy ${policy} was deleted before it was ready`
+      stop.push({ do: 'delete-snapshot', name, uid, resourceVersion, because })
+    }
     const facts = failure('PolicyDeleted', `BackupPolicy ${policy} was deleted while this run was going on`)
     const plan = write(backup, finished(backup, facts, now))
     return { ...plan, actions: [...stop, ...plan.actions] }
@@ -113,7 +109,7 @@ function planJobStart(world: PolicyWorld, backup: Backup, now: Date): BackupPlan
     return write(backup, finished(backup, facts, now), 'job', { kind: 'job', name: job })
   }
   const running = world.jobs.find(
-    job => job.metadata.labels?.[label.role] === 'run' && !isFinished(job) && !job.metadata.deletionTimestamp,
+    job => job.metadata.labels?.[label.role] === 'run' && !job.metadata.deletionTimestamp && goesOn(job, world, now),
   )
   if (running)
     return end(
@@ -122,6 +118,12 @@ function planJobStart(world: PolicyWorld, backup: Backup, now: Date): BackupPlan
       `another run of the policy, Job ${running.metadata.name}, is still going on; create a new Backup when it has ended`,
     )
   return { actions: [{ do: 'create-run-job', backup }] }
+}
+
+/** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */
+function goesOn(job: Job, world: PolicyWorld, now: Date): boolean {
+  const { phase } = judgeJob(job, world.pods, world.jobEvents, undefined, now)
+  return phase === 'Pending' || phase === 'Running'
 }
 
 function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): BackupPlan {
@@ -240,7 +242,9 @@ function planTargets(world: PolicyWorld, backup: Backup, now: Date): BackupPlan 
   const message =
     phase === 'Completed'
       ? `all ${children.length} targets are complete`
-      : `${failed.length} of ${children.length} targets failed: ${each}`
+      : children.length === 0
+        ? 'the Backups of its targets were deleted before they had ended'
+        : `${failed.length} of ${children.length} targets failed: ${each}`
   return write(
     backup,
     finished(backup, { phase, reason: phase === 'Completed' ? 'Completed' : 'PartiallyFailed', message }, now),
@@ -249,7 +253,7 @@ function planTargets(world: PolicyWorld, backup: Backup, now: Date): BackupPlan 
 
 function planSnapshotRun(
   world: PolicyWorld,
-  policy: BackupPolicy,
+  policy: BackupPolicy | undefined,
   backup: Backup,
   snapshot: VolumeSnapshot,
   now: Date,
@@ -311,7 +315,7 @@ function planSnapshotRun(
       'snapshot',
     )
   }
-  const limit = policy.spec.strategy.snapshot?.readyTimeoutSeconds ?? defaultReadySeconds
+  const limit = policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? defaultReadySeconds
   const until = addSeconds(start, limit)
   const said = error?.message ? `; the storage system says: ${error.message}` : ''
   if (now >= until) {
@@ -341,8 +345,12 @@ function jobOf(world: PolicyWorld, backup: Backup): Job | undefined {
 }
 
 export function snapshotOf(world: PolicyWorld, backup: Backup): VolumeSnapshot | undefined {
-  const name = snapshotName(backup)
-  return world.snapshots.find(({ metadata }) => metadata.name === name)
+  return world.snapshots.find(snapshot => isSnapshotOf(snapshot, backup))
+}
+
+/** By its name, and by who it was made for: a stranger's snapshot may have the name, and is no business of ours. */
+export function isSnapshotOf({ metadata }: VolumeSnapshot, backup: Backup): boolean {
+  return metadata.name === snapshotName(backup) && metadata.annotations?.[annotation.backup] === backup.metadata.name
 }
 
 function failure(reason: Reason, message: string) {

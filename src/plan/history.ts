@@ -2,11 +2,11 @@
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
-import { annotation } from '../api/labels.ts'
+import { annotation, label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
-import { childrenOf, snapshotName, snapshotOf } from './backup-run.ts'
+import { childrenOf, isSnapshotOf, snapshotOf } from './backup-run.ts'
 import { sameJson } from './equal.ts'
-import { isDecided, moverMessageOf } from './job-run.ts'
+import { isFinished, lostAt, moverMessageOf } from './job-run.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { addSeconds, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -46,14 +46,6 @@ export function planRetained(
       const snapshot = world.snapshots.find(({ metadata }) => metadata.name === id)
       if (!snapshot || snapshot.metadata.deletionTimestamp) continue
       const because = verdicts.get(id)?.message ?? ''
-      const backup = world.backups.find(each => snapshotName(each) === id)
-      if (backup?.status?.phase === 'Completed') {
-        actions.push({
-          do: 'write-backup-status',
-          backup,
-          status: { ...backup.status, phase: 'Deleting', retention: { keep: false, reason: 'BeyondRetention' } },
-        })
-      }
       actions.push({
         do: 'delete-snapshot',
         name: id,
@@ -70,22 +62,25 @@ export function planRetained(
       })
     }
   }
-  const going = new Set(
-    actions.flatMap(action => (action.do === 'write-backup-status' ? [action.backup.metadata.name] : [])),
-  )
   for (const backup of world.backups) {
-    const verdict = verdicts.get(backup.status?.run ?? '')
-    if (!verdict || backup.status?.phase !== 'Completed' || going.has(backup.metadata.name)) continue
-    const retention = { keep: verdict.keep, reason: verdict.reason }
-    if (!sameJson(backup.status.retention, retention))
-      actions.push({ do: 'write-backup-status', backup, status: { ...backup.status, retention } })
+    const { status } = backup
+    if (status?.phase !== 'Completed') continue
+    // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.
+    if (snapshotOf(world, backup)?.metadata.deletionTimestamp) {
+      actions.push({ do: 'write-backup-status', backup, status: { ...status, phase: 'Deleting' } })
+      continue
+    }
+    const verdict = verdicts.get(status.run ?? '')
+    const retention = verdict && { keep: verdict.keep, reason: verdict.reason }
+    if (retention && !sameJson(status.retention, retention))
+      actions.push({ do: 'write-backup-status', backup, status: { ...status, retention } })
   }
   return actions
 }
 
 /** Objects that have done their duty: Backups without data, snapshots of failed or cancelled runs, old failures. */
 export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
-  return [...withoutData(world), ...leftoverSnapshots(world, now), ...stuckJobs(world), ...oldFailures(world)]
+  return [...withoutData(world), ...leftoverSnapshots(world, now), ...stuckJobs(world, now), ...oldFailures(world)]
 }
 
 function withoutData(world: PolicyWorld): readonly Action[] {
@@ -110,31 +105,31 @@ function withoutData(world: PolicyWorld): readonly Action[] {
 function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
   const limit = world.policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? 600
   return world.snapshots.flatMap((snapshot): Action[] => {
-    const { name, uid = '', creationTimestamp, deletionTimestamp } = snapshot.metadata
+    const { name, uid = '', resourceVersion, creationTimestamp, deletionTimestamp } = snapshot.metadata
     if (deletionTimestamp) return []
     const go = { do: 'delete-snapshot', name, uid } as const
-    const backup = world.backups.find(each => snapshotName(each) === name)
+    const backup = world.backups.find(each => isSnapshotOf(snapshot, each))
     if (backup?.status?.phase === 'Failed') return [{ ...go, because: `its Backup ${backup.metadata.name} failed` }]
     const old = addSeconds(timeOf(creationTimestamp) ?? now, limit) <= now
     return !backup && !snapshot.status?.readyToUse && old
-      ? [{ ...go, because: 'it never became ready and its Backup is gone' }]
+      ? [{ ...go, resourceVersion, because: 'it never became ready and its Backup is gone' }]
       : []
   })
 }
 
-/** A Job of a failed run that cannot end by itself would block the schedule until its deadline. */
-function stuckJobs(world: PolicyWorld): readonly Action[] {
-  return world.backups.flatMap(({ metadata, status }): Action[] => {
-    const job = status?.phase === 'Failed' ? world.jobs.find(each => each.metadata.name === status.run) : undefined
-    if (!job || isDecided(job) || job.metadata.deletionTimestamp) return []
-    return [
-      {
-        do: 'delete-job',
-        name: job.metadata.name,
-        uid: job.metadata.uid ?? '',
-        because: `its Backup ${metadata.name} failed: ${status?.reason}`,
-      },
-    ]
+/** A run Job that cannot end by itself would block the schedule for ever (DESIGN R1). */
+function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
+  return world.jobs.flatMap((job): Action[] => {
+    const { name, uid = '', labels, deletionTimestamp } = job.metadata
+    if (labels?.[label.role] !== 'run' || isFinished(job) || deletionTimestamp) return []
+    const go = { do: 'delete-job', name, uid } as const
+    const failed = world.backups.find(({ status }) => status?.phase === 'Failed' && status.run === name)
+    if (failed) return [{ ...go, because: `its Backup ${failed.metadata.name} failed: ${failed.status?.reason}` }]
+    const lost = lostAt(job)
+    const recorded = world.backups.some(({ metadata, status }) => [metadata.name, status?.run].includes(name))
+    return !recorded && lost && now >= lost
+      ? [{ ...go, because: 'it did not end long after its deadline, and its Backup is gone' }]
+      : []
   })
 }
 
@@ -188,7 +183,7 @@ function runOf(backup: Backup): RetentionRun {
 function snapshotRuns(world: PolicyWorld): ReadonlyMap<string, RetentionRun[]> {
   return collect(
     world.snapshots.map(snapshot => {
-      const backup = world.backups.find(each => snapshotName(each) === snapshot.metadata.name)
+      const backup = world.backups.find(each => isSnapshotOf(snapshot, each))
       return { target: snapshot.spec.source.persistentVolumeClaimName ?? '', run: snapshotRun(snapshot, backup) }
     }),
   )

@@ -6,6 +6,7 @@ import { planCatalog } from './catalog-sync.ts'
 import { accountForJobs, isOurs, planCronJob } from './cron-job.ts'
 import { sameJson } from './equal.ts'
 import { planCleanUp, planRetained, retentionByTarget } from './history.ts'
+import { isFinished, lostAt } from './job-run.ts'
 import { label } from '../api/labels.ts'
 import { policyStatus } from './policy-status.ts'
 import { scheduleOf, scheduleSince } from './policy-schedule.ts'
@@ -69,9 +70,19 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   if (!sameJson(policy.status, status))
     actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))
   const again = addSeconds(now, lookAgainSeconds)
+  const lost = world.jobs
+    .filter(job => !isFinished(job))
+    .flatMap(job => ((lostAt(job) ?? now) > now ? lostAt(job) : []))
   return {
     actions,
-    wakeAt: earliest(schedule.next, schedule.closes, probe?.wakeAt, again, ...backups.map(plan => plan.wakeAt)),
+    wakeAt: earliest(
+      schedule.next,
+      schedule.closes,
+      probe?.wakeAt,
+      again,
+      ...backups.map(plan => plan.wakeAt),
+      ...lost,
+    ),
   }
 
   function planJobSchedule() {

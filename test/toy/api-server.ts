@@ -149,12 +149,12 @@ export class ToyApiServer {
     }
   }
 
-  /** Everything but versions, for comparing the ends of two histories. */
+  /** Everything but versions and generations (how often the same was written), for comparing the ends of two histories. */
   dump(): Readonly<Record<string, unknown>> {
     const found: Record<string, unknown> = {}
     for (const [plural, some] of this.#objects)
       for (const { metadata, ...object } of some.values()) {
-        const { resourceVersion: _, ...rest } = metadata
+        const { resourceVersion: _, generation: __, ...rest } = metadata
         found[`${plural}/${metadata.name}`] = { ...object, metadata: rest }
       }
     return Object.fromEntries(Object.entries(found).toSorted(([a], [b]) => (a < b ? -1 : 1)))

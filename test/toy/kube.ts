@@ -175,7 +175,7 @@ export class ToyKube {
   // ── Jobs
 
   #startJob(job: Job): void {
-    const { uid, name } = job.metadata
+    const { name } = job.metadata
     this.#setJob(job, { startTime: stamp(this.server.now), active: 1 })
     const role = job.metadata.labels?.[label.role]
     if (role !== 'run') {
@@ -196,14 +196,14 @@ export class ToyKube {
     } else this.#attempt(job, 1, fate)
     this.#after(deadline, () =>
       this.#ifThere(job, current => {
-        if (isOver(current) || fate === 'is lost with its node') return
+        if (isOver(current)) return
+        if (fate === 'is lost with its node') return this.#fail(current, 'DeadlineExceeded', 'FailureTarget')
         for (const { metadata } of this.#podsOf(current))
           if (this.server.get('pods', metadata.name)?.status?.phase !== 'Failed')
             this.server.delete('pods', metadata.name)
         this.#fail(current, 'DeadlineExceeded')
       }),
     )
-    assert.ok(uid)
   }
 
   #attempt(job: Job, attempt: number, fate: JobFate): void {
@@ -287,9 +287,10 @@ export class ToyKube {
     this.#setJob(job, { completionTime: now, active: 0, succeeded: 1, conditions })
   }
 
-  #fail(job: Job, reason: string): void {
-    const conditions = [{ type: 'Failed', status: 'True', reason, lastTransitionTime: stamp(this.server.now) }]
-    this.#setJob(job, { active: 0, conditions })
+  /** `FailureTarget` is said while the pods have not ended yet. */
+  #fail(job: Job, reason: string, type: 'Failed' | 'FailureTarget' = 'Failed'): void {
+    const conditions = [{ type, status: 'True', reason, lastTransitionTime: stamp(this.server.now) }]
+    this.#setJob(job, { active: type === 'Failed' ? 0 : 1, conditions })
   }
 
   #setJob({ metadata }: Job, status: Job['status']): void {
