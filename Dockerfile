@@ -24,6 +24,15 @@ ENTRYPOINT ["/usr/local/bin/node", "/app/src/main.ts"]
 COPY --from=dependencies /usr/local/bin/node /usr/local/bin/node
 COPY --from=dependencies /app/node_modules /app/node_modules
 COPY package.json /app/
-USER 65532:65532
 # Last, because it changes most. Files belong to root: the process cannot change its own program.
 COPY src /app/src
+# What Node makes of the sources at start, made once: a mover then starts sooner and needs less memory. The cache is found by the
+# user that runs the program, so that user fills it; afterwards it belongs to root like the rest.
+ENV NODE_COMPILE_CACHE=/app/compile-cache
+RUN install -d -o 65532 -g 65532 /app/compile-cache
+USER 65532:65532
+RUN ["/usr/local/bin/node", "/app/src/main.ts", "--help"]
+RUN ["/usr/local/bin/node", "--input-type=module", "--eval", "for (const part of ['mover/command', 'mover/mover', 'mover/backup', 'mover/probe', 'mover/catalog-page', 'storage/s3', 'runtime/log', 'runtime/config', 'runtime/shutdown', 'controllers/operator']) await import('/app/src/' + part + '.ts')"]
+USER root
+RUN chown -R root:root /app/compile-cache && chmod -R a+rX /app/compile-cache
+USER 65532:65532
