@@ -103,15 +103,21 @@ export async function storeNamespace(
   return name
 }
 
-/** PostgreSQL with the database `shop` on an emptyDir, as a `restricted` pod, and its Service; both are called `postgres`. */
-export function postgres(namespace: string, password: string): readonly Manifest[] {
+/**
+ * PostgreSQL with the database `shop` on an emptyDir, as a `restricted` pod, and its Service; both are called `postgres`. The
+ * password comes from the Secret `postgres-credentials`, key `password`.
+ */
+export function postgres(namespace: string): readonly Manifest[] {
   const labels = { app: 'postgres' }
   const container = {
     name: 'postgres',
     image: postgresImage,
     imagePullPolicy: 'IfNotPresent',
     env: [
-      { name: 'POSTGRES_PASSWORD', value: password },
+      {
+        name: 'POSTGRES_PASSWORD',
+        valueFrom: { secretKeyRef: { name: 'postgres-credentials', key: 'password' } },
+      },
       { name: 'POSTGRES_DB', value: 'shop' },
       { name: 'PGDATA', value: '/data/pg' },
     ],

@@ -114,7 +114,9 @@ function networkReason(facts: ErrorFacts, said: string): [StoreErrorReason, stri
   const words = unreachable[facts.code]
   if (words) return ['EndpointUnreachable', `${words} (${facts.code})`]
   if (tlsCodes.includes(facts.code)) {
-    return ['TLSVerificationFailed', `its certificate is not trusted: ${said}; name its authority in backend.ca`]
+    // The advice comes first: messages are cut at their end. Node's own advice is for people who run node.
+    const what = said.replace(/; if the root CA is installed locally.*$/s, '')
+    return ['TLSVerificationFailed', `its certificate is not trusted; name its authority in backend.ca (${what})`]
   }
   // What OpenSSL says when the other side does not speak TLS, and the HTTP parser when it speaks nothing else.
   if (facts.code === 'EPROTO' || facts.code.startsWith('ERR_SSL_') || facts.code.startsWith('HPE_')) {

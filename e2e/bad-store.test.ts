@@ -1,0 +1,205 @@
+// Stores that cannot be used: each with its own reason on the policy before any run, found by the probe, and gone by itself once the
+// reason is.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { mkdtempDisposable } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { capture } from '../dev/command.ts'
+import type { Job } from '../src/api/kubernetes.ts'
+import { label } from '../src/api/labels.ts'
+import * as resources from '../src/controllers/resources.ts'
+import { waitFor } from './cluster.ts'
+import { installMinio, installOperator } from './install.ts'
+import {
+  api,
+  backend,
+  jobPolicy,
+  type Manifest,
+  patch,
+  policyCondition,
+  put,
+  run,
+  secret,
+  shell,
+  store as minio,
+  storeNamespace,
+  storeSecret,
+} from './stack.ts'
+import { openStore } from './store.ts'
+
+const namespace = 'e2e-bad-store'
+/** Within so many seconds a reason must be seen. */
+const soon = 60
+/** After the first failure the probe waits a minute. */
+const backOff = 75
+
+type Row = {
+  readonly name: string
+  readonly what: string
+  readonly backend: Readonly<Record<string, unknown>>
+  readonly reason: string
+  readonly message: RegExp
+}
+
+const rows: readonly Row[] = [
+  {
+    name: 'keyless',
+    what: 'a Secret without the keys names those looked for and those found',
+    backend: { secretRef: 'keyless' },
+    reason: 'SecretKeyMissing',
+    message: /AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or accessKey and secretKey, or rootUser.*found pass, user/,
+  },
+  {
+    name: 'wrong-key',
+    what: 'wrong credentials',
+    backend: { secretRef: 'wrong-key' },
+    reason: 'AccessDenied',
+    message: /./,
+  },
+  {
+    name: 'no-bucket',
+    what: 'a bucket that does not exist',
+    backend: { bucket: 'nobody-made-it' },
+    reason: 'BucketNotFound',
+    message: /nobody-made-it/,
+  },
+  {
+    name: 'no-name',
+    what: 'an endpoint whose name does not resolve',
+    backend: { endpoint: 'http://no-such-store.minio.svc:9000' },
+    reason: 'EndpointUnreachable',
+    message: /no-such-store\.minio\.svc.*(not resolve|ENOTFOUND|DNS)/,
+  },
+  {
+    name: 'refused',
+    what: 'an endpoint where nothing listens',
+    backend: { endpoint: 'http://127.0.0.1:9000' },
+    reason: 'EndpointUnreachable',
+    message: /refuse/i,
+  },
+  {
+    name: 'not-s3',
+    what: "MinIO's console instead of its API, with MinIO's own words",
+    backend: { endpoint: 'http://minio.minio.svc:9001' },
+    reason: 'StoreRejected',
+    message: /S3 API Requests must be made to API port/,
+  },
+  {
+    name: 'foreign',
+    what: 'a folder of another cluster',
+    backend: {},
+    reason: 'PrefixOwnedByOther',
+    message: /belongs to policy e2e-bad-store\/foreign of cluster another-cluster/,
+  },
+]
+
+test('stores that cannot be used', { concurrency: 20 }, async t => {
+  await Promise.all([installOperator(), installMinio()])
+  const store = await openStore()
+  t.after(() => store.close())
+  await Promise.all([store.removeAll(namespace), storeNamespace(t, namespace)])
+  const policy = (name: string, differs: Readonly<Record<string, unknown>>) =>
+    jobPolicy(namespace, name, shell('echo data'), { backend: { ...backend, ...differs } })
+
+  await put(
+    secret(namespace, 'keyless', { user: 'me', pass: 'word' }),
+    secret(namespace, 'wrong-key', { accessKey: minio.user, secretKey: 'not-the-password' }),
+  )
+  const owner = { version: 1, clusterId: 'another-cluster', namespace, policy: 'foreign' }
+  await store.put(`${namespace}/foreign/owner.json`, JSON.stringify(owner))
+
+  /** Nothing ran for it, and nothing but the folder's mark is in the bucket. */
+  async function assertNothingRan(name: string) {
+    const labelSelector = `${label.policy}=${name},${label.role}=run`
+    const { items } = await api.list<Job>(resources.jobs, { namespace, labelSelector })
+    assert.deepEqual(items, [])
+    const marks = name === 'foreign' ? [`${namespace}/foreign/owner.json`] : []
+    assert.deepEqual(await store.keys(`${namespace}/${name}/`), marks)
+  }
+
+  const table = rows.map(({ name, what, backend: differs, reason, message }) =>
+    t.test(`${what}: ${reason}`, async () => {
+      await put(policy(name, differs))
+      const condition = await policyCondition(namespace, name, 'Ready', reason, soon)
+      assert.equal(condition.status, 'False')
+      assert.match(condition.message, message)
+      assert.doesNotMatch(condition.message, /not-the-password|word\b.*word/)
+      await assertNothingRan(name)
+    }),
+  )
+
+  const recoveries = [
+    t.test('a Secret that does not exist: SecretNotFound, and Ready by itself once it does', async () => {
+      await put(policy('later', { secretRef: 'later' }))
+      const condition = await policyCondition(namespace, 'later', 'Ready', 'SecretNotFound', soon)
+      assert.equal(condition.status, 'False')
+      assert.match(condition.message, /the Secret later does not exist.*create it with the keys AWS_ACCESS_KEY_ID/)
+      await assertNothingRan('later')
+      await put(storeSecret(namespace, 'later'))
+      await policyCondition(namespace, 'later', 'Ready', 'Ready', backOff)
+    }),
+
+    t.test('a certificate that nobody signed: TLSVerificationFailed, until backend.ca names it', async () => {
+      await put(...(await tlsStore()))
+      await waitFor(namespace, 'pod/tls-store', 'condition=Ready')
+      await put(policy('tls', { endpoint: `https://tls-store.${namespace}.svc:9000` }))
+      const condition = await policyCondition(namespace, 'tls', 'Ready', 'TLSVerificationFailed', soon)
+      assert.equal(condition.status, 'False')
+      assert.match(condition.message, /backend\.ca/)
+      await assertNothingRan('tls')
+      await patch(namespace, 'backuppolicy/tls', { spec: { backend: { ca: 'tls-store' } } })
+      await policyCondition(namespace, 'tls', 'Ready', 'Ready', soon)
+      assert.equal((await run(namespace, 'tls')).phase, 'Completed')
+    }),
+  ]
+  await Promise.all([...table, ...recoveries])
+})
+
+/** A MinIO with a certificate that it signed itself, and the ConfigMap that makes it trusted. */
+async function tlsStore(): Promise<readonly Manifest[]> {
+  const name = 'tls-store'
+  const host = `${name}.${namespace}.svc`
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'certificate-'))
+  const [key, certificate] = [join(folder.path, 'key.pem'), join(folder.path, 'certificate.pem')]
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
+  const names = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`]
+  await capture(['openssl', ...request, ...names, '-keyout', key, '-out', certificate])
+  const crt = await readFile(certificate, 'utf8')
+  const container = {
+    name: 'minio',
+    image: 'localhost/minio:1',
+    imagePullPolicy: 'IfNotPresent',
+    command: ['sh', '-c', `mkdir -p /data/${minio.bucket} && exec minio server --certs-dir /certs /data`],
+    env: [
+      { name: 'MINIO_ROOT_USER', value: minio.user },
+      { name: 'MINIO_ROOT_PASSWORD', value: minio.password },
+    ],
+    readinessProbe: { httpGet: { path: '/minio/health/ready', port: 9000, scheme: 'HTTPS' }, periodSeconds: 1 },
+    volumeMounts: [
+      { name: 'data', mountPath: '/data' },
+      { name: 'certs', mountPath: '/certs' },
+    ],
+  }
+  const pod = {
+    terminationGracePeriodSeconds: 0,
+    containers: [container],
+    volumes: [
+      { name: 'data', emptyDir: {} },
+      { name: 'certs', secret: { secretName: name } },
+    ],
+  }
+  const pem = { 'public.crt': crt, 'private.key': await readFile(key, 'utf8') }
+  return [
+    secret(namespace, name, pem),
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace, name }, data: { 'ca.crt': crt } },
+    { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name, labels: { app: name } }, spec: pod },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { namespace, name },
+      spec: { selector: { app: name }, ports: [{ port: 9000 }] },
+    },
+  ]
+}
