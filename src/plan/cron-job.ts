@@ -1,7 +1,7 @@
 // The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (DESIGN R3, R4, R6, R8).
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { CronJob, Job } from '../api/kubernetes.ts'
-import { annotation, label, managerName } from '../api/labels.ts'
+import { annotation, label, labelValue, managerName } from '../api/labels.ts'
 import { commandTarget, slotOfJobName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { isFinished } from './job-run.ts'
@@ -20,7 +20,7 @@ export type NameTaken = { readonly taken: string }
 export function planCronJob(world: PolicyWorld, policy: BackupPolicy, desired: CronJob): readonly Action[] | NameTaken {
   const current = world.cronJob
   if (!current) return [{ do: 'create-cron-job' }]
-  if (!isOurs(current))
+  if (!isOf(current, policy.metadata.name))
     return {
       taken: `a CronJob named ${current.metadata.name} exists and is not ours; rename or delete it, or rename the policy`,
     }
@@ -44,6 +44,11 @@ function sameClock(a: CronJob, b: CronJob): boolean {
     (a.spec.suspend ?? false) === (b.spec.suspend ?? false) &&
     a.spec.startingDeadlineSeconds === b.spec.startingDeadlineSeconds
   )
+}
+
+/** Whether a CronJob was made by us, and for the policy of this name. */
+export function isOf(cronJob: CronJob, policy: string): boolean {
+  return isOurs(cronJob) && cronJob.metadata.labels?.[label.policy] === labelValue(policy)
 }
 
 export function isOurs(object: { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }): boolean {

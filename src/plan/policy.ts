@@ -3,7 +3,7 @@ import type { BackupPolicy, BackupPolicyStatus } from '../api/backup-policy.ts'
 import type { Action, Plan } from './actions.ts'
 import { planBackup } from './backup-run.ts'
 import { planCatalog } from './catalog-sync.ts'
-import { accountForJobs, isOurs, planCronJob } from './cron-job.ts'
+import { accountForJobs, isOf, planCronJob } from './cron-job.ts'
 import { sameJson } from './equal.ts'
 import { planCleanUp, planRetained, retentionByTarget } from './history.ts'
 import { isFinished, lostAt } from './job-run.ts'
@@ -116,8 +116,8 @@ function planGone(world: PolicyWorld, now: Date): Plan {
 }
 
 /** Our CronJob when there should be none: the policy is gone (and its CronJob may have been orphaned), or has another strategy. */
-function planStrayCronJob({ cronJob }: PolicyWorld): readonly Action[] {
-  if (!cronJob || !isOurs(cronJob) || cronJob.metadata.deletionTimestamp) return []
+function planStrayCronJob({ cronJob, name }: PolicyWorld): readonly Action[] {
+  if (!cronJob || !isOf(cronJob, name) || cronJob.metadata.deletionTimestamp) return []
   return [
     {
       do: 'delete-cron-job',
