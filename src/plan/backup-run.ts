@@ -18,7 +18,7 @@ import type { PolicyWorld } from './world.ts'
 /** A pipeline may create a Backup a little before its policy. Seconds. */
 const policyGraceSeconds = 60
 /** Where the policy is gone before it could be read. Seconds. */
-const defaultReadySeconds = 600
+export const defaultReadySeconds = 600
 
 export type BackupPlan = { readonly actions: readonly Action[]; readonly wakeAt?: Date }
 

@@ -77,10 +77,11 @@ test('a CronJob that somebody suspended by hand is resumed, without firing for t
   assert.deepEqual(cronJobActions(planPolicy(seen, now).actions), ['rest-cron-job-clock', 'replace-cron-job'])
 })
 
-for (const [what, labels] of [
+const strangers: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['a stranger', {}],
   ['our CronJob of another policy', { [label.managedBy]: 'backup-operator', [label.policy]: 'other' }],
-] as const)
+]
+for (const [what, labels] of strangers)
   test(`${what} that has the name is left alone, and the policy is stalled`, () => {
     const seen = withCronJob(policy(), current => ({
       ...current,

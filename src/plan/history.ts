@@ -4,11 +4,11 @@ import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
-import { childrenOf, isSnapshotOf, snapshotOf } from './backup-run.ts'
+import { childrenOf, defaultReadySeconds, isSnapshotOf, snapshotOf } from './backup-run.ts'
 import { sameJson } from './equal.ts'
 import { isFinished, lostAt, moverMessageOf } from './job-run.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
-import { addSeconds, timeOf } from './times.ts'
+import { addSeconds, earliest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** Failed Backups of a schedule that stay for people to read, for each target. */
@@ -40,20 +40,20 @@ export function planRetained(
   const verdicts = new Map(
     histories.flatMap(({ plan }) => plan.verdicts.map(verdict => [verdict.id, verdict] as const)),
   )
-  const actions: Action[] = []
+  const deletions: Action[] = []
   for (const { target, plan } of policy.spec.strategy.type === 'snapshot' ? histories : []) {
     for (const id of plan.deleteNow) {
       const snapshot = world.snapshots.find(({ metadata }) => metadata.name === id)
       if (!snapshot || snapshot.metadata.deletionTimestamp) continue
       const because = verdicts.get(id)?.message ?? ''
-      actions.push({
+      deletions.push({
         do: 'delete-snapshot',
         name: id,
         uid: snapshot.metadata.uid ?? '',
         because,
         prune: { target, keep },
       })
-      actions.push({
+      deletions.push({
         do: 'event',
         about: 'policy',
         type: 'Normal',
@@ -62,25 +62,43 @@ export function planRetained(
       })
     }
   }
+  const writes: Action[] = []
   for (const backup of world.backups) {
     const { status } = backup
     if (status?.phase !== 'Completed') continue
     // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.
     if (snapshotOf(world, backup)?.metadata.deletionTimestamp) {
-      actions.push({ do: 'write-backup-status', backup, status: { ...status, phase: 'Deleting' } })
+      writes.push({ do: 'write-backup-status', backup, status: { ...status, phase: 'Deleting' } })
       continue
     }
     const verdict = verdicts.get(status.run ?? '')
     const retention = verdict && { keep: verdict.keep, reason: verdict.reason }
     if (retention && !sameJson(status.retention, retention))
-      actions.push({ do: 'write-backup-status', backup, status: { ...status, retention } })
+      writes.push({ do: 'write-backup-status', backup, status: { ...status, retention } })
   }
-  return actions
+  // The verdict first: once the snapshot goes nobody can tell any more why.
+  return [...writes, ...deletions]
 }
 
 /** Objects that have done their duty: Backups without data, snapshots of failed or cancelled runs, old failures. */
 export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
   return [...withoutData(world), ...leftoverSnapshots(world, now), ...stuckJobs(world, now), ...oldFailures(world)]
+}
+
+/** When something is next to be cleaned up though nothing changes. */
+export function nextCleanUp(world: PolicyWorld, now: Date): Date | undefined {
+  const snapshots = world.snapshots.filter(
+    snapshot => !snapshot.status?.readyToUse && !world.backups.some(backup => isSnapshotOf(snapshot, backup)),
+  )
+  const times = [
+    ...snapshots.map(snapshot => addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(world))),
+    ...world.jobs.filter(job => !isFinished(job)).map(lostAt),
+  ]
+  return earliest(...times.filter(time => time && time > now))
+}
+
+function readyLimit({ policy }: PolicyWorld): number {
+  return policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? defaultReadySeconds
 }
 
 function withoutData(world: PolicyWorld): readonly Action[] {
@@ -103,7 +121,7 @@ function withoutData(world: PolicyWorld): readonly Action[] {
 }
 
 function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
-  const limit = world.policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? 600
+  const limit = readyLimit(world)
   return world.snapshots.flatMap((snapshot): Action[] => {
     const { name, uid = '', resourceVersion, creationTimestamp, deletionTimestamp } = snapshot.metadata
     if (deletionTimestamp) return []

@@ -42,7 +42,8 @@ export function policyStatus(
   const job = policy.spec.strategy.type === 'job'
   const targets = job ? [jobTarget(facts)] : snapshotTargets(world, policy)
   const ended = world.backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
-  const newest = newestEnded(ended)
+  const ofTargets = byEnd(ended.filter(({ status }) => status?.target !== undefined))
+  const newest = ofTargets.at(-1)
   const lastSuccess = latest(
     timeOf(policy.status?.lastSuccess),
     ...ended.map(({ status }) => (status?.phase === 'Completed' ? timeOf(status.completionTime) : undefined)),
@@ -54,7 +55,7 @@ export function policyStatus(
   const selected = job ? world.selectedPods : world.claims.length
   const verdicts = [
     ...readiness(world, policy, facts, targets),
-    lastBackup(newest, policy),
+    lastBackup(ofTargets, targets, policy),
     selection(policy, selected),
     ...(job ? [] : snapshotVerdicts(world, policy, targets)),
     ...clockVerdict(policy, facts, now),
@@ -196,9 +197,13 @@ function commonReason(targets: readonly Target[]): Reason {
   return others.length === 0 && only ? (only as Reason) : 'SeveralTargetsNotReady'
 }
 
-function lastBackup(newest: Backup | undefined, policy: BackupPolicy): Verdict {
-  const { status, metadata } = newest ?? {}
-  if (!newest || !status || !metadata) {
+/** The newest run of every target counts, so that one target's success does not hide another's failure. `ended`: oldest first. */
+function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy: BackupPolicy): Verdict {
+  const newest = new Map(ended.map(backup => [backup.status?.target, backup]))
+  const selected = targets.flatMap(({ name }) => newest.get(name) ?? [])
+  const failed = selected.filter(({ status }) => status?.phase === 'Failed')
+  const chosen = byEnd(failed).at(-1) ?? byEnd(selected).at(-1) ?? ended.at(-1)
+  if (!chosen) {
     // Its Backup may have been pruned or deleted; what it proved stays true.
     const before = policy.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
     if (before && before.status !== 'Unknown')
@@ -210,12 +215,14 @@ function lastBackup(newest: Backup | undefined, policy: BackupPolicy): Verdict {
       }
     return { type: 'LastBackupSucceeded', status: 'Unknown', reason: 'NoBackupYet', message: 'no run has ended yet' }
   }
-  const good = status.phase === 'Completed'
+  const { metadata, status } = chosen
+  const others = failed.filter(backup => backup !== chosen).map(backup => backup.status?.target)
+  const also = others.length === 0 ? '' : `; the newest backups of ${others.join(', ')} failed, too`
   return {
     type: 'LastBackupSucceeded',
-    status: good ? 'True' : 'False',
-    reason: (status.reason ?? 'Completed') as Reason,
-    message: `Backup ${metadata.name}: ${status.message ?? ''}`,
+    status: status?.phase === 'Completed' ? 'True' : 'False',
+    reason: (status?.reason ?? 'Completed') as Reason,
+    message: `Backup ${metadata.name}: ${status?.message ?? ''}${also}`,
   }
 }
 
@@ -372,9 +379,8 @@ function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | '
   }
 }
 
-function newestEnded(ended: readonly Backup[]): Backup | undefined {
-  return ended
-    .filter(({ status }) => status?.target !== undefined)
-    .toSorted((a, b) => ((a.status?.completionTime ?? '') < (b.status?.completionTime ?? '') ? -1 : 1))
-    .at(-1)
+/** In the order of their ends; those of one second by name, because the order of a cache means nothing. */
+function byEnd(backups: readonly Backup[]): readonly Backup[] {
+  const key = ({ status, metadata }: Backup) => `${status?.completionTime ?? ''} ${metadata.name}`
+  return backups.toSorted((a, b) => (key(a) < key(b) ? -1 : 1))
 }

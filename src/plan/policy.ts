@@ -5,8 +5,7 @@ import { planBackup } from './backup-run.ts'
 import { planCatalog } from './catalog-sync.ts'
 import { accountForJobs, isOf, planCronJob } from './cron-job.ts'
 import { sameJson } from './equal.ts'
-import { planCleanUp, planRetained, retentionByTarget } from './history.ts'
-import { isFinished, lostAt } from './job-run.ts'
+import { nextCleanUp, planCleanUp, planRetained, retentionByTarget } from './history.ts'
 import { label } from '../api/labels.ts'
 import { policyStatus } from './policy-status.ts'
 import { scheduleOf, scheduleSince } from './policy-schedule.ts'
@@ -70,20 +69,8 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   if (!sameJson(policy.status, status))
     actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))
   const again = addSeconds(now, lookAgainSeconds)
-  const lost = world.jobs
-    .filter(job => !isFinished(job))
-    .flatMap(job => ((lostAt(job) ?? now) > now ? lostAt(job) : []))
-  return {
-    actions,
-    wakeAt: earliest(
-      schedule.next,
-      schedule.closes,
-      probe?.wakeAt,
-      again,
-      ...backups.map(plan => plan.wakeAt),
-      ...lost,
-    ),
-  }
+  const times = [schedule.next, schedule.closes, probe?.wakeAt, again, nextCleanUp(world, now)]
+  return { actions, wakeAt: earliest(...times, ...backups.map(plan => plan.wakeAt)) }
 
   function planJobSchedule() {
     if (!policy || 'problem' in clock) return { actions: [], book: before, next: undefined, closes: undefined }
