@@ -31,9 +31,9 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
     const policy = caches.policies.get(namespace, name)
-    const backups = caches.backups.byIndex('policy', key)
-    const jobs = caches.jobs.byIndex('policy', labelKey)
-    const snapshots = caches.snapshots.byIndex('policy', labelKey)
+    const backups = byName(caches.backups.byIndex('policy', key))
+    const jobs = byName(caches.jobs.byIndex('policy', labelKey))
+    const snapshots = byName(caches.snapshots.byIndex('policy', labelKey))
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const strategy = policy?.spec.strategy.type
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
@@ -87,10 +87,8 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
 
   function selectedClaims(policy: BackupPolicy) {
     const { namespace = '' } = policy.metadata
-    return caches.claims
-      .byIndex('namespace', namespace)
-      .filter(({ metadata }) => matches(policy.spec.selector, metadata.labels))
-      .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    const claims = caches.claims.byIndex('namespace', namespace)
+    return byName(claims.filter(({ metadata }) => matches(policy.spec.selector, metadata.labels)))
   }
 
   function boundVolumes(claims: readonly PersistentVolumeClaim[]): PolicyWorld['volumes'] {
@@ -127,4 +125,9 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     }
     return found
   }
+}
+
+/** The order of a cache changes with a restart; what is written must not. */
+function byName<T extends KubernetesObject>(objects: readonly T[]): readonly T[] {
+  return objects.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
 }
