@@ -82,7 +82,9 @@ export async function openStore(): Promise<ForeignStore> {
  * the manifest, which holds the run's name.
  */
 export async function openUploads(run: string): Promise<readonly string[]> {
-  const script = 'grep -rlF -- "$1" /data/.minio.sys/multipart || [ $? = 1 ]'
+  // strings, because the grep of busybox ends a line at a zero byte.
+  const script = `cd /data/.minio.sys/multipart
+    for file in */*/xl.meta; do if [ -e "$file" ] && strings "$file" | grep -qF -- "$1"; then echo "$file"; fi; done`
   const found = await execInPod(minio.namespace, minio.pod, ['sh', '-c', script, 'sh', run])
   return found.split('\n').filter(line => line !== '')
 }
