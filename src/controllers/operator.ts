@@ -27,6 +27,8 @@ export type OperatorOptions = {
   readonly identity: string
   readonly metricsPort: number
   readonly healthPort: number
+  /** The address that both ports listen on; all of them, unless said otherwise. */
+  readonly host?: string
   readonly workers: number
   readonly log: Log
 }
@@ -59,7 +61,7 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
   backupMetrics.register(registry)
 
   const metrics = async () => ({ contentType: registry.contentType, text: await registry.metrics() })
-  const probes = { healthy: () => alive, ready: () => readiness(caches), metrics, log }
+  const probes = { host: options.host, healthy: () => alive, ready: () => readiness(caches), metrics, log }
   const servers = await Promise.all([
     startServer({ port: options.healthPort, ...probes }),
     startServer({ port: options.metricsPort, ...probes }),
