@@ -1,5 +1,6 @@
 // Keeps Backup objects and the bucket of one mind (DESIGN R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
+import type { BackupStatus } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import { annotation, label } from '../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage } from '../api/mover-message.ts'
@@ -8,6 +9,7 @@ import { catalogJobName, commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { backupsInStore } from './history.ts'
 import { isFinished, judgeJob, moverMessageOf } from './job-run.ts'
+import { timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
 export type CatalogPlan = {
@@ -42,7 +44,7 @@ export function planCatalog(world: PolicyWorld, policy: BackupPolicy, now: Date)
   const read = readPages(world, policy, said.run, now)
   if (!read.entries) return { ...idle, actions: read.actions, digest: before }
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
-  const actions = differences(world, entries, said)
+  const actions = differences(world, entries, said, read.begun)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
   return { actions, digest: actions.length === 0 ? kept.digest : before, entries, said }
 }
@@ -78,8 +80,9 @@ function readPages(
   policy: BackupPolicy,
   run: string,
   now: Date,
-): { readonly entries?: readonly CatalogEntry[]; readonly actions: readonly Action[] } {
+): { readonly entries?: readonly CatalogEntry[]; readonly begun?: Date; readonly actions: readonly Action[] } {
   const entries: CatalogEntry[] = []
+  let begun: Date | undefined
   let cursor: string | undefined
   for (;;) {
     const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
@@ -88,8 +91,9 @@ function readPages(
     const page = judgeJob(job, world.pods, world.jobEvents, undefined, now)
     const catalog = page.phase === 'Completed' ? page.said?.catalog : undefined
     if (!catalog) return { actions: [] }
+    begun ??= timeOf(job.metadata.creationTimestamp)
     entries.push(...catalog.entries)
-    if (catalog.next === undefined) return { entries, actions: [] }
+    if (catalog.next === undefined) return { entries, begun, actions: [] }
     cursor = catalog.next
   }
 }
@@ -98,11 +102,13 @@ function differences(
   world: PolicyWorld,
   entries: ReadonlyMap<string, CatalogEntry>,
   said: MoverMessage,
+  begun: Date | undefined,
 ): readonly Action[] {
   const known = new Set(world.backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
   const missing = [...entries.values()].filter(({ run }) => !known.has(run))
   const lost = backupsInStore(world).filter(
-    ({ status }) => status?.run !== undefined && !entries.has(status.run) && status.run !== said.run,
+    ({ status }) =>
+      status?.run !== undefined && !entries.has(status.run) && status.run !== said.run && !isLater(status, begun),
   )
   return [
     ...missing.map(({ run, slot }): Action => ({
@@ -118,4 +124,10 @@ function differences(
       because: `the bucket has no manifest of run ${status?.run}`,
     })),
   ]
+}
+
+/** A run that ended after the reading began is in no page, and its words may be lost. */
+function isLater({ completionTime }: BackupStatus, begun: Date | undefined): boolean {
+  const end = timeOf(completionTime)
+  return begun !== undefined && end !== undefined && end >= begun
 }
