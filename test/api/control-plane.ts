@@ -66,7 +66,7 @@ export type ControlPlane = {
 const readyWithinMs = 60_000
 
 /**
- * Starts a control plane of its own, ready in about three seconds, after removing what killed runs left behind.
+ * Starts a control plane of its own, and waits until it is ready, after removing what killed runs left behind.
  * One per test file; call `stop` in `after`. A harness that dies takes its processes along.
  * @throws Error with the end of the log when a component does not come up.
  */
