@@ -18,7 +18,7 @@ const recipes = join(import.meta.dirname, 'images')
 const busybox = join(baseRoot, 'bin/busybox')
 const certificates = join(baseRoot, 'etc/ssl/certs/ca-certificates.crt')
 
-export const productImage = 'localhost/backup-operator:dev'
+const productImage = 'localhost/backup-operator:dev'
 
 type Recipe = {
   readonly name: string

@@ -154,7 +154,7 @@ async function stop() {
 }
 
 /** Loop devices whose file is below the cluster's folder. */
-export async function loopDevices(): Promise<string[]> {
+async function loopDevices(): Promise<string[]> {
   const ours: string[] = []
   for (const device of await readdir('/sys/block')) {
     const backing = join('/sys/block', device, 'loop/backing_file')

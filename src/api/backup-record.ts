@@ -10,7 +10,7 @@
  */
 import { z } from 'zod'
 
-export const backupRecordVersion = 1
+const backupRecordVersion = 1
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const bytes = z.int().nonnegative()

@@ -13,7 +13,7 @@ export interface RetentionRun {
   readonly id: string
   /** What orders runs: the scheduled slot, or the creation time of an on-demand run. Ties are ordered by id. */
   readonly slot: Date
-  /** Completed and restorable as far as is known. Failed, running, unready and unproven (`output: none`) runs are not good. */
+  /** Completed and restorable as far as is known. Failed, running and unready runs are not good. */
   readonly good: boolean
   /** Shrank far below its predecessor and nobody has accepted that yet (R14). False once accepted. */
   readonly suspect?: boolean
@@ -69,7 +69,7 @@ export interface RetentionOptions {
   readonly maxDeletes?: number
 }
 
-export const DEFAULT_MAX_DELETES = 20
+const DEFAULT_MAX_DELETES = 20
 
 /**
  * Judges the runs of one target, in any order.

@@ -23,13 +23,6 @@ export function storeLocation({ endpoint, bucket, prefix }: BackendSpec): string
   return stateHash({ endpoint, bucket, prefix })
 }
 
-/** Whether `current` was last written from the same wish. */
-export function isUpToDate(current: KubernetesObject, desired: KubernetesObject): boolean {
-  return (
-    current.metadata.annotations?.[annotation.desiredState] === desired.metadata.annotations?.[annotation.desiredState]
-  )
-}
-
 function sortKeys(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))

@@ -125,7 +125,7 @@ export function storeJobSpec(policy: BackupPolicy, task: MoverTaskInput, setting
 }
 
 /** A probe, or one page of a catalog, takes seconds; what takes longer cannot start. Seconds. */
-export const storeJobDeadlineSeconds = 240
+const storeJobDeadlineSeconds = 240
 
 const sharedMount = { name: 'shared', mountPath: moverPaths.shared }
 

@@ -32,9 +32,7 @@ export type ClientOptions = {
 
 type Verb = RequestSample['verb']
 
-const metadataOnlyAccept = (kind: string): Readonly<Record<string, string>> => ({
-  accept: `application/json;as=${kind};g=meta.k8s.io;v=v1`,
-})
+const metadataOnlyHeaders = { accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1' }
 
 const patchContentTypes = {
   merge: 'application/merge-patch+json',
@@ -96,7 +94,7 @@ export class Client {
     let cursor: string | undefined
     for (;;) {
       const query = { ...selectors(options), limit: String(pageSize), continue: cursor }
-      const headers = metadataOnly ? metadataOnlyAccept('PartialObjectMetadataList') : {}
+      const headers: Record<string, string> = metadataOnly ? metadataOnlyHeaders : {}
       const page = (await this.#send('list', 'GET', resource, options, { ...options, query, headers })) as {
         readonly items?: readonly T[] | null
         readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
@@ -174,8 +172,7 @@ export class Client {
   /** One watch, from its first byte to its end; ends without an error when the server closes it. One attempt. */
   async *watch(resource: Resource, options: WatchOptions): AsyncGenerator<WatchEvent> {
     const path = pathOf(resource, options) + queryString({ ...selectors(options), ...options.query, watch: 'true' })
-    const headers = options.metadataOnly === true ? metadataOnlyAccept('PartialObjectMetadata') : {}
-    const call = { method: 'GET', path, headers, signal: options.signal } as const
+    const call = { method: 'GET', path, signal: options.signal } as const
     const stream = await this.#observed('watch', resourceName(resource), () => this.#transport.stream(call))
     options.onOpen?.()
     yield* watchEvents(stream.body, `watch ${resourceName(resource)}`)

@@ -101,10 +101,6 @@ export function isInvalid(error: unknown): error is ApiError {
   return error instanceof ApiError && error.status === 422
 }
 
-export function isForbidden(error: unknown): error is ApiError {
-  return error instanceof ApiError && error.status === 403
-}
-
 /** The server is behind the asked resourceVersion, also after its store was restored from an older copy: list again. */
 export function isResourceVersionTooLarge(error: unknown): error is ApiError {
   return (

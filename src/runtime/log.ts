@@ -25,7 +25,6 @@ const credentialFields = [
   'AWS_ACCESS_KEY_ID',
   'AWS_SECRET_ACCESS_KEY',
   'AWS_SESSION_TOKEN',
-  'RESTIC_PASSWORD',
 ]
 
 /**

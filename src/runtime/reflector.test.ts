@@ -305,13 +305,3 @@ test('managedFields are dropped on arrival, unknown fields stay, and pick keeps 
   await until(() => reflector.store.state === 'synced')
   assert.deepEqual(reflector.store.get('a', 'x'), { ...pod('x', 1, { newField: 1 }), kept: { a: 1 } })
 })
-
-test('metadataOnly asks for PartialObjectMetadata and still stores the real kind', async t => {
-  const { server, reflector, start, until } = await follow(t, { metadataOnly: true })
-  const object = { ...pod('x', 1), apiVersion: 'meta.k8s.io/v1', kind: 'PartialObjectMetadata' }
-  server.next(openWatch({ type: 'ADDED', object }, synced(5)))
-  start()
-  await until(() => reflector.store.state === 'synced')
-  assert.deepEqual(reflector.store.list(), [pod('x', 1)])
-  assert.equal(server.requests[0]?.headers.accept, 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1')
-})

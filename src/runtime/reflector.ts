@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts'
 import { ApiError, isGone, isInvalid, isNotFound, isResourceVersionTooLarge } from './errors.ts'
 import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
-import { apiVersionOf, keyOf, resourceName } from './resource.ts'
+import { keyOf, resourceName } from './resource.ts'
 import type { Selection } from './requests.ts'
 import type { KubeObject, Resource } from './resource.ts'
 import { jittered } from './retry.ts'
@@ -24,7 +24,7 @@ export type ReflectorTimings = {
   readonly absentMs: number
 }
 
-export const defaultTimings: ReflectorTimings = {
+const defaultTimings: ReflectorTimings = {
   watchSeconds: [45, 55],
   deadMs: 60_000,
   healthyMs: 10_000,
@@ -42,8 +42,6 @@ export type ReflectorOptions<T extends KubeObject> = Selection & {
   readonly indexes?: Readonly<Record<string, Indexer<T>>>
   /** Keeps less of each object, before it is stored. */
   readonly pick?: (object: T) => T
-  /** Only `metadata` is fetched and kept: objects then have neither spec nor status. */
-  readonly metadataOnly?: boolean
   readonly clock?: Clock
   readonly log?: Log
   readonly timings?: Partial<ReflectorTimings>
@@ -152,8 +150,8 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { client, namespace, labelSelector, fieldSelector, metadataOnly = false } = this.#options
-    const selection = { namespace, labelSelector, fieldSelector, metadataOnly, signal }
+    const { client, namespace, labelSelector, fieldSelector } = this.#options
+    const selection = { namespace, labelSelector, fieldSelector, signal }
     const { items, resourceVersion } = await client.list<T>(this.resource, selection)
     this.store.replace(items.map(item => this.#arrived(item)))
     this.store.markSeen(this.#clock.monotonic())
@@ -161,7 +159,7 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #stream(signal: AbortSignal): Promise<void> {
-    const { client, namespace, labelSelector, fieldSelector, metadataOnly = false } = this.#options
+    const { client, namespace, labelSelector, fieldSelector } = this.#options
     // Filled only by the initial events of a WatchList, which become the store at once when they are complete.
     let initial = this.#resourceVersion === undefined ? new Map<string, T>() : undefined
     const query = {
@@ -172,7 +170,7 @@ export class Reflector<T extends KubeObject> {
         : { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' }),
     }
     const onOpen = (): void => this.store.markSeen(this.#clock.monotonic())
-    const selection = { namespace, labelSelector, fieldSelector, metadataOnly, query, signal, onOpen }
+    const selection = { namespace, labelSelector, fieldSelector, query, signal, onOpen }
     try {
       for await (const { type, object } of client.watch(this.resource, selection)) {
         this.store.markSeen(this.#clock.monotonic())
@@ -210,8 +208,7 @@ export class Reflector<T extends KubeObject> {
 
   #arrived(object: KubeObject): T {
     const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & { managedFields?: unknown }
-    // With metadataOnly the server says PartialObjectMetadata, which is nobody's kind.
-    const whole = { ...object, apiVersion: apiVersionOf(this.resource), kind: this.resource.kind, metadata } as T
+    const whole = { ...object, metadata } as T
     return this.#options.pick?.(whole) ?? whole
   }
 }

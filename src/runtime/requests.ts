@@ -55,7 +55,6 @@ export type ListOptions = Selection &
 export type WatchOptions = Selection & {
   readonly signal: AbortSignal
   readonly query?: Query
-  readonly metadataOnly?: boolean
   /** The server accepted the watch; on a quiet resource nothing else may come for long. */
   readonly onOpen?: () => void
 }
