@@ -25,8 +25,6 @@ export const moverReasons = {
   SourceStalled: 13,
   /** The command ended with 0 and wrote nothing. */
   EmptyOutput: 14,
-  /** The command ended with 0 and wrote less than `minBytes`. */
-  TooSmall: 14,
   /** The task is missing, or not one of this mover's version. */
   InvalidTask: 15,
   /** The store cannot serve now: 5xx, throttling, connections lost; retried before it was given up. */

@@ -123,8 +123,6 @@ const backupFields = z.strictObject({
   accepted: z.array(name(63)).max(1000).default([]),
   /** Most deletions in this pass; the rest waits for the next. */
   maxDeletes: z.int().min(0).max(20).default(20),
-  /** Fewer plain bytes than this fail the run with TooSmall. */
-  minBytes: z.int().min(1).default(1),
   /** `activeDeadlineSeconds` of the Job. What is older than this plus one hour belongs to nobody who lives (R12). */
   jobDeadlineSeconds: seconds,
   /** No byte from the command for so long, while the store could take more, fails the attempt. */

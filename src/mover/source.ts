@@ -7,7 +7,7 @@ import { MoverFailure } from './failure.ts'
 import { compressFifo, type Streamed } from './stream.ts'
 
 export interface SourceOptions {
-  readonly task: Pick<BackupTask, 'artifact' | 'startTimeoutSeconds' | 'stallTimeoutSeconds' | 'minBytes'>
+  readonly task: Pick<BackupTask, 'artifact' | 'startTimeoutSeconds' | 'stallTimeoutSeconds'>
   readonly shared: string
   readonly control: ControlChannel
   /** Compressed bytes. */
@@ -60,9 +60,6 @@ export async function receiveArtifact(options: SourceOptions): Promise<Streamed>
   if (status !== 0) throw ended(status, bytes)
 
   if (bytes === 0) throw new MoverFailure('EmptyOutput', 'the command ended with status 0, but wrote nothing')
-  if (bytes < task.minBytes) {
-    throw new MoverFailure('TooSmall', `the command wrote ${bytes} bytes, fewer than the ${task.minBytes} required`)
-  }
   return streamed
 }
 
