@@ -11,6 +11,9 @@ export const releaseName = 'backup-operator'
 export const releaseNamespace = 'backup-system'
 export const operatorDeployment = `deployment/${releaseName}`
 
+/** What helm says when another one is at it. */
+const busy = /another operation .* is in progress|release: already exists/
+
 /** Installs or upgrades the release and waits until it runs. A second call with the same source changes nothing. */
 export async function installOperator(): Promise<void> {
   const values = [
@@ -32,7 +35,7 @@ export async function installOperator(): Promise<void> {
     try {
       await helm(cluster, argv)
     } catch (error) {
-      if (error instanceof Error && error.message.includes('another operation')) return false
+      if (error instanceof Error && busy.test(error.message)) return false
       failure = error
     }
     return true

@@ -66,7 +66,9 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
     startServer({ port: options.healthPort, ...probes }),
     startServer({ port: options.metricsPort, ...probes }),
   ])
-  const watching = run(signal)
+  // Ends the watches also when the lease was lost: closing waits for requests that are under way, and a watch is one for a minute.
+  const ending = new AbortController()
+  const watching = run(AbortSignal.any([signal, ending.signal]))
   try {
     const outcome = await lease.run(signal, async leading => {
       const fenced = client.fenced(() => lease.isHeld())
@@ -81,11 +83,10 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
       )
       await events.flush()
     })
-    if (outcome === 'lost') return 'lost'
-    await watching
-    return 'stopped'
+    return outcome
   } finally {
-    await Promise.all(servers.map(server => server.close()))
+    ending.abort(new Error('the operator ends'))
+    await Promise.all([watching, ...servers.map(server => server.close())])
     await client.close()
   }
 }
