@@ -207,14 +207,14 @@ async function versionOf(recipe: Recipe): Promise<string> {
   ])
 }
 
-/** The paths and contents below a folder, tests left out, in a fixed order. */
+/** The paths and contents below a folder, tests left out as in the image, in a fixed order. */
 async function filesIn(folder: string, only?: readonly string[]): Promise<string[]> {
   const entries =
     only ??
     (await readdir(folder, { recursive: true, withFileTypes: true }))
       .filter(entry => entry.isFile())
       .map(entry => join(entry.parentPath, entry.name).slice(folder.length + 1))
-  const names = entries.filter(name => !name.endsWith('.test.ts')).toSorted()
+  const names = entries.filter(name => !/\.(test|contract)\.ts$/.test(name)).toSorted()
   return (await Promise.all(names.map(async name => [name, await readFile(join(folder, name), 'base64')]))).flat()
 }
 

@@ -28,6 +28,12 @@ const needs: readonly Need[] = [
     remedy: 'install Go from https://go.dev/dl and put its bin folder on the PATH',
   },
   {
+    what: 'openssl (certificates of the clusters that tests start)',
+    present: () => onPath('openssl'),
+    installable: 'openssl',
+    remedy: 'apt-get install openssl',
+  },
+  {
     what: 'unshare, nsenter and setpriv (util-linux)',
     present: () => ['unshare', 'nsenter', 'setpriv'].every(onPath),
     installable: 'util-linux',
