@@ -150,6 +150,12 @@ test('the operator and its movers get the same image, by digest where one is giv
   assert.match(tagged.spec.template.spec.containers[0]?.image ?? '', /:1\.2\.3$/)
 })
 
+test('the notes warn of the default image, which nobody has published, and of no other', async () => {
+  const notes = (...values: string[]) => helm(['install', 'x', chartDirectory, '--dry-run=client', ...values])
+  assert.match(await notes(), /WARNING: no image is published under ghcr\.io\/backup-operator\/backup-operator yet/)
+  assert.doesNotMatch(await notes('--set', 'image.repository=registry.example.com/backup'), /WARNING/)
+})
+
 test('the program knows every argument that the chart gives it', async () => {
   for (const values of [[], everyOption]) {
     const { args = [] } = deploymentOf(await renderChart(values)).spec.template.spec.containers[0] ?? {}

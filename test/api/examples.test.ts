@@ -1,4 +1,5 @@
-// Every example, and every whole object in a YAML block of the documents, is accepted by a real API server with the chart's CRDs.
+// Every example, and every whole object in a YAML block of the documents and in what helm says after an installation, is accepted by a
+// real API server with the chart's CRDs.
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,9 +20,11 @@ const pages = ['.', 'docs', 'charts', 'examples'].flatMap(folder =>
 )
 
 let plane: ControlPlane
+/** What helm says after it. */
+let notes: string
 before(async () => {
   plane = await startControlPlane()
-  await installChart(plane)
+  notes = await installChart(plane)
 })
 after(() => plane.stop())
 
@@ -66,11 +69,22 @@ for (const { where, object } of [...inExamples, ...inPages]) {
   const { kind, metadata } = object
   test(`${where}: ${kind} ${metadata.name ?? '(generated name)'} is accepted as it stands`, async () => {
     if (metadata.namespace) await namespace(metadata.namespace)
-    await plane.kubectl(['create', '--dry-run=server', '--validate=strict', '-f', '-'], {
-      input: JSON.stringify(object),
-    })
+    await accepted(object)
   })
 }
+
+test('what the notes of the chart have kubectl create is accepted, once its placeholders are filled in', async () => {
+  assert.match(notes, /\nNOTES:\n/)
+  const blocks = [...notes.matchAll(/^( *)kubectl .* -f - <<EOF\n(.*?)^\1EOF$/gms)]
+  const found = blocks.flatMap(([, indent = '', block = '']) =>
+    objectsIn('NOTES.txt', block.replaceAll(new RegExp(`^${indent}`, 'gm'), '').replaceAll(/<[a-z]+>/g, 'sample')),
+  )
+  assert.deepEqual(
+    found.map(({ object }) => object.kind),
+    ['Backup'],
+  )
+  for (const { object } of found) await accepted(object)
+})
 
 test('the sample holds what the mission promises, word for word', () => {
   const [sample] = inExamples.filter(({ where }) => where.endsWith('sample-backuppolicy.yaml'))
@@ -87,6 +101,11 @@ test('the sample holds what the mission promises, word for word', () => {
     },
   })
 })
+
+async function accepted(object: KubernetesObject): Promise<void> {
+  const input = JSON.stringify(object)
+  await plane.kubectl(['create', '--dry-run=server', '--validate=strict', '-f', '-'], { input })
+}
 
 async function namespace(name: string): Promise<void> {
   const object = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }
