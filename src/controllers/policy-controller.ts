@@ -3,7 +3,7 @@ import type { BackupPolicy } from '../api/backup-policy.ts'
 import { label } from '../api/labels.ts'
 import { matches } from '../plan/selection.ts'
 import { planPolicy } from '../plan/policy.ts'
-import { Controller, watching } from '../runtime/controller.ts'
+import { Controller, watching, watchingState } from '../runtime/controller.ts'
 import type { ControllerHooks } from '../runtime/controller.ts'
 import type { Log } from '../runtime/log.ts'
 import { keyFrom, keyOf, splitKey, type KubeObject } from '../runtime/resource.ts'
@@ -49,6 +49,9 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       ),
       watching(caches.volumes, volume => ofPolicy.snapshotting(volume.spec.claimRef?.namespace).map(keyOf)),
       watching(caches.snapshotClasses, () => ofPolicy.allSnapshotting().map(keyOf)),
+      // The two kinds appear one after the other: what the first one's objects enqueued found the second one absent.
+      watchingState(caches.snapshotClasses, () => ofPolicy.allSnapshotting().map(keyOf)),
+      watchingState(caches.snapshots, () => ofPolicy.allSnapshotting().map(keyOf)),
     ],
     async reconcile(key, signal) {
       const { namespace = '', name } = splitKey(key)

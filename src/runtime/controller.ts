@@ -9,7 +9,7 @@ import { jittered } from './retry.ts'
 import { WorkQueue } from './work-queue.ts'
 import type { WorkQueueHooks } from './work-queue.ts'
 
-/** One source of keys: made by {@link watching}. */
+/** One source of keys: made by {@link watching} or {@link watchingState}. */
 export type Watch = {
   readonly settled: (signal: AbortSignal) => Promise<void>
   /** Returns the way to stop. */
@@ -24,6 +24,17 @@ export function watching<T extends KubeObject>(cache: Cache<T>, keys: (object: T
       cache.subscribe(({ object, previous }) => {
         for (const key of keys(object)) enqueue(key)
         if (previous !== undefined && previous !== object) for (const key of keys(previous)) enqueue(key)
+      }),
+  }
+}
+
+/** Every change of the cache's state (a resource appears in the API server, or goes) enqueues the keys. */
+export function watchingState<T extends KubeObject>(cache: Cache<T>, keys: () => Iterable<string>): Watch {
+  return {
+    settled: signal => cache.settled(signal),
+    start: enqueue =>
+      cache.onState(() => {
+        for (const key of keys()) enqueue(key)
       }),
   }
 }

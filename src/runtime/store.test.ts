@@ -76,3 +76,17 @@ test('waiting for the first sync ends with it or with the signal', async () => {
   await settled
   assert.equal(store.state, 'absent')
 })
+
+test('a resource that appears or goes is told, also when it has no objects', () => {
+  const store = byApp()
+  const heard: string[] = []
+  const stop = store.onState(() => heard.push(`${store.state} ${store.list().length}`))
+  store.markAbsent()
+  store.markAbsent()
+  store.replace([])
+  store.replace([pod('x', '1')])
+  store.markAbsent()
+  stop()
+  store.replace([])
+  assert.deepEqual(heard, ['absent 0', 'synced 0', 'absent 0'])
+})

@@ -16,7 +16,7 @@ export type StoreState = 'syncing' | 'synced' | 'absent'
 /** How a store is read. Objects are shared by all readers: nobody may change them. */
 export type Cache<T extends KubeObject> = Pick<
   Store<T>,
-  'state' | 'lastSeen' | 'lastError' | 'get' | 'list' | 'byIndex' | 'subscribe' | 'settled'
+  'state' | 'lastSeen' | 'lastError' | 'get' | 'list' | 'byIndex' | 'subscribe' | 'onState' | 'settled'
 >
 
 /** Under which values an index finds an object. */
@@ -33,6 +33,7 @@ export class Store<T extends KubeObject> {
   readonly #objects = new Map<string, T>()
   readonly #indexes = new Map<string, { readonly of: Indexer<T>; readonly keys: Map<string, Set<string>> }>()
   readonly #listeners = new Set<(change: Change<T>) => void>()
+  readonly #stateListeners = new Set<() => void>()
   readonly #onError: (error: unknown, key: string) => void
   readonly #settled = Promise.withResolvers<void>()
   #state: StoreState = 'syncing'
@@ -82,6 +83,17 @@ export class Store<T extends KubeObject> {
     }
   }
 
+  /**
+   * Tells every later change of `state`, once the objects are those of the new one. An empty resource that appears changes no object,
+   * and is news all the same. Returns the way to stop.
+   */
+  onState(listener: () => void): () => void {
+    this.#stateListeners.add(listener)
+    return () => {
+      this.#stateListeners.delete(listener)
+    }
+  }
+
   /** Resolves when the first sync is over, with whatever it found; rejects when the signal aborts first. */
   async settled(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
@@ -108,10 +120,12 @@ export class Store<T extends KubeObject> {
 
   #replace(objects: Iterable<T>, state: StoreState): void {
     const next = new Map(Array.from(objects, object => [keyOf(object), object]))
+    const changed = this.#state !== state
     this.#state = state
     for (const key of this.#objects.keys()) if (!next.has(key)) this.remove(key)
     for (const object of next.values()) this.set(object)
     this.#settled.resolve()
+    if (changed) for (const listener of this.#stateListeners) listener()
   }
 
   set(object: T): void {

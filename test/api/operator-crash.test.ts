@@ -8,7 +8,7 @@ import { eventually } from '../../dev/eventually.ts'
 import type { Backup } from '../../src/api/backup.ts'
 import type { BackupPolicy } from '../../src/api/backup-policy.ts'
 import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
-import { annotation, apiVersion } from '../../src/api/labels.ts'
+import { annotation } from '../../src/api/labels.ts'
 import { cronJobName, jobNameOfSlot } from '../../src/api/names.ts'
 import * as resources from '../../src/controllers/resources.ts'
 import { scheduleHash } from '../../src/plan/policy-schedule.ts'
@@ -17,6 +17,7 @@ import type { Resource } from '../../src/runtime/resource.ts'
 import { startApiProxy, type Fate, type Write } from './api-proxy.ts'
 import { clusterHands } from './cluster-hands.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { applyAll, bind, namespaceObjects, onDemand, policyObject, snapshotClass, volume } from './stage.ts'
 import {
   expireLease,
   installOperatorChart,
@@ -199,25 +200,14 @@ async function tellStory(t: { after: (fn: () => unknown) => void }, namespace: s
 /** Everything that was there before the operator: claims, policies whose clocks stopped at `since`, and a Job of a slot after that. */
 async function setTheStage(namespace: string, schedule: string, since: Date): Promise<void> {
   const objects: KubernetesObject[] = [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
-    // Pods are refused without it, and nobody else makes it here.
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } },
+    ...namespaceObjects(namespace),
     snapshotClass,
     ...['data-0', 'data-1'].flatMap(name => volume(namespace, name)),
     policyObject(namespace, 'app', { schedule, retention: 1, strategy: { type: 'snapshot' } }),
     policyObject(namespace, 'dump', { schedule, retention: 3, backend, strategy: { type: 'job', job } }),
   ]
-  await plane.kubectl(['apply', '--server-side', '-f', '-'], {
-    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
-  })
-  for (const name of ['data-0', 'data-1'])
-    await admin.patch(
-      claims(),
-      namespace,
-      name,
-      { kind: 'merge', body: { status: { phase: 'Bound' } } },
-      { subresource: 'status' },
-    )
+  await applyAll(plane, objects)
+  for (const name of ['data-0', 'data-1']) await bind(admin, namespace, name)
   for (const name of ['app', 'dump']) {
     const stored = await admin.get<BackupPolicy>(resources.backupPolicies, namespace, name)
     assert.ok(stored)
@@ -256,50 +246,8 @@ function jobOfSlot(namespace: string, slot: Date): Job {
   }
 }
 
-const claims = (): Resource => resources.claims
-
-const snapshotClass = {
-  apiVersion: 'snapshot.storage.k8s.io/v1',
-  kind: 'VolumeSnapshotClass',
-  metadata: { name: 'only' },
-  driver: 'csi.test',
-  deletionPolicy: 'Delete',
-}
-
-function volume(namespace: string, name: string): readonly KubernetesObject[] {
-  const volumeName = `${namespace}-${name}`
-  const size = { storage: '16Mi' }
-  const shared = { accessModes: ['ReadWriteOnce'], storageClassName: '' }
-  const source = { csi: { driver: 'csi.test', volumeHandle: name }, claimRef: { namespace, name } }
-  const spec = { ...shared, capacity: size, ...source }
-  const wish = { ...shared, volumeName, resources: { requests: size } }
-  return [
-    { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: volumeName }, spec } as KubernetesObject,
-    {
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      metadata: { name, namespace, labels: { app: 'shop' } },
-      spec: wish,
-    } as KubernetesObject,
-  ]
-}
-
 const backend = { type: 's3', bucket: 'backups', endpoint: 'http://minio.minio.svc:9000', secretRef: 'minio-creds' }
 const job = { image: 'postgres:15', args: ['pg_dump', 'shop'] }
-
-function policyObject(namespace: string, name: string, spec: object): KubernetesObject {
-  const selector = { matchLabels: { app: 'shop' } }
-  return {
-    apiVersion,
-    kind: 'BackupPolicy',
-    metadata: { name, namespace },
-    spec: { selector, ...spec },
-  } as KubernetesObject
-}
-
-function onDemand(namespace: string, name: string, policy: string): Backup {
-  return { apiVersion, kind: 'Backup', metadata: { name, namespace }, spec: { policy } }
-}
 
 async function list<T extends KubernetesObject>(resource: Resource, namespace: string): Promise<readonly T[]> {
   return (await admin.list<T>(resource, { namespace })).items

@@ -1,0 +1,183 @@
+// The life of operator processes on a real API server, with the chart's own account: CRDs that come late, two copies of which one is
+// killed, metrics across a restart, and what of its rights it uses.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, before, test } from 'node:test'
+import { eventually } from '../../dev/eventually.ts'
+import { isFinal, type Backup } from '../../src/api/backup.ts'
+import type { BackupPolicy } from '../../src/api/backup-policy.ts'
+import type { KubernetesObject } from '../../src/api/kubernetes.ts'
+import { managerName } from '../../src/api/labels.ts'
+import * as resources from '../../src/controllers/resources.ts'
+import { Client } from '../../src/runtime/client.ts'
+import { releaseName, releaseNamespace } from '../chart.ts'
+import { clusterHands, type Hands } from './cluster-hands.ts'
+import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { installOperatorChart, installSnapshotCrds, startOperator, type RunningOperator } from './operator.ts'
+import { applyAll, bind, namespaceObjects, onDemand, policyObject, snapshotClass, volume } from './stage.ts'
+
+const namespace = 'shop'
+
+let plane: ControlPlane
+let admin: Client
+let first: RunningOperator
+let second: RunningOperator
+const started: RunningOperator[] = []
+let hands: Hands | undefined
+
+before(async () => {
+  plane = await startControlPlane({ audit: true })
+  admin = new Client(plane.adminConfig)
+  await installOperatorChart(plane)
+  const policy = { schedule: '0 0 29 2 *', retention: 2, strategy: { type: 'snapshot' } }
+  await applyAll(plane, [
+    ...namespaceObjects(namespace),
+    ...volume(namespace, 'data'),
+    policyObject(namespace, 'app', policy),
+    policyObject(namespace, 'other', policy),
+  ])
+  await bind(admin, namespace, 'data')
+})
+after(async () => {
+  await Promise.all(started.map(operator => operator.kill()))
+  await hands?.stop()
+  await admin.close()
+  await plane.stop()
+})
+
+test('without the snapshot CRDs policies are Stalled; when they come, they become Ready without a restart', async () => {
+  first = await start('first')
+  await conditions('Ready False SnapshotCRDsMissing', 'Stalled True SnapshotCRDsMissing')
+  assert.equal((await run('too-early')).status?.reason, 'SnapshotCRDsMissing')
+
+  await installSnapshotCrds(plane)
+  await applyAll(plane, [snapshotClass])
+  await conditions('Ready True Ready')
+  const policy = await policyApp()
+  assert.equal(
+    policy.status?.conditions?.find(({ type }) => type === 'Stalled'),
+    undefined,
+  )
+  hands = clusterHands(admin, namespace)
+  assert.equal((await run('in-time')).status?.phase, 'Completed')
+  assert.ok(first.running())
+})
+
+test('a killed leader is followed by the other copy within the lease and five seconds, and nothing is lost', async t => {
+  second = await start('second')
+  await eventually('the second copy to serve metrics', () => second.metrics(), { seconds: 20 })
+  assert.doesNotMatch(await second.metrics(), /^backup_policy_ready\{/m, 'a copy that does not lead exports no backups')
+  assert.match(await first.metrics(), /^backup_success_total\{.*policy="app".*\} 1$/m)
+  const success = series(await first.metrics(), 'backup_last_success_timestamp_seconds', 'app')
+
+  await first.kill()
+  const killed = performance.now()
+  await admin.create(resources.backups, onDemand(namespace, 'meanwhile', 'app'))
+  await eventually('the other copy to lead', async () => (await leader()).startsWith('second_'), { seconds: 20 })
+  t.diagnostic(`followed after ${((performance.now() - killed) / 1000).toFixed(1)} s`)
+  const backup = await ended('meanwhile')
+  assert.equal(backup.status?.phase, 'Completed')
+
+  // The first scrape of a process that leads since a moment ago: what objects know is right, what it counts starts at 0 or the one run.
+  const metrics = await second.metrics()
+  assert.ok(series(metrics, 'backup_last_success_timestamp_seconds', 'app') >= success)
+  assert.equal(series(metrics, 'backup_next_run_timestamp_seconds', 'app'), Date.UTC(2028, 1, 29) / 1000)
+  assert.equal(series(metrics, 'backup_success_total', 'other'), 0)
+  assert.equal(series(metrics, 'backup_failure_total', 'app'), 0)
+  assert.equal(series(metrics, 'backup_success_total', 'app'), 1)
+})
+
+test('the series of a policy go with it', async () => {
+  assert.match(await second.metrics(), /policy="other"/)
+  await admin.delete(resources.backupPolicies, namespace, 'other')
+  await eventually('its series to go', async () => !(await second.metrics()).includes('policy="other"'), {
+    seconds: 10,
+  })
+  assert.match(await second.metrics(), /policy="app"/)
+})
+
+test('asked to stop, it ends in good order within ten seconds and hands the lease over at once', async t => {
+  const third = await start('third')
+  await eventually('the third copy to serve metrics', () => third.metrics(), { seconds: 20 })
+  const asked = performance.now()
+  second.terminate()
+  await second.exited
+  const seconds = (performance.now() - asked) / 1000
+  assert.ok(seconds < 10, `it took ${seconds} s`)
+  assert.match(await readFile(second.log, 'utf8'), /"code":0,"reason":"stopped"/)
+  await eventually('the third copy to lead', async () => (await leader()).startsWith('third_'), { seconds: 8 })
+  t.diagnostic(
+    `stopped in ${seconds.toFixed(1)} s, followed ${((performance.now() - asked) / 1000).toFixed(1)} s after`,
+  )
+})
+
+test('it asked for nothing that its account may not do', async () => {
+  type AuditEvent = {
+    readonly verb: string
+    readonly requestURI: string
+    readonly user: { readonly username: string }
+    readonly responseStatus?: { readonly code?: number; readonly message?: string }
+  }
+  const user = `system:serviceaccount:${releaseNamespace}:${releaseName}`
+  const lines = (await readFile(plane.auditLog ?? '', 'utf8')).trim().split('\n')
+  const own = lines.map(line => JSON.parse(line) as AuditEvent).filter(event => event.user.username === user)
+  assert.ok(own.length > 50, `${own.length} requests`)
+  assert.deepEqual(
+    own.filter(({ responseStatus }) => responseStatus?.code === 403 || responseStatus?.code === 401),
+    [],
+  )
+})
+
+async function start(identity: string): Promise<RunningOperator> {
+  const operator = await startOperator(plane, identity)
+  started.push(operator)
+  return operator
+}
+
+async function policyApp(): Promise<BackupPolicy> {
+  const policy = await admin.get<BackupPolicy>(resources.backupPolicies, namespace, 'app')
+  assert.ok(policy)
+  return policy
+}
+
+/** Waits until the policy has these conditions, each as `type status reason`. */
+async function conditions(...wanted: readonly string[]): Promise<void> {
+  let seen: readonly string[] = []
+  const met = async () => {
+    seen = ((await policyApp()).status?.conditions ?? []).map(
+      ({ type, status, reason }) => `${type} ${status} ${reason}`,
+    )
+    return wanted.every(each => seen.includes(each))
+  }
+  await eventually(wanted.join(', '), met, { seconds: 30 }).catch((error: unknown) => {
+    throw new Error(`the conditions are ${seen.join(', ')}`, { cause: error })
+  })
+}
+
+function ended(name: string): Promise<Backup> {
+  return eventually(
+    `Backup ${name} to end`,
+    async () => {
+      const backup = await admin.get<Backup>(resources.backups, namespace, name)
+      return backup && isFinal(backup.status?.phase) ? backup : undefined
+    },
+    { seconds: 20 },
+  )
+}
+
+async function run(name: string): Promise<Backup> {
+  await admin.create(resources.backups, onDemand(namespace, name, 'app'))
+  return await ended(name)
+}
+
+async function leader(): Promise<string> {
+  type Lease = KubernetesObject & { readonly spec?: { readonly holderIdentity?: string } }
+  return (await admin.get<Lease>(resources.leases, releaseNamespace, managerName))?.spec?.holderIdentity ?? ''
+}
+
+/** The value of the one series of a metric that is about this policy. */
+function series(text: string, metric: string, policy: string): number {
+  const lines = text.split('\n').filter(line => line.startsWith(`${metric}{`) && line.includes(`policy="${policy}"`))
+  assert.equal(lines.length, 1, `${metric} of ${policy}: ${lines.join('; ') || 'no series'}`)
+  return Number(lines[0]?.split(' ').at(-1))
+}
