@@ -291,7 +291,9 @@ export function snapshotClass(
   name: string,
   more: { readonly driver?: string; readonly deletionPolicy?: 'Delete' | 'Retain'; readonly isDefault?: boolean } = {},
 ): VolumeSnapshotClass {
-  const annotations: ObjectMeta['annotations'] = more.isDefault ? { 'snapshot.storage.kubernetes.io/is-default-class': 'true' } : {}
+  const annotations: ObjectMeta['annotations'] = more.isDefault
+    ? { 'snapshot.storage.kubernetes.io/is-default-class': 'true' }
+    : {}
   const { namespace: _, ...metadata } = meta('class', name, { annotations })
   return {
     apiVersion: 'snapshot.storage.k8s.io/v1',
