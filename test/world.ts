@@ -213,7 +213,7 @@ export function pod(
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: meta('pod', `${name}-${attempt}`, {
-      labels,
+      labels: { ...labels, 'batch.kubernetes.io/job-name': name },
       creationTimestamp: of.metadata.creationTimestamp,
       ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name, uid, controller: true }],
       ...more.metadata,

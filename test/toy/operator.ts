@@ -10,7 +10,7 @@ import { createObserver, type Observer } from '../../src/controllers/observe.ts'
 import { planPolicy } from '../../src/plan/policy.ts'
 import type { Plan } from '../../src/plan/actions.ts'
 import { FakeClock } from '../../src/runtime/clock.ts'
-import { isConflict, isNotFound } from '../../src/runtime/errors.ts'
+import { isConflict, isNotFound, WaitError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import type { RuntimeMetrics } from '../../src/runtime/metrics.ts'
 import type { Store } from '../../src/runtime/store.ts'
@@ -136,7 +136,7 @@ export class ToyOperator {
           behind = before
           lag = 0
           ;({ caches: this.#caches, observe: this.#observe, context: this.#context } = this.#start())
-        } else if (!isConflict(error) && !isNotFound(error)) throw error
+        } else if (!isConflict(error) && !isNotFound(error) && !(error instanceof WaitError)) throw error
         else lag = 0
       }
     }
