@@ -160,6 +160,53 @@ for (const kind of kinds) {
   })
 }
 
+const rulings = [...read('docs/design.md').matchAll(/^### (R\d+)$/gm)].map(([, number = '']) => number)
+/** The rows of docs/faults.md by their number. */
+const faults = new Map(
+  [...read('docs/faults.md').matchAll(/^\| ([FS]\d+) .*$/gm)].map(([row, number = '']) => [number, row]),
+)
+
+const code = ['src', 'dev', 'test', 'e2e', 'tools', 'bench'].flatMap(root =>
+  readdirSync(join(repository, root), { recursive: true, encoding: 'utf8' })
+    .map(path => posix.join(root, path))
+    .filter(path => /\.(ts|sh)$/.test(path) && !path.includes('node_modules/')),
+)
+
+test('docs/design.md has R1 to R22, docs/faults.md F01 to F53 and S1 to S23, each once and in order', () => {
+  const numbers = (letter: string, last: number, digits = 1) =>
+    Array.from({ length: last }, (_, index) => letter + String(index + 1).padStart(digits, '0'))
+  assert.deepEqual(rulings, numbers('R', 22))
+  assert.deepEqual([...faults.keys()], [...numbers('F', 53, 2), ...numbers('S', 23)])
+})
+
+test('every ruling and fault that code or documents cite exists', () => {
+  const cited = [...code, ...pages].flatMap(path =>
+    [...read(path).matchAll(/\b(?:R\d{1,2}|F\d{2})\b/g)].map(([number]) => ({ path, number })),
+  )
+  assert.ok(
+    cited.some(({ path }) => path.startsWith('src/')),
+    'the walk sees the code',
+  )
+  assert.deepEqual(
+    cited.filter(({ number }) => !rulings.includes(number) && !faults.has(number)),
+    [],
+  )
+})
+
+test('what a test says to prove is in docs/faults.md with its file, and what has no test says "not yet"', () => {
+  const missing = code
+    .filter(path => path.endsWith('.test.ts') && path !== 'test/docs.test.ts')
+    .flatMap(path =>
+      [...read(path).matchAll(/^\s*(?:test|describe|t\.test)\(.*$/gm)]
+        .flatMap(([title]) => [...title.matchAll(/\b(F\d{2}|S\d+(?=:|\)))/g)])
+        .map(([, number = '']) => ({ path, number })),
+    )
+    .filter(({ path, number }) => !faults.get(number)?.includes(`\`${path}\``))
+  assert.deepEqual(missing, [])
+  const untold = [...faults].filter(([, row]) => !/\.test\.ts`|[Nn]ot yet/.test(row)).map(([number]) => number)
+  assert.deepEqual(untold, [])
+})
+
 /** GitHub's anchors: lower case, without punctuation, blanks as dashes. */
 function anchors(page: string): readonly string[] {
   return [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>

@@ -1,5 +1,6 @@
-// Every resource that the controllers touch, and what for. The chart's ClusterRole is generated from this list: a verb that is not
-// here is a verb that the operator does not have, and a test compares the list with the audit log of a whole run.
+// Every resource that the controllers touch, and what for. The chart's roles are generated from this list: a verb that is not here is a
+// verb that the operator does not have. test/chart-install.test.ts compares the rights of its account with the list (S1), and
+// test/api/operator.test.ts shows by an audit log that it asks for nothing else. That each verb is used is for reviewers to see.
 import { group, version } from '../api/labels.ts'
 import type { Resource } from '../runtime/resource.ts'
 
