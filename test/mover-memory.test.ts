@@ -7,7 +7,7 @@ import { incompressible } from '../bench/incompressible.ts'
 import { parseBackupRecord } from '../src/api/backup-record.ts'
 import { jobOf, runPod, taskFor } from './backup-pod.ts'
 
-/** DESIGN R13. */
+/** docs/design.md R13. */
 const mostMiB = 160
 const megabytes = 900
 

@@ -28,7 +28,7 @@ export const annotation = {
   store: 'backup.dev/store',
   /** `true` on a Backup: retention leaves it alone. */
   hold: 'backup.dev/hold',
-  /** `true` on a suspect Backup: a person has looked, it counts again (DESIGN R14). */
+  /** `true` on a suspect Backup: a person has looked, it counts again (docs/design.md R14). */
   accepted: 'backup.dev/accepted',
   /** Set by the CronJob controller on each Job: its slot, RFC 3339 (KEP-4026). */
   cronJobSlot: 'batch.kubernetes.io/cronjob-scheduled-timestamp',

@@ -38,7 +38,7 @@ export function cronJobName(policy: string): string {
   return name.includes('.') ? withHash(name, nameHash(policy), maxCronJobName) : hashed(name, maxCronJobName)
 }
 
-/** The Job of an on-demand run; it ends in a hash of the Backup's UID, so that a re-created Backup is another run (DESIGN R11). */
+/** The Job of an on-demand run; it ends in a hash of the Backup's UID, so that a re-created Backup is another run (docs/design.md R11). */
 export function onDemandJobName(policy: string, backupUid: string): string {
   return withHash(`backup-${policy}`, nameHash(backupUid), maxJobName)
 }

@@ -5,7 +5,7 @@ type Rules = { readonly 'x-kubernetes-validations': readonly { readonly rule: st
 
 /**
  * A CEL rule of a field. Where a field has one, the generated CRD drops enum, pattern and bounds of that field:
- * a generic schema error would suppress the rule and its message (DESIGN R16).
+ * a generic schema error would suppress the rule and its message (docs/design.md R16).
  */
 export function rule(expression: string, message: string): Rules {
   return { 'x-kubernetes-validations': [{ rule: expression, message }] }
@@ -48,7 +48,7 @@ export function quantity(description: string) {
     )
 }
 
-/** `Local` and the empty name would mean the API server's own zone (DESIGN R16). */
+/** `Local` and the empty name would mean the API server's own zone (docs/design.md R16). */
 export const timeZone = z
   .string()
   .max(64)

@@ -1,4 +1,4 @@
-/** One page of a target's backups, for an operator whose Backup objects differ from the bucket (DESIGN R7). */
+/** One page of a target's backups, for an operator whose Backup objects differ from the bucket (docs/design.md R7). */
 import { catalogMessageLimit, type CatalogEntry } from '../api/mover-message.ts'
 import { recordSizes, type BackupRecord } from '../api/backup-record.ts'
 import type { CatalogTask } from '../api/mover-task.ts'

@@ -1,4 +1,4 @@
-/** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (DESIGN R2). */
+/** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (docs/design.md R2). */
 import type { ProbeTask } from '../api/mover-task.ts'
 import { layoutOf, segmentKey, type Layout } from '../storage/layout.ts'
 import type { ObjectStore } from '../storage/object-store.ts'

@@ -1,4 +1,4 @@
-/** Whether a backup shrank so much that a person should look before older ones go (DESIGN R14). */
+/** Whether a backup shrank so much that a person should look before older ones go (docs/design.md R14). */
 
 /** Below this the relative size of a dump says little: a few rows are half of it. */
 const smallBytes = 1 << 20

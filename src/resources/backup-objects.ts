@@ -4,7 +4,7 @@ import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
 import { childBackupName, slotText } from '../api/names.ts'
 
-/** A scheduled Backup. No ownerReference: it outlives its policy, because its data do (DESIGN R8). */
+/** A scheduled Backup. No ownerReference: it outlives its policy, because its data do (docs/design.md R8). */
 export function scheduledBackup(namespace: string, policy: string, name: string, target: string, slot: Date): Backup {
   return {
     apiVersion,

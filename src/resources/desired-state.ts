@@ -1,4 +1,4 @@
-// Marks an object with a hash of what we want it to be, so that it is written only when that changes (DESIGN R8).
+// Marks an object with a hash of what we want it to be, so that it is written only when that changes (docs/design.md R8).
 import type { BackendSpec } from '../api/backup-policy.ts'
 import { annotation } from '../api/labels.ts'
 import { nameHash } from '../api/names.ts'

@@ -27,7 +27,7 @@ import type { Settings } from './settings.ts'
 /** Runs that retention must treat in a special way, by run name. */
 export type Marks = { readonly held: readonly string[]; readonly accepted: readonly string[] }
 
-/** History that the CronJob controller keeps: enough for the operator to be down a while (DESIGN R6). */
+/** History that the CronJob controller keeps: enough for the operator to be down a while (docs/design.md R6). */
 const historyLimit = 10
 
 /**
@@ -72,7 +72,7 @@ export function backupCronJob(
   })
 }
 
-/** The Job of an on-demand Backup. It belongs to the Backup, so that deleting a running one cancels it (DESIGN R9). */
+/** The Job of an on-demand Backup. It belongs to the Backup, so that deleting a running one cancels it (docs/design.md R9). */
 export function onDemandJob(
   policy: BackupPolicy,
   job: JobStrategy,
@@ -97,13 +97,13 @@ export function onDemandJob(
   }
 }
 
-/** A Job that finds out whether the backend can be used (DESIGN R2). */
+/** A Job that finds out whether the backend can be used (docs/design.md R2). */
 export function probeJob(policy: BackupPolicy, backendHash: string, attempt: number, settings: Settings): Job {
   const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, attempt)
   return storeJob(policy, name, 'probe', { ...taskBase(policy, settings), kind: 'probe' }, settings)
 }
 
-/** A Job that reads one page of what is in the bucket (DESIGN R7). */
+/** A Job that reads one page of what is in the bucket (docs/design.md R7). */
 export function catalogJob(policy: BackupPolicy, run: string, cursor: string | undefined, settings: Settings): Job {
   const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
   return storeJob(

@@ -23,7 +23,7 @@ const nonRootId = 65532
 /** One attempt may start so late after its pod began (image pulls). Seconds. */
 export const startTimeoutSeconds = 300
 
-/** A Job outlives the pods of all its attempts by this, for pods that never start. Seconds (DESIGN R17). */
+/** A Job outlives the pods of all its attempts by this, for pods that never start. Seconds (docs/design.md R17). */
 const jobGraceSeconds = 600
 
 const locked = {
@@ -140,7 +140,7 @@ function podDefaults(settings: Settings) {
   } as const
 }
 
-/** The user's image. User and group are set, because an image whose USER is root or a name cannot start otherwise (DESIGN R10). */
+/** The user's image. User and group are set, because an image whose USER is root or a name cannot start otherwise (docs/design.md R10). */
 function sourceContainer(job: JobStrategy): Container {
   const { runAsUser = nonRootId, runAsGroup = nonRootId, env = [] } = job
   const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
@@ -186,7 +186,7 @@ function moverContainer(
   }
 }
 
-/** Both are optional, so that the mover starts and says itself what is missing (DESIGN R2). */
+/** Both are optional, so that the mover starts and says itself what is missing (docs/design.md R2). */
 function storeVolumes(policy: BackupPolicy): readonly object[] {
   const { backend } = policy.spec
   return [

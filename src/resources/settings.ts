@@ -6,6 +6,6 @@ export type Settings = {
   readonly imagePullPolicy?: string
   /** Pull secrets by name, looked up in the namespace of each pod. */
   readonly imagePullSecrets: readonly string[]
-  /** Identity of this cluster in the bucket: the UID of kube-system, or a chart value (DESIGN R11). */
+  /** Identity of this cluster in the bucket: the UID of kube-system, or a chart value (docs/design.md R11). */
   readonly clusterId: string
 }

@@ -1,5 +1,5 @@
 /**
- * Where everything is in the bucket (`docs/storage-format.md`, DESIGN R11). Below `<prefix>/<namespace>/<policy>/`:
+ * Where everything is in the bucket (`docs/storage-format.md`, docs/design.md R11). Below `<prefix>/<namespace>/<policy>/`:
  *
  *     owner.json                                          whose folder this is
  *     manifests/<target>/<YYYYMMDDThhmmssZ>-<run>.json    one per backup: the backup exists if and only if this does

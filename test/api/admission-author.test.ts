@@ -1,4 +1,4 @@
-// The chart's ValidatingAdmissionPolicy on people, on a real API server (DESIGN R22): what the author of a policy must be allowed to.
+// The chart's ValidatingAdmissionPolicy on people, on a real API server (docs/design.md R22): what the author of a policy must be allowed to.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// The chart's ValidatingAdmissionPolicies on a real API server (DESIGN R22): what the operator's token can write.
+// The chart's ValidatingAdmissionPolicies on a real API server (docs/design.md R22): what the operator's token can write.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -70,7 +70,7 @@ for (const row of refusals)
     assert.equal(said.trim().split('\n').length, 1, said)
   })
 
-/** The rows of the bad-input table (DESIGN section 4) that are refused at admission, with the words that say what to do. */
+/** The rows of the bad-input table (docs/design.md, section 4) that are refused at admission, with the words that say what to do. */
 const badInput: readonly (readonly [input: string, change: Json, advice: RegExp])[] = [
   ['an invalid cron', { 'spec.schedule': 'every night' }, /for example '0 2 \* \* \*' \(every day at 02:00\)/],
   [

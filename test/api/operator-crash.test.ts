@@ -1,6 +1,6 @@
 // The operator between its writes: killed with SIGKILL before and after every single one of them, with a cache that is behind, and on an
 // API server that refuses or forgets to answer. Each time the same story must end the same way: nothing twice, nothing left over
-// (DESIGN "Names are locks", F28, F31, F33).
+// (docs/design.md "Names are locks", F28, F31, F33).
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { tail } from '../../dev/command.ts'
