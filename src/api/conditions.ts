@@ -139,6 +139,8 @@ export const operatorReasons = [
   'Missed',
   /** A slot passed while an earlier run was going. */
   'Skipped',
+  /** The API server refuses what a run needs: a quota, an admission policy, a namespace that is going. */
+  'CreationRefused',
   /** The book of slots was ahead of the clock by more than a day. */
   'ClockJumped',
   /** Retention deleted a backup. */

@@ -3,29 +3,33 @@
 // view of the world, does nothing wrong (F28, F31).
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../api/kubernetes.ts'
+import type { CronJob, Job, KubernetesObject, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label, labelValue } from '../api/labels.ts'
-import type { Action } from '../plan/actions.ts'
-import { finished } from '../plan/backup-status.ts'
+import type { Action, Unless } from '../plan/actions.ts'
+import { finished, ongoing } from '../plan/backup-status.ts'
 import { isOurs } from '../plan/cron-job.ts'
 import { marksOf, snapshotRun } from '../plan/history.ts'
+import { sameJson } from '../plan/equal.ts'
+import { backupOf, isGenuine } from '../plan/lookup.ts'
 import { planRetention } from '../plan/retention.ts'
-import { rfc3339 } from '../plan/times.ts'
+import { addSeconds, rfc3339, timeOf } from '../plan/times.ts'
 import type { PolicyWorld } from '../plan/world.ts'
-import { isSnapshotOf } from '../plan/backup-run.ts'
 import { childBackup, scheduledBackup, volumeSnapshot } from '../resources/backup-objects.ts'
 import { catalogJob, onDemandJob, probeJob } from '../resources/jobs.ts'
 import type { Settings } from '../resources/settings.ts'
 import type { Client } from '../runtime/client.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { isAlreadyExists } from '../runtime/errors.ts'
+import { ApiError, isAlreadyExists, isNotFound, WaitError } from '../runtime/errors.ts'
 import type { EventRecorder } from '../runtime/events.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Resource } from '../runtime/resource.ts'
 import type { Store } from '../runtime/store.ts'
-import type { Caches } from './caches.ts'
+import { podEssence, type Caches } from './caches.ts'
 import type { BackupMetrics } from './metrics.ts'
-import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
+import { backupPolicies, backups, cronJobs, jobs, pods, snapshots } from './resources.ts'
+
+/** After so long the watch has told that an object is gone. */
+const goneMs = 1000
 
 export type ApplyContext = {
   readonly client: Client
@@ -36,7 +40,12 @@ export type ApplyContext = {
   readonly clock: Clock
 }
 
-/** @throws ApiError and others as the client does; the actions after the failing one are left to the next plan. */
+/**
+ * A create that the API server refuses for what it is (quota, admission policy, terminating namespace) is told to people and does not
+ * keep the other actions from being done: what retention deletes may be the very room that it needs.
+ * @throws ApiError and others as the client does; the actions after the failing one are left to the next plan. A refusal is thrown
+ * at the end, so that it is tried again with a backoff.
+ */
 export async function applyPlan(
   context: ApplyContext,
   world: PolicyWorld,
@@ -45,11 +54,27 @@ export async function applyPlan(
   signal: AbortSignal,
 ): Promise<void> {
   const step = new Step(context, world, log, signal)
+  let refusal: unknown
   for (const action of actions) {
     signal.throwIfAborted()
-    await step.take(action)
+    try {
+      await step.take(action)
+    } catch (error) {
+      if (!isRefusal(error) || !action.do.startsWith('create-')) throw error
+      await step.refused(action, error)
+      refusal = error
+    }
   }
+  if (refusal !== undefined) throw refusal
 }
+
+/** 400, 403 and 422 speak of the object itself, and will be said again until somebody changes something. */
+function isRefusal(error: unknown): error is ApiError {
+  return error instanceof ApiError && [400, 403, 422].includes(error.status)
+}
+
+/** A start that is refused for so long makes its run fail. Seconds. */
+const refusedSeconds = 300
 
 /** The actions of one plan, with what earlier ones changed under later ones. */
 class Step {
@@ -59,6 +84,8 @@ class Step {
   readonly #signal: AbortSignal
   /** The CronJob after its clock was set, with its new resourceVersion. */
   #rested: CronJob | undefined
+  /** Some Backup of a slot, or of a target, could not be created: what would say that it was must not be written. */
+  #unrecorded = false
 
   constructor(context: ApplyContext, world: PolicyWorld, log: Log, signal: AbortSignal) {
     this.#context = context
@@ -92,7 +119,7 @@ class Step {
           replaced(this.#rested ?? action.current, this.#desiredCronJob()),
           options,
         )
-        caches.cronJobs.set(written)
+        caches.cronJobs.offer(written)
         this.#log.info({ cronJob: written.metadata.name }, 'CronJob updated')
         return
       }
@@ -124,6 +151,7 @@ class Step {
         return
       }
       case 'write-backup-status':
+        if (this.#unrecorded && action.status.reason === 'Children') return
         return this.#writeBackupStatus(action)
       case 'delete-backup':
         // The cache may be behind: the data must be gone for good before the object that tells of them goes.
@@ -140,16 +168,18 @@ class Step {
       }
       case 'delete-snapshot':
         if (action.prune && !(await this.#stillPrunes(action.name, action.prune.target, action.prune.keep))) return
-        return this.#delete(snapshots, action)
+        await this.#delete(snapshots, action)
+        if (action.prune && policy) {
+          const message = `VolumeSnapshot ${action.name} of ${action.prune.target}: ${action.because}`
+          this.#context.events.record(policy, { type: 'Normal', reason: 'Pruned', message })
+        }
+        return
       case 'write-policy-status': {
         const current = this.#policy()
-        caches.policies.set(
-          await client.replace<BackupPolicy>(
-            backupPolicies,
-            { ...current, status: action.status },
-            { ...options, subresource: 'status' },
-          ),
-        )
+        const { accountedUntil, slots } = current.status ?? {}
+        const status = this.#unrecorded ? { ...action.status, accountedUntil, slots } : action.status
+        const object = { ...current, status }
+        caches.policies.offer(await this.#replaceStatus<BackupPolicy>(backupPolicies, object))
         return
       }
       case 'event': {
@@ -159,12 +189,34 @@ class Step {
     }
   }
 
+  /** Tells people why something cannot be created; a run that cannot start says so itself, and fails in the end. */
+  async refused(action: Action, error: ApiError): Promise<void> {
+    const { events, clock } = this.#context
+    const message = `the API server refuses it: ${error.message}`
+    if (this.#world.policy) events.record(this.#world.policy, { type: 'Warning', reason: 'CreationRefused', message })
+    if (action.do === 'create-scheduled-backup' || action.do === 'create-child-backup') this.#unrecorded = true
+    if (action.do !== 'create-run-job' && action.do !== 'create-snapshot') return
+    const { backup } = action
+    const now = clock.now()
+    const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, refusedSeconds)
+    const facts = {
+      ...(backup.status?.target ? { target: backup.status.target } : {}),
+      reason: 'CreationRefused',
+      message,
+    } as const
+    const status =
+      now < until
+        ? ongoing(backup, { ...facts, phase: 'Pending' }, now)
+        : finished(backup, { ...facts, phase: 'Failed' }, now)
+    if (!sameJson(backup.status, status)) await this.#writeBackupStatus({ do: 'write-backup-status', backup, status })
+  }
+
   /** False when a stranger has the name. An object of ours that is already there is adopted: names are locks. */
   async #create<T extends KubernetesObject>(resource: Resource, object: T, cache: Store<T>): Promise<boolean> {
     const { client } = this.#context
     try {
       const created = await client.create(resource, object, { signal: this.#signal })
-      cache.set(created)
+      cache.offer(created)
       this.#log.info({ kind: object.kind, name: object.metadata.name }, 'created')
       return true
     } catch (error) {
@@ -174,7 +226,7 @@ class Step {
       signal: this.#signal,
     })
     if (existing && !isSame(existing, object)) return false
-    if (existing) cache.set(existing)
+    if (existing) cache.offer(existing)
     return true
   }
 
@@ -199,15 +251,10 @@ class Step {
 
   /** Counted only once it is written: a conflict means that somebody else has seen more, and the next plan decides anew. */
   async #writeBackupStatus(action: Extract<Action, { readonly do: 'write-backup-status' }>): Promise<void> {
-    const { client, caches, metrics } = this.#context
+    const { caches, metrics } = this.#context
     const { backup, status, outcome, unless } = action
     if (unless && (await this.#isThere(unless))) return
-    const written = await client.replace<Backup>(
-      backups,
-      { ...backup, status },
-      { signal: this.#signal, subresource: 'status' },
-    )
-    caches.backups.set(written)
+    caches.backups.offer(await this.#replaceStatus<Backup>(backups, { ...backup, status }))
     if (status.phase !== backup.status?.phase)
       this.#log.info(
         { backup: backup.metadata.name, phase: status.phase, reason: status.reason },
@@ -216,17 +263,40 @@ class Step {
     if (outcome) metrics.observe({ namespace: this.#world.namespace, policy: this.#world.name, ...outcome })
   }
 
-  async #isThere({ kind, name }: { readonly kind: 'job' | 'snapshot'; readonly name: string }): Promise<boolean> {
+  /** @throws WaitError when the object was deleted meanwhile: the cache will hear of it, and nobody needs to. */
+  async #replaceStatus<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
+    try {
+      return await this.#context.client.replace<T>(resource, object, { signal: this.#signal, subresource: 'status' })
+    } catch (error) {
+      if (!isNotFound(error)) throw error
+      throw new WaitError(goneMs, `${resource.kind} ${object.metadata.name} was deleted meanwhile`, { cause: error })
+    }
+  }
+
+  /** What is found goes into the cache, which plans anew. */
+  async #isThere({ kind, name }: Unless): Promise<boolean> {
     const { client, caches } = this.#context
     const options = { signal: this.#signal }
     const { namespace } = this.#world
+    if (kind === 'newer-pods') {
+      const { items } = await client.list<Pod>(pods, {
+        ...options,
+        namespace,
+        labelSelector: `batch.kubernetes.io/job-name=${name}`,
+      })
+      const newer = items.filter(
+        pod => caches.pods.get(namespace, pod.metadata.name)?.metadata.resourceVersion !== pod.metadata.resourceVersion,
+      )
+      for (const pod of newer) caches.pods.offer(podEssence(pod))
+      return newer.length > 0
+    }
     if (kind === 'job') {
       const job = await client.get<Job>(jobs, namespace, name, options)
-      if (job) caches.jobs.set(job)
+      if (job) caches.jobs.offer(job)
       return job !== undefined
     }
     const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
-    if (snapshot) caches.snapshots.set(snapshot)
+    if (snapshot) caches.snapshots.offer(snapshot)
     return snapshot !== undefined
   }
 
@@ -253,12 +323,7 @@ class Step {
       labelSelector: `${label.policy}=${labelValue(policy)},${label.target}=${labelValue(target)}`,
       signal: this.#signal,
     })
-    const runs = items.map(snapshot =>
-      snapshotRun(
-        snapshot,
-        this.#world.backups.find(backup => isSnapshotOf(snapshot, backup)),
-      ),
-    )
+    const runs = items.filter(isGenuine).map(snapshot => snapshotRun(snapshot, backupOf(this.#world, snapshot)))
     return planRetention(runs, { keep }).deleteNow.includes(name)
   }
 

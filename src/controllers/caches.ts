@@ -70,7 +70,7 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       ...managed,
       indexes: { policy: byPolicyLabel, probe: job => (isRunningProbe(job) ? ['running'] : []) },
     }),
-    pods: keep<Pod>({ resource: resources.pods, ...managed, indexes: { policy: byPolicyLabel }, pick: statusOnly }),
+    pods: keep<Pod>({ resource: resources.pods, ...managed, indexes: { policy: byPolicyLabel }, pick: podEssence }),
     jobEvents: keep<JobEvent>({
       resource: resources.events,
       fieldSelector: 'involvedObject.kind=Job,type=Warning',
@@ -127,7 +127,8 @@ const emptyTemplate = {
   },
 } as const
 
-function statusOnly({ apiVersion, kind, metadata, status }: Pod): Pod {
+/** Of our pods only what became of them is looked at. */
+export function podEssence({ apiVersion, kind, metadata, status }: Pod): Pod {
   return { apiVersion, kind, metadata, status }
 }
 

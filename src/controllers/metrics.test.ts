@@ -129,7 +129,8 @@ test('one failed target makes the last run a failure, whatever the others did la
 test('a failure is remembered by the policy when its Backup is gone, and forgotten of targets that are', async () => {
   const { policies, backups, scrape } = world()
   const gone = { name: 'old', ready: false, reason: 'TargetNotFound', message: '' }
-  policies.set(policy('nightly', { conditions: [condition('LastBackupSucceeded', 'False')], targets: [gone] }))
+  const data = { name: 'data', ready: true, reason: 'Ready', message: '' }
+  policies.set(policy('nightly', { conditions: [condition('LastBackupSucceeded', 'False')], targets: [gone, data] }))
   const sample = (value: number) => `backup_last_run_succeeded{namespace="shop",policy="nightly"} ${value}`
   assert.ok((await scrape()).includes(sample(0)))
   backups.set(backup('a', { phase: 'Failed', target: 'old', completionTime: '2026-01-09T02:00:00Z' }))

@@ -4,10 +4,11 @@ import type { BackupPolicy } from '../api/backup-policy.ts'
 import { isFinal } from '../api/backup.ts'
 import type { CronJob, KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../api/kubernetes.ts'
 import { cronJobName } from '../api/names.ts'
-import { isSnapshotOf } from '../plan/backup-run.ts'
+import { snapshotName } from '../plan/lookup.ts'
 import { marksOf } from '../plan/history.ts'
 import { scheduleOf } from '../plan/policy-schedule.ts'
 import { matches, selectorText } from '../plan/selection.ts'
+import { takesPlace } from '../plan/store-probe.ts'
 import type { PolicyWorld } from '../plan/world.ts'
 import { stateHash, storeLocation } from '../resources/desired-state.ts'
 import { backupCronJob } from '../resources/jobs.ts'
@@ -59,15 +60,12 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
       snapshots,
       deletionPolicies: await deletionPolicies(unfinished(snapshots), signal),
-      probesRunning: caches.jobs.byIndex('probe', 'running').length,
+      probesRunning: caches.jobs.byIndex('probe', 'running').filter(job => takesPlace(job, clock.now())).length,
     }
 
     function unfinished(some: readonly VolumeSnapshot[]): readonly VolumeSnapshot[] {
-      return some.filter(
-        snapshot =>
-          snapshot.status?.readyToUse &&
-          backups.some(backup => isSnapshotOf(snapshot, backup) && !isFinal(backup.status?.phase)),
-      )
+      const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
+      return some.filter(({ metadata, status }) => status?.readyToUse && open.has(metadata.name))
     }
 
     /** Built again only where the spec or a mark has changed: it is the largest object by far, and hashed whole. */

@@ -23,8 +23,7 @@ export type Action =
       readonly backup: Backup
       readonly status: BackupStatus
       readonly outcome?: RunOutcome
-      /** Only if this is really gone: the caches of several kinds are not of one moment. */
-      readonly unless?: { readonly kind: 'job' | 'snapshot'; readonly name: string }
+      readonly unless?: Unless
     }
   /** `unlessSnapshot`: only if this VolumeSnapshot is really gone; it is looked up once more before the Backup goes. */
   | ({ readonly do: 'delete-backup'; readonly because: string; readonly unlessSnapshot?: string } & Named)
@@ -53,6 +52,12 @@ export type Action =
       readonly reason: Reason
       readonly message: string
     }
+
+/**
+ * What is asked of the API server once more before a final verdict is written, because the caches of several kinds are not of one
+ * moment: whether this object is there after all, or whether the pods of this Job have said more than was known.
+ */
+export type Unless = { readonly kind: 'job' | 'snapshot' | 'newer-pods'; readonly name: string }
 
 /** A run that has just become final, for the counters. */
 export type RunOutcome = {

@@ -21,7 +21,7 @@ import {
   stamp,
   world,
 } from '../../test/world.ts'
-import type { Backup } from '../api/backup.ts'
+import type { Backup, BackupStatus } from '../api/backup.ts'
 import { childBackupName, onDemandJobName } from '../api/names.ts'
 import { childBackup } from '../resources/backup-objects.ts'
 import { planBackup } from './backup-run.ts'
@@ -183,9 +183,20 @@ test('a snapshot that was not ready when its policy was deleted goes, as it was 
   assert.equal(only(actions, 'delete-snapshot')[0]?.resourceVersion, snapshot.metadata.resourceVersion)
 })
 
-test('an on-demand Backup over several targets whose policy is deleted ends as PolicyDeleted', () => {
+test('an on-demand Backup over several targets tells what became of them, also when its policy is deleted', () => {
   const of = asked({ status: { phase: 'Running', reason: 'Children' } })
-  assert.equal(plan(world(undefined), of, at('15:00')).status?.reason, 'PolicyDeleted')
+  const child = (target: string, status: BackupStatus) => {
+    const made = childBackup(of, target)
+    return { ...made, metadata: { ...made.metadata, uid: target }, status }
+  }
+  const stopped: BackupStatus = { phase: 'Failed', reason: 'PolicyDeleted', target: 'logs' }
+  const children = [child('data', stopped), child('logs', stopped)]
+  assert.equal(plan(world(undefined, { backups: [of, ...children] }), of, at('15:00')).status?.reason, 'PolicyDeleted')
+  const done = children.map(each => ({
+    ...each,
+    status: { ...each.status, phase: 'Completed', reason: 'Completed' } as const,
+  }))
+  assert.equal(plan(world(undefined, { backups: [of, ...done] }), of, at('15:00')).status?.phase, 'Completed')
 })
 
 // ── strategy snapshot

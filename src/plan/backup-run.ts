@@ -6,59 +6,66 @@ import type { Reason } from '../api/conditions.ts'
 import type { Job, VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import type { CatalogEntry } from '../api/mover-message.ts'
-import { backupArtifact, commandTarget, onDemandJobName, onDemandSnapshotName } from '../api/names.ts'
-import type { Action } from './actions.ts'
+import { backupArtifact, commandTarget } from '../api/names.ts'
+import type { Action, Unless } from './actions.ts'
 import { finished, ongoing, type Facts } from './backup-status.ts'
 import { sameJson } from './equal.ts'
-import { judgeJob } from './job-run.ts'
+import { hasWords, judgeJob } from './job-run.ts'
+import { childrenOf, jobOf, runJobName, snapshotName, snapshotOf } from './lookup.ts'
 import { readinessOf } from './selection.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** A pipeline may create a Backup a little before its policy. Seconds. */
 const policyGraceSeconds = 60
+/** How long the caches of claims and volumes may be of different moments. Seconds. */
+const volumeGraceSeconds = 30
 /** Where the policy is gone before it could be read. Seconds. */
 export const defaultReadySeconds = 600
 
 export type BackupPlan = { readonly actions: readonly Action[]; readonly wakeAt?: Date }
 
-/** @param catalog what the bucket holds, where a whole catalog was just read. */
+/** What is known of the bucket while a run is judged. */
+export type CatalogKnowledge = {
+  /** The whole list, where it was just read. */
+  readonly entries: ReadonlyMap<string, CatalogEntry> | undefined
+  /** The bucket is known to hold other runs than our objects tell: a run without a Job may be among them. */
+  readonly open: boolean
+}
+
 export function planBackup(
   world: PolicyWorld,
   backup: Backup,
-  catalog: ReadonlyMap<string, CatalogEntry> | undefined,
+  catalog: CatalogKnowledge | undefined,
   now: Date,
 ): BackupPlan {
   if (backup.metadata.deletionTimestamp) return { actions: [] }
   if (isFinal(backup.status?.phase)) return { actions: [] }
-  const entry = catalog?.get(backup.metadata.name)
+  const entry = catalog?.entries?.get(backup.metadata.name)
   const job = jobOf(world, backup)
   if (!job && entry && backup.spec.slot)
-    return write(backup, finished(backup, factsOfEntry(entry, world.storeLocation), now))
+    return write(backup, finished(backup, factsOfEntry(entry, world.storeLocation, now), now))
   if (!world.policy || world.policy.metadata.deletionTimestamp) return planWithoutPolicy(world, backup, job, now)
   if (job) return planJobRun(world, backup, job, now)
   const snapshot = snapshotOf(world, backup)
   if (snapshot) return planSnapshotRun(world, world.policy, backup, snapshot, now)
-  return world.policy.spec.strategy.type === 'job'
-    ? planJobStart(world, backup, now)
+  return isJobRun(world, backup)
+    ? planJobStart(world, backup, catalog?.open === true, now)
     : planSnapshotStart(world, world.policy, backup, now)
 }
 
-/** The name of the VolumeSnapshot of a Backup: its own for scheduled ones, which is their lock; with the UID for those that people name. */
-export function snapshotName(backup: Backup): string {
-  return backup.spec.slot ? backup.metadata.name : onDemandSnapshotName(backup.metadata.name, backup.metadata.uid ?? '')
-}
-
-/** The Backups of single targets that an on-demand Backup over several stands for. */
-export function childrenOf(world: PolicyWorld, parent: Backup): readonly Backup[] {
-  return world.backups.filter(({ metadata }) =>
-    metadata.ownerReferences?.some(({ uid }) => uid === parent.metadata.uid),
-  )
+/** By what the run is, where it has begun: the policy may have another strategy by now. */
+function isJobRun({ policy, claims }: PolicyWorld, { spec, status }: Backup): boolean {
+  if (policy?.spec.strategy.type === 'job') return true
+  const ofCommand = spec.target === commandTarget || status?.target === commandTarget
+  const begun = spec.slot !== undefined || status?.run !== undefined
+  return ofCommand && begun && !claims.some(({ metadata }) => metadata.name === commandTarget)
 }
 
 /** What the run has already reached stands; what goes on is ended (DESIGN R8). */
 function planWithoutPolicy(world: PolicyWorld, backup: Backup, job: Job | undefined, now: Date): BackupPlan {
   const { policy, slot } = backup.spec
+  if (backup.status?.reason === 'Children') return planTargets(world, backup, now)
   const snapshot = snapshotOf(world, backup)
   if (job && !goesOn(job, world, now)) return planJobRun(world, backup, job, now)
   if (snapshot?.status?.readyToUse && !snapshot.metadata.deletionTimestamp)
@@ -92,7 +99,7 @@ function planWithoutPolicy(world: PolicyWorld, backup: Backup, job: Job | undefi
   }
 }
 
-function planJobStart(world: PolicyWorld, backup: Backup, now: Date): BackupPlan {
+function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
   const { slot, target } = backup.spec
   const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
     write(backup, finished(backup, { phase, reason, message, target: commandTarget }, now))
@@ -103,6 +110,8 @@ function planJobStart(world: PolicyWorld, backup: Backup, now: Date): BackupPlan
       `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`,
     )
   if (slot !== undefined || backup.status?.run !== undefined) {
+    // Its Job may have gone after a good end: the list that is being read will tell.
+    if (bucketIsOpen && slot !== undefined) return { actions: [] }
     const job = runJobName(backup)
     const message = `Job ${job} of this run was deleted before it ended`
     const facts = { phase: 'Failed', reason: 'JobDeleted', message, target: commandTarget, run: job } as const
@@ -146,7 +155,8 @@ function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): Ba
   const { exitCode, stderr, endTime = now } = run
   const details = { ...(exitCode === undefined ? {} : { exitCode }), ...(stderr ? { stderr } : {}) }
   const stored = run.phase === 'Completed' && said ? storedFacts(said) : {}
-  return write(backup, finished(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime), 'job')
+  const unless = hasWords(job, world.pods) ? undefined : ({ kind: 'newer-pods', name: job.metadata.name } as const)
+  return write(backup, finished(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime), 'job', unless)
 }
 
 function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, backup: Backup, now: Date): BackupPlan {
@@ -177,7 +187,12 @@ function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, backup: Bac
     world.snapshotClasses,
     policy.spec.strategy.snapshot?.volumeSnapshotClassName,
   )
-  if (!readiness.ready) return fail(readiness.reason, readiness.message)
+  if (!readiness.ready) {
+    // The volume of a new claim may come a moment after it.
+    const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, volumeGraceSeconds)
+    if (readiness.passing && now < until) return { actions: [], wakeAt: until }
+    return fail(readiness.reason, readiness.message)
+  }
   return {
     actions: [
       { do: 'create-snapshot', backup, name: snapshotName(backup), claim: target, className: readiness.className },
@@ -247,8 +262,19 @@ function planTargets(world: PolicyWorld, backup: Backup, now: Date): BackupPlan 
         : `${failed.length} of ${children.length} targets failed: ${each}`
   return write(
     backup,
-    finished(backup, { phase, reason: phase === 'Completed' ? 'Completed' : 'PartiallyFailed', message }, now),
+    finished(
+      backup,
+      { phase, reason: phase === 'Completed' ? 'Completed' : commonFailure(children, failed), message },
+      now,
+    ),
   )
+}
+
+/** Where all targets failed for one reason, that is the reason of the whole. */
+function commonFailure(children: readonly Backup[], failed: readonly Backup[]): Reason {
+  const [reason, ...others] = new Set(failed.map(({ status }) => status?.reason))
+  const one = reason !== undefined && others.length === 0 && failed.length === children.length
+  return one ? (reason as Reason) : 'PartiallyFailed'
 }
 
 function planSnapshotRun(
@@ -334,25 +360,6 @@ function planSnapshotRun(
   return { ...write(backup, ongoing(backup, { ...common, phase: 'Running', reason, message }, now)), wakeAt: until }
 }
 
-/** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
-function runJobName({ metadata, spec }: Backup): string {
-  return spec.slot ? metadata.name : onDemandJobName(spec.policy, metadata.uid ?? '')
-}
-
-function jobOf(world: PolicyWorld, backup: Backup): Job | undefined {
-  const name = runJobName(backup)
-  return world.jobs.find(job => job.metadata.name === name && job.metadata.labels?.[label.role] === 'run')
-}
-
-export function snapshotOf(world: PolicyWorld, backup: Backup): VolumeSnapshot | undefined {
-  return world.snapshots.find(snapshot => isSnapshotOf(snapshot, backup))
-}
-
-/** By its name, and by who it was made for: a stranger's snapshot may have the name, and is no business of ours. */
-export function isSnapshotOf({ metadata }: VolumeSnapshot, backup: Backup): boolean {
-  return metadata.name === snapshotName(backup) && metadata.annotations?.[annotation.backup] === backup.metadata.name
-}
-
 function failure(reason: Reason, message: string) {
   return { phase: 'Failed', reason, message } as const
 }
@@ -376,7 +383,7 @@ function storedFacts({ bytes, storedBytes, manifest, sha256, suspect }: Stored):
   }
 }
 
-function factsOfEntry(entry: CatalogEntry, store: string | undefined): Facts {
+function factsOfEntry(entry: CatalogEntry, store: string | undefined, now: Date): Facts {
   return {
     ...storedFacts(entry),
     phase: 'Completed',
@@ -386,17 +393,12 @@ function factsOfEntry(entry: CatalogEntry, store: string | undefined): Facts {
     target: commandTarget,
     run: entry.run,
     startTime: rfc3339(new Date(entry.startedAt)),
-    completionTime: rfc3339(new Date(entry.finishedAt)),
+    completionTime: rfc3339(new Date(Math.min(entry.finishedAt, now.getTime()))),
   }
 }
 
-/** @param unless the verdict rests on this object being gone; it is looked for once more before it is written, because it is final. */
-function write(
-  backup: Backup,
-  status: BackupStatus,
-  strategy?: 'job' | 'snapshot',
-  unless?: { readonly kind: 'job' | 'snapshot'; readonly name: string },
-): BackupPlan {
+/** @param unless what the verdict rests on being gone, or unsaid; it is looked at once more before it is written, because it is final. */
+function write(backup: Backup, status: BackupStatus, strategy?: 'job' | 'snapshot', unless?: Unless): BackupPlan {
   if (sameJson(backup.status, status)) return { actions: [] }
   const { phase } = status
   const action: Action = { do: 'write-backup-status', backup, status, ...(unless ? { unless } : {}) }

@@ -2,22 +2,22 @@
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
 import type { BackupStatus } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { Pod } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage } from '../api/mover-message.ts'
 import { runsDigest } from '../api/mover-task.ts'
 import { catalogJobName, commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
+import type { CatalogKnowledge } from './backup-run.ts'
 import { backupsInStore } from './history.ts'
 import { isFinished, judgeJob, moverMessageOf } from './job-run.ts'
 import { timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
-export type CatalogPlan = {
+export type CatalogPlan = CatalogKnowledge & {
   readonly actions: readonly Action[]
   /** The digest that our objects are known to agree with. */
   readonly digest: string | undefined
-  /** The whole list, once it is read. */
-  readonly entries: ReadonlyMap<string, CatalogEntry> | undefined
   /** The newest committed message of a mover that is still to be seen. */
   readonly said: MoverMessage | undefined
 }
@@ -34,19 +34,23 @@ export function planCatalog(world: PolicyWorld, policy: BackupPolicy, now: Date)
     uid: job.metadata.uid ?? '',
     because: 'the catalog was read',
   }))
-  const idle = { entries: undefined, said } as const
+  const idle = { entries: undefined, open: false, said } as const
   const kept = said?.kept
   if (!kept || said.run === undefined) return { ...idle, actions: [], digest: before }
   if (before === kept.digest) return { ...idle, actions: cleanUp, digest: before }
-  if (!isQuiet(world, said.run)) return { ...idle, actions: [], digest: before }
+  const unread = { entries: undefined, open: true, said, digest: before } as const
+  if (!isQuiet(world, said.run)) return { ...unread, actions: [] }
   if (digestOfObjects(world) === kept.digest) return { ...idle, actions: cleanUp, digest: kept.digest }
 
   const read = readPages(world, policy, said.run, now)
-  if (!read.entries) return { ...idle, actions: read.actions, digest: before }
+  // Pages that were read for an earlier run's words are of no use any more.
+  const old = cleanUp.filter(action => action.do === 'delete-job' && !read.pages.has(action.name))
+  if (!read.entries) return { ...unread, actions: [...old, ...read.actions] }
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
-  const actions = differences(world, entries, said, read.begun)
+  const changes = differences(world, entries, said, read)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
-  return { actions, digest: actions.length === 0 ? kept.digest : before, entries, said }
+  const settled = changes.length === 0
+  return { actions: [...old, ...changes], digest: settled ? kept.digest : before, entries, open: !settled, said }
 }
 
 function newestCommitted(world: PolicyWorld): MoverMessage | undefined {
@@ -55,12 +59,18 @@ function newestCommitted(world: PolicyWorld): MoverMessage | undefined {
       .filter(({ metadata }) => metadata.annotations?.[annotation.store] === world.storeLocation)
       .map(({ metadata }) => metadata.uid),
   )
-  const messages = world.pods.flatMap(pod => {
+  const messages = world.pods.toSorted(byCreation).flatMap(pod => {
     if (!pod.metadata.ownerReferences?.some(({ uid }) => here.has(uid))) return []
     const message = moverMessageOf(pod)
     return message && isCommitted(message) && message.kept ? [message] : []
   })
-  return messages.toSorted((a, b) => (a.finishedAt ?? 0) - (b.finishedAt ?? 0)).at(-1)
+  return messages.at(-1)
+}
+
+/** By the API server's clock: those of nodes may differ. */
+function byCreation(a: Pod, b: Pod): number {
+  const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
+  return first < second ? -1 : first > second ? 1 : 0
 }
 
 /** The message's own Backup is written, and no run could change the bucket meanwhile. */
@@ -74,26 +84,38 @@ function digestOfObjects(world: PolicyWorld): string {
   return runsDigest(backupsInStore(world).flatMap(({ status }) => status?.run ?? []))
 }
 
+type Reading = {
+  /** Names of the Jobs of the pages, read or to be read. */
+  readonly pages: ReadonlySet<string>
+  readonly begun: Date | undefined
+  /** Some manifest of the bucket could not be read. */
+  readonly unreadable: boolean
+}
+
 /** Follows the pages; a page that failed ends the reading until the next run asks again. */
 function readPages(
   world: PolicyWorld,
   policy: BackupPolicy,
   run: string,
   now: Date,
-): { readonly entries?: readonly CatalogEntry[]; readonly begun?: Date; readonly actions: readonly Action[] } {
+): Reading & { readonly entries?: readonly CatalogEntry[]; readonly actions: readonly Action[] } {
   const entries: CatalogEntry[] = []
+  const pages = new Set<string>()
+  let unreadable = false
   let begun: Date | undefined
   let cursor: string | undefined
   for (;;) {
     const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
+    pages.add(name)
     const job = world.jobs.find(({ metadata }) => metadata.name === name)
-    if (!job) return { actions: [{ do: 'create-catalog-job', run, cursor }] }
+    if (!job) return { pages, begun, unreadable, actions: [{ do: 'create-catalog-job', run, cursor }] }
     const page = judgeJob(job, world.pods, world.jobEvents, undefined, now)
     const catalog = page.phase === 'Completed' ? page.said?.catalog : undefined
-    if (!catalog) return { actions: [] }
+    if (!catalog) return { pages, begun, unreadable, actions: [] }
+    unreadable ||= page.said?.warnings?.some(({ reason }) => reason === 'ManifestUnreadable') ?? false
     begun ??= timeOf(job.metadata.creationTimestamp)
     entries.push(...catalog.entries)
-    if (catalog.next === undefined) return { entries, begun, actions: [] }
+    if (catalog.next === undefined) return { entries, pages, begun, unreadable, actions: [] }
     cursor = catalog.next
   }
 }
@@ -102,11 +124,12 @@ function differences(
   world: PolicyWorld,
   entries: ReadonlyMap<string, CatalogEntry>,
   said: MoverMessage,
-  begun: Date | undefined,
+  { begun, unreadable }: Reading,
 ): readonly Action[] {
   const known = new Set(world.backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
   const missing = [...entries.values()].filter(({ run }) => !known.has(run))
-  const lost = backupsInStore(world).filter(
+  // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
+  const lost = (unreadable ? [] : backupsInStore(world)).filter(
     ({ status }) =>
       status?.run !== undefined && !entries.has(status.run) && status.run !== said.run && !isLater(status, begun),
   )

@@ -11,6 +11,9 @@ import { countUnrun, reach, type SlotBook } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
+/** Finished Jobs that a CronJob keeps, of either outcome (DESIGN R6). */
+export const jobHistoryLimit = 10
+
 /** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */
 const lateJobSeconds = 120
 
@@ -84,15 +87,27 @@ export function accountForJobs(
     to: endOf(job, now),
   }))
   const known = new Set(world.backups.map(({ metadata }) => metadata.name))
-  const fresh = runs
+  const created = timeOf(policy.metadata.creationTimestamp)
+  const slots = runs
     .flatMap(job => {
       const slot = slotOfJob(job)
-      return slot && (!before.accountedUntil || slot > before.accountedUntil) ? [{ job, slot }] : []
+      return slot ? [{ job, slot }] : []
     })
     .toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+  const fresh = slots.filter(({ job, slot }) => {
+    // Of an earlier policy of this name, or going already: what they made is told by the bucket alone.
+    if (job.metadata.deletionTimestamp || isBefore(job, created)) return false
+    return !before.accountedUntil || slot > before.accountedUntil
+  })
 
   const actions: Action[] = []
   let book = before
+  const oldest = fresh[0]
+  if (oldest && fresh.length === slots.length && fresh.length >= jobHistoryLimit) {
+    // The operator was down for so long that the CronJob controller has forgotten Jobs: nobody knows which slots before these ran.
+    // Their backups come back from the bucket; calling them missed would be a guess.
+    book = reach(book, new Date(oldest.slot.getTime() - 1))
+  }
   for (const { job, slot } of fresh) {
     book = countUnrun(
       book,
@@ -111,6 +126,11 @@ export function accountForJobs(
   if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals)
   const open = nextSlot(clock.schedule, clock.timeZone, latest(from, closed) ?? from, clock.rule)
   return { actions, book, closes: open && addSeconds(open, openSeconds) }
+}
+
+function isBefore(job: Job, time: Date | undefined): boolean {
+  const created = timeOf(job.metadata.creationTimestamp)
+  return created !== undefined && time !== undefined && created < time
 }
 
 function endOf(job: Job, now: Date): Date | undefined {

@@ -91,7 +91,7 @@ test('the verdict is written before the snapshot goes, and again only when it ch
   const actions = plan(1, [kept(1), kept(2)])
   assert.deepEqual(
     actions.map(action => action.do),
-    ['write-backup-status', 'write-backup-status', 'delete-snapshot', 'event'],
+    ['write-backup-status', 'write-backup-status', 'delete-snapshot'],
   )
   const [first] = only(actions, 'write-backup-status')
   assert.deepEqual(first?.status.retention, { keep: false, reason: 'BeyondRetention' })

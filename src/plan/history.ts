@@ -4,9 +4,10 @@ import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
-import { childrenOf, defaultReadySeconds, isSnapshotOf, snapshotOf } from './backup-run.ts'
+import { defaultReadySeconds } from './backup-run.ts'
 import { sameJson } from './equal.ts'
 import { isFinished, lostAt, moverMessageOf } from './job-run.ts'
+import { backupOf, childrenOf, isGenuine, snapshotNamed, snapshotOf } from './lookup.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -43,7 +44,7 @@ export function planRetained(
   const deletions: Action[] = []
   for (const { target, plan } of policy.spec.strategy.type === 'snapshot' ? histories : []) {
     for (const id of plan.deleteNow) {
-      const snapshot = world.snapshots.find(({ metadata }) => metadata.name === id)
+      const snapshot = snapshotNamed(world, id)
       if (!snapshot || snapshot.metadata.deletionTimestamp) continue
       const because = verdicts.get(id)?.message ?? ''
       deletions.push({
@@ -52,13 +53,6 @@ export function planRetained(
         uid: snapshot.metadata.uid ?? '',
         because,
         prune: { target, keep },
-      })
-      deletions.push({
-        do: 'event',
-        about: 'policy',
-        type: 'Normal',
-        reason: 'Pruned',
-        message: `VolumeSnapshot ${id} of ${target}: ${because}`,
       })
     }
   }
@@ -87,9 +81,7 @@ export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
 
 /** When something is next to be cleaned up though nothing changes. */
 export function nextCleanUp(world: PolicyWorld, now: Date): Date | undefined {
-  const snapshots = world.snapshots.filter(
-    snapshot => !snapshot.status?.readyToUse && !world.backups.some(backup => isSnapshotOf(snapshot, backup)),
-  )
+  const snapshots = world.snapshots.filter(snapshot => !snapshot.status?.readyToUse && !backupOf(world, snapshot))
   const times = [
     ...snapshots.map(snapshot => addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(world))),
     ...world.jobs.filter(job => !isFinished(job)).map(lostAt),
@@ -126,7 +118,7 @@ function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
     const { name, uid = '', resourceVersion, creationTimestamp, deletionTimestamp } = snapshot.metadata
     if (deletionTimestamp) return []
     const go = { do: 'delete-snapshot', name, uid } as const
-    const backup = world.backups.find(each => isSnapshotOf(snapshot, each))
+    const backup = backupOf(world, snapshot)
     if (backup?.status?.phase === 'Failed') return [{ ...go, because: `its Backup ${backup.metadata.name} failed` }]
     const old = addSeconds(timeOf(creationTimestamp) ?? now, limit) <= now
     return !backup && !snapshot.status?.readyToUse && old
@@ -137,14 +129,18 @@ function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
 
 /** A run Job that cannot end by itself would block the schedule for ever (DESIGN R1). */
 function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
+  const failures = new Map(
+    world.backups.filter(({ status }) => status?.phase === 'Failed').map(backup => [backup.status?.run ?? '', backup]),
+  )
+  const runs = new Set(world.backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
   return world.jobs.flatMap((job): Action[] => {
     const { name, uid = '', labels, deletionTimestamp } = job.metadata
     if (labels?.[label.role] !== 'run' || isFinished(job) || deletionTimestamp) return []
     const go = { do: 'delete-job', name, uid } as const
-    const failed = world.backups.find(({ status }) => status?.phase === 'Failed' && status.run === name)
+    const failed = failures.get(name)
     if (failed) return [{ ...go, because: `its Backup ${failed.metadata.name} failed: ${failed.status?.reason}` }]
     const lost = lostAt(job)
-    const recorded = world.backups.some(({ metadata, status }) => [metadata.name, status?.run].includes(name))
+    const recorded = runs.has(name)
     return !recorded && lost && now >= lost
       ? [{ ...go, because: 'it did not end long after its deadline, and its Backup is gone' }]
       : []
@@ -200,10 +196,10 @@ function runOf(backup: Backup): RetentionRun {
 
 function snapshotRuns(world: PolicyWorld): ReadonlyMap<string, RetentionRun[]> {
   return collect(
-    world.snapshots.map(snapshot => {
-      const backup = world.backups.find(each => isSnapshotOf(snapshot, each))
-      return { target: snapshot.spec.source.persistentVolumeClaimName ?? '', run: snapshotRun(snapshot, backup) }
-    }),
+    world.snapshots.filter(isGenuine).map(snapshot => ({
+      target: snapshot.spec.source.persistentVolumeClaimName ?? '',
+      run: snapshotRun(snapshot, backupOf(world, snapshot)),
+    })),
   )
 }
 

@@ -58,7 +58,8 @@ export function judgeJob(
         ? 'the backup is complete, but far smaller than the one before; look at it, and at the condition RetentionBlocked of its policy'
         : 'the backup is complete',
       said: committed,
-      endTime: timeOfMs(committed.finishedAt) ?? now,
+      // By the clock of its node, which may be ahead of ours: what has happened is not in the future.
+      endTime: earliest(timeOfMs(committed.finishedAt), now),
     }
 
   const newest = pods.at(-1)
@@ -121,6 +122,15 @@ export function judgeJob(
     endTime: undefined,
     wakeAt: earliest(deadline, stuckUntil),
   }
+}
+
+/** Whether the newest pod of the Job has ended in front of our eyes; otherwise its words may still be on their way. */
+export function hasWords(job: Job, allPods: readonly Pod[]): boolean {
+  const newest = allPods
+    .filter(pod => isOf(job, pod))
+    .toSorted(byCreation)
+    .at(-1)
+  return newest !== undefined && statusOf(newest, 'mover')?.state?.terminated !== undefined
 }
 
 /** Whether the Job has reached its end, as its controller sees it. */
@@ -210,7 +220,9 @@ const hiddenReasons: ReadonlySet<string> = new Set([
 function obstacleOf(job: Job, pod: Pod | undefined, events: readonly JobEvent[]): Obstacle | undefined {
   const active = (job.status?.active ?? 0) > 0
   if (!pod || (!active && isOver(pod))) {
-    const obstacle = creationObstacle(events)
+    // What refused earlier pods says nothing about the next one.
+    const since = pod?.metadata.creationTimestamp ?? ''
+    const obstacle = creationObstacle(events.filter(({ lastTimestamp = '' }) => lastTimestamp >= since))
     return obstacle && { ...obstacle, since: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) }
   }
   const scheduled = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')

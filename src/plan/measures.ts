@@ -24,12 +24,12 @@ function endOf({ status }: Backup): number {
  * Targets that are no longer selected do not count: nobody could make their last run succeed.
  */
 export function lastRunSucceeded(policy: BackupPolicy, backups: readonly Backup[]): number | undefined {
-  const gone = new Set(
-    policy.status?.targets?.filter(({ reason }) => reason === 'TargetNotFound').map(({ name }) => name),
-  )
+  const targets = policy.status?.targets?.filter(({ reason }) => reason !== 'TargetNotFound')
+  const selected = targets && new Set(targets.map(({ name }) => name))
   const newest = newestByTarget(
     backups,
-    ({ status }) => (status?.phase === 'Completed' || status?.phase === 'Failed') && !gone.has(status.target ?? ''),
+    ({ status }) =>
+      (status?.phase === 'Completed' || status?.phase === 'Failed') && (selected?.has(status.target ?? '') ?? true),
   )
   if (newest.length > 0) return newest.every(({ status }) => status?.phase === 'Completed') ? 1 : 0
   // The Backups of a policy may have been deleted; its condition remembers.

@@ -9,7 +9,7 @@ import { conditionsFrom, type Verdict } from './conditions.ts'
 import type { TargetHistory } from './history.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
 import { scheduleHash } from './policy-schedule.ts'
-import { clockChangeEffect } from './schedule.ts'
+import { clockChangeEffect, type ClockChangeEffect } from './schedule.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { SlotBook } from './slots.ts'
 import { addSeconds, latest, rfc3339, timeOf } from './times.ts'
@@ -44,13 +44,15 @@ export function policyStatus(
   const ended = world.backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
   const ofTargets = byEnd(ended.filter(({ status }) => status?.target !== undefined))
   const newest = ofTargets.at(-1)
+  // A node's clock or a person may have written times that are not yet; they must not hide what comes.
+  const past = (time: Date | undefined) => (time && time <= now ? time : undefined)
   const lastSuccess = latest(
-    timeOf(policy.status?.lastSuccess),
+    past(timeOf(policy.status?.lastSuccess)),
     ...ended.map(({ status }) => (status?.phase === 'Completed' ? timeOf(status.completionTime) : undefined)),
   )
   const lastRun = latest(
-    timeOf(policy.status?.lastRun),
-    ...ended.map(({ spec, metadata }) => timeOf(spec.slot ?? metadata.creationTimestamp)),
+    past(timeOf(policy.status?.lastRun)),
+    ...ended.map(({ spec, metadata }) => past(timeOf(spec.slot)) ?? timeOf(metadata.creationTimestamp)),
   )
   const selected = job ? world.selectedPods : world.claims.length
   const verdicts = [
@@ -59,7 +61,7 @@ export function policyStatus(
     selection(policy, selected),
     ...(job ? [] : snapshotVerdicts(world, policy, targets)),
     ...clockVerdict(policy, facts, now),
-    ...storeVerdicts(policy, facts),
+    ...storeVerdicts(world, policy, facts),
   ]
   const statuses = targets.map(({ readiness: _, ...target }): TargetStatus => ({
     ...target,
@@ -299,9 +301,24 @@ function snapshotVerdicts(world: PolicyWorld, policy: BackupPolicy, targets: rea
   return [all, offsite, ...loses]
 }
 
+/** By schedule, zone and day: looking through a year takes milliseconds, and every plan asks. */
+const clockChanges = new Map<string, ClockChangeEffect | undefined>()
+const clockChangesKept = 1000
+
+function clockChangeAfter(clock: PolicySchedule, now: Date): ClockChangeEffect | undefined {
+  const day = rfc3339(now).slice(0, 10)
+  const key = `${clock.text}|${clock.timeZone}|${day}`
+  if (clockChanges.has(key)) return clockChanges.get(key)
+  const from = new Date(`${day}T00:00:00Z`)
+  const change = clockChangeEffect(clock.schedule, clock.timeZone, { from, to: addSeconds(from, yearSeconds) })
+  if (clockChanges.size >= clockChangesKept) clockChanges.clear()
+  clockChanges.set(key, change)
+  return change
+}
+
 function clockVerdict(policy: BackupPolicy, { clock }: PolicyFacts, now: Date): readonly Verdict[] {
   if ('problem' in clock || clock.rule !== 'cronjob') return []
-  const change = clockChangeEffect(clock.schedule, clock.timeZone, { from: now, to: addSeconds(now, yearSeconds) })
+  const change = clockChangeAfter(clock, now)
   if (!change) return []
   const what =
     change.effect === 'skips' ? 'does not run a time that does not exist' : 'runs a time twice that exists twice'
@@ -315,10 +332,12 @@ function clockVerdict(policy: BackupPolicy, { clock }: PolicyFacts, now: Date): 
   ]
 }
 
-const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete', 'RetentionPaused'] as const
+/** What a mover says about a suspect newest backup is told from the objects instead, so that accepting it shows at once. */
+const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete'] as const
 
-function storeVerdicts(policy: BackupPolicy, facts: PolicyFacts): readonly Verdict[] {
+function storeVerdicts(world: PolicyWorld, policy: BackupPolicy, facts: PolicyFacts): readonly Verdict[] {
   const { said, store } = facts
+  const sameBackend = policy.status?.store?.backendHash === world.backendHash
   const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
   const warning = said?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
   const blocked: readonly Verdict[] =
@@ -329,7 +348,7 @@ function storeVerdicts(policy: BackupPolicy, facts: PolicyFacts): readonly Verdi
         : []
       : store?.retentionBlocked
         ? [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionBlocked', message: store.message }]
-        : before && before.reason !== 'Suspect' && policy.spec.strategy.type === 'job'
+        : before && sameBackend && before.reason !== 'Suspect' && policy.spec.strategy.type === 'job'
           ? [
               {
                 type: 'RetentionBlocked',

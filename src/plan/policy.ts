@@ -38,7 +38,7 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const stray = job ? [] : planStrayCronJob(world)
   const probe = job && world.backendHash !== undefined ? planProbe(world, policy, world.backendHash, now) : undefined
   const catalog = job ? planCatalog(world, policy, now) : undefined
-  const backups = world.backups.map(backup => planBackup(world, backup, catalog?.entries, now))
+  const backups = world.backups.map(backup => planBackup(world, backup, catalog, now))
   const histories = retentionByTarget(world, policy)
   const status = policyStatus(
     world,
@@ -60,11 +60,12 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
     ...cronJob,
     ...stray,
     ...(probe?.actions ?? []),
+    // What goes makes room under quotas for what comes.
+    ...planRetained(world, policy, histories),
+    ...planCleanUp(world, now),
     ...schedule.actions,
     ...oneStart(backups.flatMap(plan => plan.actions)),
     ...(catalog?.actions ?? []),
-    ...planRetained(world, policy, histories),
-    ...planCleanUp(world, now),
   ]
   if (!sameJson(policy.status, status))
     actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))

@@ -41,7 +41,13 @@ export function selectorText(selector: LabelSelector): string {
 
 export type Readiness =
   | { readonly ready: true; readonly className: string; readonly deletionPolicy: 'Delete' | 'Retain' }
-  | { readonly ready: false; readonly reason: Reason; readonly message: string }
+  | {
+      readonly ready: false
+      readonly reason: Reason
+      readonly message: string
+      /** It may only be that our caches are not of one moment. */
+      readonly passing?: true
+    }
 
 const defaultClassAnnotation = 'snapshot.storage.kubernetes.io/is-default-class'
 
@@ -69,7 +75,10 @@ export function readinessOf(
   }
   const volume = volumes.get(volumeName)
   if (!volume)
-    return no('PVCPending', `PersistentVolume ${volumeName} of PersistentVolumeClaim ${name} is not known yet`)
+    return {
+      ...no('PVCPending', `PersistentVolume ${volumeName} of PersistentVolumeClaim ${name} is not known yet`),
+      passing: true,
+    }
   const driver = volume.spec.csi?.driver
   if (!driver)
     return no(

@@ -151,7 +151,7 @@ test('a failure that is older than the last probe is not asked about again', () 
 test('no more than ten probes run at once in the whole cluster; the others look again soon', () => {
   const { actions, wakeAt } = plan(made, { probesRunning: 10 })
   assert.deepEqual(actions, [])
-  assert.deepEqual(wakeAt, at('12:00:05'))
+  assert.ok(wakeAt && wakeAt >= at('12:00:05') && wakeAt < at('12:00:25'), String(wakeAt))
   assert.equal(plan(made, { probesRunning: 9 }).actions.length, 1)
 })
 

@@ -4,7 +4,7 @@ import type { Backup } from '../api/backup.ts'
 import type { Job } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import { moverReasons } from '../api/mover-message.ts'
-import { probeJobName } from '../api/names.ts'
+import { nameHash, probeJobName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { judgeJob } from './job-run.ts'
 import { addSeconds, rfc3339, timeOf } from './times.ts'
@@ -14,8 +14,10 @@ import type { PolicyWorld } from './world.ts'
 const maxProbes = 10
 const firstRetrySeconds = 60
 const longestRetrySeconds = 600
-/** How soon to look again for a free place. Seconds. */
-const placeSeconds = 5
+/** How soon to look again for a free place: each policy after its own time, so that a thousand do not ask at once. Seconds. */
+const placeSeconds = { least: 5, spread: 20 } as const
+/** A probe that cannot even start must not keep the others waiting. Seconds. */
+const placeKeptSeconds = 60
 
 export type ProbePlan = {
   readonly actions: readonly Action[]
@@ -87,12 +89,22 @@ export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash:
   if (store.result === 'Usable') return { actions: cleanUp, store, wakeAt: undefined }
   const again = nextProbe(store)
   if (again && now < again) return { actions: cleanUp, store, wakeAt: again }
-  if (world.probesRunning >= maxProbes) return { actions: cleanUp, store, wakeAt: addSeconds(now, placeSeconds) }
+  if (world.probesRunning >= maxProbes) return { actions: cleanUp, store, wakeAt: addSeconds(now, placeWait(policy)) }
   return {
     actions: [...cleanUp, { do: 'create-probe-job', backendHash, attempt: store.attempts }],
     store,
     wakeAt: undefined,
   }
+}
+
+function placeWait({ metadata }: BackupPolicy): number {
+  return placeSeconds.least + (Number.parseInt(nameHash(metadata.uid ?? ''), 36) % placeSeconds.spread)
+}
+
+/** Whether a probe takes one of the places. */
+export function takesPlace(job: Job, now: Date): boolean {
+  const created = timeOf(job.metadata.creationTimestamp)
+  return isRunningProbe(job) && created !== undefined && now < addSeconds(created, placeKeptSeconds)
 }
 
 /** Whether a Job is a probe that has not ended. */

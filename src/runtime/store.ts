@@ -28,6 +28,9 @@ export type StoreOptions<T> = {
   readonly onError?: (error: unknown, key: string) => void
 }
 
+/** A write is answered long before so many other objects have gone. */
+const removedKept = 10_000
+
 /** The last known state of the objects of one resource. Written by one reflector (or a test), read by controllers. */
 export class Store<T extends KubeObject> {
   readonly #objects = new Map<string, T>()
@@ -36,6 +39,8 @@ export class Store<T extends KubeObject> {
   readonly #stateListeners = new Set<() => void>()
   readonly #onError: (error: unknown, key: string) => void
   readonly #settled = Promise.withResolvers<void>()
+  /** UIDs of the objects that went last. */
+  readonly #removed = new Set<string>()
   #state: StoreState = 'syncing'
   #lastSeen: number | undefined
   #lastError: unknown
@@ -145,9 +150,18 @@ export class Store<T extends KubeObject> {
     this.#tellAll(previous === undefined ? { type: 'added', key, object } : { type: 'modified', key, object, previous })
   }
 
+  /**
+   * What a writer got back from the server, before the watch tells of it. The answer to a write may come after the news that the object
+   * was deleted; such an object must not come back, because nothing would ever remove it again.
+   */
+  offer(object: T): void {
+    if (!this.#removed.has(object.metadata.uid ?? '')) this.set(object)
+  }
+
   remove(key: string): void {
     const object = this.#objects.get(key)
     if (object === undefined) return
+    this.#remember(object.metadata.uid ?? '')
     this.#unindex(key, object)
     this.#objects.delete(key)
     this.#tellAll({ type: 'deleted', key, object, previous: object })
@@ -160,6 +174,12 @@ export class Store<T extends KubeObject> {
 
   markFailed(error: unknown): void {
     this.#lastError = error
+  }
+
+  #remember(uid: string): void {
+    this.#removed.add(uid)
+    const [oldest] = this.#removed
+    if (this.#removed.size > removedKept && oldest !== undefined) this.#removed.delete(oldest)
   }
 
   #index(key: string, object: T): void {
