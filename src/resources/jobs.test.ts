@@ -33,7 +33,7 @@ function envelopeProblems(pod: PodSpec): readonly string[] {
   const want = (holds: boolean, problem: string) => {
     if (!holds) problems.push(problem)
   }
-  const loose = pod as PodSpec & Readonly<Record<string, unknown>>
+  const loose: Readonly<Record<string, unknown>> = { ...pod }
   for (const field of ['hostNetwork', 'hostPID', 'hostIPC', 'shareProcessNamespace', 'serviceAccountName', 'hostUsers'])
     want(loose[field] === undefined, `${field} is set`)
   want(loose['automountServiceAccountToken'] === false, 'a service account token is mounted')
