@@ -192,7 +192,7 @@ class Step {
   /** Tells people why something cannot be created; a run that cannot start says so itself, and fails in the end. */
   async refused(action: Action, error: ApiError): Promise<void> {
     const { events, clock } = this.#context
-    const message = `the API server refuses it: ${error.message}`
+    const message = `the API server refuses it: ${error.detail || error.message}`
     if (this.#world.policy) events.record(this.#world.policy, { type: 'Warning', reason: 'CreationRefused', message })
     if (action.do === 'create-scheduled-backup' || action.do === 'create-child-backup') this.#unrecorded = true
     if (action.do !== 'create-run-job' && action.do !== 'create-snapshot') return

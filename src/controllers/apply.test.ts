@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Backup } from '../api/backup.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { KubernetesObject, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
+import type { Action } from '../plan/actions.ts'
+import { planPolicy } from '../plan/policy.ts'
+import type { PolicyWorld } from '../plan/world.ts'
+import { FakeClock } from '../runtime/clock.ts'
+import { ApiError } from '../runtime/errors.ts'
+import type { EventNote } from '../runtime/events.ts'
+import { silentLog } from '../runtime/log.ts'
+import type { Resource } from '../runtime/resource.ts'
+import { Store } from '../runtime/store.ts'
+import {
+  at,
+  backup,
+  claim,
+  job,
+  pod,
+  policy,
+  ready,
+  settings,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../test/world.ts'
+import { applyPlan, type ApplyContext } from './apply.ts'
+import type { Caches } from './caches.ts'
+
+const now = at('02:00:05')
+
+/** An API server that refuses to create some kinds, and says what it was asked. */
+function server(options: { readonly refuses?: readonly string[]; readonly pods?: readonly Pod[] } = {}) {
+  const calls: string[] = []
+  const written: KubernetesObject[] = []
+  const notes: EventNote[] = []
+  const client = {
+    async create(resource: Resource, object: KubernetesObject) {
+      calls.push(`create ${resource.kind} ${object.metadata.name}`)
+      const detail = 'exceeded quota: few'
+      if (options.refuses?.includes(resource.kind))
+        throw new ApiError({ request: 'POST', status: 403, reason: 'Forbidden', message: detail })
+      return { ...object, metadata: { ...object.metadata, uid: object.metadata.name, resourceVersion: '1' } }
+    },
+    async replace(resource: Resource, object: KubernetesObject) {
+      calls.push(`status ${resource.kind} ${object.metadata.name}`)
+      written.push(object)
+      return object
+    },
+    async delete(resource: Resource, _namespace: string, name: string) {
+      calls.push(`delete ${resource.kind} ${name}`)
+      return true
+    },
+    async list() {
+      return { items: options.pods ?? [], resourceVersion: '1' }
+    },
+    async get() {
+      return undefined
+    },
+  }
+  const caches = Object.fromEntries(
+    ['policies', 'backups', 'cronJobs', 'jobs', 'pods', 'snapshots'].map(name => [name, new Store()]),
+  )
+  const context = {
+    client,
+    caches: caches as unknown as Caches,
+    settings,
+    events: { record: (_: unknown, note: EventNote) => void notes.push(note) },
+    metrics: { observe() {} },
+    clock: new FakeClock(now),
+  } as unknown as ApplyContext
+  const apply = (of: PolicyWorld, actions: readonly Action[]) =>
+    applyPlan(context, of, actions, silentLog, new AbortController().signal)
+  return { apply, calls, written, notes, caches: context.caches }
+}
+
+const isRefusal = (error: unknown) => error instanceof ApiError && error.status === 403
+
+test('a create that is refused does not keep what else is planned from being done, and is told as an event', async () => {
+  const of = snapshotPolicy({ retention: 1 })
+  const old = [backup('a', { status: { phase: 'Completed' } }), backup('b', { status: { phase: 'Completed' } })]
+  const snapshots = old.map((each, index) =>
+    snapshotOf(each, { status: ready, claim: 'data', metadata: { creationTimestamp: stamp(at(`0${index}:30`)) } }),
+  )
+  const seen = world(of, { claims: [claim('data')], backups: old, snapshots })
+  const { apply, calls, notes } = server({ refuses: ['Backup'] })
+  const prune: Action = { do: 'delete-snapshot', name: snapshots[0]?.metadata.name ?? '', uid: 'x', because: 'a test' }
+  const create: Action = { do: 'create-scheduled-backup', name: 'nightly-data', target: 'data', slot: at('02:00') }
+  await assert.rejects(apply(seen, [create, prune, { do: 'write-policy-status', status: {} }]), isRefusal)
+  assert.deepEqual(
+    calls.map(call => call.split(' ', 2).join(' ')),
+    ['create Backup', 'delete VolumeSnapshot', 'status BackupPolicy'],
+  )
+  assert.match(notes[0]?.message ?? '', /the API server refuses it: exceeded quota: few/)
+})
+
+test('a slot whose Backup could not be created stays open in the book', async () => {
+  const of = snapshotPolicy({}, { status: { accountedUntil: stamp(at('01:00')), slots: { missed: 3, skipped: 0 } } })
+  const seen = world(of, { claims: [claim('data')] })
+  const { actions } = planPolicy(seen, now)
+  assert.ok(actions.some(action => action.do === 'create-scheduled-backup'))
+  const { apply, written } = server({ refuses: ['Backup'] })
+  await assert.rejects(apply(seen, actions), isRefusal)
+  const { status } = written.find(({ kind }) => kind === 'BackupPolicy') as BackupPolicy
+  assert.equal(status?.accountedUntil, stamp(at('01:00')))
+  assert.deepEqual(status?.slots, { missed: 3, skipped: 0 })
+})
+
+test('a run whose Job is refused waits and says why, and fails after five minutes', async () => {
+  for (const [created, phase] of [
+    ['02:00', 'Pending'],
+    ['01:50', 'Failed'],
+  ] as const) {
+    const asked = backup('now', { metadata: { creationTimestamp: stamp(at(created)) } })
+    const { apply, written } = server({ refuses: ['Job'] })
+    await assert.rejects(
+      apply(world(policy(), { backups: [asked] }), [{ do: 'create-run-job', backup: asked }]),
+      isRefusal,
+    )
+    const { status } = written[0] as Backup
+    assert.deepEqual([status?.phase, status?.reason], [phase, 'CreationRefused'])
+  }
+})
+
+test('a final verdict waits when the pods of the Job have said more than the cache knew', async () => {
+  const run = job('run', 'run')
+  const newer = pod(run, 1)
+  const asked = backup('now')
+  const verdict: Action = {
+    do: 'write-backup-status',
+    backup: asked,
+    status: { phase: 'Failed' },
+    unless: { kind: 'newer-pods', name: 'run' },
+  }
+  const behind = server({ pods: [newer] })
+  await behind.apply(world(policy(), { backups: [asked] }), [verdict])
+  assert.deepEqual(behind.written, [])
+  assert.equal(
+    behind.caches.pods.get(newer.metadata.namespace, newer.metadata.name)?.metadata.name,
+    newer.metadata.name,
+  )
+  await behind.apply(world(policy(), { backups: [asked] }), [verdict])
+  assert.equal(behind.written.length, 1)
+})
+
+test('the answer to a write does not bring back an object that is known to be deleted', () => {
+  const store = new Store<VolumeSnapshot>()
+  const gone = snapshotOf(backup('a'))
+  store.set(gone)
+  store.remove(`${gone.metadata.namespace}/${gone.metadata.name}`)
+  store.offer(gone)
+  assert.deepEqual(store.list(), [])
+})
