@@ -8,7 +8,7 @@ type Named = { readonly name: string; readonly uid: string }
 
 export type Action =
   | { readonly do: 'create-cron-job' }
-  /** Sets the CronJob's last schedule time to now, so that what is written next fires nothing retroactively (DESIGN R4). */
+  /** Sets the CronJob's last schedule time to now, so that what is written next fires nothing retroactively (docs/design.md R4). */
   | ({ readonly do: 'rest-cron-job-clock' } & Named)
   | { readonly do: 'replace-cron-job'; readonly current: CronJob }
   | ({ readonly do: 'delete-cron-job'; readonly because: string } & Named)

@@ -62,7 +62,7 @@ function isJobRun({ policy, claims }: PolicyWorld, { spec, status }: Backup): bo
   return ofCommand && begun && !claims.some(({ metadata }) => metadata.name === commandTarget)
 }
 
-/** What the run has already reached stands; what goes on is ended (DESIGN R8). */
+/** What the run has already reached stands; what goes on is ended (docs/design.md R8). */
 function planWithoutPolicy(world: PolicyWorld, backup: Backup, job: Job | undefined, now: Date): BackupPlan {
   const { policy, slot } = backup.spec
   if (backup.status?.reason === 'Children') return planTargets(world, backup, now)
@@ -200,7 +200,7 @@ function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, backup: Bac
   }
 }
 
-/** An on-demand Backup without a target: it is its only target, or it has a child for each and shows the worst of them (DESIGN R9). */
+/** An on-demand Backup without a target: it is its only target, or it has a child for each and shows the worst of them (docs/design.md R9). */
 function planTargets(world: PolicyWorld, backup: Backup, now: Date): BackupPlan {
   const children = childrenOf(world, backup)
   if (backup.status?.reason !== 'Children') {

@@ -1,4 +1,4 @@
-// Keeps Backup objects and the bucket of one mind (DESIGN R7): a mover tells the digest of what is kept; where our objects have
+// Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
 import type { BackupStatus } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'

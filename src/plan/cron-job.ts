@@ -1,4 +1,4 @@
-// The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (DESIGN R3, R4, R6, R8).
+// The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (docs/design.md R3, R4, R6, R8).
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { CronJob, Job } from '../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../api/labels.ts'
@@ -11,7 +11,7 @@ import { countUnrun, reach, type SlotBook } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
-/** Finished Jobs that a CronJob keeps, of either outcome (DESIGN R6). */
+/** Finished Jobs that a CronJob keeps, of either outcome (docs/design.md R6). */
 export const jobHistoryLimit = 10
 
 /** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */

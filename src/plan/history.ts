@@ -127,7 +127,7 @@ function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
   })
 }
 
-/** A run Job that cannot end by itself would block the schedule for ever (DESIGN R1). */
+/** A run Job that cannot end by itself would block the schedule for ever (docs/design.md R1). */
 function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
   const failures = new Map(
     world.backups.filter(({ status }) => status?.phase === 'Failed').map(backup => [backup.status?.run ?? '', backup]),
@@ -214,7 +214,7 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
   }
 }
 
-/** Runs that the mover must treat in a special way; they travel in its task (DESIGN R7, R14). */
+/** Runs that the mover must treat in a special way; they travel in its task (docs/design.md R7, R14). */
 export function marksOf(backups: readonly Backup[]): {
   readonly held: readonly string[]
   readonly accepted: readonly string[]

@@ -1,4 +1,4 @@
-// What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (DESIGN R1).
+// What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
 import type { Reason } from '../api/conditions.ts'
 import type { ContainerStatus, Job, JobEvent, Pod } from '../api/kubernetes.ts'
 import { isCommitted, isPermanent, parseMoverMessage } from '../api/mover-message.ts'
@@ -10,7 +10,7 @@ import { addSeconds, earliest, timeOf } from './times.ts'
 const stuckAttemptSeconds = 30
 /** How long a state that no waiting cures (image, configuration, pod security) may last. Seconds. */
 const hopelessSeconds = 300
-/** A Job that its controller has not ended this long after its own deadline is on a lost node. Seconds (DESIGN R1). */
+/** A Job that its controller has not ended this long after its own deadline is on a lost node. Seconds (docs/design.md R1). */
 const lostJobSeconds = 600
 
 export type JobRun = {
@@ -237,7 +237,7 @@ function obstacleOf(job: Job, pod: Pod | undefined, events: readonly JobEvent[])
   return waitingObstacle(pod)
 }
 
-/** What the newest warning about the Job says. Quota and pod security denials exist nowhere else (DESIGN R21). */
+/** What the newest warning about the Job says. Quota and pod security denials exist nowhere else (docs/design.md R21). */
 function creationObstacle(events: readonly JobEvent[]): Obstacle | undefined {
   const newest = events
     .filter(({ reason }) => reason === 'FailedCreate')

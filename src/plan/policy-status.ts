@@ -372,7 +372,7 @@ function storeVerdicts(world: PolicyWorld, policy: BackupPolicy, facts: PolicyFa
   return [...blocked, ...unconditional]
 }
 
-/** A newest backup that is far smaller than the one before must be seen by a person before anything older goes (DESIGN R14). */
+/** A newest backup that is far smaller than the one before must be seen by a person before anything older goes (docs/design.md R14). */
 function suspectVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
   const newest = histories.flatMap(({ runs }) => goodByAge(runs).at(-1) ?? []).filter(({ suspect }) => suspect)
   if (newest.length === 0) return undefined

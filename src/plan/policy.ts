@@ -116,7 +116,7 @@ function planStrayCronJob({ cronJob, name }: PolicyWorld): readonly Action[] {
   ]
 }
 
-/** Two on-demand Backups at once: one starts, the other finds it running in the next pass (DESIGN R5). */
+/** Two on-demand Backups at once: one starts, the other finds it running in the next pass (docs/design.md R5). */
 function oneStart(actions: readonly Action[]): readonly Action[] {
   const first = actions.find(action => action.do === 'create-run-job')
   return actions.filter(action => action.do !== 'create-run-job' || action === first)

@@ -1,4 +1,4 @@
-// What is known of a policy's store, and when to ask again (DESIGN R2). Store facts come only from pods.
+// What is known of a policy's store, and when to ask again (docs/design.md R2). Store facts come only from pods.
 import type { BackupPolicy, StoreStatus } from '../api/backup-policy.ts'
 import type { Backup } from '../api/backup.ts'
 import type { Job } from '../api/kubernetes.ts'
