@@ -30,10 +30,10 @@ import {
 import { openStore } from './store.ts'
 
 const namespace = 'e2e-bad-store'
-/** Within so many seconds a reason must be seen. */
-const soon = 60
-/** After the first failure the probe waits a minute. */
-const backOff = 75
+/** Seconds for a reason to be seen: a store that does not answer is tried for half a minute. */
+const soon = 90
+/** Seconds: after the first failure the probe waits one minute, then it takes its own time again. */
+const backOff = 60 + soon
 
 type Row = {
   readonly name: string
@@ -143,7 +143,7 @@ test('stores that cannot be used', { concurrency: 20 }, async t => {
 
     t.test('a certificate that nobody signed: TLSVerificationFailed, until backend.ca names it', async () => {
       await put(...(await tlsStore()))
-      await waitFor(namespace, 'pod/tls-store', 'condition=Ready')
+      await waitFor(namespace, 'pod/tls-store', 'condition=Ready', 120)
       await put(policy('tls', { endpoint: `https://tls-store.${namespace}.svc:9000` }))
       const condition = await policyCondition(namespace, 'tls', 'Ready', 'TLSVerificationFailed', soon)
       assert.equal(condition.status, 'False')

@@ -9,13 +9,14 @@ import type { BackupStatus } from '../src/api/backup.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { cluster } from './cluster.ts'
-import { installMinio, installOperator, operatorDeployment, releaseNamespace } from './install.ts'
+import { installMinio, installOperator } from './install.ts'
 import {
   api,
   backupEnd,
   backupStatus,
   jobPolicy,
   onDemand,
+  operatorLogs,
   put,
   remove,
   run,
@@ -40,6 +41,8 @@ type Failure = {
   readonly message: RegExp
   readonly exitCode?: number
   readonly seconds?: number
+  /** False: no container of the pod ever runs. */
+  readonly moverRuns?: boolean
 }
 
 /** Commands that start, and end without a backup. */
@@ -121,6 +124,7 @@ const obstacles: readonly Failure[] = [
     job: { args: ['pg_dump'], resources: { requests: { cpu: '1000' } } },
     reason: 'PodUnschedulable',
     message: /no node can take the pod.*cpu/s,
+    moverRuns: false,
   },
 ]
 
@@ -152,13 +156,17 @@ test('commands that fail', { concurrency: 6 }, async t => {
     }),
   )
 
-  const waiting = obstacles.map(({ name, what, job, reason, message }) =>
+  const waiting = obstacles.map(({ name, what, job, reason, message, moverRuns = true }) =>
     t.test(`a command ${what}: ${reason}, and a cancelled run leaves nothing`, async () => {
       await put(jobPolicy(namespace, name, job))
       await put(onDemand(namespace, name))
       const status = await backupStatus(namespace, name, reason, seen => seen.reason === reason, soon)
       assert.equal(status.phase, 'Pending')
       assert.match(status.message ?? '', message)
+      if (moverRuns) {
+        const isOpen = async () => (await openUploads(status.run ?? '')).length > 0
+        await eventually('the upload to be open, so that there is something to clean up', isOpen, { seconds: soon })
+      }
       await remove(namespace, `backup/${name}`)
       await eventually(
         'Job and pod to go with their Backup',
@@ -223,7 +231,7 @@ async function assertStderrIsRedacted(namespace: string, name: string, { stderr 
     'json',
   ])
   const status = (JSON.parse(objects) as { readonly items: readonly { readonly status?: object }[] }).items
-  const log = await kubectl(cluster, ['-n', releaseNamespace, 'logs', operatorDeployment, '--all-pods', '--tail=-1'])
+  const log = await operatorLogs()
   assert.match(log, new RegExp(`"backup":"${name}"`))
   for (const text of [stderr, JSON.stringify(events), JSON.stringify(status.map(each => each.status)), log])
     assert.ok(!text.includes(canary), 'a password of the standard error is shown somewhere')

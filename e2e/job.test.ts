@@ -15,11 +15,12 @@ import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import { parseBackupRecord } from '../src/api/backup-record.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { cluster, execInPod, postgresImage, waitFor } from './cluster.ts'
-import { installMinio, installOperator, operatorDeployment, releaseNamespace } from './install.ts'
+import { installMinio, installOperator } from './install.ts'
 import {
   api,
   backupEnd,
   jobPolicy,
+  operatorLogs,
   type Manifest,
   patch,
   policyCondition,
@@ -202,14 +203,7 @@ async function assertNoSecretIsShown(namespace: string, policy: string) {
     ),
   )
   assert.match(logs.join('\n'), /"phase":"committed"|committed/)
-  const operator = await kubectl(cluster, [
-    '-n',
-    releaseNamespace,
-    'logs',
-    operatorDeployment,
-    '--all-pods',
-    '--tail=-1',
-  ])
+  const operator = await operatorLogs()
   assert.match(objects, /postgres-credentials/)
   for (const text of [objects, ...logs, operator])
     for (const value of [canary, minio.password]) assert.ok(!text.includes(value), `${value} is shown`)

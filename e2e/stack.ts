@@ -13,6 +13,7 @@ import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { Client } from '../src/runtime/client.ts'
 import { cluster, postgresImage, storyNamespace } from './cluster.ts'
+import { releaseNamespace } from './install.ts'
 
 const { server, ca, cert, key } = apiAccess(cluster)
 /** For looks, which are many; what a person would do goes through kubectl. */
@@ -204,6 +205,12 @@ export async function runJobs(namespace: string, policy: string): Promise<readon
 export async function runPods(namespace: string, policy: string): Promise<readonly Pod[]> {
   const labelSelector = `${label.policy}=${policy},${label.role}=run`
   return (await api.list<Pod>(resources.pods, { namespace, labelSelector })).items
+}
+
+/** What the operator's pods that are there have logged. */
+export function operatorLogs(): Promise<string> {
+  const selector = ['--selector', 'app.kubernetes.io/name=backup-operator']
+  return kubectl(cluster, ['-n', releaseNamespace, 'logs', ...selector, '--tail=-1', '--max-log-requests=10'])
 }
 
 /** A merge patch with kubectl, as a person would do it. */
