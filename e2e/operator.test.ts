@@ -18,6 +18,7 @@ import {
   defaultDriver,
   immediateClass,
   policyOf,
+  removeClasses,
   snapshotPolicy,
   snapshotsOf,
 } from './snapshot-stack.ts'
@@ -28,7 +29,10 @@ const schedule = '* * * * *'
 const minute = 60_000
 
 before(() => Promise.all([installOperator(), installMinio()]))
-after(() => scaleTo(2))
+after(async () => {
+  await scaleTo(2)
+  await removeClasses()
+})
 
 test('a life with interruptions', async t => {
   await storeNamespace(t, namespace)

@@ -1,6 +1,6 @@
 // What goes wrong with volume snapshots, and what its owner is told: every failure has its own reason, and none costs a good backup.
 import assert from 'node:assert/strict'
-import { before, suite, test, type TestContext } from 'node:test'
+import { after, before, suite, test, type TestContext } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import { cluster, storyNamespace, waitFor } from './cluster.ts'
@@ -16,6 +16,7 @@ import {
   neverReady,
   onDemand,
   policyOf,
+  removeClasses,
   allowDeletion,
   runNow,
   snapshotClass,
@@ -27,6 +28,7 @@ import {
 import { patch, put } from './stack.ts'
 
 let driver: string
+after(removeClasses)
 before(async () => {
   await installOperator()
   driver = await defaultDriver()

@@ -1,5 +1,5 @@
 // What the stories of strategy snapshot share: volumes, classes, policies, and typed looks at what the operator did with them.
-import { kubectlJson } from '../dev/cluster-access.ts'
+import { kubectl, kubectlJson } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import type { Backup, BackupPhase } from '../src/api/backup.ts'
 import type { BackupPolicy } from '../src/api/backup-policy.ts'
@@ -32,6 +32,15 @@ export const immediateClass = (driver: string): Manifest => ({
   provisioner: driver,
   volumeBindingMode: 'Immediate',
 })
+
+/** Classes belong to no namespace: the file that made them removes them, or the next one in its place. */
+export async function removeClasses(): Promise<void> {
+  const kinds = 'storageclass,volumesnapshotclass'
+  const names = (await kubectl(cluster, ['get', kinds, '-o', 'name']))
+    .split('\n')
+    .filter(name => name.includes('/e2e-'))
+  if (names.length > 0) await kubectl(cluster, ['delete', '--ignore-not-found', ...names])
+}
 
 type ClassOptions = {
   readonly deletionPolicy?: 'Delete' | 'Retain'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { before, suite, test, type TestContext } from 'node:test'
+import { after, before, suite, test, type TestContext } from 'node:test'
 import { apply, kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import { repository } from '../dev/paths.ts'
@@ -21,6 +21,7 @@ import {
   immediateClass,
   onDemand,
   policyOf,
+  removeClasses,
   runNow,
   snapshotClass,
   defaultDriver,
@@ -30,6 +31,7 @@ import {
 import { patch, put } from './stack.ts'
 
 let driver: string
+after(removeClasses)
 before(async () => {
   await installOperator()
   driver = await defaultDriver()
