@@ -33,6 +33,8 @@ export type PodOptions = {
   /** A container that starts after the mover has been given this long, ms. */
   readonly sourceAfterMs?: number
   readonly nodeOptions?: readonly string[]
+  /** The mover's clock is so far ahead, ms. Its signatures are of the right time. */
+  readonly clockAheadMs?: number
   /** The image of the mover cannot be pulled. */
   readonly withoutMover?: true
 }
@@ -109,7 +111,13 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   const mover = start(
     directory,
     options.withoutMover ? 'true' : process.execPath,
-    [...(options.nodeOptions ?? []), join(repository, 'test/mover-main.ts'), shared, terminationLog],
+    [
+      ...(options.nodeOptions ?? []),
+      join(repository, 'test/mover-main.ts'),
+      shared,
+      terminationLog,
+      String(options.clockAheadMs ?? 0),
+    ],
     {
       [moverEnvironment.task]: encodeMoverTask({ ...task, credentialsDirectory: credentials }),
       [moverEnvironment.run]: run,

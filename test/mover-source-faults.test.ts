@@ -28,12 +28,18 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     assert.equal(message.openUpload, undefined)
   }
 
-  for (const megabytes of [0, 0.01, 1, 7.9, 8.4, 21]) {
-    test(`exit status 3 after ${megabytes} MB is SourceExit (F01)`, async () => {
+  /** Bytes: four parts and a bit; sixteenths of it fall before, between and behind their ends. */
+  const stream = 21_600_000
+  for (const sixteenths of Array.from({ length: 17 }, (_, index) => index)) {
+    test(`exit status 3 after ${sixteenths}/16 of the stream is SourceExit (F01)`, async () => {
       const bucket = await server.makeBucket()
-      const result = await runPod({ task: taskFor(server, bucket), secret, command: writes(megabytes, 'exit 3') })
+      const task = taskFor(server, bucket, { partBytes: 5 << 20 })
+      const bytes = (stream / 16) * sixteenths
+      const command = ['sh', '-c', `head -c ${bytes} /dev/urandom; exit 3`]
+      const result = await runPod({ task, secret, command })
       assertFailed(result, 'SourceExit', 10)
       assert.equal(result.message.sourceStatus, 3)
+      assert.equal(result.message.bytes ?? 0, bytes)
       assert.equal(result.sourceCode, 3)
       await assertNothingLeft(bucket)
     })

@@ -268,7 +268,8 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       ['silence', { kind: 'silence' }],
     ] as const) {
       test(`a part that meets ${name} is sent again, and only that part`, async () => {
-        const { proxy, bucket, task } = await setUp({ storeIdleSeconds: 1 })
+        // Long enough for a busy machine: a real time-out would be one try more.
+        const { proxy, bucket, task } = await setUp({ storeIdleSeconds: 3, storeRetrySeconds: 30 })
         proxy.fail('uploadPart', fault, { times: 2 })
         assertCommitted(await runPod({ task, secret, command }))
         assert.deepEqual(await left(bucket), oneBackup)
@@ -315,8 +316,47 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
     test('damage on the way is noticed: every body is signed', async () => {
       const { proxy, task } = await setUp()
       assertCommitted(await runPod({ task, secret, command: small }))
-      assert.ok(proxy.signatures.size > 3)
-      for (const signed of proxy.signatures) assert.match(signed, /^[0-9a-f]{64}$/)
+      assert.ok(proxy.headers.length > 3)
+      for (const headers of proxy.headers) assert.match(String(headers['x-amz-content-sha256']), /^[0-9a-f]{64}$/)
+    })
+
+    test('no request carries a checksum of the SDK, which some stores refuse', async () => {
+      const { proxy, task } = await setUp({ retention: 1 })
+      assertCommitted(await runPod({ task, secret, command }))
+      assertCommitted(await runPod({ task, secret, command, run: jobOf(1) }))
+      assertFailed(await runPod({ task, secret, command: ['false'], run: jobOf(2) }), 'SourceExit')
+      const { version, owner, backend, secretName } = task
+      await runPod({ task: { version, owner, backend, secretName, kind: 'probe' }, secret, run: 'probe' })
+      for (const expected of [
+        /^get .*owner/,
+        /^put .*owner/,
+        /^createUpload .*\/data\//,
+        /^put .*\/uploads\//,
+        /^uploadPart .*\/data\//,
+        /^completeUpload .*\/data\//,
+        /^abortUpload .*\/data\//,
+        /^put .*\/manifests\//,
+        /^put .*\/probe/,
+        /^head .*\/data\//,
+        /^list .*\/manifests\//,
+        /^delete .*\/manifests\//,
+        /^delete .*\/data\//,
+        /^delete .*\/uploads\//,
+      ])
+        assert.ok(
+          proxy.requests.some(request => expected.test(request)),
+          `${expected} was not requested`,
+        )
+      const refused =
+        /^(x-amz-checksum-.*|x-amz-sdk-checksum-algorithm|x-amz-trailer|trailer|x-amz-decoded-content-length)$/
+      for (const [index, headers] of proxy.headers.entries()) {
+        assert.deepEqual(
+          Object.keys(headers).filter(name => refused.test(name)),
+          [],
+          proxy.requests[index],
+        )
+        assert.doesNotMatch(headers['content-encoding'] ?? '', /aws-chunked/, proxy.requests[index])
+      }
     })
 
     test('an upload that cannot be aborted is told with its id', async () => {

@@ -1,7 +1,8 @@
 // An HTTP proxy on loopback in front of a real S3 server, with one switch a verb: what stores and networks do on their bad days.
 import { once } from 'node:events'
-import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { pipeline } from 'node:stream/promises'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -37,6 +38,14 @@ export type Fault =
   /** What a web page answers. */
   | { readonly kind: 'html' }
 
+/** What changes what the store holds. */
+const writeVerbs: readonly S3Verb[] = ['put', 'delete', 'createUpload', 'uploadPart', 'completeUpload', 'abortUpload']
+
+/** Where in the life of a write something else happens: the store does not hear of it, or obeys and the reply is held back. */
+export type Around = 'before' | 'after'
+
+type Interruption = { readonly nth: number; readonly around: Around; readonly act: () => Promise<void> }
+
 type Switch = { readonly verb: S3Verb; readonly key: RegExp; readonly fault: Fault; times: number }
 
 export type FaultProxy = {
@@ -45,19 +54,30 @@ export type FaultProxy = {
   readonly fail: (verb: S3Verb, fault: Fault, when?: { readonly times?: number; readonly key?: RegExp }) => void
   /** What came, in order: verb and key. */
   readonly requests: readonly string[]
-  /** The values of `x-amz-content-sha256`: what the signatures cover of the bodies. */
-  readonly signatures: ReadonlySet<string>
+  /** Those of them that change what the store holds. */
+  readonly writes: readonly string[]
+  /** The headers of each of them, names in lower case. */
+  readonly headers: readonly IncomingHttpHeaders[]
+  /** At the n-th write (from 1), before or after the store obeys, `act` is waited for and the connection lost. */
+  readonly interrupt: (nth: number, around: Around, act: () => Promise<void>) => void
   readonly stop: () => Promise<void>
 }
 
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const switches: Switch[] = []
   const requests: string[] = []
-  const signatures = new Set<string>()
+  const headers: IncomingHttpHeaders[] = []
+  let interruption: Interruption | undefined
+  const writes: string[] = []
   const server = createServer((incoming, reply) => {
     const { verb, key } = read(incoming)
     requests.push(`${verb} ${key}`)
-    signatures.add(String(incoming.headers['x-amz-content-sha256']))
+    if (writeVerbs.includes(verb)) writes.push(`${verb} ${key}`)
+    headers.push(incoming.headers)
+    if (writeVerbs.includes(verb) && writes.length === interruption?.nth) {
+      void interrupt(target, incoming, reply, interruption)
+      return
+    }
     const active = switches.find(candidate => candidate.verb === verb && candidate.times > 0 && candidate.key.test(key))
     if (active) active.times--
     void answer(target, incoming, reply, active?.fault).catch(() => reply.destroy())
@@ -67,7 +87,11 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
-    signatures,
+    writes,
+    headers,
+    interrupt: (nth, around, act) => {
+      interruption = { nth, around, act }
+    },
     fail: (verb, fault, { times = Number.POSITIVE_INFINITY, key = /^/ } = {}) => {
       switches.push({ verb, key, fault, times })
     },
@@ -126,12 +150,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case undefined:
       break
   }
-  const { hostname, port } = new URL(target)
-  const { method, url: path, headers } = incoming
-  const forwarded = request({ hostname, port, method, path, headers })
-  incoming.pipe(forwarded)
-  const [answered] = (await once(forwarded, 'response')) as [IncomingMessage]
-  const body = await buffer(answered)
+  const { answered, body } = await forward(target, incoming)
   if (fault?.kind === 'lose-reply') {
     incoming.socket.resetAndDestroy()
     return
@@ -147,6 +166,29 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     return
   }
   reply.end(body)
+}
+
+async function interrupt(
+  target: string,
+  incoming: IncomingMessage,
+  reply: ServerResponse,
+  { around, act }: Interruption,
+) {
+  if (around === 'after') await forward(target, incoming)
+  else incoming.resume()
+  await act()
+  reply.destroy()
+}
+
+async function forward(target: string, incoming: IncomingMessage) {
+  const { hostname, port } = new URL(target)
+  const { method, url: path, headers } = incoming
+  const forwarded = request({ hostname, port, method, path, headers })
+  const [[answered]] = (await Promise.all([once(forwarded, 'response'), pipeline(incoming, forwarded)])) as [
+    [IncomingMessage],
+    void,
+  ]
+  return { answered, body: await buffer(answered) }
 }
 
 function errorBody(code: string): string {

@@ -29,6 +29,8 @@ export interface BackupContext {
   readonly control: ControlChannel
   readonly lifeline: Lifeline
   readonly report: Report
+  /** ms since the epoch. */
+  readonly now: () => number
   readonly signal: AbortSignal
 }
 
@@ -51,8 +53,8 @@ const hourMs = 3_600_000
 
 /** @throws whatever ended the attempt; the caller makes the failure of it. Returns when the backup is in the bucket. */
 export async function runBackup(task: BackupTask, context: BackupContext): Promise<void> {
-  const { identity, report, signal } = context
-  const startedAt = new Date()
+  const { identity, report, now, signal } = context
+  const startedAt = new Date(now())
   const slot = slotOf(task, identity.run)
   const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
   const manifest = manifestKey(layout, task.target, slot, identity.run)
@@ -103,6 +105,8 @@ async function attempt(run: Run): Promise<readonly CatalogRun[] | undefined> {
 function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) => void): SegmentedUpload {
   const { task, identity, layout, stores, report, startedAt, manifest } = run
   const expiresAt = startedAt.getTime() + task.jobDeadlineSeconds * 1000 + hourMs
+  const note = (segment: number, record: Parameters<typeof encodeUploadRecord>[0]) =>
+    stores.patient.put(uploadRecordKey(layout, identity, segment), encodeUploadRecord(record), signal)
   return new SegmentedUpload({
     store: stores.patient,
     keyOf: segment => segmentKey(layout, identity, task.artifact, segment),
@@ -112,10 +116,10 @@ function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) =
     signal,
     onFailure,
     onStored: storedBytes => report.note({ storedBytes }),
-    async opened(upload, segment) {
-      report.update({ openUpload: upload })
-      const record = encodeUploadRecord({ key: relative(layout, upload.key), uploadId: upload.uploadId, expiresAt })
-      await stores.patient.put(uploadRecordKey(layout, identity, segment), record, signal)
+    opening: (key, segment) => note(segment, { key: relative(layout, key), expiresAt }),
+    async opened({ key, uploadId }, segment) {
+      report.update({ openUpload: { key, uploadId } })
+      await note(segment, { key: relative(layout, key), uploadId, expiresAt })
     },
     async closed(segment) {
       report.update({ openUpload: undefined })
@@ -165,7 +169,7 @@ async function commit(run: Run, streamed: Streamed, segments: readonly BackupSeg
     target: task.target,
     slot: run.slot.toISOString(),
     startedAt: run.startedAt.toISOString(),
-    finishedAt: new Date().toISOString(),
+    finishedAt: new Date(run.now()).toISOString(),
     artifacts: [
       {
         name: artifact,
@@ -197,7 +201,7 @@ async function afterCommit(run: Run, runs: readonly CatalogRun[] | undefined): P
   if (!runs) return
   const options = { task, store: stores.quick, layout, runs, report, signal }
   await withoutFailing(report, 'cannot prune', () => applyRetention(options))
-  await withoutFailing(report, 'cannot sweep', () => sweepLeftovers(stores.quick, layout, report, signal))
+  await withoutFailing(report, 'cannot sweep', () => sweepLeftovers({ ...options, now: run.now() }))
 }
 
 async function discard(upload: SegmentedUpload, store: ObjectStore, report: Report): Promise<void> {

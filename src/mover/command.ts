@@ -6,7 +6,9 @@ import { MoverFailure } from './failure.ts'
  * Runs the task of `process.env` and ends the process. The handlers come before everything else is loaded: a mover is PID 1, to which
  * a signal without a handler does nothing.
  */
-export async function moverCommand(places: { readonly shared?: string; readonly terminationLog?: string } = {}) {
+export async function moverCommand(
+  given: { readonly shared?: string; readonly terminationLog?: string; readonly now?: () => number } = {},
+) {
   // The compressor leaves a buffer of 1 MiB behind for every one that it fills. Only a small young generation is collected often
   // enough to keep them few: 50 MiB less at the peak (bench/mover-memory.bench.ts).
   setFlagsFromString('--max-semi-space-size=1')
@@ -18,7 +20,7 @@ export async function moverCommand(places: { readonly shared?: string; readonly 
     })
   }
   const [{ createLog }, { runMover }] = await Promise.all([import('../runtime/log.ts'), import('./mover.ts')])
-  const code = await runMover({ environment: process.env, log: createLog(), ...places }, stop.signal)
+  const code = await runMover({ environment: process.env, log: createLog(), ...given }, stop.signal)
   // Connections that are kept alive must not hold the process.
   process.exit(code)
 }

@@ -16,6 +16,8 @@ export interface MoverSetting {
   /** Default: `moverPaths`. */
   readonly shared?: string
   readonly terminationLog?: string
+  /** ms since the epoch; default: `Date.now`. Decides what is left over, and stands in manifests. */
+  readonly now?: () => number
 }
 
 interface Container {
@@ -29,6 +31,7 @@ interface Container {
  */
 export async function runMover(setting: MoverSetting, signal: AbortSignal): Promise<number> {
   const { environment, log, shared = moverPaths.shared, terminationLog = moverPaths.terminationLog } = setting
+  const { now = Date.now } = setting
   // Before anything that can fail: the command's container waits for it, and must see its end.
   const container = openContainer(shared)
   const report = new Report(terminationLog, log, { phase: 'starting', startedAt: Date.now() })
@@ -36,7 +39,7 @@ export async function runMover(setting: MoverSetting, signal: AbortSignal): Prom
     const identity = identityOf(environment)
     report.update({ run: identity.run, attempt: identity.attempt })
     const task = readTask(environment)
-    await runTask(task, identity, { container, shared, report, signal })
+    await runTask(task, identity, { container, shared, report, now, signal })
   } catch (error) {
     if (report.message.phase === 'committed') {
       report.warn('RetentionIncomplete', failureOf(error).message)
@@ -60,6 +63,7 @@ interface TaskSetting {
   readonly container: Container | undefined
   readonly shared: string
   readonly report: Report
+  readonly now: () => number
   readonly signal: AbortSignal
 }
 

@@ -50,8 +50,11 @@ export async function applyRetention(options: RetentionOptions): Promise<void> {
 }
 
 /** Aborts and deletes what attempts of jobs that are over left behind. */
-export async function sweepLeftovers(store: ObjectStore, layout: Layout, report: Report, signal: AbortSignal) {
-  const swept = await sweep(store, layout, Date.now(), signal)
+export async function sweepLeftovers(
+  options: Pick<RetentionOptions, 'store' | 'layout' | 'report' | 'signal'> & { readonly now: number },
+) {
+  const { store, layout, report, now, signal } = options
+  const swept = await sweep(store, layout, now, signal)
   if (swept.abortedUploads + swept.deletedObjects > 0)
     report.log.info({ ...swept }, 'removed what killed attempts left')
 }

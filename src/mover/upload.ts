@@ -15,8 +15,10 @@ export interface UploadOptions {
   readonly partBytes: number
   readonly maxParts: number
   readonly signal: AbortSignal
-  /** Before and after an upload is open: writes and removes its record. The latter also after an abort. */
+  /** Around the opening of an upload: writes its record, without and then with its id. */
+  readonly opening: (key: string, segment: number) => Promise<void>
   readonly opened: (upload: OpenUpload, segment: number) => Promise<void>
+  /** After its completion or abort: removes its record. */
   readonly closed: (segment: number) => Promise<void>
   /** Told the sum of bytes that the store has taken. */
   readonly onStored: (bytes: number) => void
@@ -49,7 +51,7 @@ export class SegmentedUpload {
   #segment: Segment | undefined
   #segments = 0
   /** Being opened: the store may know an upload that we do not. */
-  #opening: string | undefined
+  #opening: { readonly key: string; readonly number: number } | undefined
   #stored = 0
   #failure: { readonly error: unknown } | undefined
 
@@ -91,9 +93,10 @@ export class SegmentedUpload {
     const segment = this.#segment
     const opening = this.#opening
     try {
-      if (opening !== undefined) {
-        for (const uploadId of await store.listUploads(opening, signal))
-          await store.abortUpload(opening, uploadId, signal)
+      if (opening) {
+        const { key, number } = opening
+        for (const uploadId of await store.listUploads(key, signal)) await store.abortUpload(key, uploadId, signal)
+        await this.#options.closed(number)
       }
       if (segment) {
         await store.abortUpload(segment.key, segment.uploadId, signal)
@@ -120,7 +123,8 @@ export class SegmentedUpload {
     const { store, keyOf, metadata, signal } = this.#options
     const number = this.#segments++
     const key = keyOf(number)
-    this.#opening = key
+    this.#opening = { key, number }
+    await this.#options.opening(key, number)
     const uploadId = await store.createUpload(key, { metadata, signal })
     this.#opening = undefined
     const segment = { key, uploadId, number, parts: [], hash: createHash('sha256'), bytes: 0, sentParts: 0 }

@@ -5,6 +5,7 @@ import { encodeBackupRecord, type BackupRecord } from '../api/backup-record.ts'
 import { deleteBackup, readCatalog } from './catalog.ts'
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from './layout.ts'
 import { MemoryStore } from './memory.ts'
+import { StoreError } from './store-error.ts'
 import { sweep } from './sweep.ts'
 import { dataMetadata, encodeUploadRecord } from './upload-record.ts'
 
@@ -133,6 +134,26 @@ describe('the sweep', () => {
     assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 1, deletedObjects: 0 })
     assert.deepEqual(store.openUploads(), [])
     assert.deepEqual(await keys(), [`${layout.uploads}strange.json`])
+  })
+
+  test('finds the upload of a mover killed while opening it by its key; where the store tells none, its note goes all the same', async () => {
+    for (const refusal of [undefined, 'AccessDenied', 'StoreRejected'] as const) {
+      store = new MemoryStore(() => now)
+      const attempt = { run: 'run-0', attempt: 'pod' }
+      const key = segmentKey(layout, attempt, 'dump', 0)
+      const other = segmentKey(layout, attempt, 'dump', 1)
+      for (const each of [key, other]) await store.createUpload(each)
+      const note = encodeUploadRecord({ key: key.slice(layout.root.length), expiresAt: now + 2 * hour })
+      await store.put(uploadRecordKey(layout, attempt, 0), note)
+      if (refusal) store.listUploads = () => Promise.reject(new StoreError(refusal, 'not for you'))
+      now += 2 * hour - 1
+      await sweep(store, layout, now)
+      assert.deepEqual(store.openUploads(), [key, other])
+      now += 1
+      await sweep(store, layout, now)
+      assert.deepEqual(store.openUploads(), refusal ? [key, other] : [other])
+      assert.deepEqual(await keys(), [])
+    }
   })
 })
 

@@ -29,11 +29,23 @@ async function abortUploads(store: ObjectStore, layout: Layout, now: number, sig
     if (now - modifiedAt < youngestMs) continue
     const record = await readUploadRecord(store, key, signal)
     if (!record || record.expiresAt > now) continue
-    await store.abortUpload(`${layout.root}${record.key}`, record.uploadId, signal)
+    const upload = `${layout.root}${record.key}`
+    const ids = record.uploadId === undefined ? await uploadsOf(store, upload, signal) : [record.uploadId]
+    for (const id of ids) await store.abortUpload(upload, id, signal)
     await store.delete([key], signal)
-    aborted++
+    aborted += ids.length
   }
   return aborted
+}
+
+/** None where the store does not tell: then its lifecycle rule must remove an upload whose opening was never confirmed. */
+async function uploadsOf(store: ObjectStore, key: string, signal?: AbortSignal): Promise<readonly string[]> {
+  try {
+    return await store.listUploads(key, signal)
+  } catch (error) {
+    if (isStoreError(error, 'AccessDenied', 'StoreRejected')) return []
+    throw error
+  }
 }
 
 async function readUploadRecord(store: ObjectStore, key: string, signal?: AbortSignal) {

@@ -1,6 +1,7 @@
 /**
- * A note in the bucket about an open multipart upload, so that a later run can abort it when its mover was killed: stores list
- * uploads unreliably (MinIO only by whole key), and a lost mover's message may be lost with its pod.
+ * A note in the bucket about a multipart upload, so that a later run can abort it when its mover was killed: stores list uploads
+ * unreliably (MinIO only by whole key), and a lost mover's message may be lost with its pod. It is written before the upload is
+ * opened, and again with the upload's id: at no instant is there an upload without a note.
  */
 import { z } from 'zod'
 
@@ -8,7 +9,8 @@ const schema = z.object({
   version: z.literal(1),
   /** From the policy's folder. */
   key: z.string().regex(/^data\/[^/]+\/[^/]+\/[^/]+$/),
-  uploadId: z.string().min(1),
+  /** Absent: the upload was about to be opened, and may be open. */
+  uploadId: z.string().min(1).optional(),
   /** When the Job that opened it is certainly over, ms since the epoch. */
   expiresAt: z.int(),
 })
