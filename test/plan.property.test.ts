@@ -59,7 +59,8 @@ test('every slot has run, was missed or was skipped, exactly once, and what runs
   ),
 )
 
-function checkSlots({ server, recorded }: Telling, start: Date, until: Date): void {
+function checkSlots(telling: Telling, start: Date, until: Date): void {
+  const { server, recorded } = telling
   const policy = server.get('backuppolicies', name)
   assert.ok(policy)
   const clock = scheduleOf(policy)
@@ -73,6 +74,8 @@ function checkSlots({ server, recorded }: Telling, start: Date, until: Date): vo
     slots.every(slot => slot > stamp(until) || (mark !== undefined && slot <= mark)),
     `slots up to ${stamp(until)} have no outcome: the book goes to ${mark}`,
   )
+  for (const slot of recorded) assert.ok(slots.includes(slot), `${slot} is no slot of the schedule`)
+  if (!telling.sawAllJobs()) return
   const closed = slots.filter(slot => mark !== undefined && slot <= mark)
   const ran = closed.filter(slot => recorded.has(slot)).length
   const told = `${closed.length} slots, ${ran} recorded, ${missed} missed, ${skipped} skipped`
@@ -80,7 +83,6 @@ function checkSlots({ server, recorded }: Telling, start: Date, until: Date): vo
   // A slot in which one claim was skipped and another was not is recorded and counted as skipped.
   const both = policy.spec.strategy.type === 'snapshot' ? ran : 0
   assert.ok(ran + missed + skipped - Math.min(both, skipped) <= closed.length, `a slot has two outcomes: ${told}`)
-  for (const slot of recorded) assert.ok(slots.includes(slot), `${slot} is no slot of the schedule`)
 }
 
 /** No run hangs, and nothing is left of runs that are over. */

@@ -53,8 +53,8 @@ export class ToyKube {
   /** When somebody last wrote what may make the CronJob controller fire for the past. */
   #clockChanged: Date | undefined
   #clock: string | undefined
-  /** Slots of all Jobs that the CronJob controller ever made. */
-  readonly fired: Date[] = []
+  /** Jobs that fell out of the CronJob's history. */
+  readonly forgotten: string[] = []
 
   constructor(server: ToyApiServer, fates: Fates) {
     this.server = server
@@ -157,7 +157,6 @@ export class ToyKube {
         },
         spec,
       })
-      this.fired.push(slot)
     }
     this.server.update('cronjobs', name, current => ({
       ...current,
@@ -168,8 +167,10 @@ export class ToyKube {
   #cleanHistory(own: readonly Job[]): void {
     const over = own.filter(isOver).toSorted((a, b) => (a.metadata.name < b.metadata.name ? 1 : -1))
     for (const kind of ['Complete', 'Failed'])
-      for (const { metadata } of over.filter(job => hasCondition(job, kind)).slice(10))
+      for (const { metadata } of over.filter(job => hasCondition(job, kind)).slice(10)) {
+        this.forgotten.push(metadata.name)
         this.server.delete('jobs', metadata.name)
+      }
   }
 
   // ── Jobs

@@ -4,6 +4,7 @@ import type { Backup } from '../../src/api/backup.ts'
 import type { BackupPolicy } from '../../src/api/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { annotation, label } from '../../src/api/labels.ts'
+import { commandTarget, cronJobName, slotOfJobName } from '../../src/api/names.ts'
 import { addSeconds, earliest, timeOf } from '../../src/plan/times.ts'
 import { at, backup, claim, jobStrategy, policy, snapshotClass, snapshotStrategy, stamp, volumeOf } from '../world.ts'
 import { ToyApiServer, type Write } from './api-server.ts'
@@ -18,8 +19,9 @@ export class Telling {
   readonly server = new ToyApiServer(at('00:10'))
   readonly kube: ToyKube
   readonly operator: ToyOperator
-  /** Slots for which the operator made a Backup. */
+  /** Slots for which the operator made a Backup, and the names of those. */
   readonly recorded = new Set<string>()
+  readonly #recordedNames = new Set<string>()
   #spec: Spec
   #suspended = false
   #operatorUp = true
@@ -36,6 +38,11 @@ export class Telling {
     this.#createPolicy()
     this.server.create('volumesnapshotclasses', snapshotClass('class-1'))
     this.#setClaims(targets)
+  }
+
+  /** The operator was down for so long that Jobs came and went without it: nobody can know any more which slots ran. */
+  sawAllJobs(): boolean {
+    return this.kube.forgotten.every(job => this.#recordedNames.has(job))
   }
 
   async tell(steps: readonly Step[]): Promise<void> {
@@ -224,7 +231,10 @@ export class Telling {
   #checkNewBackup(made: Backup, exists: boolean): void {
     const slot = timeOf(made.spec.slot)
     if (!slot || exists) return
+    // An on-demand run that came back from the bucket has a time, but no slot of the schedule.
+    if (made.spec.target === commandTarget && !slotOfJobName(made.metadata.name, cronJobName(name))) return
     this.recorded.add(stamp(slot))
+    this.#recordedNames.add(made.metadata.name)
     const isRun =
       this.server.get('jobs', made.metadata.name) !== undefined || this.kube.bucket.runs.has(made.metadata.name)
     assert.ok(
