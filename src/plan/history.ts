@@ -76,7 +76,12 @@ export function planRetained(
 
 /** Objects that have done their duty: Backups without data, snapshots of failed or cancelled runs, old failures. */
 export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
-  return [...withoutData(world), ...leftoverSnapshots(world, now), ...stuckJobs(world, now), ...oldFailures(world)]
+  return [...withoutData(world), ...planLeftovers(world, now), ...oldFailures(world)]
+}
+
+/** What runs that failed, or were cancelled, have left in the cluster; also when their policy is gone. */
+export function planLeftovers(world: PolicyWorld, now: Date): readonly Action[] {
+  return [...leftoverSnapshots(world, now), ...stuckJobs(world, now)]
 }
 
 /** When something is next to be cleaned up though nothing changes. */

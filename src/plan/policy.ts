@@ -5,7 +5,7 @@ import { planBackup } from './backup-run.ts'
 import { planCatalog } from './catalog-sync.ts'
 import { accountForJobs, isOf, planCronJob } from './cron-job.ts'
 import { sameJson } from './equal.ts'
-import { nextCleanUp, planCleanUp, planRetained, retentionByTarget } from './history.ts'
+import { nextCleanUp, planCleanUp, planLeftovers, planRetained, retentionByTarget } from './history.ts'
 import { label } from '../api/labels.ts'
 import { policyStatus } from './policy-status.ts'
 import { scheduleOf, scheduleSince } from './policy-schedule.ts'
@@ -98,8 +98,8 @@ function planGone(world: PolicyWorld, now: Date): Plan {
       because: 'its policy was deleted',
     }))
   return {
-    actions: [...cronJob, ...helpers, ...backups.flatMap(plan => plan.actions)],
-    wakeAt: earliest(...backups.map(plan => plan.wakeAt)),
+    actions: [...cronJob, ...helpers, ...backups.flatMap(plan => plan.actions), ...planLeftovers(world, now)],
+    wakeAt: earliest(nextCleanUp(world, now), ...backups.map(plan => plan.wakeAt)),
   }
 }
 
