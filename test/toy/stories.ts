@@ -71,11 +71,11 @@ const outage: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('claim phase' as const), phase: fc.constantFrom('Bound', 'Pending', 'Lost') }),
 )
 
-const person: fc.Arbitrary<Step> = fc.oneof(
+const edit: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
     do: fc.constant('edit' as const),
     spec: fc.oneof(
-      fc.record({ schedule: fc.constantFrom('0 * * * *', '*/20 * * * *', '45 1 * * *') }),
+      fc.record({ schedule: fc.constantFrom('0 * * * *', '*/20 * * * *', '*/5 * * * *', '45 1 * * *') }),
       fc.record({ retention: fc.integer({ min: 1, max: 4 }) }),
       fc.record({ strategy: fc.constantFrom('job' as const, 'snapshot' as const) }),
       fc.record({ startingDeadlineSeconds: deadlines }),
@@ -83,8 +83,15 @@ const person: fc.Arbitrary<Step> = fc.oneof(
     ),
   }),
   fc.record({ do: fc.constant('suspend' as const), value: fc.boolean() }),
+  fc.record({ do: fc.constant('suspend the CronJob by hand' as const) }),
+)
+
+const life: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('delete policy' as const) }),
   fc.record({ do: fc.constant('create policy' as const) }),
+)
+
+const backupsAndData: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('back up now' as const) }),
   fc.record({ do: fc.constant('back up now' as const), target: fc.constantFrom('command', 'data', 'nothing') }),
   fc.record({
@@ -99,18 +106,20 @@ const person: fc.Arbitrary<Step> = fc.oneof(
     nth,
   }),
   fc.record({ do: fc.constant('lose a stored run' as const), nth }),
-  fc.record({ do: fc.constant('suspend the CronJob by hand' as const) }),
 )
 
 export const story: fc.Arbitrary<Story> = fc.record({
   spec,
   fates,
   steps: fc.array(
-    fc.oneof({ arbitrary: wait, weight: 5 }, { arbitrary: outage, weight: 1 }, { arbitrary: person, weight: 2 }),
-    {
-      minLength: 1,
-      maxLength: 14,
-    },
+    fc.oneof(
+      { arbitrary: wait, weight: 10 },
+      { arbitrary: outage, weight: 2 },
+      { arbitrary: edit, weight: 3 },
+      { arbitrary: life, weight: 1 },
+      { arbitrary: backupsAndData, weight: 3 },
+    ),
+    { minLength: 1, maxLength: 14 },
   ),
 })
 
