@@ -25,7 +25,7 @@ const stages = {
   unit: {
     tools: ['minio', 'versitygw', 'actionlint', 'csi-sanity'],
     concurrency: availableParallelism(),
-    timeoutSeconds: 120,
+    timeoutSeconds: 300,
   },
   api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 2, timeoutSeconds: 300 },
   chart: { tools: ['etcd', 'kubernetes', 'helm', 'kubeconform'], concurrency: 2, timeoutSeconds: 300 },
