@@ -103,12 +103,11 @@ function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean,
   const { slot, target } = backup.spec
   const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
     write(backup, finished(backup, { phase, reason, message, target: commandTarget }, now))
-  if (target !== undefined && target !== commandTarget)
-    return end(
-      'Failed',
-      'TargetNotFound',
-      `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`,
-    )
+  if (target !== undefined && target !== commandTarget) {
+    // Of no target: a mistyped name says nothing about the backups of the one there is.
+    const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
+    return write(backup, finished(backup, failure('TargetNotFound', message), now))
+  }
   if (slot !== undefined || backup.status?.run !== undefined) {
     // Its Job may have gone after a good end: the list that is being read will tell.
     if (bucketIsOpen && slot !== undefined) return { actions: [] }
