@@ -230,7 +230,10 @@ function slotOf(task: BackupTask, run: string): Date {
   if (task.slot !== undefined) return new Date(task.slot)
   const slot = slotOfJobName(run, task.cronJob ?? '')
   if (slot) return slot
-  throw new MoverFailure('InvalidTask', `the Job's name ${run} is not one that the CronJob ${task.cronJob} gives`)
+  throw new MoverFailure(
+    'InvalidTask',
+    `the Job's name ${run} is not one that the CronJob ${task.cronJob} gives; to run a policy now, create a Backup with spec.policy instead of a Job`,
+  )
 }
 
 function relative(layout: Layout, key: string): string {
