@@ -24,7 +24,13 @@ export class ControlChannel {
   #partial = Buffer.alloc(0)
   #protocolError: MoverFailure | undefined
   #dead = false
+  readonly #silentDeath = new AbortController()
   #wake = () => {}
+
+  /** Aborts when the container died and left no status: whatever data still come, nobody will ever say that they are whole. */
+  get silentDeath(): AbortSignal {
+    return this.#silentDeath.signal
+  }
 
   constructor(path: string) {
     this.#socket = openFifo(path)
@@ -87,6 +93,7 @@ export class ControlChannel {
 
   #die() {
     this.#dead = true
+    if (!this.#events.some(({ event }) => event === 'done' || event === 'exit')) this.#silentDeath.abort()
     this.#wake()
   }
 }

@@ -44,7 +44,18 @@ export async function receiveArtifact(options: SourceOptions): Promise<Streamed>
   }
 
   const fifo = join(shared, `a.${artifact.sequence}`)
-  const streamed = await compressFifo(fifo, { ...options, stallTimeoutMs: stallMs })
+  let received = 0
+  const onBytes = (count: number) => {
+    received = count
+    options.onBytes(count)
+  }
+  // A FIFO that no writer has opened never ends: a container that dies just then is noticed by its control FIFO alone.
+  const death = new AbortController()
+  const onDeath = () => death.abort(killed(received))
+  control.silentDeath.addEventListener('abort', onDeath, { once: true })
+  if (control.silentDeath.aborted) onDeath()
+  const ending = AbortSignal.any([signal, death.signal])
+  const streamed = await compressFifo(fifo, { ...options, onBytes, signal: ending, stallTimeoutMs: stallMs })
   rmSync(fifo, { force: true })
 
   const { bytes } = streamed

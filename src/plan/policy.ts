@@ -1,7 +1,8 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy, BackupPolicyStatus } from '../api/backup-policy.ts'
+import { isFinal } from '../api/backup.ts'
 import type { Action, Plan } from './actions.ts'
-import { planBackup } from './backup-run.ts'
+import { planBackup, type BackupPlan } from './backup-run.ts'
 import { planCatalog } from './catalog-sync.ts'
 import { accountForJobs, isOf, planCronJob } from './cron-job.ts'
 import { sameJson } from './equal.ts'
@@ -27,18 +28,18 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const before = bookOf(policy.status, now)
   const job = policy.spec.strategy.type === 'job'
 
-  const schedule =
-    'problem' in clock
-      ? { actions: [], book: before, next: undefined, closes: undefined }
-      : job
-        ? planJobSchedule()
-        : planSnapshotSlots(world, policy, clock, since, before, now)
   const wish = job && world.desiredCronJob ? planCronJob(world, policy, world.desiredCronJob) : []
   const cronJob: readonly Action[] = 'taken' in wish ? [] : wish
   const stray = job ? [] : planStrayCronJob(world)
   const probe = job && world.backendHash !== undefined ? planProbe(world, policy, world.backendHash, now) : undefined
   const catalog = job ? planCatalog(world, policy, now) : undefined
   const backups = world.backups.map(backup => planBackup(world, backup, catalog, now))
+  const schedule =
+    'problem' in clock
+      ? { actions: [], book: before, next: undefined, closes: undefined }
+      : job
+        ? planJobSchedule()
+        : planSnapshotSlots(world, policy, clock, since, before, now, endedBy(backups))
   const histories = retentionByTarget(world, policy)
   const status = policyStatus(
     world,
@@ -83,6 +84,12 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
       next: policy.spec.suspend ? undefined : nextSlot(clock.schedule, clock.timeZone, now, clock.rule),
     }
   }
+}
+
+/** The Backups that these plans find ended. */
+function endedBy(plans: readonly BackupPlan[]): ReadonlySet<string> {
+  const writes = plans.flatMap(({ actions }) => actions).filter(action => action.do === 'write-backup-status')
+  return new Set(writes.filter(({ status }) => isFinal(status.phase)).map(({ backup }) => backup.metadata.name))
 }
 
 /** Without its policy nothing starts any more; what has ended stays, with its data. */

@@ -20,6 +20,7 @@ export type SnapshotSlots = {
 /**
  * A due slot makes one Backup per selected claim; its name is the lock that makes it happen once, also after a crash between two of
  * them. A claim whose earlier scheduled run still goes on is skipped.
+ * @param ended Backups that this very plan judges as ended: whether that is written yet must not decide about a slot.
  */
 export function planSnapshotSlots(
   world: PolicyWorld,
@@ -28,6 +29,7 @@ export function planSnapshotSlots(
   since: Date,
   before: SlotBook,
   now: Date,
+  ended: ReadonlySet<string>,
 ): SnapshotSlots {
   const { startingDeadlineSeconds, suspend } = policy.spec
   const { schedule, timeZone, rule } = clock
@@ -56,7 +58,9 @@ export function planSnapshotSlots(
 
   const names = new Set(world.backups.map(({ metadata }) => metadata.name))
   const busy = new Set(
-    world.backups.filter(({ spec, status }) => spec.slot && !isFinal(status?.phase)).map(({ spec }) => spec.target),
+    world.backups
+      .filter(({ metadata, spec, status }) => spec.slot && !isFinal(status?.phase) && !ended.has(metadata.name))
+      .map(({ spec }) => spec.target),
   )
   const wanted = world.claims.map(({ metadata }) => ({
     target: metadata.name,
