@@ -2,7 +2,6 @@
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
 import type { BackupStatus } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { Pod } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage } from '../api/mover-message.ts'
 import { runsDigest } from '../api/mover-task.ts'
@@ -10,7 +9,7 @@ import { catalogJobName, commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import type { CatalogKnowledge } from './backup-run.ts'
 import { backupsInStore } from './history.ts'
-import { isFinished, judgeJob, moverMessageOf } from './job-run.ts'
+import { byCreation, isFinished, judgeJob, moverMessageOf } from './job-run.ts'
 import { timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -59,18 +58,12 @@ function newestCommitted(world: PolicyWorld): MoverMessage | undefined {
       .filter(({ metadata }) => metadata.annotations?.[annotation.store] === world.storeLocation)
       .map(({ metadata }) => metadata.uid),
   )
-  const messages = world.pods.toSorted(byCreation).flatMap(pod => {
-    if (!pod.metadata.ownerReferences?.some(({ uid }) => here.has(uid))) return []
+  const pods = world.pods.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => here.has(uid)))
+  const messages = pods.toSorted(byCreation).flatMap(pod => {
     const message = moverMessageOf(pod)
     return message && isCommitted(message) && message.kept ? [message] : []
   })
   return messages.at(-1)
-}
-
-/** By the API server's clock: those of nodes may differ. */
-function byCreation(a: Pod, b: Pod): number {
-  const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
-  return first < second ? -1 : first > second ? 1 : 0
 }
 
 /** The message's own Backup is written, and no run could change the bucket meanwhile. */

@@ -329,7 +329,8 @@ function timeOfMs(ms: number | undefined): Date | undefined {
   return ms === undefined ? undefined : new Date(ms)
 }
 
-function byCreation(a: Pod, b: Pod): number {
+/** Oldest first by the API server's clock (those of nodes may differ), and by name where that cannot tell. */
+export function byCreation(a: Pod, b: Pod): number {
   const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
   return first === second ? (a.metadata.name < b.metadata.name ? -1 : 1) : first < second ? -1 : 1
 }
