@@ -9,7 +9,7 @@ import { backupPhases } from '../src/api/backup.ts'
 import { backupConditionTypes, operatorReasons, policyConditionTypes } from '../src/api/conditions.ts'
 import { customResourceDefinition, kinds } from '../src/api/crd.ts'
 import { annotation, label } from '../src/api/labels.ts'
-import { moverReasons, moverWarnings } from '../src/api/mover-message.ts'
+import { moverReasons, moverWarnings } from '../src/api/mover-reasons.ts'
 import { specPagePath, withFields } from '../tools/field-docs.ts'
 
 const read = (path: string) => readFileSync(join(repository, path), 'utf8')

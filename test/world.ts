@@ -1,6 +1,7 @@
 // Objects as the API server gives them, for tests of plans: each builder makes a whole, valid object, and takes what a test is about.
 import type { Backup, BackupSpec, BackupStatus } from '../src/api/backup.ts'
-import { backupPolicySpec, type BackupPolicy, type BackupPolicyStatus } from '../src/api/backup-policy.ts'
+import { backupPolicySpec, type BackupPolicy } from '../src/api/backup-policy.ts'
+import type { BackupPolicyStatus } from '../src/api/backup-policy-status.ts'
 import type {
   ContainerStatus,
   CronJob,

@@ -1,20 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import {
-  catalogMessageLimit,
-  encodeMoverMessage,
-  exitCodeOf,
-  isCommitted,
-  isPermanent,
-  messageLimit,
-  moverPhases,
-  moverReasons,
-  moverWarnings,
-  parseMoverMessage,
-  type MoverMessage,
-  type MoverReason,
-} from './mover-message.ts'
+import { encodeMoverMessage, messageLimit, moverPhases, type MoverMessage } from './mover-message.ts'
+import { moverReasons, moverWarnings, type MoverReason } from './mover-reasons.ts'
+import { parseMoverMessage } from './mover-message-parse.ts'
 
 const reasons = Object.keys(moverReasons) as MoverReason[]
 const text = (maxLength: number) => fc.string({ maxLength, unit: 'grapheme' })
@@ -83,11 +72,6 @@ describe('a mover message', () => {
     )
   })
 
-  test('is read without the rest of a longer one that it overwrote', () => {
-    const line = encodeMoverMessage({ phase: 'failed', reason: 'Terminated' })
-    assert.deepEqual(parseMoverMessage(`${line}"message":"old"}\n`), { phase: 'failed', reason: 'Terminated' })
-  })
-
   test('that was cut anywhere gives its phase or nothing, never another', () => {
     fc.assert(
       fc.property(anyMessage, fc.nat(2_000), fc.nat(50), (message, length, start) => {
@@ -97,51 +81,5 @@ describe('a mover message', () => {
         if (parsed) assert.equal(parsed.phase, phase)
       }),
     )
-  })
-
-  test('in a text inside of another message is not taken for one', () => {
-    const inside = '{"phase":"committed"}'
-    const whole = encodeMoverMessage({ phase: 'failed', reason: 'SourceExit', message: inside })
-    for (let length = 0; length < whole.length; length++) {
-      assert.equal(isCommitted(parseMoverMessage(whole.slice(0, length))), false)
-      assert.equal(isCommitted(parseMoverMessage(whole.slice(length))), false)
-    }
-  })
-
-  test('of anything else is undefined, and never throws', () => {
-    for (const garbage of [undefined, '', 'x', '{', '{}', '[]', 'null', '{"phase":"odd"}', '{"phase":1}', '\0'])
-      assert.equal(parseMoverMessage(garbage), undefined)
-    fc.assert(
-      fc.property(
-        fc.oneof(
-          fc.string(),
-          fc.json(),
-          fc.jsonValue().map(value => JSON.stringify({ phase: 'done', kept: value })),
-        ),
-        garbage => {
-          parseMoverMessage(garbage)
-        },
-      ),
-    )
-  })
-
-  test('drops what it does not know and what has another type', () => {
-    const odd = '{"phase":"done","reason":"Odd","bytes":"5","warnings":[{"reason":"Odd"},7],"deleted":["a",1],"more":1}'
-    assert.deepEqual(parseMoverMessage(odd), { phase: 'done', warnings: [], deleted: ['a'] })
-  })
-
-  test('with a page of the catalog that has an unreadable entry has no page: a run must not look deleted', () => {
-    const entry = { run: 'a', slot: 1, startedAt: 1, finishedAt: 1, bytes: 1, storedBytes: 1 }
-    const page = (entries: unknown[]) => JSON.stringify({ phase: 'done', catalog: { entries } })
-    assert.deepEqual(parseMoverMessage(page([entry]))?.catalog, { entries: [entry] })
-    assert.equal(parseMoverMessage(page([entry, { ...entry, slot: 'x' }]))?.catalog, undefined)
-    assert.ok(catalogMessageLimit < 4096)
-  })
-
-  test('ends the process with the exit code of its reason; no retry follows a permanent one', () => {
-    assert.deepEqual([exitCodeOf('SourceExit'), isPermanent('SourceExit')], [10, true])
-    assert.deepEqual([exitCodeOf('StoreUnavailable'), isPermanent('StoreUnavailable')], [20, false])
-    assert.deepEqual([exitCodeOf('Terminated'), isPermanent('Terminated')], [30, false])
-    for (const reason of reasons) assert.notEqual(exitCodeOf(reason), 0)
   })
 })

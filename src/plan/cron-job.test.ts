@@ -15,7 +15,7 @@ import {
   stamp,
   world,
 } from '../../test/world.ts'
-import type { BackupPolicyStatus } from '../api/backup-policy.ts'
+import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
 import type { CronJob } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import type { Action } from './actions.ts'

@@ -14,7 +14,7 @@ import {
   waiting,
 } from '../../test/world.ts'
 import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import { exitCodeOf, moverReasons, type MoverReason } from '../api/mover-message.ts'
+import { exitCodeOf, moverReasons, type MoverReason } from '../api/mover-reasons.ts'
 import { judgeJob, lostAt } from './job-run.ts'
 
 const start = at('02:00')

@@ -1,7 +1,9 @@
 // What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
 import type { Reason } from '../api/conditions.ts'
 import type { ContainerStatus, Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import { isCommitted, isPermanent, parseMoverMessage } from '../api/mover-message.ts'
+import { isCommitted } from '../api/mover-message.ts'
+import { isPermanent } from '../api/mover-reasons.ts'
+import { parseMoverMessage } from '../api/mover-message-parse.ts'
 import type { MoverMessage } from '../api/mover-message.ts'
 import { redact, tail } from './redact.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'

@@ -1,6 +1,7 @@
 // The status of a policy, from what was seen and what is planned: its only author.
 import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy, BackupPolicyStatus, StoreStatus, TargetStatus } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicyStatus, StoreStatus, TargetStatus } from '../api/backup-policy-status.ts'
 import type { Reason } from '../api/conditions.ts'
 import { annotation } from '../api/labels.ts'
 import type { MoverMessage } from '../api/mover-message.ts'

@@ -1,5 +1,6 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
-import type { BackupPolicy, BackupPolicyStatus } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
 import { isFinal } from '../api/backup.ts'
 import type { Action, Plan } from './actions.ts'
 import { planBackup, type BackupPlan } from './backup-run.ts'

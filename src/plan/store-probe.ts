@@ -1,9 +1,10 @@
 // What is known of a policy's store, and when to ask again (docs/design.md R2). Store facts come only from pods.
-import type { BackupPolicy, StoreStatus } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { StoreStatus } from '../api/backup-policy-status.ts'
 import type { Backup } from '../api/backup.ts'
 import type { Job } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
-import { moverReasons } from '../api/mover-message.ts'
+import { moverReasons } from '../api/mover-reasons.ts'
 import { nameHash, probeJobName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { judgeJob } from './job-run.ts'

@@ -1,0 +1,161 @@
+// BackupPolicy spec.strategy.job: the command whose standard output is the backup, and what its container is given.
+import { z } from 'zod'
+import { all, dnsName, quantity, rule } from './schema.ts'
+
+const keyReference = (what: string) =>
+  z
+    .object({
+      name: dnsName(`Name of the ${what}.`),
+      key: z.string().min(1).max(253).describe(`Key in the ${what}.`),
+      optional: z
+        .boolean()
+        .optional()
+        .describe(`true: the variable stays unset when the ${what} or the key is missing.`),
+    })
+    .describe(`A key of a ${what} in the policy's namespace.`)
+
+const environmentVariable = z
+  .object({
+    name: z
+      .string()
+      .max(256)
+      .describe('Name of the variable.')
+      .meta(
+        rule(
+          "self.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
+          'a variable name holds letters, digits and -._ and does not start with a digit',
+        ),
+      ),
+    value: z
+      .string()
+      .max(16384)
+      .optional()
+      .describe('Value; $(OTHER) refers to a variable above it, $$ is one $. Never put a secret here: use valueFrom.'),
+    valueFrom: z
+      .object({
+        secretKeyRef: keyReference('Secret').optional(),
+        configMapKeyRef: keyReference('ConfigMap').optional(),
+      })
+      .optional()
+      .describe('Where the value comes from instead.')
+      .meta(
+        rule(
+          'has(self.secretKeyRef) != has(self.configMapKeyRef)',
+          'valueFrom takes exactly one of secretKeyRef and configMapKeyRef',
+        ),
+      ),
+  })
+  .meta(rule('!(has(self.value) && has(self.valueFrom))', 'a variable takes value or valueFrom, not both'))
+
+const environmentSource = z
+  .object({
+    prefix: z.string().max(256).optional().describe('Put in front of every variable name.'),
+    secretRef: z
+      .object({
+        name: dnsName('Name of the Secret.'),
+        optional: z.boolean().optional().describe('true: a missing Secret is no error.'),
+      })
+      .optional()
+      .describe("All keys of a Secret in the policy's namespace."),
+    configMapRef: z
+      .object({
+        name: dnsName('Name of the ConfigMap.'),
+        optional: z.boolean().optional().describe('true: a missing ConfigMap is no error.'),
+      })
+      .optional()
+      .describe("All keys of a ConfigMap in the policy's namespace."),
+  })
+  .meta(
+    rule(
+      'has(self.secretRef) != has(self.configMapRef)',
+      'an envFrom entry takes exactly one of secretRef and configMapRef',
+    ),
+  )
+
+const word = z.string().max(8192)
+const resourceList = (description: string) =>
+  z
+    .object({
+      cpu: quantity('CPU, for example 500m.').optional(),
+      memory: quantity('Memory, for example 256Mi.').optional(),
+      'ephemeral-storage': quantity('Local disk, for example 1Gi.').optional(),
+    })
+    .optional()
+    .describe(description)
+
+const userId = z
+  .int()
+  .meta(
+    rule('self >= 1 && self <= 2147483647', 'must be between 1 and 2147483647; 0 is root, which no backup pod may be'),
+  )
+
+export const job = z
+  .object({
+    image: z
+      .string()
+      .min(1)
+      .max(512)
+      .describe(
+        'Image with the program that makes the backup, for example the image of the database itself, so that the versions match.',
+      ),
+    imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).optional().describe('As in a Pod.'),
+    imagePullSecrets: z
+      .array(z.object({ name: dnsName('Name of the Secret.') }))
+      .max(8)
+      .optional()
+      .describe("Secrets in the policy's namespace to pull the image with.")
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+    command: z
+      .array(word)
+      .max(64)
+      .optional()
+      .describe(
+        'The program and its first words. The command line is command followed by args; the ENTRYPOINT of the image is never used. Its standard output is the backup.',
+      )
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
+    args: z
+      .array(word)
+      .max(256)
+      .optional()
+      .describe(
+        'The rest of the command line; the program itself when command is left out, for example [pg_dump, -Fc, -Z0, shop]. As in a Pod, $(NAME) is a variable and $$ is one $.',
+      )
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
+    env: z
+      .array(environmentVariable)
+      .max(64)
+      .optional()
+      .describe('Variables of the command.')
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+    envFrom: z
+      .array(environmentSource)
+      .max(16)
+      .optional()
+      .describe('Secrets and ConfigMaps whose keys all become variables of the command.')
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
+    resources: z
+      .object({
+        requests: resourceList('What the command is promised.'),
+        limits: resourceList('What the command may use at most.'),
+      })
+      .optional()
+      .describe("CPU and memory of the command's container."),
+    runAsUser: userId
+      .optional()
+      .describe('User id of the command. Left out: 65532, which works with images whose own user is root or a name.'),
+    runAsGroup: userId.optional().describe('Group id of the command. Left out: 65532.'),
+  })
+  .meta(
+    all(
+      rule(
+        '(has(self.command) && size(self.command) > 0) || (has(self.args) && size(self.args) > 0)',
+        'strategy.job needs the program to run, in command or as the first word of args, for example args: [pg_dump, -Fc, -Z0, shop]; the ENTRYPOINT of the image is never used',
+      ),
+      rule(
+        "!((has(self.command) && size(self.command) > 0) ? self.command[0].startsWith('-') : (has(self.args) && size(self.args) > 0 && self.args[0].startsWith('-')))",
+        "the first word of the command line is the program and cannot start with '-'; the ENTRYPOINT of the image is never used, so write the program first, for example args: [pg_dump, -Fc, -Z0, shop]",
+      ),
+    ),
+  )
+
+export type JobStrategy = z.output<typeof job>

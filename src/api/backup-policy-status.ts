@@ -1,0 +1,69 @@
+// BackupPolicy status: what the operator saw and did.
+import { z } from 'zod'
+import { conditions, dateTime } from './schema.ts'
+
+const slots = z.object({
+  missed: z
+    .int()
+    .describe('Slots that never ran: the operator or the cluster was down, and they were too old afterwards.'),
+  skipped: z.int().describe('Slots that did not run because an earlier run was still going.'),
+  lastMissed: dateTime('The newest missed slot.').optional(),
+  lastSkipped: dateTime('The newest skipped slot.').optional(),
+})
+
+const targetStatus = z.object({
+  name: z.string().max(253).describe('Name of the target: a PersistentVolumeClaim, or command.'),
+  ready: z.boolean().describe('Whether the next run of this target can start.'),
+  reason: z.string().max(64).describe('Why, in one word.'),
+  message: z.string().max(1024).describe('Why, in a sentence.'),
+  kept: z.int().optional().describe('How many good backups are kept now.'),
+  newest: dateTime('Slot or start of the newest good backup.').optional(),
+  oldest: dateTime('Slot or start of the oldest good backup.').optional(),
+  nextToGo: z.string().max(253).optional().describe('The backup that retention deletes after the next success.'),
+  digest: z.string().max(64).optional().describe('Digest of the kept runs as the last run found them in the bucket.'),
+})
+
+const storeStatus = z.object({
+  backendHash: z.string().max(64).describe('The backend settings that the result is about.'),
+  result: z.enum(['Unknown', 'Usable', 'Unusable']).describe('What the last probe found.'),
+  reason: z.string().max(64).describe('Why, in one word.'),
+  message: z.string().max(1024).describe('Why, in a sentence.'),
+  attempts: z.int().describe('Probes since the settings changed.'),
+  failures: z.int().describe('Failed probes in a row.'),
+  lastProbeTime: dateTime('When the last probe ended.').optional(),
+  retentionBlocked: z
+    .boolean()
+    .optional()
+    .describe('true: the credentials may not list or delete, so that nothing is pruned.'),
+  unconditionalCommit: z.boolean().optional().describe('true: the store does not support conditional writes.'),
+})
+
+export const backupPolicyStatus = z
+  .object({
+    observedGeneration: z.int().optional().describe('The generation of the spec that this status is about.'),
+    conditions: conditions.optional(),
+    selected: z.int().optional().describe('How many objects the selector matches.'),
+    targets: z
+      .array(targetStatus)
+      .max(256)
+      .optional()
+      .describe('Each target, what is kept of it and whether it can be backed up.')
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+    nextRun: dateTime('The next slot of the schedule.').optional(),
+    lastRun: dateTime('The slot or start of the newest run that ended.').optional(),
+    lastSuccess: dateTime('When the newest successful backup was complete.').optional(),
+    lastBackup: z.string().max(253).optional().describe('The newest Backup that ended.'),
+    accountedUntil: dateTime('Every slot up to this one has run or is counted below.').optional(),
+    scheduleSince: dateTime(
+      'When the schedule, the time zone or suspend last changed; no earlier slot fires.',
+    ).optional(),
+    scheduleHash: z.string().max(64).optional().describe('The schedule settings that scheduleSince is about.'),
+    slots: slots.optional().describe('Slots that did not run.'),
+    store: storeStatus.optional().describe('What is known of the backend.'),
+    cronJob: z.string().max(63).optional().describe('The CronJob that runs the backups (strategy job).'),
+  })
+  .describe('What the operator saw and did.')
+
+export type BackupPolicyStatus = z.output<typeof backupPolicyStatus>
+export type TargetStatus = z.output<typeof targetStatus>
+export type StoreStatus = z.output<typeof storeStatus>

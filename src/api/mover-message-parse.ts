@@ -1,0 +1,137 @@
+// Reads what a mover has said, whatever stands there.
+import {
+  moverPhases,
+  type CatalogEntry,
+  type KeptRuns,
+  type MoverMessage,
+  type MoverWarning,
+  type ProbeFacts,
+} from './mover-message.ts'
+import { moverReasons, moverWarnings, type MoverReason } from './mover-reasons.ts'
+
+/**
+ * Reads a termination message, whatever it holds: another program may have written it, Kubernetes may have cut it. Never
+ * throws. Only the first line counts: the mover overwrites in place, so that a kill can leave the end of a longer, older line.
+ * @returns undefined when not even the phase can be read.
+ */
+export function parseMoverMessage(text: string | undefined): MoverMessage | undefined {
+  const line = text?.split('\n', 1)[0]?.trim() ?? ''
+  if (!line.startsWith('{')) return undefined
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    return salvage(line)
+  }
+  return fromJson(value)
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+function fromJson(value: unknown): MoverMessage | undefined {
+  const json = object(value)
+  const phase = moverPhases.find(candidate => candidate === json?.phase)
+  if (json === undefined || phase === undefined) return undefined
+  const openUpload = object(json.openUpload)
+  const key = string(openUpload?.key)
+  const uploadId = string(openUpload?.uploadId)
+  return defined({
+    phase,
+    reason: reasonOf(json.reason),
+    message: string(json.message),
+    run: string(json.run),
+    attempt: string(json.attempt),
+    startedAt: number(json.startedAt),
+    finishedAt: number(json.finishedAt),
+    slot: number(json.slot),
+    bytes: number(json.bytes),
+    storedBytes: number(json.storedBytes),
+    artifacts: number(json.artifacts),
+    sha256: string(json.sha256),
+    manifest: string(json.manifest),
+    suspect: typeof json.suspect === 'boolean' ? json.suspect : undefined,
+    sourceStatus: number(json.sourceStatus),
+    openUpload: key !== undefined && uploadId !== undefined ? { key, uploadId } : undefined,
+    kept: keptOf(json.kept),
+    deleted: Array.isArray(json.deleted) ? json.deleted.filter(run => typeof run === 'string') : undefined,
+    warnings: Array.isArray(json.warnings) ? json.warnings.flatMap(warningOf) : undefined,
+    probe: probeOf(json.probe),
+    catalog: catalogOf(json.catalog),
+  })
+}
+
+/** The head of a cut line: the mover writes the phase first, and a quote inside a text is escaped, so that this cannot be one. */
+function salvage(line: string): MoverMessage | undefined {
+  const phase = moverPhases.find(candidate => line.startsWith(`{"phase":"${candidate}"`))
+  if (phase === undefined) return undefined
+  const reason = reasonOf(/^\{"phase":"\w+","reason":"(\w+)"/.exec(line)?.[1])
+  return defined({ phase, reason, truncated: true as const })
+}
+
+function reasonOf(value: unknown): MoverReason | undefined {
+  return typeof value === 'string' && Object.hasOwn(moverReasons, value) ? (value as MoverReason) : undefined
+}
+
+function keptOf(value: unknown): KeptRuns | undefined {
+  const json = object(value)
+  const count = number(json?.count)
+  const digest = string(json?.digest)
+  if (count === undefined || digest === undefined) return undefined
+  return defined({ count, digest, newest: string(json?.newest), oldest: string(json?.oldest) })
+}
+
+function warningOf(value: unknown): MoverWarning[] {
+  const json = object(value)
+  const reason = moverWarnings.find(candidate => candidate === json?.reason)
+  return reason === undefined ? [] : [{ reason, message: string(json?.message) ?? '' }]
+}
+
+function probeOf(value: unknown): ProbeFacts | undefined {
+  const json = object(value)
+  if (json === undefined) return undefined
+  return {
+    conditionalPut: json.conditionalPut === true,
+    canList: json.canList === true,
+    canDelete: json.canDelete === true,
+  }
+}
+
+/** A page with an entry that cannot be read is no page: the operator would take that run for deleted. */
+function catalogOf(value: unknown): MoverMessage['catalog'] {
+  const json = object(value)
+  if (!Array.isArray(json?.entries)) return undefined
+  const entries = json.entries.map(entryOf)
+  if (!entries.every(entry => entry !== undefined)) return undefined
+  return defined({ entries, next: string(json.next) })
+}
+
+function entryOf(value: unknown): CatalogEntry | undefined {
+  const json = object(value)
+  const run = string(json?.run)
+  const slot = number(json?.slot)
+  const startedAt = number(json?.startedAt)
+  const finishedAt = number(json?.finishedAt)
+  const bytes = number(json?.bytes)
+  const storedBytes = number(json?.storedBytes)
+  if (run === undefined || slot === undefined || startedAt === undefined) return undefined
+  if (finishedAt === undefined || bytes === undefined || storedBytes === undefined) return undefined
+  const suspect = json?.suspect === true ? (true as const) : undefined
+  return defined({ run, slot, startedAt, finishedAt, bytes, storedBytes, sha256: string(json?.sha256), suspect })
+}
+
+function object(value: unknown): Json | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined
+}
+
+function string(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined
+}
+
+/** Without the fields that are undefined, so that messages compare by value. */
+function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T
+}

@@ -1,0 +1,90 @@
+// Why a mover fails, and what it warns of: words, exit codes, and which of them no retry can cure.
+
+/**
+ * Every reason for which a mover fails, with the exit code it ends with. The codes that no retry can cure are
+ * `permanentExitCodes`; the Job's `podFailurePolicy` fails the Job on them.
+ */
+export const moverReasons = {
+  /** The command ended with a status other than 0. */
+  SourceExit: 10,
+  /** The command was killed by a signal (137 = SIGKILL: usually its memory limit). */
+  SourceSignalled: 10,
+  /** The program is not in the image's PATH (status 127), or cannot be executed (126). */
+  CommandNotFound: 10,
+  /** The command's container died without giving a status: out of memory, eviction, killed. */
+  SourceKilled: 11,
+  /** The command's container did not start in time: image pull, configuration. */
+  SourceNotStarted: 12,
+  /** The command wrote nothing for too long. */
+  SourceStalled: 13,
+  /** The command ended with 0 and wrote nothing. */
+  EmptyOutput: 14,
+  /** The task is missing, or not one of this mover's version. */
+  InvalidTask: 15,
+  /** The store cannot serve now: 5xx, throttling, connections lost; retried before it was given up. */
+  StoreUnavailable: 20,
+  /** No connection: the name does not resolve, the port refuses, nothing answers. The message says which. */
+  EndpointUnreachable: 20,
+  /** The store says that it has no space left, or that a quota is reached. */
+  StoreFull: 20,
+  /** The endpoint is no URL, or what answers there is no S3 API. */
+  InvalidEndpoint: 21,
+  /** The certificate of the endpoint is not trusted, expired, or for another name. */
+  TLSVerificationFailed: 21,
+  /** The Secret named by the policy does not exist. */
+  SecretNotFound: 21,
+  /** The Secret exists, but has none of the accepted keys; the message names those looked for. */
+  SecretKeyMissing: 21,
+  BucketNotFound: 21,
+  /** 403 or 401: wrong key, or no permission. */
+  AccessDenied: 21,
+  /** Reading is allowed, writing is not. */
+  StoreReadOnly: 21,
+  /** The clocks of node and store differ by more than the store accepts. */
+  ClockSkew: 21,
+  /** The store refuses a request that we must make (400, 501); the message holds its own words. */
+  StoreRejected: 21,
+  /** The manifest of this run was written by another Job. */
+  RunExists: 22,
+  /** The prefix belongs to another cluster, namespace or policy. */
+  PrefixOwnedByOther: 23,
+  /** The prefix was written by a newer version, or its owner mark cannot be read. */
+  FormatUnsupported: 24,
+  /** The helpers in the two containers did not keep to the protocol. */
+  Protocol: 1,
+  /** A defect of the mover. */
+  Internal: 1,
+  /** The pod was told to stop: deleted, evicted, or its deadline passed. */
+  Terminated: 30,
+} as const satisfies Readonly<Record<string, number>>
+export type MoverReason = keyof typeof moverReasons
+
+/** What a retry of the pod cannot cure: `podFailurePolicy` of the Job fails it at once. */
+export const permanentExitCodes = [10, 14, 15, 21, 22, 23, 24] as const
+
+export function exitCodeOf(reason: MoverReason): number {
+  return moverReasons[reason]
+}
+
+export function isPermanent(reason: MoverReason): boolean {
+  return (permanentExitCodes as readonly number[]).includes(moverReasons[reason])
+}
+
+/** Reasons of warnings: the backup (or the probe) succeeded all the same. */
+export const moverWarnings = [
+  /** The store refused a list or a delete (403, Object Lock): nothing is pruned. */
+  'RetentionBlocked',
+  /** Listing or deleting failed otherwise; the next run tries again. */
+  'RetentionIncomplete',
+  /** The newest backup is suspect: nothing is pruned until it is accepted or a good one follows. */
+  'RetentionPaused',
+  /** The store does not know `If-None-Match`: two attempts at once are told apart by look-then-write only. */
+  'UnconditionalCommit',
+  /** This backup is far smaller than the last good one. */
+  'Suspect',
+  /** An upload or an object of this attempt could not be removed; a later run does it. */
+  'LeftoverUpload',
+  /** A manifest of the target cannot be read; it is neither counted nor deleted. */
+  'ManifestUnreadable',
+] as const
+export type MoverWarningReason = (typeof moverWarnings)[number]
