@@ -34,8 +34,8 @@ const needs: readonly Need[] = [
     remedy: 'apt-get install openssl',
   },
   {
-    what: 'unshare, nsenter and setpriv (util-linux)',
-    present: () => ['unshare', 'nsenter', 'setpriv'].every(onPath),
+    what: 'unshare, nsenter, setpriv and flock (util-linux)',
+    present: () => ['unshare', 'nsenter', 'setpriv', 'flock'].every(onPath),
     installable: 'util-linux',
     remedy: 'apt-get install util-linux',
   },
@@ -68,27 +68,30 @@ export async function preflight(say: Say): Promise<void> {
   const missing: Need[] = []
   for (const need of needs) {
     if (await need.present()) continue
-    if (need.installable && onPath('apt-get') && (await install(need.installable, say)) && (await need.present()))
-      continue
-    missing.push(need)
+    if (need.installable && onPath('apt-get')) await install(need.installable, say)
+    if (!(await need.present())) missing.push(need)
   }
   if (missing.length === 0) return
   const list = missing.map(({ what, remedy }) => `  ${what}\n    -> ${remedy}`)
   throw new Error(`this machine lacks:\n${list.join('\n')}`)
 }
 
-async function install(package_: string, say: Say): Promise<boolean> {
+/** Tries to. What keeps it from succeeding is said, and the package is then missing. */
+async function install(package_: string, say: Say): Promise<void> {
   say(`installing the Debian package ${package_}`)
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  const once = () => capture(['apt-get', 'install', '-y', '--no-install-recommends', package_], { env })
+  const apt = (...args: readonly string[]) =>
+    capture(['apt-get', ...args], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
+  const once = () => apt('install', '-y', '--no-install-recommends', package_)
   try {
-    await once()
+    // Package lists may be old or absent.
+    await once().catch(async () => {
+      await apt('update')
+      await once()
+    })
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
-    await capture(['apt-get', 'update'], { env }) // package lists may be old or absent
-    await once()
+    say(error.message)
   }
-  return true
 }
 
 function fileSystem(name: string, purpose: string): Need {
