@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
+import { withLock } from './lock.ts'
 import { cacheDirectory } from './paths.ts'
 
 const run = promisify(execFile)
@@ -120,13 +121,18 @@ export function goToolDirectory(name: GoToolName): string {
 }
 
 /**
- * Builds one tool unless it is in the cache already.
+ * Builds one tool unless it is in the cache already, or waits for the process that builds it.
  * @throws Error with the end of the build's output and the path of the whole log.
  */
 export async function buildGoTool(name: GoToolName, say: (line: string) => void): Promise<void> {
-  const tool = find(name)
   const target = goToolDirectory(name)
   if (existsSync(target)) return
+  await withLock(`build-${name}`, async () => {
+    if (!existsSync(target)) await build(find(name), target, say)
+  })
+}
+
+async function build(tool: GoTool, target: string, say: (line: string) => void): Promise<void> {
   const work = join(cacheDirectory, 'work', `${tool.name}-${tool.version}`)
   const log = join(cacheDirectory, 'work', `${tool.name}-${tool.version}.log`)
   await rm(work, { recursive: true, force: true })

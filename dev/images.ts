@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { ImageFile } from './cluster/image-store.ts'
 import { capture, logged, type Say } from './command.ts'
 import { buildGoTool, goToolDirectory } from './go-tools.ts'
+import { withLock } from './lock.ts'
 import { cacheDirectory, repository } from './paths.ts'
 import { baseRoot, debianMirrors, makeRootFileSystems, nodeRoot } from './root-file-systems.ts'
 import { inSandbox } from './sandbox.ts'
@@ -58,16 +59,25 @@ const postgres: Recipe = {
   from: [debian],
 }
 
+/** Builds share a store and folders for their contexts. */
+const buildLock = 'images'
+
 /** What the cluster runs besides the product: made once, a few minutes at most. */
 export async function makeClusterImages(say: Say): Promise<ImageFile[]> {
   await buildGoTool('minio', say)
-  const images: ImageFile[] = []
-  for (const recipe of [pause, postgres, minio]) images.push(await makeImage(recipe, say))
-  return images
+  return withLock(buildLock, async () => {
+    const images: ImageFile[] = []
+    for (const recipe of [pause, postgres, minio]) images.push(await makeImage(recipe, say))
+    return images
+  })
 }
 
 /** The product image of the present source, from the project's own Dockerfile. Seconds when only `src/` has changed. */
 export async function makeProductImage(say: Say): Promise<ImageFile> {
+  return withLock(buildLock, () => buildProductImage(say))
+}
+
+async function buildProductImage(say: Say): Promise<ImageFile> {
   for (const base of [debian, node]) await makeBase(base, say)
   const version = hash([
     await versionOf(node),

@@ -3,8 +3,7 @@ import { spawn } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { chosenCluster, clusterEnvironment, inClusterNetwork } from './cluster-access.ts'
 import { holder, owner } from './cluster/instance.ts'
-import { startCluster, stopCluster } from './cluster/lifecycle.ts'
-import { importImages } from './cluster/lifecycle.ts'
+import { loadImages, startCluster, stopCluster } from './cluster/lifecycle.ts'
 import { brokenParts } from './cluster/status.ts'
 import { buildGoTool } from './go-tools.ts'
 import { makeClusterImages, makeProductImage } from './images.ts'
@@ -16,7 +15,7 @@ import { copyUpstreamFiles } from './upstream-files.ts'
 const usage = `usage: node dev/main.ts COMMAND
   preflight            check this machine, and install what is missing and can be installed
   prepare              build everything that a cluster needs (first time: some 20 minutes on 2 cores)
-  up [--audit] [--json]  prepare, then start the cluster, or load the product image into the one that runs
+  up [--json]          prepare, then start the cluster, or load the product image into the one that runs
   load-image           build the product image and load it into the running cluster
   status               say what runs; exits with 1 when the cluster is not in order
   exec -- COMMAND...   run a command in the cluster's network, with its KUBECONFIG, kubectl and helm
@@ -24,7 +23,7 @@ const usage = `usage: node dev/main.ts COMMAND
 The cluster of "exec" can be another one: CLUSTER=kubeconfig:<path> CONFIRM=<context>`
 
 const { values, positionals } = parseArgs({
-  options: { audit: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
+  options: { json: { type: 'boolean', default: false } },
   allowPositionals: true,
 })
 const [command, ...rest] = positionals
@@ -50,13 +49,13 @@ async function main() {
     case 'up':
       return up()
     case 'load-image':
-      return importImages([await makeProductImage(say)], say)
+      return loadImages([await makeProductImage(say)], say)
     case 'status':
       return status()
     case 'exec':
       return exec(rest)
     case 'down':
-      return stopCluster(say)
+      return stopCluster()
     default:
       process.stderr.write(`${usage}\n`)
       process.exitCode = 2
@@ -74,7 +73,7 @@ async function prepare() {
 
 async function up() {
   const images = await prepare()
-  const { reused, milestones } = await startCluster({ audit: values.audit, images }, say)
+  const { reused, milestones } = await startCluster(images, say)
   if (values.json) process.stdout.write(`${JSON.stringify({ reused, milestones })}\n`)
   else if (reused) say('the cluster runs already')
   else for (const [name, ms] of Object.entries(milestones)) say(`${(ms / 1000).toFixed(1).padStart(6)} s  ${name}`)

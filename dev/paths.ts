@@ -9,4 +9,6 @@ export const cacheDirectory = join(process.env.XDG_CACHE_HOME || join(homedir(),
 export const clusterDirectory = join(cacheDirectory, 'cluster')
 export const runDirectory = join(clusterDirectory, 'run')
 export const logDirectory = join(runDirectory, 'logs')
+/** Names of the API server's audit logs begin so: the present one's and the one's before. One JSON event a line. */
+export const auditLogPrefix = 'audit'
 export const adminKubeconfig = join(runDirectory, 'admin.conf')

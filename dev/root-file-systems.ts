@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { capture, logged, type Say } from './command.ts'
+import { withLock } from './lock.ts'
 import { cacheDirectory } from './paths.ts'
 
 const suite = 'bookworm'
@@ -40,6 +41,11 @@ function version(...parts: readonly unknown[]): string {
 
 /** Makes both root file systems unless they are there: about a minute and a half on 2 cores. */
 export async function makeRootFileSystems(say: Say): Promise<void> {
+  if (existsSync(baseRoot) && existsSync(nodeRoot)) return
+  await withLock('root-file-systems', () => makeBoth(say))
+}
+
+async function makeBoth(say: Say): Promise<void> {
   await make(baseRoot, say, 'a Debian root file system (about 40 s)', async (root, log) => {
     const { main } = await debianMirrors()
     const include = `--include=${basePackages.join()}`

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { goModuleDirectory } from './go-tools.ts'
+import { withLock } from './lock.ts'
 import { cacheDirectory } from './paths.ts'
 
 const snapshotClient = 'v8.7.0'
@@ -19,6 +20,12 @@ export const registrationProtocol = join(folder, 'registration.proto')
 
 export async function copyUpstreamFiles(): Promise<void> {
   if (existsSync(folder)) return
+  await withLock('upstream-files', async () => {
+    if (!existsSync(folder)) await copy()
+  })
+}
+
+async function copy(): Promise<void> {
   const partial = `${folder}.partial`
   await rm(partial, { recursive: true, force: true })
   await mkdir(join(partial, 'crds'), { recursive: true })

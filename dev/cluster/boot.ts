@@ -1,5 +1,5 @@
 // Starts the cluster's programs. Runs inside the node's sandbox (see lifecycle.ts), and ends when the cluster works.
-// usage: boot.ts SETTINGS_AS_JSON; prints one line of JSON: the milliseconds after which each milestone was reached
+// usage: boot.ts IMAGE_FILES_AS_JSON; prints one line of JSON: the milliseconds after which each milestone was reached
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { Resolver } from 'node:dns/promises'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { logDirectory, runDirectory } from '../paths.ts'
 import { snapshotCrds } from '../upstream-files.ts'
 import { makeCgroups } from './cgroups.ts'
 import { assertRuns, componentProcess, componentReady, startComponent } from './component-process.ts'
-import { type BootSettings, components, kubectlProgram, writeConfiguration } from './components.ts'
+import { components, kubectlProgram, writeConfiguration } from './components.ts'
 import { type ImageFile, loadImages } from './image-store.ts'
 import {
   clusterDnsAddress,
@@ -24,10 +24,8 @@ import {
 } from './layout.ts'
 import { kubeconfigOf, makePki } from './pki.ts'
 
-type Settings = BootSettings & { readonly images: readonly ImageFile[] }
-
-const settings = JSON.parse(process.argv[2] ?? '') as Settings
-const commands: Readonly<Record<string, readonly string[]>> = components(settings)
+const images = JSON.parse(process.argv[2] ?? '') as readonly ImageFile[]
+const commands = components()
 const milestones: Record<string, number> = {}
 const began = performance.now()
 const reached = (name: string) => (milestones[name] = Math.round(performance.now() - began))
@@ -43,7 +41,7 @@ start('kube-apiserver')
 await startContainerd()
 start('kubelet')
 start('csi-driver')
-const imagesLoaded = loadImages(settings.images).then(() => reached('images loaded'))
+const imagesLoaded = loadImages(images).then(() => reached('images loaded'))
 imagesLoaded.catch(() => {}) // awaited below, after what runs meanwhile
 
 await componentReady('kube-apiserver', 60, () => kubectl('get', '--raw', '/readyz'))

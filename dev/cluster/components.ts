@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { goToolDirectory, type GoToolName } from '../go-tools.ts'
-import { logDirectory, runDirectory } from '../paths.ts'
+import { auditLogPrefix, logDirectory, runDirectory } from '../paths.ts'
 import {
   cgroupName,
   clusterDnsAddress,
@@ -21,11 +21,6 @@ import {
 } from './layout.ts'
 import { kubeconfigOf } from './pki.ts'
 
-export type BootSettings = {
-  /** Log every request to the API server, metadata only, to `<run>/logs/audit.log`. */
-  readonly audit: boolean
-}
-
 const tool = (name: GoToolName, program: string) => join(goToolDirectory(name), program)
 const kubernetes = (program: string) => tool('kubernetes', program)
 const configFile = (name: string) => join(runDirectory, name)
@@ -36,9 +31,8 @@ export const kubectlProgram = kubernetes('kubectl')
 const restarting = ['bash', '-c', 'while :; do "$@"; sleep 0.5; done', 'restarting']
 
 /** Every component by name, as the command line that runs it. */
-export function components({ audit }: BootSettings) {
+export function components(): Readonly<Record<string, readonly string[]>> {
   const etcd = 'http://127.0.0.1:2379'
-  const auditLog = join(logDirectory, 'audit.log')
   const sidecar = [
     `--kubeconfig=${kubeconfigOf('csi')}`,
     '--kube-api-qps=100',
@@ -78,7 +72,10 @@ export function components({ audit }: BootSettings) {
       `--kubelet-client-certificate=${pkiFile('apiserver-client.crt')}`,
       `--kubelet-client-key=${pkiFile('apiserver-client.key')}`,
       `--kubelet-certificate-authority=${pkiFile('ca.crt')}`,
-      ...(audit ? [`--audit-policy-file=${configFile('audit.yaml')}`, `--audit-log-path=${auditLog}`] : []),
+      `--audit-policy-file=${configFile('audit.yaml')}`,
+      `--audit-log-path=${join(logDirectory, auditLogPrefix)}.log`,
+      '--audit-log-maxsize=100', // MB, then a second file; older ones go
+      '--audit-log-maxbackup=1',
     ],
     'kube-controller-manager': [
       kubernetes('kube-controller-manager'),
@@ -125,7 +122,7 @@ export function components({ audit }: BootSettings) {
     'snapshot-controller': [...restarting, tool('snapshotter', 'snapshot-controller'), ...sidecar],
     'csi-snapshotter': [...restarting, tool('snapshotter', 'csi-snapshotter'), ...sidecar, ...withDriver],
     'csi-provisioner': [...restarting, tool('provisioner', 'csi-provisioner'), ...sidecar, ...withDriver],
-  } satisfies Readonly<Record<string, readonly string[]>>
+  }
 }
 
 /** Writes the configuration files that the command lines name. */
@@ -136,13 +133,25 @@ export async function writeConfiguration(): Promise<void> {
     'containerd.toml': containerd,
     'cni.conflist': json(cni),
     Corefile: corefile,
-    'audit.yaml': json({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules: [{ level: 'Metadata' }] }),
+    'audit.yaml': json(audit),
   }
   await Promise.all(Object.entries(files).map(([name, content]) => writeFile(configFile(name), content)))
 }
 
 function json(value: unknown): string {
   return JSON.stringify(value, undefined, 2)
+}
+
+/** What programs in pods asked for, without bodies: their rights are compared with it. The cluster's own controllers are left out. */
+const audit = {
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived'],
+  rules: [
+    { level: 'None', userGroups: ['system:serviceaccounts:kube-system'] },
+    { level: 'Metadata', userGroups: ['system:serviceaccounts'] },
+    { level: 'None' },
+  ],
 }
 
 const kubelet = {

@@ -1,7 +1,6 @@
 // The running cluster as a record: which process holds it, and who started it.
-import { existsSync } from 'node:fs'
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { clusterDirectory, repository, runDirectory } from '../paths.ts'
 import { identify, isAlive, parseStat, type ProcessIdentity } from '../process-identity.ts'
@@ -9,7 +8,6 @@ import { identify, isAlive, parseStat, type ProcessIdentity } from '../process-i
 /** Written by the sandbox's outer process about itself, before it does anything else. */
 export const holderFile = join(clusterDirectory, 'holder')
 const ownerFile = join(clusterDirectory, 'owner')
-const lockFile = join(clusterDirectory, 'lock')
 export const bootedFile = join(runDirectory, 'booted.json')
 
 /** The process whose end ends the cluster, if it lives. */
@@ -46,39 +44,4 @@ export async function assertOurs(): Promise<void> {
   throw new Error(
     `the local cluster belongs to the checkout ${checkout}, which runs it now; stop it there (make cluster-down), or use a cluster of your own: XDG_CACHE_HOME=<another folder>`,
   )
-}
-
-/** Runs `work` while no other process of this machine changes the cluster; waits for one that does. */
-export async function withLock<T>(say: (line: string) => void, work: () => Promise<T>): Promise<T> {
-  await mkdir(clusterDirectory, { recursive: true })
-  let told = false
-  for (;;) {
-    const holding = await takeLock()
-    if (!holding) break
-    if (!told) say(`waiting for process ${holding.pid}, which starts or stops the cluster`)
-    told = true
-    await new Promise(resolve => setTimeout(resolve, 200))
-  }
-  try {
-    return await work()
-  } finally {
-    await rm(lockFile, { force: true })
-  }
-}
-
-/** The living process that has the lock; undefined when it is ours now. */
-async function takeLock(): Promise<ProcessIdentity | undefined> {
-  try {
-    const file = await open(lockFile, 'wx')
-    await file.write(readFileSync('/proc/self/stat', 'utf8'))
-    await file.close()
-    return undefined
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
-  const line = await readFile(lockFile, 'utf8').catch(() => '')
-  const holding = line === '' ? undefined : parseStat(line)
-  if (holding && isAlive(holding)) return holding
-  await rm(lockFile, { force: true })
-  return takeLock()
 }

@@ -6,14 +6,14 @@ import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { capture, type Say, tail } from '../command.ts'
 import { eventually } from '../eventually.ts'
+import { withLock } from '../lock.ts'
 import { cacheDirectory, clusterDirectory, repository, runDirectory } from '../paths.ts'
 import { isAlive, signalProcess } from '../process-identity.ts'
 import { nodeRoot } from '../root-file-systems.ts'
 import { inSandbox, sandboxNode } from '../sandbox.ts'
 import { removeCgroups } from './cgroups.ts'
-import type { BootSettings } from './components.ts'
 import type { ImageFile } from './image-store.ts'
-import { assertOurs, bootedFile, holder, holderFile, sandboxInit, setOwner, withLock } from './instance.ts'
+import { assertOurs, bootedFile, holder, holderFile, sandboxInit, setOwner } from './instance.ts'
 import { containerdRoot, kubeletRoot } from './layout.ts'
 import { brokenParts } from './status.ts'
 
@@ -24,19 +24,17 @@ export type Started = {
   readonly milestones: Readonly<Record<string, number>>
 }
 
+/** Whoever changes the cluster has it. */
+const clusterLock = 'cluster'
+
 /** Brings the cluster up with these images, or only the images into a healthy one. */
-export async function startCluster(
-  settings: BootSettings & { readonly images: readonly ImageFile[] },
-  say: Say,
-): Promise<Started> {
+export async function startCluster(images: readonly ImageFile[], say: Say): Promise<Started> {
   await assertOurs()
-  return withLock(say, async () => {
+  return withLock(clusterLock, async () => {
     if (holder()) {
       const broken = await brokenParts()
       if (broken.length === 0) {
-        if (settings.audit && !(await bootSettings()).audit)
-          throw new Error('the cluster that runs keeps no audit log; stop it first: make cluster-down')
-        await importImages(settings.images, say)
+        await importImages(images, say)
         return { reused: true, milestones: {} }
       }
       say(`the cluster that runs is broken (${broken.join('; ')}): starting a new one`)
@@ -46,41 +44,41 @@ export async function startCluster(
     await setOwner()
     await startSandbox()
     const prepared = Math.round(performance.now() - began)
-    const output = await boot(JSON.stringify(settings))
+    const output = await boot(images)
     const milestones: Record<string, number> = {}
     for (const [name, ms] of Object.entries(output)) milestones[name] = ms + prepared
-    await writeFile(bootedFile, JSON.stringify({ settings, milestones }))
+    await writeFile(bootedFile, JSON.stringify(milestones))
     return { reused: false, milestones }
   })
 }
 
-/** What the running cluster was started with. */
-export async function bootSettings(): Promise<BootSettings> {
-  const { settings } = JSON.parse(await readFile(bootedFile, 'utf8')) as { readonly settings: BootSettings }
-  return { audit: settings.audit }
-}
-
 /** Ends the cluster and deletes its state. Images stay in the cache for the next start. */
-export async function stopCluster(say: Say): Promise<void> {
+export async function stopCluster(): Promise<void> {
   await assertOurs()
-  await withLock(say, stop)
+  await withLock(clusterLock, stop)
 }
 
 /** The command line that runs `command` on the cluster's node: its network, files and processes. */
-export function onNode(command: readonly string[]): string[] {
+function onNode(command: readonly string[]): string[] {
   const init = sandboxInit()
   if (!init) throw new Error('the local cluster does not run; start it with: make cluster-up')
   return ['nsenter', `--target=${init.pid}`, '--mount', '--net', '--pid', '--uts', '--', ...command]
 }
 
-export async function importImages(images: readonly ImageFile[], say: Say): Promise<void> {
+/** Loads images into the running cluster. */
+export async function loadImages(images: readonly ImageFile[], say: Say): Promise<void> {
+  await assertOurs()
+  await withLock(clusterLock, () => importImages(images, say))
+}
+
+async function importImages(images: readonly ImageFile[], say: Say): Promise<void> {
   const program = join(import.meta.dirname, 'load-images.ts')
   const imported = await capture(onNode([sandboxNode, program, JSON.stringify(images)]), { env: nodeEnvironment })
   if (imported.trim() !== '') say(`loaded ${imported.trim()}`)
 }
 
 /** What programs on the node see of this one's environment: where the cache is. */
-export const nodeEnvironment = {
+const nodeEnvironment = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   HOME: '/root',
   XDG_CACHE_HOME: join(cacheDirectory, '..'),
@@ -131,9 +129,9 @@ async function insideRoot(pid: number): Promise<boolean> {
   return mounts.split('\n').every(line => line.split(' ')[4] !== '/.old') && / \/var\/log\/pods /.test(mounts)
 }
 
-async function boot(settings: string): Promise<Record<string, number>> {
+async function boot(images: readonly ImageFile[]): Promise<Record<string, number>> {
   const program = join(import.meta.dirname, 'boot.ts')
-  const output = await capture(onNode([sandboxNode, program, settings]), { env: nodeEnvironment })
+  const output = await capture(onNode([sandboxNode, program, JSON.stringify(images)]), { env: nodeEnvironment })
   return JSON.parse(output) as Record<string, number>
 }
 
