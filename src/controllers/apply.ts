@@ -3,16 +3,12 @@
 // view of the world, does nothing wrong (F28, F31).
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { CronJob, Job, KubernetesObject, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
-import { annotation, label, labelValue } from '../api/labels.ts'
-import type { Action, Unless } from '../plan/actions.ts'
-import { finished, ongoing } from '../plan/backup-status.ts'
-import { isOurs } from '../plan/cron-job.ts'
-import { marksOf, snapshotRun } from '../plan/history.ts'
+import type { CronJob, KubernetesObject } from '../api/kubernetes.ts'
+import type { Action } from '../plan/actions.ts'
+import { finished, refusedStatus } from '../plan/backup-status.ts'
+import { marksOf } from '../plan/history.ts'
 import { sameJson } from '../plan/equal.ts'
-import { backupOf, isGenuine } from '../plan/lookup.ts'
-import { planRetention } from '../plan/retention.ts'
-import { addSeconds, rfc3339, timeOf } from '../plan/times.ts'
+import { rfc3339 } from '../plan/times.ts'
 import type { PolicyWorld } from '../plan/world.ts'
 import { childBackup, scheduledBackup, volumeSnapshot } from '../resources/backup-objects.ts'
 import { catalogJob, onDemandJob, probeJob } from '../resources/jobs.ts'
@@ -24,9 +20,11 @@ import type { EventRecorder } from '../runtime/events.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Resource } from '../runtime/resource.ts'
 import type { Store } from '../runtime/store.ts'
-import { podEssence, type Caches } from './caches.ts'
+import { isSame, replaced, takenMessage } from './adoption.ts'
+import type { Caches } from './caches.ts'
+import { isThere, stillPrunes } from './last-look.ts'
 import type { BackupMetrics } from './metrics.ts'
-import { backupPolicies, backups, cronJobs, jobs, pods, snapshots } from './resources.ts'
+import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
 
 /** After so long the watch has told that an object is gone. */
 const goneMs = 1000
@@ -72,9 +70,6 @@ export async function applyPlan(
 function isRefusal(error: unknown): error is ApiError {
   return error instanceof ApiError && [400, 403, 422].includes(error.status)
 }
-
-/** A start that is refused for so long makes its run fail. Seconds. */
-const refusedSeconds = 300
 
 /** The actions of one plan, with what earlier ones changed under later ones. */
 class Step {
@@ -129,8 +124,7 @@ class Step {
         const { job } = this.#policy().spec.strategy
         if (!job) throw new TypeError('a run Job was planned for a policy without strategy.job')
         const object = onDemandJob(this.#policy(), job, action.backup, marksOf(this.#world.backups), settings)
-        if (!(await this.#create(jobs, object, caches.jobs))) await this.#nameTaken(action.backup, object)
-        return
+        return this.#createFor(action.backup, jobs, object, caches.jobs)
       }
       case 'create-probe-job':
         await this.#create(jobs, probeJob(this.#policy(), action.backendHash, action.attempt, settings), caches.jobs)
@@ -142,13 +136,15 @@ class Step {
         return this.#delete(jobs, action)
       case 'create-scheduled-backup': {
         const object = scheduledBackup(namespace, this.#world.name, action.name, action.target, action.slot)
-        if (!(await this.#create(backups, object, caches.backups)) && policy) this.#tellNameTaken(policy, object)
+        if (!(await this.#create(backups, object, caches.backups)) && policy) {
+          const message = takenMessage(object)
+          this.#context.events.record(policy, { type: 'Warning', reason: 'NameTaken', message })
+        }
         return
       }
       case 'create-child-backup': {
         const object = childBackup(action.parent, action.target)
-        if (!(await this.#create(backups, object, caches.backups))) await this.#nameTaken(action.parent, object)
-        return
+        return this.#createFor(action.parent, backups, object, caches.backups)
       }
       case 'write-backup-status':
         if (this.#unrecorded && action.status.reason === 'Children') return
@@ -163,11 +159,10 @@ class Step {
         return this.#delete(backups, action)
       case 'create-snapshot': {
         const object = volumeSnapshot(action.backup, action.name, action.claim, action.className)
-        if (!(await this.#create(snapshots, object, caches.snapshots))) await this.#nameTaken(action.backup, object)
-        return
+        return this.#createFor(action.backup, snapshots, object, caches.snapshots)
       }
       case 'delete-snapshot':
-        if (action.prune && !(await this.#stillPrunes(action.name, action.prune.target, action.prune.keep))) return
+        if (action.prune && !(await stillPrunes(client, this.#world, action.name, action.prune, this.#signal))) return
         await this.#delete(snapshots, action)
         if (action.prune && policy) {
           const message = `VolumeSnapshot ${action.name} of ${action.prune.target}: ${action.because}`
@@ -197,17 +192,7 @@ class Step {
     if (action.do === 'create-scheduled-backup' || action.do === 'create-child-backup') this.#unrecorded = true
     if (action.do !== 'create-run-job' && action.do !== 'create-snapshot') return
     const { backup } = action
-    const now = clock.now()
-    const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, refusedSeconds)
-    const facts = {
-      ...(backup.status?.target ? { target: backup.status.target } : {}),
-      reason: 'CreationRefused',
-      message,
-    } as const
-    const status =
-      now < until
-        ? ongoing(backup, { ...facts, phase: 'Pending' }, now)
-        : finished(backup, { ...facts, phase: 'Failed' }, now)
+    const status = refusedStatus(backup, message, clock.now())
     if (!sameJson(backup.status, status)) await this.#writeBackupStatus({ do: 'write-backup-status', backup, status })
   }
 
@@ -253,7 +238,7 @@ class Step {
   async #writeBackupStatus(action: Extract<Action, { readonly do: 'write-backup-status' }>): Promise<void> {
     const { caches, metrics } = this.#context
     const { backup, status, outcome, unless } = action
-    if (unless && (await this.#isThere(unless))) return
+    if (unless && (await isThere(this.#context, this.#world.namespace, unless, this.#signal))) return
     caches.backups.offer(await this.#replaceStatus<Backup>(backups, { ...backup, status }))
     if (status.phase !== backup.status?.phase)
       this.#log.info(
@@ -273,58 +258,14 @@ class Step {
     }
   }
 
-  /** What is found goes into the cache, which plans anew. */
-  async #isThere({ kind, name }: Unless): Promise<boolean> {
-    const { client, caches } = this.#context
-    const options = { signal: this.#signal }
-    const { namespace } = this.#world
-    if (kind === 'newer-pods') {
-      const { items } = await client.list<Pod>(pods, {
-        ...options,
-        namespace,
-        labelSelector: `batch.kubernetes.io/job-name=${name}`,
-      })
-      const newer = items.filter(
-        pod => caches.pods.get(namespace, pod.metadata.name)?.metadata.resourceVersion !== pod.metadata.resourceVersion,
-      )
-      for (const pod of newer) caches.pods.offer(podEssence(pod))
-      return newer.length > 0
-    }
-    if (kind === 'job') {
-      const job = await client.get<Job>(jobs, namespace, name, options)
-      if (job) caches.jobs.offer(job)
-      return job !== undefined
-    }
-    const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
-    if (snapshot) caches.snapshots.offer(snapshot)
-    return snapshot !== undefined
-  }
-
-  async #nameTaken(backup: Backup, object: KubernetesObject): Promise<void> {
+  /** Creates what a run needs; the run fails where a stranger has the name. */
+  async #createFor<T extends KubernetesObject>(backup: Backup, resource: Resource, object: T, cache: Store<T>) {
+    if (await this.#create(resource, object, cache)) return
     const message = takenMessage(object)
     const facts = { phase: 'Failed', reason: 'NameTaken', message } as const
     this.#context.events.record(backup, { type: 'Warning', reason: 'NameTaken', message })
-    await this.#writeBackupStatus({
-      do: 'write-backup-status',
-      backup,
-      status: finished(backup, facts, this.#context.clock.now()),
-    })
-  }
-
-  #tellNameTaken(policy: BackupPolicy, object: KubernetesObject): void {
-    this.#context.events.record(policy, { type: 'Warning', reason: 'NameTaken', message: takenMessage(object) })
-  }
-
-  /** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */
-  async #stillPrunes(name: string, target: string, keep: number): Promise<boolean> {
-    const { namespace, name: policy } = this.#world
-    const { items } = await this.#context.client.list<VolumeSnapshot>(snapshots, {
-      namespace,
-      labelSelector: `${label.policy}=${labelValue(policy)},${label.target}=${labelValue(target)}`,
-      signal: this.#signal,
-    })
-    const runs = items.filter(isGenuine).map(snapshot => snapshotRun(snapshot, backupOf(this.#world, snapshot)))
-    return planRetention(runs, { keep }).deleteNow.includes(name)
+    const status = finished(backup, facts, this.#context.clock.now())
+    await this.#writeBackupStatus({ do: 'write-backup-status', backup, status })
   }
 
   #policy(): BackupPolicy {
@@ -338,34 +279,4 @@ class Step {
     if (!desiredCronJob) throw new TypeError('a CronJob was planned for a policy that wants none')
     return desiredCronJob
   }
-}
-
-/** Labels and annotations of others stay; the spec is ours alone. The resourceVersion refuses to overwrite what we have not seen. */
-function replaced(current: CronJob, desired: CronJob): CronJob {
-  const { metadata } = current
-  return {
-    ...current,
-    metadata: {
-      ...metadata,
-      labels: { ...metadata.labels, ...desired.metadata.labels },
-      annotations: { ...metadata.annotations, ...desired.metadata.annotations },
-      ownerReferences: desired.metadata.ownerReferences,
-    },
-    spec: desired.spec,
-  }
-}
-
-/** Whether an object that has our name is ours: made by us, for the same owner and the same purpose. */
-function isSame(existing: KubernetesObject, wanted: KubernetesObject): boolean {
-  if (!isOurs(existing)) return false
-  const owner = (object: KubernetesObject) => object.metadata.ownerReferences?.find(({ controller }) => controller)?.uid
-  const mark = (object: KubernetesObject, key: string) => object.metadata.labels?.[key]
-  if (owner(existing) !== owner(wanted)) return false
-  if (existing.metadata.annotations?.[annotation.backup] !== wanted.metadata.annotations?.[annotation.backup])
-    return false
-  return [label.policy, label.target, label.slot].every(key => mark(existing, key) === mark(wanted, key))
-}
-
-function takenMessage({ kind, metadata }: KubernetesObject): string {
-  return `a ${kind} named ${metadata.name} exists and was not made for this; delete or rename it`
 }

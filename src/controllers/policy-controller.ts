@@ -10,7 +10,7 @@ import type { Log } from '../runtime/log.ts'
 import { keyFrom, keyOf, splitKey, type KubeObject } from '../runtime/resource.ts'
 import { applyPlan, type ApplyContext } from './apply.ts'
 import type { Caches } from './caches.ts'
-import { createObserver } from './observe.ts'
+import { createObserver, probesRunning } from './observe.ts'
 
 /** Waits run on monotonic time and plans on wall time: a clock that jumps is noticed after this at the latest. */
 const longestWaitMs = 300_000
@@ -26,6 +26,8 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
   const { caches, client, settings, clock, log, hooks, workers } = options
   const observe = createObserver(caches, client, settings, clock)
   const ofPolicy = policyKeys(caches)
+  /** Policies whose probe is planned and not in the cache yet. */
+  const startingProbe = new Set<string>()
   return new Controller({
     name: 'policy',
     workers,
@@ -60,10 +62,17 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       if (caches.policies.state !== 'synced')
         throw new WaitError(absentMs, 'the API server does not serve BackupPolicies')
       const { namespace = '', name } = splitKey(key)
-      const world = await observe(namespace, name, signal)
+      const observed = await observe(namespace, name, signal)
       const now = clock.now()
+      // Counted and taken without a wait between them: workers that plan side by side must not take the same last place.
+      const world = { ...observed, probesRunning: probesRunning(caches, now) + startingProbe.size }
       const { actions, wakeAt } = planPolicy(world, now)
-      await applyPlan(options, world, actions, log.child({ policy: key }), signal)
+      if (actions.some(action => action.do === 'create-probe-job')) startingProbe.add(key)
+      try {
+        await applyPlan(options, world, actions, log.child({ policy: key }), signal)
+      } finally {
+        startingProbe.delete(key)
+      }
       if (!wakeAt) return undefined
       return { requeueAfterMs: Math.min(longestWaitMs, Math.max(0, wakeAt.getTime() - clock.now().getTime())) }
     },

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { asked, now, plan } from '../../test/backup-plan.ts'
 import {
   at,
-  backup,
-  claim,
   complete,
   completed,
   failed,
@@ -17,30 +16,13 @@ import {
   saying,
   scheduled,
   snapshotOf,
-  snapshotPolicy,
   stamp,
   world,
 } from '../../test/world.ts'
 import type { Backup, BackupStatus } from '../api/backup.ts'
-import { childBackupName, onDemandJobName } from '../api/names.ts'
-import { childBackup } from '../resources/backup-objects.ts'
-import { planBackup } from './backup-run.ts'
+import { onDemandJobName } from '../api/names.ts'
 import { planPolicy } from './policy.ts'
-import type { PolicyWorld } from './world.ts'
-
-const now = at('12:00')
-const asked = (more: Parameters<typeof backup>[1] = {}) =>
-  backup('now', { ...more, metadata: { creationTimestamp: stamp(now), ...more.metadata } })
-
-function plan(seen: PolicyWorld, of: Backup, time = now) {
-  const { actions, wakeAt } = planBackup(seen, of, undefined, time)
-  return {
-    actions,
-    wakeAt,
-    status: only(actions, 'write-backup-status')[0]?.status,
-    does: actions.map(action => action.do),
-  }
-}
+import { childBackup } from '../resources/backup-objects.ts'
 
 const onDemandJob = (of: Backup, more: Parameters<typeof job>[2] = {}) =>
   job(onDemandJobName('nightly', of.metadata.uid ?? ''), 'run', {
@@ -197,128 +179,4 @@ test('an on-demand Backup over several targets tells what became of them, also w
     status: { ...each.status, phase: 'Completed', reason: 'Completed' } as const,
   }))
   assert.equal(plan(world(undefined, { backups: [of, ...done] }), of, at('15:00')).status?.phase, 'Completed')
-})
-
-// ── strategy snapshot
-
-const data = asked({ spec: { target: 'data' } })
-const snapshots = (more: Parameters<typeof world>[1] = {}) =>
-  world(snapshotPolicy(), { claims: [claim('data'), claim('logs')], ...more })
-
-test('a Backup of a claim makes a VolumeSnapshot with the class of its driver', () => {
-  const [action] = only(plan(snapshots(), data).actions, 'create-snapshot')
-  assert.deepEqual([action?.claim, action?.className], ['data', 'fast'])
-})
-
-test('what is known before creating fails at once', () => {
-  for (const [seen, reason] of [
-    [snapshots({ snapshotClasses: [] }), 'NoSnapshotClass'],
-    [snapshots({ snapshotClasses: undefined }), 'SnapshotCRDsMissing'],
-    [snapshots({ claims: [claim('data', { status: { phase: 'Lost' } })] }), 'PVCLost'],
-    [snapshots({ claims: [claim('logs')] }), 'TargetNotFound'],
-  ] as const) {
-    const { status, does } = plan(seen, data)
-    assert.deepEqual([status?.phase, status?.reason], ['Failed', reason])
-    assert.ok(!does.includes('create-snapshot'))
-  }
-})
-
-test('an error of the storage system is told and decides nothing; ready does', () => {
-  const error = { readyToUse: false, error: { message: 'array busy' } }
-  const trying = plan(snapshots({ snapshots: [snapshotOf(data, { status: error })] }), data)
-  assert.deepEqual([trying.status?.phase, trying.status?.reason], ['Running', 'SnapshotError'])
-  assert.match(trying.status?.message ?? '', /array busy/)
-  assert.deepEqual(trying.wakeAt, at('12:10'))
-  const deletionPolicies = new Map([['content', 'Retain' as const]])
-  const good = plan(
-    snapshots({ snapshots: [snapshotOf(data, { status: { ...error, ...ready } })], deletionPolicies }),
-    data,
-  )
-  assert.deepEqual(
-    [good.status?.phase, good.status?.size, good.status?.snapshot?.deletionPolicy],
-    ['Completed', '1Gi', 'Retain'],
-  )
-})
-
-test('a snapshot that is not ready in time failed, and goes after that is written', () => {
-  const { status, does } = plan(snapshots({ snapshots: [snapshotOf(data)] }), data, at('12:10'))
-  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SnapshotNotReady'])
-  assert.deepEqual(does, ['write-backup-status', 'event', 'delete-snapshot'])
-})
-
-test('a snapshot that disappeared is a failure, after one more look', () => {
-  const { actions, status } = plan(snapshots(), { ...data, status: { phase: 'Running', run: 'now-x' } })
-  assert.equal(status?.reason, 'SnapshotDeleted')
-  assert.deepEqual(only(actions, 'write-backup-status')[0]?.unless, { kind: 'snapshot', name: 'now-x' })
-})
-
-test("a stranger's snapshot under the Backup's name is not followed", () => {
-  const stranger = snapshotOf(data, { status: ready, metadata: { annotations: {} } })
-  assert.deepEqual(plan(snapshots({ snapshots: [stranger] }), data).does, ['create-snapshot'])
-})
-
-// ── on-demand, several targets
-
-const child = (parent: Backup, target: string, status?: Backup['status']): Backup => {
-  const made = childBackup(parent, target)
-  return { ...made, metadata: { ...made.metadata, uid: `uid-of-${target}` }, ...(status ? { status } : {}) }
-}
-
-test('without a target every claim gets a child, and the parent is written after the last of them', () => {
-  const { actions, does, status } = plan(snapshots(), asked())
-  assert.deepEqual(does, ['create-child-backup', 'create-child-backup', 'write-backup-status'])
-  assert.deepEqual(
-    only(actions, 'create-child-backup').map(({ target }) => target),
-    ['data', 'logs'],
-  )
-  assert.deepEqual([status?.phase, status?.reason], ['Pending', 'Children'])
-})
-
-test('after a crash behind the first child only the others are made', () => {
-  const parent = asked()
-  const { actions } = plan(snapshots({ backups: [parent, child(parent, 'data')] }), parent)
-  assert.deepEqual(
-    only(actions, 'create-child-backup').map(({ target }) => target),
-    ['logs'],
-  )
-})
-
-test('a single claim needs no child', () => {
-  const parent = asked()
-  const { status, does } = plan(snapshots({ claims: [claim('data')] }), parent)
-  assert.deepEqual([does, status?.target], [['write-backup-status'], 'data'])
-  assert.deepEqual(plan(snapshots({ claims: [claim('data')] }), { ...parent, status }).does, ['create-snapshot'])
-})
-
-test('a claim that went after its sibling was made does not turn the parent into the run of the rest', () => {
-  const parent = asked()
-  const { status } = plan(snapshots({ claims: [claim('logs')], backups: [parent, child(parent, 'data')] }), parent)
-  assert.deepEqual([status?.reason, status?.target], ['Children', undefined])
-})
-
-test('the parent shows the worst of its children, once all have ended', () => {
-  const parent = asked({ status: { phase: 'Pending', reason: 'Children' } })
-  const good = child(parent, 'data', completed('a', now, { target: 'data' }))
-  const bad = child(parent, 'logs', failed('b', now, { target: 'logs', reason: 'SnapshotNotReady' }))
-  const going = child(parent, 'logs', { phase: 'Running' })
-  const shows = (...children: readonly Backup[]) => plan(snapshots({ backups: [parent, ...children] }), parent).status
-  assert.deepEqual([shows(good, going)?.phase, shows(good, going)?.message], ['Running', '1 of 2 targets are done'])
-  assert.deepEqual([shows(good, bad)?.phase, shows(good, bad)?.reason], ['Failed', 'PartiallyFailed'])
-  assert.match(shows(good, bad)?.message ?? '', /1 of 2 targets failed: logs: SnapshotNotReady/)
-  assert.equal(shows(good)?.phase, 'Completed')
-  assert.deepEqual(
-    [shows()?.phase, shows()?.message],
-    ['Failed', 'the Backups of its targets were deleted before they had ended'],
-  )
-})
-
-test('nothing selected is a failure, not silence', () => {
-  const { status } = plan(snapshots({ claims: [] }), asked())
-  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SelectorMatchedNothing'])
-})
-
-test('children have names of their own, however long the parent is called', () => {
-  const long = 'x'.repeat(253)
-  const names = ['data', 'logs'].map(target => childBackupName(long, 'uid', target))
-  assert.ok(names.every(name => name.length <= 63) && names[0] !== names[1])
 })

@@ -1,8 +1,16 @@
-// The status of a Backup from what is known of its run: the only author of Backup status.
+// The status of a Backup from what is known of its run, and the writing of it: the only author of Backup status.
 import type { Backup, BackupPhase, BackupStatus } from '../api/backup.ts'
 import type { Reason } from '../api/conditions.ts'
+import type { Action, Unless } from './actions.ts'
 import { conditionsFrom, type Verdict } from './conditions.ts'
-import { durationText, rfc3339, timeOf } from './times.ts'
+import { sameJson } from './equal.ts'
+import { addSeconds, durationText, rfc3339, timeOf } from './times.ts'
+
+/** A start that the API server refuses for so long makes its run fail. Seconds. */
+const refusedSeconds = 300
+
+/** What is to be done for one Backup, and when to look at it again if nothing changes. */
+export type BackupPlan = { readonly actions: readonly Action[]; readonly wakeAt?: Date }
 
 /** A status without what is derived from it. */
 export type Facts = Omit<BackupStatus, 'conditions' | 'duration' | 'phase' | 'reason' | 'message'> & {
@@ -50,4 +58,46 @@ export function finished(backup: Backup, facts: Facts, end: Date): BackupStatus 
     ...(start && ended ? { duration: durationText((ended.getTime() - start.getTime()) / 1000) } : {}),
     conditions: conditionsFrom([ready, ...stalled], backup.status?.conditions, backup.metadata.generation, end),
   }
+}
+
+/** The status of a run whose Job or VolumeSnapshot the API server refuses to create. */
+export function refusedStatus(backup: Backup, message: string, now: Date): BackupStatus {
+  const { target } = backup.status ?? {}
+  const facts = { ...(target ? { target } : {}), reason: 'CreationRefused', message } as const
+  const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, refusedSeconds)
+  return now < until
+    ? ongoing(backup, { ...facts, phase: 'Pending' }, now)
+    : finished(backup, { ...facts, phase: 'Failed' }, now)
+}
+
+export function failure(reason: Reason, message: string) {
+  return { phase: 'Failed', reason, message } as const
+}
+
+/**
+ * Writes the status where it changed; a final one is also told to people and counted.
+ * @param strategy undefined: it is no run of its own, and is neither told nor counted.
+ * @param unless what the verdict rests on being gone, or unsaid; it is looked at once more before it is written, because it is final.
+ */
+export function planStatus(
+  backup: Backup,
+  status: BackupStatus,
+  strategy?: 'job' | 'snapshot',
+  unless?: Unless,
+): BackupPlan {
+  if (sameJson(backup.status, status)) return { actions: [] }
+  const { phase } = status
+  const action: Action = { do: 'write-backup-status', backup, status, ...(unless ? { unless } : {}) }
+  if (strategy === undefined || (phase !== 'Completed' && phase !== 'Failed')) return { actions: [action] }
+  const [start, end] = [timeOf(status.startTime), timeOf(status.completionTime)]
+  const seconds = start && end ? Math.max(0, (end.getTime() - start.getTime()) / 1000) : 0
+  const good = phase === 'Completed'
+  const notice: Action = {
+    do: 'event',
+    about: backup,
+    type: good ? 'Normal' : 'Warning',
+    reason: (status.reason ?? phase) as Reason,
+    message: status.message ?? '',
+  }
+  return { actions: [{ ...action, outcome: { outcome: good ? 'success' : 'failure', seconds, strategy } }, notice] }
 }

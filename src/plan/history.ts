@@ -4,9 +4,10 @@ import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
-import { defaultReadySeconds } from './backup-run.ts'
+import { readyLimit } from './backup-snapshot.ts'
 import { sameJson } from './equal.ts'
-import { isFinished, lostAt, moverMessageOf } from './job-run.ts'
+import { isFinished, lostAt } from './job-run.ts'
+import { moverMessageOf } from './job-pods.ts'
 import { backupOf, childrenOf, isGenuine, snapshotNamed, snapshotOf } from './lookup.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
@@ -29,6 +30,11 @@ export function retentionByTarget(world: PolicyWorld, policy: BackupPolicy): rea
     runs: each,
     plan: planRetention(each, { keep: policy.spec.retention }),
   }))
+}
+
+/** The good ones, oldest first. */
+export function goodByAge(runs: TargetHistory['runs']): TargetHistory['runs'] {
+  return runs.filter(run => run.good).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
 }
 
 /** Deletes what retention no longer keeps, and writes its verdicts where they changed. */
@@ -88,14 +94,12 @@ export function planLeftovers(world: PolicyWorld, now: Date): readonly Action[] 
 export function nextCleanUp(world: PolicyWorld, now: Date): Date | undefined {
   const snapshots = world.snapshots.filter(snapshot => !snapshot.status?.readyToUse && !backupOf(world, snapshot))
   const times = [
-    ...snapshots.map(snapshot => addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(world))),
+    ...snapshots.map(snapshot =>
+      addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(world.policy)),
+    ),
     ...world.jobs.filter(job => !isFinished(job)).map(lostAt),
   ]
   return earliest(...times.filter(time => time && time > now))
-}
-
-function readyLimit({ policy }: PolicyWorld): number {
-  return policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? defaultReadySeconds
 }
 
 function withoutData(world: PolicyWorld): readonly Action[] {
@@ -118,7 +122,7 @@ function withoutData(world: PolicyWorld): readonly Action[] {
 }
 
 function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
-  const limit = readyLimit(world)
+  const limit = readyLimit(world.policy)
   return world.snapshots.flatMap((snapshot): Action[] => {
     const { name, uid = '', resourceVersion, creationTimestamp, deletionTimestamp } = snapshot.metadata
     if (deletionTimestamp) return []

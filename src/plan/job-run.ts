@@ -1,11 +1,12 @@
 // What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
 import type { Reason } from '../api/conditions.ts'
-import type { ContainerStatus, Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import { isCommitted } from '../api/mover-message.ts'
+import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
+import { isCommitted, type MoverMessage } from '../api/mover-message.ts'
 import { isPermanent } from '../api/mover-reasons.ts'
-import { parseMoverMessage } from '../api/mover-message-parse.ts'
-import type { MoverMessage } from '../api/mover-message.ts'
-import { redact, tail } from './redact.ts'
+import { failureOf } from './job-failure.ts'
+import { obstacleOf, waitingObstacle } from './job-obstacles.ts'
+import { isOver, moverMessageOf, podsOf, statusOf } from './job-pods.ts'
+import { redact } from './redact.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
 
 /** How long a failed attempt whose other container cannot start may hold the run up before the Job is deleted. Seconds. */
@@ -30,11 +31,6 @@ export type JobRun = {
   readonly wakeAt?: Date
 }
 
-/** The newest whole message of the mover in a pod, once it has ended. */
-export function moverMessageOf(pod: Pod): MoverMessage | undefined {
-  return parseMoverMessage(statusOf(pod, 'mover')?.state?.terminated?.message)
-}
-
 /**
  * Judges a Job by itself, its pods (in any order) and the warnings about it.
  * @param before the reason that the run had so far: what Kubernetes shows only for a while is remembered there.
@@ -46,7 +42,7 @@ export function judgeJob(
   before: string | undefined,
   now: Date,
 ): JobRun {
-  const pods = allPods.filter(pod => isOf(job, pod)).toSorted(byCreation)
+  const pods = podsOf(job, allPods)
   const events = allEvents.filter(({ involvedObject }) => involvedObject.uid === job.metadata.uid)
   const startTime = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
   const base = { startTime, attempts: pods.length } as const
@@ -126,15 +122,6 @@ export function judgeJob(
   }
 }
 
-/** Whether the newest pod of the Job has ended in front of our eyes; otherwise its words may still be on their way. */
-export function hasWords(job: Job, allPods: readonly Pod[]): boolean {
-  const newest = allPods
-    .filter(pod => isOf(job, pod))
-    .toSorted(byCreation)
-    .at(-1)
-  return newest !== undefined && statusOf(newest, 'mover')?.state?.terminated !== undefined
-}
-
 /** Whether the Job has reached its end, as its controller sees it. */
 export function isFinished(job: Job): boolean {
   return conditionTime(job, 'Complete') !== undefined || conditionTime(job, 'Failed') !== undefined
@@ -144,151 +131,6 @@ export function isFinished(job: Job): boolean {
 export function lostAt(job: Job): Date | undefined {
   const start = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
   return start && addSeconds(start, (job.spec.activeDeadlineSeconds ?? 0) + lostJobSeconds)
-}
-
-function failureOf(
-  job: Job,
-  pod: Pod | undefined,
-  said: MoverMessage | undefined,
-  events: readonly JobEvent[],
-  before: string | undefined,
-) {
-  const dump = pod && statusOf(pod, 'dump')?.state?.terminated
-  const mover = pod && statusOf(pod, 'mover')?.state?.terminated
-  const stderr = dump && dump.exitCode !== 0 && dump.message ? tail(redact(dump.message), 4096) : undefined
-  const detail = {
-    ...(said?.sourceStatus === undefined ? {} : { exitCode: said.sourceStatus }),
-    ...(stderr ? { stderr } : {}),
-  }
-  const because = (reason: Reason, message: string) => ({ reason, message: redact(message), ...detail })
-
-  if (dump?.reason === 'OOMKilled')
-    return because(
-      'OOMKilled',
-      'the command used more memory than its limit; raise strategy.job.resources.limits.memory',
-    )
-  if (mover?.reason === 'OOMKilled')
-    return because('OOMKilled', 'the mover used more memory than its limit; this is a defect, please report it')
-  if (pod?.status?.reason === 'Evicted') return because('Evicted', pod.status.message ?? 'the pod was evicted')
-  if (pod?.status?.reason === 'DeadlineExceeded') {
-    const hidden = before !== undefined && hiddenReasons.has(before) ? (before as Reason) : undefined
-    return because(
-      hidden ?? 'DeadlineExceeded',
-      `the attempt did not end within activeDeadlineSeconds (${job.spec.template.spec.activeDeadlineSeconds} s)`,
-    )
-  }
-  if (said?.reason === 'SourceNotStarted') {
-    const obstacle = pod && waitingObstacle(pod)
-    if (obstacle) return because(obstacle.reason, obstacle.message)
-    if (before !== undefined && hiddenReasons.has(before))
-      return because(before as Reason, said.message ?? "the command's container did not start")
-  }
-  if (said?.reason) return because(said.reason, said.message ?? 'the mover gave no further words')
-  if (!pod) {
-    const obstacle = creationObstacle(events)
-    if (obstacle) return because(obstacle.reason, obstacle.message)
-    if (before !== undefined && hiddenReasons.has(before))
-      return because(before as Reason, 'the Job ended before a pod could be made')
-  }
-  const condition = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
-  if (condition?.reason === 'DeadlineExceeded') {
-    const hidden = before !== undefined && hiddenReasons.has(before) ? (before as Reason) : undefined
-    return because(
-      hidden ?? 'DeadlineExceeded',
-      `the run did not end within the deadline of its Job (${job.spec.activeDeadlineSeconds} s)`,
-    )
-  }
-  if (mover) return because('MoverDied', `the mover ended with exit code ${mover.exitCode} and said nothing`)
-  return because('JobFailed', condition?.message ?? 'the Job failed and no pod says why')
-}
-
-type Obstacle = {
-  readonly reason: Reason
-  readonly message: string
-  readonly since: Date | undefined
-  readonly hopeless: boolean
-}
-
-/** Reasons that Kubernetes shows only while they last; once seen they explain a later deadline. */
-const hiddenReasons: ReadonlySet<string> = new Set([
-  'ImagePullFailed',
-  'ContainerConfigError',
-  'PodUnschedulable',
-  'QuotaExceeded',
-  'PodSecurityRejected',
-  'PodCreationFailed',
-] satisfies Reason[])
-
-function obstacleOf(job: Job, pod: Pod | undefined, events: readonly JobEvent[]): Obstacle | undefined {
-  const active = (job.status?.active ?? 0) > 0
-  if (!pod || (!active && isOver(pod))) {
-    // What refused earlier pods says nothing about the next one.
-    const since = pod?.metadata.creationTimestamp ?? ''
-    const obstacle = creationObstacle(events.filter(({ lastTimestamp = '' }) => lastTimestamp >= since))
-    return obstacle && { ...obstacle, since: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) }
-  }
-  const scheduled = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')
-  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') {
-    return {
-      reason: 'PodUnschedulable',
-      message: `no node can take the pod: ${scheduled.message ?? ''}`,
-      since: timeOf(pod.metadata.creationTimestamp),
-      hopeless: false,
-    }
-  }
-  return waitingObstacle(pod)
-}
-
-/** What the newest warning about the Job says. Quota and pod security denials exist nowhere else (docs/design.md R21). */
-function creationObstacle(events: readonly JobEvent[]): Obstacle | undefined {
-  const newest = events
-    .filter(({ reason }) => reason === 'FailedCreate')
-    .toSorted((a, b) => ((a.lastTimestamp ?? '') < (b.lastTimestamp ?? '') ? -1 : 1))
-    .at(-1)
-  const text = newest?.message
-  if (text === undefined) return undefined
-  if (/exceeded quota|must specify .*(cpu|memory)/.test(text))
-    return {
-      reason: 'QuotaExceeded',
-      message: `a quota of the namespace refuses the pod: ${text}`,
-      since: undefined,
-      hopeless: false,
-    }
-  if (/violates PodSecurity/.test(text)) {
-    return {
-      reason: 'PodSecurityRejected',
-      message: `the pod security level of the namespace refuses the pod: ${text}`,
-      since: undefined,
-      hopeless: true,
-    }
-  }
-  return { reason: 'PodCreationFailed', message: text, since: undefined, hopeless: false }
-}
-
-function waitingObstacle(pod: Pod): Obstacle | undefined {
-  const scheduled = pod.status?.conditions?.find(({ type, status }) => type === 'PodScheduled' && status === 'True')
-  const since = timeOf(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp)
-  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
-  for (const { name, state } of statuses) {
-    const { reason = '', message = '' } = state?.waiting ?? {}
-    if (/^(ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull|ImageInspectError)$/.test(reason)) {
-      return {
-        reason: 'ImagePullFailed',
-        message: `the image of container ${name} cannot be pulled (${reason}): ${message}`,
-        since,
-        hopeless: true,
-      }
-    }
-    if (/^(CreateContainerConfigError|CreateContainerError|RunContainerError)$/.test(reason)) {
-      return {
-        reason: 'ContainerConfigError',
-        message: `container ${name} cannot start (${reason}): ${message}`,
-        since,
-        hopeless: true,
-      }
-    }
-  }
-  return undefined
 }
 
 /**
@@ -305,18 +147,6 @@ function stuckSince(pod: Pod): Date | undefined {
   return pointless || waitingObstacle(pod) ? timeOf(ended.finishedAt) : undefined
 }
 
-function isOver(pod: Pod): boolean {
-  return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
-}
-
-function isOf(job: Job, pod: Pod): boolean {
-  return pod.metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid) ?? false
-}
-
-function statusOf(pod: Pod, name: string): ContainerStatus | undefined {
-  return pod.status?.containerStatuses?.find(status => status.name === name)
-}
-
 function conditionTime(job: Job, type: string): Date | undefined {
   const condition = job.status?.conditions?.find(each => each.type === type && each.status === 'True')
   return (
@@ -329,10 +159,4 @@ function conditionTime(job: Job, type: string): Date | undefined {
 
 function timeOfMs(ms: number | undefined): Date | undefined {
   return ms === undefined ? undefined : new Date(ms)
-}
-
-/** Oldest first by the API server's clock (those of nodes may differ), and by name where that cannot tell. */
-export function byCreation(a: Pod, b: Pod): number {
-  const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
-  return first === second ? (a.metadata.name < b.metadata.name ? -1 : 1) : first < second ? -1 : 1
 }

@@ -1,38 +1,20 @@
 // The status of a policy, from what was seen and what is planned: its only author.
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { BackupPolicyStatus, StoreStatus, TargetStatus } from '../api/backup-policy-status.ts'
+import type { BackupPolicyStatus, TargetStatus } from '../api/backup-policy-status.ts'
 import type { Reason } from '../api/conditions.ts'
-import { annotation } from '../api/labels.ts'
-import type { MoverMessage } from '../api/mover-message.ts'
-import { commandTarget } from '../api/names.ts'
+import { clockVerdict } from './clock-change.ts'
 import { conditionsFrom, type Verdict } from './conditions.ts'
-import type { TargetHistory } from './history.ts'
-import type { PolicySchedule } from './policy-schedule.ts'
+import { goodByAge, type TargetHistory } from './history.ts'
+import type { PolicyFacts } from './policy-facts.ts'
+import { jobTarget, readiness, snapshotTargets, type Target } from './policy-readiness.ts'
 import { scheduleHash } from './policy-schedule.ts'
-import { clockChangeEffect, type ClockChangeEffect } from './schedule.ts'
-import { readinessOf, type Readiness } from './selection.ts'
-import type { SlotBook } from './slots.ts'
-import { addSeconds, latest, rfc3339, timeOf } from './times.ts'
+import { snapshotVerdicts } from './snapshot-conditions.ts'
+import { storeVerdicts } from './store-conditions.ts'
+import { latest, rfc3339, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
-/** How far ahead clock changes are looked for. Seconds. */
-const yearSeconds = 366 * 24 * 3600
 const targetsShown = 256
-
-export type PolicyFacts = {
-  readonly clock: PolicySchedule | { readonly problem: string }
-  readonly since: Date
-  readonly book: SlotBook
-  readonly next: Date | undefined
-  readonly histories: readonly TargetHistory[]
-  readonly store: StoreStatus | undefined
-  /** Why the CronJob cannot be ours. */
-  readonly nameTaken: string | undefined
-  readonly digest: string | undefined
-  /** The newest committed message of a mover. */
-  readonly said: MoverMessage | undefined
-}
 
 export function policyStatus(
   world: PolicyWorld,
@@ -96,110 +78,6 @@ export function policyStatus(
   }
 }
 
-type Target = Pick<TargetStatus, 'name' | 'ready' | 'reason' | 'message'> & { readonly readiness?: Readiness }
-
-function jobTarget({ store }: PolicyFacts): Target {
-  const usable = store?.result === 'Usable'
-  return { name: commandTarget, ready: usable, reason: store?.reason ?? 'Probing', message: store?.message ?? '' }
-}
-
-function snapshotTargets(world: PolicyWorld, policy: BackupPolicy): readonly Target[] {
-  const classes = world.snapshotClasses
-  if (!classes) return []
-  return world.claims.map(claim => {
-    const verdict = readinessOf(claim, world.volumes, classes, policy.spec.strategy.snapshot?.volumeSnapshotClassName)
-    const { name } = claim.metadata
-    return verdict.ready
-      ? {
-          name,
-          ready: true,
-          reason: 'Ready',
-          message: `snapshots are made with VolumeSnapshotClass ${verdict.className}`,
-          readiness: verdict,
-        }
-      : { name, ready: false, reason: verdict.reason, message: verdict.message.slice(0, 1024), readiness: verdict }
-  })
-}
-
-/** Ready says that the next run can start; Reconciling and Stalled are there only while they are true (kstatus). */
-function readiness(
-  world: PolicyWorld,
-  policy: BackupPolicy,
-  facts: PolicyFacts,
-  targets: readonly Target[],
-): readonly Verdict[] {
-  const stalled = (reason: Reason, message: string): readonly Verdict[] => [
-    { type: 'Ready', status: 'False', reason, message },
-    { type: 'Stalled', status: 'True', reason, message },
-  ]
-  if ('problem' in facts.clock) return stalled('InvalidSchedule', `the schedule cannot be read: ${facts.clock.problem}`)
-  if (facts.nameTaken) return stalled('NameTaken', facts.nameTaken)
-  if (policy.spec.strategy.type === 'snapshot') {
-    if (!world.snapshotClasses)
-      return stalled(
-        'SnapshotCRDsMissing',
-        'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter, then snapshots start without a restart of the operator',
-      )
-    if (targets.length === 0)
-      return [
-        {
-          type: 'Ready',
-          status: 'False',
-          reason: 'SelectorMatchedNothing',
-          message:
-            'the selector matches no PersistentVolumeClaim in this namespace; strategy snapshot selects claims, not pods, so label the claims',
-        },
-      ]
-    const unready = targets.filter(({ ready }) => !ready)
-    const [first] = unready
-    if (first && unready.length === targets.length)
-      return [
-        {
-          type: 'Ready',
-          status: 'False',
-          reason: commonReason(unready),
-          message: unready.map(({ message }) => message).join('; '),
-        },
-      ]
-  }
-  if (!facts.next && !policy.spec.suspend)
-    return stalled('ScheduleNeverFires', `the schedule ${policy.spec.schedule} never matches a date`)
-  if (facts.store?.result === 'Unknown') {
-    const { reason, message } = facts.store
-    return [
-      { type: 'Ready', status: 'Unknown', reason: reason as Reason, message },
-      { type: 'Reconciling', status: 'True', reason: reason as Reason, message },
-    ]
-  }
-  if (facts.store?.result === 'Unusable') {
-    const { reason, message } = facts.store
-    return [
-      {
-        type: 'Ready',
-        status: 'False',
-        reason: reason as Reason,
-        message: `${message}; it is tried again, at the latest after 10 minutes`,
-      },
-    ]
-  }
-  if (policy.spec.suspend)
-    return [
-      {
-        type: 'Ready',
-        status: 'True',
-        reason: 'Suspended',
-        message: 'the schedule is suspended; on-demand Backups still run',
-      },
-    ]
-  return [{ type: 'Ready', status: 'True', reason: 'Ready', message: 'the next run can start' }]
-}
-
-function commonReason(targets: readonly Target[]): Reason {
-  const reasons = new Set(targets.map(({ reason }) => reason))
-  const [only, ...others] = reasons
-  return others.length === 0 && only ? (only as Reason) : 'SeveralTargetsNotReady'
-}
-
 /** The newest run of every target counts, so that one target's success does not hide another's failure. `ended`: oldest first. */
 function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy: BackupPolicy): Verdict {
   const newest = new Map(ended.map(backup => [backup.status?.target, backup]))
@@ -244,146 +122,6 @@ function selection(policy: BackupPolicy, selected: number): Verdict {
         reason: 'SelectorMatchedNothing',
         message: `the selector matches no ${kind} in this namespace; compare it with kubectl get ${kind.toLowerCase()}s --show-labels`,
       }
-}
-
-function snapshotVerdicts(world: PolicyWorld, policy: BackupPolicy, targets: readonly Target[]): readonly Verdict[] {
-  const unready = targets.filter(({ ready }) => !ready)
-  const all: Verdict =
-    targets.length === 0
-      ? {
-          type: 'TargetsReady',
-          status: 'Unknown',
-          reason: world.snapshotClasses ? 'SelectorMatchedNothing' : 'SnapshotCRDsMissing',
-          message: 'there is no target to judge',
-        }
-      : unready.length === 0
-        ? {
-            type: 'TargetsReady',
-            status: 'True',
-            reason: 'Ready',
-            message:
-              targets.length === 1
-                ? 'the one target can be snapshotted'
-                : `all ${targets.length} targets can be snapshotted`,
-          }
-        : {
-            type: 'TargetsReady',
-            status: 'False',
-            reason: commonReason(unready),
-            message: unready.map(({ name, message }) => `${name}: ${message}`).join('; '),
-          }
-  const offsite: Verdict = policy.spec.backend
-    ? {
-        type: 'OffsiteCopy',
-        status: 'False',
-        reason: 'NotExported',
-        message: 'snapshots stay on the storage system: this version does not export them to the backend yet',
-      }
-    : {
-        type: 'OffsiteCopy',
-        status: 'False',
-        reason: 'NoBackend',
-        message: 'snapshots stay on the storage system: the policy names no backend',
-      }
-  const losing = targets
-    .filter(({ readiness: verdict }) => verdict?.ready && verdict.deletionPolicy === 'Delete')
-    .map(({ name }) => name)
-  const loses: readonly Verdict[] =
-    losing.length === 0
-      ? []
-      : [
-          {
-            type: 'NamespaceDeletionLosesData',
-            status: 'True',
-            reason: 'DeletionPolicyDelete',
-            message: `deleting the namespace deletes the snapshots of ${losing.join(', ')}: their class has deletionPolicy Delete; use a class with Retain to keep them`,
-          },
-        ]
-  return [all, offsite, ...loses]
-}
-
-/** By schedule, zone and day: looking through a year takes milliseconds, and every plan asks. */
-const clockChanges = new Map<string, ClockChangeEffect | undefined>()
-const clockChangesKept = 1000
-
-function clockChangeAfter(clock: PolicySchedule, now: Date): ClockChangeEffect | undefined {
-  const day = rfc3339(now).slice(0, 10)
-  const key = `${clock.text}|${clock.timeZone}|${day}`
-  if (clockChanges.has(key)) return clockChanges.get(key)
-  const from = new Date(`${day}T00:00:00Z`)
-  const change = clockChangeEffect(clock.schedule, clock.timeZone, { from, to: addSeconds(from, yearSeconds) })
-  if (clockChanges.size >= clockChangesKept) clockChanges.clear()
-  clockChanges.set(key, change)
-  return change
-}
-
-function clockVerdict(policy: BackupPolicy, { clock }: PolicyFacts, now: Date): readonly Verdict[] {
-  if ('problem' in clock || clock.rule !== 'cronjob') return []
-  const change = clockChangeAfter(clock, now)
-  if (!change) return []
-  const what =
-    change.effect === 'skips' ? 'does not run a time that does not exist' : 'runs a time twice that exists twice'
-  return [
-    {
-      type: 'DaylightSavingAffectsSchedule',
-      status: 'True',
-      reason: 'ClockChange',
-      message: `when the clocks of ${policy.spec.timeZone} change at ${rfc3339(change.at)}, the CronJob ${what}; choose another hour, or timeZone Etc/UTC`,
-    },
-  ]
-}
-
-/** What a mover says about a suspect newest backup is told from the objects instead, so that accepting it shows at once. */
-const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete'] as const
-
-function storeVerdicts(world: PolicyWorld, policy: BackupPolicy, facts: PolicyFacts): readonly Verdict[] {
-  const { said, store } = facts
-  const sameBackend = policy.status?.store?.backendHash === world.backendHash
-  const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
-  const warning = said?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
-  const blocked: readonly Verdict[] =
-    suspectVerdict(facts.histories) ??
-    (said
-      ? warning
-        ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
-        : []
-      : store?.retentionBlocked
-        ? [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionBlocked', message: store.message }]
-        : before && sameBackend && before.reason !== 'Suspect' && policy.spec.strategy.type === 'job'
-          ? [
-              {
-                type: 'RetentionBlocked',
-                status: before.status,
-                reason: before.reason as Reason,
-                message: before.message,
-              },
-            ]
-          : [])
-  const unconditional: readonly Verdict[] = store?.unconditionalCommit
-    ? [
-        {
-          type: 'UnconditionalCommit',
-          status: 'True',
-          reason: 'UnconditionalCommit',
-          message:
-            'the store does not support If-None-Match: two attempts of one run that end at the same moment are told apart by looking first, not by the store',
-        },
-      ]
-    : []
-  return [...blocked, ...unconditional]
-}
-
-/** A newest backup that is far smaller than the one before must be seen by a person before anything older goes (docs/design.md R14). */
-function suspectVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
-  const newest = histories.flatMap(({ runs }) => goodByAge(runs).at(-1) ?? []).filter(({ suspect }) => suspect)
-  if (newest.length === 0) return undefined
-  const names = newest.map(({ id }) => id).join(', ')
-  const message = `the newest backup, run ${names}, is far smaller than the one before. Nothing is deleted until a good one follows, or somebody has looked and annotated its Backup with ${annotation.accepted}=true`
-  return [{ type: 'RetentionBlocked', status: 'True', reason: 'Suspect', message }]
-}
-
-function goodByAge(runs: TargetHistory['runs']): TargetHistory['runs'] {
-  return runs.filter(run => run.good).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
 }
 
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {

@@ -1,0 +1,62 @@
+// Asks the API server once more before something final is written or deleted: the caches of several kinds are not of one moment, and may
+// be behind (F31).
+import type { Job, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
+import { label, labelValue } from '../api/labels.ts'
+import type { Unless } from '../plan/actions.ts'
+import { snapshotRun } from '../plan/history.ts'
+import { backupOf, isGenuine } from '../plan/lookup.ts'
+import { planRetention } from '../plan/retention.ts'
+import type { PolicyWorld } from '../plan/world.ts'
+import type { Client } from '../runtime/client.ts'
+import { podEssence, type Caches } from './caches.ts'
+import { jobs, pods, snapshots } from './resources.ts'
+
+type Reach = { readonly client: Client; readonly caches: Caches }
+
+/** What is found goes into the cache, which plans anew. */
+export async function isThere(
+  { client, caches }: Reach,
+  namespace: string,
+  { kind, name }: Unless,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const options = { signal }
+  if (kind === 'newer-pods') {
+    const { items } = await client.list<Pod>(pods, {
+      ...options,
+      namespace,
+      labelSelector: `batch.kubernetes.io/job-name=${name}`,
+    })
+    const newer = items.filter(
+      pod => caches.pods.get(namespace, pod.metadata.name)?.metadata.resourceVersion !== pod.metadata.resourceVersion,
+    )
+    for (const pod of newer) caches.pods.offer(podEssence(pod))
+    return newer.length > 0
+  }
+  if (kind === 'job') {
+    const job = await client.get<Job>(jobs, namespace, name, options)
+    if (job) caches.jobs.offer(job)
+    return job !== undefined
+  }
+  const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
+  if (snapshot) caches.snapshots.offer(snapshot)
+  return snapshot !== undefined
+}
+
+/** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */
+export async function stillPrunes(
+  client: Client,
+  world: PolicyWorld,
+  name: string,
+  { target, keep }: { readonly target: string; readonly keep: number },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { namespace, name: policy } = world
+  const { items } = await client.list<VolumeSnapshot>(snapshots, {
+    namespace,
+    labelSelector: `${label.policy}=${labelValue(policy)},${label.target}=${labelValue(target)}`,
+    signal,
+  })
+  const runs = items.filter(isGenuine).map(snapshot => snapshotRun(snapshot, backupOf(world, snapshot)))
+  return planRetention(runs, { keep }).deleteNow.includes(name)
+}

@@ -1,0 +1,113 @@
+// A Backup of strategy job: the start of an on-demand run, and what becomes of the Job of any run.
+import type { Backup } from '../api/backup.ts'
+import type { Reason } from '../api/conditions.ts'
+import type { Job } from '../api/kubernetes.ts'
+import { annotation, label } from '../api/labels.ts'
+import type { CatalogEntry } from '../api/mover-message.ts'
+import { backupArtifact, commandTarget } from '../api/names.ts'
+import { failure, finished, ongoing, planStatus, type BackupPlan, type Facts } from './backup-status.ts'
+import { hasWords } from './job-pods.ts'
+import { judgeJob } from './job-run.ts'
+import { runJobName } from './lookup.ts'
+import { rfc3339, sizeText } from './times.ts'
+import type { PolicyWorld } from './world.ts'
+
+export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
+  const { slot, target } = backup.spec
+  const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
+    planStatus(backup, finished(backup, { phase, reason, message, target: commandTarget }, now))
+  if (target !== undefined && target !== commandTarget) {
+    // Of no target: a mistyped name says nothing about the backups of the one there is.
+    const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
+    return planStatus(backup, finished(backup, failure('TargetNotFound', message), now))
+  }
+  if (slot !== undefined || backup.status?.run !== undefined) {
+    // Its Job may have gone after a good end: the list that is being read will tell.
+    if (bucketIsOpen && slot !== undefined) return { actions: [] }
+    const job = runJobName(backup)
+    const message = `Job ${job} of this run was deleted before it ended`
+    const facts = { phase: 'Failed', reason: 'JobDeleted', message, target: commandTarget, run: job } as const
+    return planStatus(backup, finished(backup, facts, now), 'job', { kind: 'job', name: job })
+  }
+  const running = world.jobs.find(
+    job => job.metadata.labels?.[label.role] === 'run' && !job.metadata.deletionTimestamp && goesOn(job, world, now),
+  )
+  if (running)
+    return end(
+      'Skipped',
+      'Overlapping',
+      `another run of the policy, Job ${running.metadata.name}, is still going on; create a new Backup when it has ended`,
+    )
+  return { actions: [{ do: 'create-run-job', backup }] }
+}
+
+export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): BackupPlan {
+  const run = judgeJob(job, world.pods, world.jobEvents, backup.status?.reason, now)
+  const { said } = run
+  const store = job.metadata.annotations?.[annotation.store]
+  const common = {
+    reason: run.reason,
+    message: run.message,
+    target: commandTarget,
+    run: job.metadata.name,
+    attempts: run.attempts,
+    ...(run.startTime ? { startTime: rfc3339(run.startTime) } : {}),
+    ...(store ? { store } : {}),
+  }
+  if (run.phase === 'Pending' || run.phase === 'Running') {
+    const { wakeAt } = run
+    return {
+      ...planStatus(backup, ongoing(backup, { ...common, phase: run.phase }, now)),
+      ...(wakeAt ? { wakeAt } : {}),
+    }
+  }
+  const { exitCode, stderr, endTime = now } = run
+  const details = { ...(exitCode === undefined ? {} : { exitCode }), ...(stderr ? { stderr } : {}) }
+  const stored = run.phase === 'Completed' && said ? storedFacts(said) : {}
+  const unless = hasWords(job, world.pods) ? undefined : ({ kind: 'newer-pods', name: job.metadata.name } as const)
+  return planStatus(
+    backup,
+    finished(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime),
+    'job',
+    unless,
+  )
+}
+
+/** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */
+export function goesOn(job: Job, world: PolicyWorld, now: Date): boolean {
+  const { phase } = judgeJob(job, world.pods, world.jobEvents, undefined, now)
+  return phase === 'Pending' || phase === 'Running'
+}
+
+type Stored = {
+  readonly bytes?: number
+  readonly storedBytes?: number
+  readonly manifest?: string
+  readonly sha256?: string
+  readonly suspect?: boolean
+}
+
+function storedFacts({ bytes, storedBytes, manifest, sha256, suspect }: Stored): Partial<Facts> {
+  const sizes = bytes !== undefined && storedBytes !== undefined ? { bytes, storedBytes } : undefined
+  return {
+    ...(sizes ? { artifacts: [{ name: backupArtifact, ...sizes, ...(sha256 ? { sha256 } : {}) }] } : {}),
+    ...(bytes === undefined ? {} : { bytes }),
+    ...(storedBytes === undefined ? {} : { storedBytes, size: sizeText(storedBytes) }),
+    ...(manifest === undefined ? {} : { manifest }),
+    ...(suspect ? { suspect } : {}),
+  }
+}
+
+export function factsOfEntry(entry: CatalogEntry, store: string | undefined, now: Date): Facts {
+  return {
+    ...storedFacts(entry),
+    phase: 'Completed',
+    reason: 'Completed',
+    message: 'found in the bucket',
+    ...(store ? { store } : {}),
+    target: commandTarget,
+    run: entry.run,
+    startTime: rfc3339(new Date(entry.startedAt)),
+    completionTime: rfc3339(new Date(Math.min(entry.finishedAt, now.getTime()))),
+  }
+}

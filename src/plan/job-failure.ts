@@ -1,0 +1,60 @@
+// Why a run failed: the most telling of what its command, its mover, its pod and its Job have left behind.
+import type { Reason } from '../api/conditions.ts'
+import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
+import type { MoverMessage } from '../api/mover-message.ts'
+import { creationObstacle, hiddenReason, waitingObstacle } from './job-obstacles.ts'
+import { statusOf } from './job-pods.ts'
+import { redact, tail } from './redact.ts'
+
+export function failureOf(
+  job: Job,
+  pod: Pod | undefined,
+  said: MoverMessage | undefined,
+  events: readonly JobEvent[],
+  before: string | undefined,
+) {
+  const dump = pod && statusOf(pod, 'dump')?.state?.terminated
+  const mover = pod && statusOf(pod, 'mover')?.state?.terminated
+  const stderr = dump && dump.exitCode !== 0 && dump.message ? tail(redact(dump.message), 4096) : undefined
+  const detail = {
+    ...(said?.sourceStatus === undefined ? {} : { exitCode: said.sourceStatus }),
+    ...(stderr ? { stderr } : {}),
+  }
+  const hidden = hiddenReason(before)
+  const because = (reason: Reason, message: string) => ({ reason, message: redact(message), ...detail })
+
+  if (dump?.reason === 'OOMKilled')
+    return because(
+      'OOMKilled',
+      'the command used more memory than its limit; raise strategy.job.resources.limits.memory',
+    )
+  if (mover?.reason === 'OOMKilled')
+    return because('OOMKilled', 'the mover used more memory than its limit; this is a defect, please report it')
+  if (pod?.status?.reason === 'Evicted') return because('Evicted', pod.status.message ?? 'the pod was evicted')
+  if (pod?.status?.reason === 'DeadlineExceeded') {
+    return because(
+      hidden ?? 'DeadlineExceeded',
+      `the attempt did not end within activeDeadlineSeconds (${job.spec.template.spec.activeDeadlineSeconds} s)`,
+    )
+  }
+  if (said?.reason === 'SourceNotStarted') {
+    const obstacle = pod && waitingObstacle(pod)
+    if (obstacle) return because(obstacle.reason, obstacle.message)
+    if (hidden) return because(hidden, said.message ?? "the command's container did not start")
+  }
+  if (said?.reason) return because(said.reason, said.message ?? 'the mover gave no further words')
+  if (!pod) {
+    const obstacle = creationObstacle(events)
+    if (obstacle) return because(obstacle.reason, obstacle.message)
+    if (hidden) return because(hidden, 'the Job ended before a pod could be made')
+  }
+  const condition = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
+  if (condition?.reason === 'DeadlineExceeded') {
+    return because(
+      hidden ?? 'DeadlineExceeded',
+      `the run did not end within the deadline of its Job (${job.spec.activeDeadlineSeconds} s)`,
+    )
+  }
+  if (mover) return because('MoverDied', `the mover ended with exit code ${mover.exitCode} and said nothing`)
+  return because('JobFailed', condition?.message ?? 'the Job failed and no pod says why')
+}

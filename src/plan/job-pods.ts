@@ -1,0 +1,35 @@
+// The pods of a Job: which they are, in which order, and what they have said.
+import type { ContainerStatus, Job, Pod } from '../api/kubernetes.ts'
+import type { MoverMessage } from '../api/mover-message.ts'
+import { parseMoverMessage } from '../api/mover-message-parse.ts'
+
+/** The pods of one Job among many, oldest first. */
+export function podsOf(job: Job, allPods: readonly Pod[]): readonly Pod[] {
+  const own = allPods.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid))
+  return own.toSorted(byCreation)
+}
+
+/** The newest whole message of the mover in a pod, once it has ended. */
+export function moverMessageOf(pod: Pod): MoverMessage | undefined {
+  return parseMoverMessage(statusOf(pod, 'mover')?.state?.terminated?.message)
+}
+
+/** Whether the newest pod of the Job has ended in front of our eyes; otherwise its words may still be on their way. */
+export function hasWords(job: Job, allPods: readonly Pod[]): boolean {
+  const newest = podsOf(job, allPods).at(-1)
+  return newest !== undefined && statusOf(newest, 'mover')?.state?.terminated !== undefined
+}
+
+/** Oldest first by the API server's clock (those of nodes may differ), and by name where that cannot tell. */
+export function byCreation(a: Pod, b: Pod): number {
+  const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
+  return first === second ? (a.metadata.name < b.metadata.name ? -1 : 1) : first < second ? -1 : 1
+}
+
+export function isOver(pod: Pod): boolean {
+  return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+}
+
+export function statusOf(pod: Pod, name: string): ContainerStatus | undefined {
+  return pod.status?.containerStatuses?.find(status => status.name === name)
+}
