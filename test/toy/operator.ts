@@ -6,9 +6,10 @@ import type { BackupPolicy } from '../../src/api/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { applyPlan, type ApplyContext } from '../../src/controllers/apply.ts'
 import { createCaches, type Caches } from '../../src/controllers/caches.ts'
-import { createObserver, type Observer } from '../../src/controllers/observe.ts'
+import { createObserver, probesRunning, type Observer } from '../../src/controllers/observe.ts'
 import { planPolicy } from '../../src/plan/policy.ts'
 import type { Plan } from '../../src/plan/actions.ts'
+import type { PolicyWorld } from '../../src/plan/world.ts'
 import { FakeClock } from '../../src/runtime/clock.ts'
 import { isConflict, isNotFound, WaitError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
@@ -108,8 +109,9 @@ export class ToyOperator {
     }
   }
 
-  async plan(now: Date): Promise<Plan & { readonly world: Awaited<ReturnType<Observer>> }> {
-    const world = await this.#observe(namespace, this.#policy, new AbortController().signal)
+  async plan(now: Date): Promise<Plan & { readonly world: PolicyWorld }> {
+    const observed = await this.#observe(namespace, this.#policy, new AbortController().signal)
+    const world = { ...observed, probesRunning: probesRunning(this.#caches, now) }
     return { ...planPolicy(world, now), world }
   }
 
