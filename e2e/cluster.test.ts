@@ -1,36 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { apply, kubectl, kubectlJson } from '../dev/cluster-access.ts'
-import { cluster, execInPod, postgresImage, storyNamespace, waitFor } from './cluster.ts'
+import { cluster, execInPod, idlePod, postgresImage, storyNamespace, waitFor } from './cluster.ts'
 
-const claim = (name: string, dataSource?: object) => ({
+const claim = (namespace: string, name: string, dataSource?: object) => ({
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
-  metadata: { name },
+  metadata: { namespace, name },
   spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '64Mi' } }, dataSource },
 })
-
-const pod = (name: string, claimName: string, labels: Record<string, string> = {}) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, labels },
-  spec: {
-    terminationGracePeriodSeconds: 0,
-    containers: [
-      {
-        name: 'main',
-        image: postgresImage,
-        imagePullPolicy: 'IfNotPresent',
-        command: ['sleep', 'infinity'],
-        volumeMounts: [{ name: 'data', mountPath: '/data' }],
-      },
-    ],
-    volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
-  },
-})
-
-const inNamespace = (namespace: string, objects: readonly { metadata: object }[]) =>
-  objects.map(object => ({ ...object, metadata: { ...object.metadata, namespace } }))
 
 test('the node is Ready and every system pod, if there is one, runs', async () => {
   const nodes = await kubectlJson<{ items: { status: { conditions: { type: string; status: string }[] } }[] }>(
@@ -44,22 +22,22 @@ test('the node is Ready and every system pod, if there is one, runs', async () =
 
 test('a snapshot of a volume is restored into a new one, with the bytes of the moment it was taken', async t => {
   const namespace = await storyNamespace(t, 'e2e-cluster-snapshot')
-  await apply(cluster, inNamespace(namespace, [claim('original'), pod('writer', 'original')]))
+  await apply(cluster, [claim(namespace, 'original'), idlePod(namespace, 'writer', 'original')])
   await waitFor(namespace, 'pod/writer', 'condition=Ready')
   await execInPod(namespace, 'writer', ['sh', '-c', 'echo before >/data/file'])
 
   const snapshot = {
     apiVersion: 'snapshot.storage.k8s.io/v1',
     kind: 'VolumeSnapshot',
-    metadata: { name: 'moment' },
+    metadata: { namespace, name: 'moment' },
     spec: { source: { persistentVolumeClaimName: 'original' } },
   }
-  await apply(cluster, inNamespace(namespace, [snapshot]))
+  await apply(cluster, [snapshot])
   await waitFor(namespace, 'volumesnapshot/moment', 'jsonpath={.status.readyToUse}=true')
   await execInPod(namespace, 'writer', ['sh', '-c', 'echo after >/data/file'])
 
   const source = { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'moment' }
-  await apply(cluster, inNamespace(namespace, [claim('restored', source), pod('reader', 'restored')]))
+  await apply(cluster, [claim(namespace, 'restored', source), idlePod(namespace, 'reader', 'restored')])
   await waitFor(namespace, 'pod/reader', 'condition=Ready')
   assert.equal(await execInPod(namespace, 'reader', ['cat', '/data/file']), 'before\n')
   assert.equal(await execInPod(namespace, 'writer', ['cat', '/data/file']), 'after\n')
@@ -70,7 +48,7 @@ test('a pod reaches PostgreSQL through the DNS name of its Service', async t => 
   const database = {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name: 'database', labels: { app: 'database' } },
+    metadata: { namespace, name: 'database', labels: { app: 'database' } },
     spec: {
       terminationGracePeriodSeconds: 0,
       containers: [
@@ -91,13 +69,11 @@ test('a pod reaches PostgreSQL through the DNS name of its Service', async t => 
   const service = {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name: 'database' },
+    metadata: { namespace, name: 'database' },
     spec: { selector: { app: 'database' }, ports: [{ port: 5432 }] },
   }
-  await apply(
-    cluster,
-    inNamespace(namespace, [claim('data'), claim('other'), database, service, pod('client', 'other')]),
-  )
+  const claims = [claim(namespace, 'data'), claim(namespace, 'other')]
+  await apply(cluster, [...claims, database, service, idlePod(namespace, 'client', 'other')])
   await waitFor(namespace, 'pod/database', 'condition=Ready')
   await waitFor(namespace, 'pod/client', 'condition=Ready')
   const address = `postgresql://postgres:not-a-secret@database.${namespace}.svc.cluster.local/postgres`

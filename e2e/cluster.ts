@@ -62,6 +62,26 @@ async function emptyNamespace(name: string) {
   await kubectl(cluster, ['-n', name, 'delete', kinds, '--all', '--now', '--timeout=120s'])
 }
 
+/** A pod that mounts a claim at /data and does nothing. */
+export const idlePod = (namespace: string, name: string, claimName: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { namespace, name },
+  spec: {
+    terminationGracePeriodSeconds: 0,
+    containers: [
+      {
+        name: 'main',
+        image: postgresImage,
+        imagePullPolicy: 'IfNotPresent',
+        command: ['sleep', 'infinity'],
+        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+      },
+    ],
+    volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
+  },
+})
+
 /** Waits with `kubectl wait`. `condition` as there: `condition=Ready`, `jsonpath={.status.phase}=Bound`, `delete`. */
 export async function waitFor(namespace: string, object: string, condition: string, seconds = 60): Promise<void> {
   await kubectl(cluster, ['-n', namespace, 'wait', `--for=${condition}`, `--timeout=${seconds}s`, object])

@@ -9,7 +9,7 @@ import { repository } from '../dev/paths.ts'
 import type { Backup } from '../src/api/backup.ts'
 import { label } from '../src/api/labels.ts'
 import { slotText } from '../src/api/names.ts'
-import { cluster, execInPod, postgresImage, storyNamespace, waitFor } from './cluster.ts'
+import { cluster, execInPod, idlePod, storyNamespace, waitFor } from './cluster.ts'
 import { installOperator } from './install.ts'
 import {
   backupOf,
@@ -39,26 +39,6 @@ before(async () => {
 })
 
 const sample = readFileSync(join(repository, 'examples/sample-backuppolicy.yaml'), 'utf8')
-
-/** A pod that holds a volume and does nothing. */
-const holder = (namespace: string, name: string, claimName: string) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, namespace },
-  spec: {
-    terminationGracePeriodSeconds: 0,
-    containers: [
-      {
-        name: 'main',
-        image: postgresImage,
-        imagePullPolicy: 'IfNotPresent',
-        command: ['sleep', 'infinity'],
-        volumeMounts: [{ name: 'data', mountPath: '/data' }],
-      },
-    ],
-    volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
-  },
-})
 
 const namesOf = (some: readonly { readonly metadata: { readonly name: string } }[]) =>
   some.map(({ metadata }) => metadata.name).toSorted()
@@ -105,7 +85,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
   test('a slot makes one labelled VolumeSnapshot of each claim, which restores; retention keeps two of each', async t => {
     const namespace = await storyNamespace(t, 'e2e-snapshot-minutely')
     const policy = snapshotPolicy(namespace, 'minutely', { spec: { schedule: '* * * * *' } })
-    await put(claim(namespace, 'data-0'), claim(namespace, 'data-1'), holder(namespace, 'writer', 'data-0'))
+    await put(claim(namespace, 'data-0'), claim(namespace, 'data-1'), idlePod(namespace, 'writer', 'data-0'))
     await waitFor(namespace, 'pod/writer', 'condition=Ready')
     await execInPod(namespace, 'writer', ['sh', '-c', 'echo before >/data/file'])
     await put(policy)
@@ -140,7 +120,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
       const restored = claim(namespace, 'restored', { dataSource })
       await put(
         { ...restored, metadata: { ...restored.metadata, labels: {} } },
-        holder(namespace, 'reader', 'restored'),
+        idlePod(namespace, 'reader', 'restored'),
       )
       await waitFor(namespace, 'pod/reader', 'condition=Ready')
       assert.equal(await execInPod(namespace, 'reader', ['cat', '/data/file']), 'before\n')

@@ -1,13 +1,12 @@
 // Real S3 servers as local processes on loopback: what the tests of storage and mover talk to.
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CreateBucketCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { goToolDirectory } from '../dev/go-tools.ts'
 import { openS3, type S3Settings } from '../src/storage/s3.ts'
+import { freePort } from './free-port.ts'
 import { kill, makeRunDirectory, removeRunDirectory, spawnRecorded, sweepRunDirectories } from './api/run-directory.ts'
 
 export const s3ServerKinds = ['minio', 'versitygw'] as const
@@ -136,13 +135,4 @@ async function answers(client: S3Client, process: { readonly running: () => bool
       await delay(50)
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

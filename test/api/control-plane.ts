@@ -5,13 +5,13 @@ import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { capture, tail } from '../../dev/command.ts'
 import { goToolDirectory, type GoToolName } from '../../dev/go-tools.ts'
 import type { ClientConfig } from '../../src/runtime/config.ts'
+import { freePort } from '../free-port.ts'
 import { apiServerFlags, auditPolicy, controllerManagerFlags, etcdFlags } from './component-flags.ts'
 import { makeCertificates } from './certificates.ts'
 import {
@@ -194,23 +194,4 @@ async function writeKubeconfig(directory: string, user: string, server: string):
   }
   await writeFile(file, JSON.stringify(config), { mode: 0o600 })
   return file
-}
-
-/**
- * A port that nobody listens on. Below the range that Linux gives to outgoing connections, so that it is still
- * free when a killed API server comes back.
- */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const server = createServer()
-    const free = await new Promise<boolean>(resolve => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!free) continue
-    server.close()
-    await once(server, 'close')
-    return port
-  }
 }

@@ -1,7 +1,5 @@
 // Operators on a spawned control plane: the chart installed, and processes that run with its ServiceAccount's token.
-import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { tail } from '../../dev/command.ts'
 import { eventually } from '../../dev/eventually.ts'
@@ -10,6 +8,7 @@ import { managerName } from '../../src/api/labels.ts'
 import { leases } from '../../src/controllers/resources.ts'
 import type { Client } from '../../src/runtime/client.ts'
 import { installChart, releaseName, releaseNamespace } from '../chart.ts'
+import { freePort } from '../free-port.ts'
 import type { ControlPlane } from './control-plane.ts'
 import type { OperatorProcessOptions } from './operator-process.ts'
 import { kill, spawnRecorded, type Spawned } from './run-directory.ts'
@@ -85,15 +84,6 @@ export async function eventuallyBy<T>(
 /** What time does to the lease of an operator that was killed, without the wait. */
 export async function expireLease(admin: Client): Promise<void> {
   await admin.delete(leases, releaseNamespace, managerName)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 export const readLog = (operator: { readonly log: string }) => readFile(operator.log, 'utf8')
