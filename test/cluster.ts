@@ -8,22 +8,29 @@ import { repository } from '../dev/paths.ts'
 
 const dev = [process.execPath, join(repository, 'dev/main.ts')] as const
 
+export type Access = {
+  /** The words that put a command next to the cluster: into its network, with its kubectl and helm. */
+  readonly enter: readonly string[]
+  /** It is the local cluster, whose files are on this machine. */
+  readonly local: boolean
+}
+
 /**
- * Calls `use` with the words that put a command next to the cluster: into its network, with its kubectl and helm.
+ * Calls `use` while the cluster runs.
  * The local cluster gets the image of the present source. It is started if it is down, and then stopped at the end;
  * one that was up stays up.
  * @throws Error when the cluster does not start, or CLUSTER names one that CONFIRM does not
  */
-export async function withCluster<T>(use: (enter: readonly string[]) => Promise<T>): Promise<T> {
+export async function withCluster<T>(use: (access: Access) => Promise<T>): Promise<T> {
   const enter = [...dev, 'exec', '--']
   if (process.env.CLUSTER && process.env.CLUSTER !== 'local') {
     chosenCluster()
-    return await use(enter)
+    return await use({ enter, local: false })
   }
   const wasUp = holder() !== undefined
   try {
     await must('up')
-    return await use(enter)
+    return await use({ enter, local: true })
   } finally {
     if (!wasUp) await must('down')
   }

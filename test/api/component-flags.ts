@@ -20,7 +20,9 @@ export const auditPolicy = {
   rules: [{ level: 'Metadata' }],
 }
 
-export function apiServerFlags(port: number, auditLog: string | undefined): readonly string[] {
+type ApiServerOptions = { readonly auditLog?: string | undefined; readonly featureGates?: string | undefined }
+
+export function apiServerFlags(port: number, { auditLog, featureGates }: ApiServerOptions): readonly string[] {
   return [
     `--etcd-servers=${etcdSocket}`,
     '--bind-address=127.0.0.1',
@@ -41,6 +43,7 @@ export function apiServerFlags(port: number, auditLog: string | undefined): read
     // Beyond the defaults (ValidatingAdmissionPolicy, PodSecurity, ServiceAccount, ResourceQuota, …): OpenShift has it,
     // and it refuses ownerReferences with blockOwnerDeletion to those who may not set finalizers.
     '--enable-admission-plugins=OwnerReferencesPermissionEnforcement',
+    ...(featureGates ? [`--feature-gates=${featureGates}`] : []),
     ...(auditLog
       ? ['--audit-policy-file=audit-policy.json', `--audit-log-path=${auditLog}`, '--audit-log-mode=blocking']
       : []),

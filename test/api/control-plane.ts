@@ -28,6 +28,8 @@ export type ControlPlaneOptions = {
   readonly controllerManager?: boolean
   /** Writes every request's metadata (user, verb, resource, answer; never bodies) to `auditLog`, before it is answered. */
   readonly audit?: boolean
+  /** Of kube-apiserver, as `Name=false,Other=true`. */
+  readonly featureGates?: string
 }
 
 /** How to reach the API server as its administrator: a `ClientConfig` with PEM texts. */
@@ -95,7 +97,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       capture([program('kubernetes', 'kubectl'), ...args], { input, env })
 
     const startApiServer = async () => {
-      const apiServer = await start(program('kubernetes', 'kube-apiserver'), apiServerFlags(port, auditLog))
+      const flags = apiServerFlags(port, { auditLog, featureGates: options.featureGates })
+      const apiServer = await start(program('kubernetes', 'kube-apiserver'), flags)
       await ready(apiServer, async () => {
         const namespaces = await call(adminConfig, 'GET', '/api/v1/namespaces/default')
         return namespaces.status === 200 && (await call(adminConfig, 'GET', '/readyz')).status === 200
