@@ -41,3 +41,33 @@ test('the image ships every file that the program imports, and no other', () => 
   const shipped = sources.filter(path => !ignored.includes(path))
   assert.deepEqual(shipped.toSorted(), [...needed()].toSorted())
 })
+
+/** Exported functions, classes and constants that nothing else in these texts names. */
+function unused(texts: readonly (readonly [path: string, text: string])[], others: string): readonly string[] {
+  const code = texts.map(([path, text]) => [path, text.replaceAll(/^\s*(\/\/|\/?\*).*$/gm, '')] as const)
+  const words = new Map<string, number>()
+  for (const text of [...code.map(([, text]) => text), others])
+    for (const [word] of text.matchAll(/\w+/g)) words.set(word, (words.get(word) ?? 0) + 1)
+  return code.flatMap(([path, text]) =>
+    [...text.matchAll(/^export (?:async )?(?:class|function\*?|const) (\w+)/gm)]
+      .filter(([, name = '']) => (words.get(name) ?? 0) < 2)
+      .map(([, name]) => `${path}: ${name}`),
+  )
+}
+
+test('what the image holds is used by the program, or to generate the chart, not by tests alone', () => {
+  const ignored = leftOut()
+  const shipped = sources.filter(path => path.endsWith('.ts') && !ignored.includes(path))
+  const tools = readdirSync(join(repository, 'tools')).filter(path => path.endsWith('.ts'))
+  const generators = ['src/api/crd.ts', ...tools.map(path => join('tools', path))].map(read)
+  const found = unused(
+    shipped.map(path => [path, read(path)]),
+    generators.join('\n'),
+  )
+  assert.deepEqual(found, [], 'move it out of src/, or into a file that .dockerignore leaves out')
+})
+
+test('a class that only tests use is found, also where comments speak of it', () => {
+  const clock = 'export const realClock = 1\n/** Not for use: FakeClock. */\nexport class FakeClock {}'
+  assert.deepEqual(unused([['src/clock.ts', clock]], 'realClock'), ['src/clock.ts: FakeClock'])
+})

@@ -16,7 +16,7 @@ import type {
 } from '../src/api/kubernetes.ts'
 import { annotation, label, labelValue, policyLabels, type JobRole } from '../src/api/labels.ts'
 import type { MoverMessage } from '../src/api/mover-message.ts'
-import { commandTarget, cronJobName, jobNameOfSlot, onDemandSnapshotName, slotText } from '../src/api/names.ts'
+import { commandTarget, cronJobName, onDemandSnapshotName, slotText } from '../src/api/names.ts'
 import type { Action } from '../src/plan/actions.ts'
 import { scheduleOf } from '../src/plan/policy-schedule.ts'
 import type { PolicyWorld } from '../src/plan/world.ts'
@@ -168,6 +168,11 @@ export function job(name: string, role: JobRole, more: JobMore = {}): Job {
     },
     ...(more.status ? { status: more.status } : {}),
   }
+}
+
+/** The name that the CronJob controller gives the Job of a slot. */
+export function jobNameOfSlot(cronJob: string, slot: Date): string {
+  return `${cronJob}-${Math.floor(slot.getTime() / 60_000)}`
 }
 
 /** The Job that the CronJob controller makes for a slot. */

@@ -4,7 +4,7 @@
  * It is the CronJob grammar (https://pkg.go.dev/github.com/robfig/cron/v3, standard parser) plus `H` for "some value, the same
  * for ever for this policy": `H`, `H/15`, `H(0-29)`, `H(0-29)/10`. Deliberately refused although robfig takes it: `@every`
  * (not a time of day, and it shifts with every restart), `+5`, empty list items, `*-5`. A range's order (`30-10`) is beyond a
- * regular expression: `validateSchedule` in plan finds it.
+ * regular expression: `parseSchedule` in plan finds it.
  *
  * The pattern contains no quotes, so that it fits a CEL string: `self.matches('…')` with its backslashes doubled.
  */

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import { jobNameOfSlot } from '../../test/world.ts'
 import { labelValue } from './labels.ts'
 import {
   catalogJobName,
   childBackupName,
   cronJobName,
-  jobNameOfSlot,
   nameHash,
   onDemandJobName,
   onDemandSnapshotName,

@@ -86,11 +86,6 @@ export function slotOfJobName(jobName: string, cronJob: string): Date | undefine
   return /^\d{7,9}$/.test(minutes) ? new Date(Number(minutes) * 60_000) : undefined
 }
 
-/** The name that the CronJob controller gives the Job of a slot. */
-export function jobNameOfSlot(cronJob: string, slot: Date): string {
-  return `${cronJob}-${Math.floor(slot.getTime() / 60_000)}`
-}
-
 function withHash(name: string, hash: string, max: number): string {
   const room = max - hash.length - 1
   return `${dnsLabel(name).slice(0, room).replace(/-+$/, '')}-${hash}`

@@ -6,7 +6,7 @@ import type { KubernetesObject, Pod, VolumeSnapshot } from '../api/kubernetes.ts
 import type { Action } from '../plan/actions.ts'
 import { planPolicy } from '../plan/policy.ts'
 import type { PolicyWorld } from '../plan/world.ts'
-import { FakeClock } from '../runtime/clock.ts'
+import { FakeClock } from '../runtime/fake-clock.ts'
 import { ApiError } from '../runtime/errors.ts'
 import type { EventNote } from '../runtime/events.ts'
 import { silentLog } from '../runtime/log.ts'

@@ -12,7 +12,10 @@ import { applyPlan, type ApplyContext } from './apply.ts'
 import type { Caches } from './caches.ts'
 import { createObserver, probesRunning } from './observe.ts'
 
-/** Waits run on monotonic time and plans on wall time: a clock that jumps is noticed after this at the latest. */
+/**
+ * Every policy is looked at again after this at the latest: waits run on monotonic time and plans on wall time, so that a clock that
+ * jumps is noticed; and pods that the selector matches are counted, not watched.
+ */
 const longestWaitMs = 300_000
 const absentMs = 10_000
 
@@ -73,8 +76,9 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       } finally {
         startingProbe.delete(key)
       }
-      if (!wakeAt) return undefined
-      return { requeueAfterMs: Math.min(longestWaitMs, Math.max(0, wakeAt.getTime() - clock.now().getTime())) }
+      if (!wakeAt && !world.policy) return undefined
+      const waitMs = wakeAt ? Math.max(0, wakeAt.getTime() - clock.now().getTime()) : longestWaitMs
+      return { requeueAfterMs: Math.min(longestWaitMs, waitMs) }
     },
   })
 }

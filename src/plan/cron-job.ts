@@ -7,7 +7,7 @@ import type { Action } from './actions.ts'
 import { isFinished } from './job-run.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
 import { nextSlot } from './schedule.ts'
-import { countUnrun, reach, type SlotBook } from './slots.ts'
+import { countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -71,7 +71,7 @@ export function slotOfJob(job: Job): Date | undefined {
  * A Job of slot s is proof about all slots before s: the controller only ever starts the newest one. Jobs up to the book's mark
  * are never recorded again, so that a Backup that was pruned or deleted does not come back.
  *
- * `closes`: when the next slot that has no Job yet gets its outcome.
+ * `next`: the next slot. `closes`: when the next slot that has no Job yet gets its outcome.
  */
 export function accountForJobs(
   world: PolicyWorld,
@@ -80,7 +80,7 @@ export function accountForJobs(
   since: Date,
   before: SlotBook,
   now: Date,
-): { readonly actions: readonly Action[]; readonly book: SlotBook; readonly closes: Date | undefined } {
+): SlotPlan {
   const runs = world.jobs.filter(job => job.metadata.labels?.[label.role] === 'run')
   const intervals = runs.map(job => ({
     from: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) ?? now,
@@ -119,13 +119,14 @@ export function accountForJobs(
     if (!known.has(job.metadata.name))
       actions.push({ do: 'create-scheduled-backup', name: job.metadata.name, target: commandTarget, slot })
   }
-  if (policy.spec.suspend) return { actions, book, closes: undefined }
+  if (policy.spec.suspend) return { actions, book, next: undefined, closes: undefined }
   const openSeconds = policy.spec.startingDeadlineSeconds + lateJobSeconds
   const closed = addSeconds(now, -openSeconds)
   const from = latest(book.accountedUntil, since) ?? since
   if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals)
   const open = nextSlot(clock.schedule, clock.timeZone, latest(from, closed) ?? from, clock.rule)
-  return { actions, book, closes: open && addSeconds(open, openSeconds) }
+  const next = nextSlot(clock.schedule, clock.timeZone, now, clock.rule)
+  return { actions, book, next, closes: open && addSeconds(open, openSeconds) }
 }
 
 function isBefore(job: Job, time: Date | undefined): boolean {

@@ -12,15 +12,11 @@ import { nextCleanUp, planCleanUp, planLeftovers, planRetained, retentionByTarge
 import { label } from '../api/labels.ts'
 import { policyStatus } from './policy-status.ts'
 import { scheduleOf, scheduleSince } from './policy-schedule.ts'
-import { nextSlot } from './schedule.ts'
 import { bookOf, type SlotBook } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-schedule.ts'
 import { planProbe } from './store-probe.ts'
-import { addSeconds, earliest, rfc3339, timeOf } from './times.ts'
+import { earliest, rfc3339, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
-
-/** Slots are looked at again this often even when nothing happens: the selector may match other pods. Seconds. */
-const lookAgainSeconds = 600
 
 export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const { policy } = world
@@ -40,7 +36,7 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
     'problem' in clock
       ? { actions: [], book: before, next: undefined, closes: undefined }
       : job
-        ? planJobSchedule()
+        ? accountForJobs(world, policy, clock, since, before, now)
         : planSnapshotSlots(world, policy, clock, since, before, now, endedBy(backups))
   const histories = retentionByTarget(world, policy)
   const status = policyStatus(
@@ -72,20 +68,8 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   ]
   if (!sameJson(policy.status, status))
     actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))
-  const again = addSeconds(now, lookAgainSeconds)
-  const times = [schedule.next, schedule.closes, probe?.wakeAt, again, nextCleanUp(world, now)]
+  const times = [schedule.next, schedule.closes, probe?.wakeAt, nextCleanUp(world, now)]
   return { actions, wakeAt: earliest(...times, ...backups.map(plan => plan.wakeAt)) }
-
-  function planJobSchedule() {
-    if (!policy || 'problem' in clock) return { actions: [], book: before, next: undefined, closes: undefined }
-    const { actions: record, book, closes } = accountForJobs(world, policy, clock, since, before, now)
-    return {
-      actions: record,
-      book,
-      closes,
-      next: policy.spec.suspend ? undefined : nextSlot(clock.schedule, clock.timeZone, now, clock.rule),
-    }
-  }
 }
 
 /** The Backups that these plans find ended. */

@@ -69,17 +69,6 @@ const loneH = /(?<![A-Za-z])H(?![A-Za-z])/
 const itemPattern =
   /^(?:(?<star>[*?])|(?<hash>H)(?:[(](?<hashLow>\w+)-(?<hashHigh>\w+)[)])?|(?<low>\w+)(?:-(?<high>\w+))?)(?:\/(?<step>\d+))?$/
 
-/** Says in one sentence what is wrong with a schedule as a person wrote it (with `H`), or undefined where nothing is. */
-export function validateSchedule(text: string): string | undefined {
-  try {
-    parseSchedule(expandHash(text, ''))
-    return undefined
-  } catch (error) {
-    if (error instanceof InvalidScheduleError) return error.message
-    throw error
-  }
-}
-
 /**
  * Replaces every `H` by a value, or a start, that follows from the seed, and gives a plain CronJob schedule. A schedule without
  * `H` comes back as it is.

@@ -1,5 +1,6 @@
 // The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
 import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
+import type { Action } from './actions.ts'
 import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from './schedule.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
 import { latest, rfc3339, timeOf } from './times.ts'
@@ -11,6 +12,16 @@ export type SlotBook = {
   /** Every slot up to here has an outcome. */
   readonly accountedUntil: Date | undefined
   readonly counts: NonNullable<BackupPolicyStatus['slots']>
+}
+
+/** What is to be done for the slots of a policy now. */
+export type SlotPlan = {
+  readonly actions: readonly Action[]
+  readonly book: SlotBook
+  /** The next slot of the schedule; undefined while that is suspended. */
+  readonly next: Date | undefined
+  /** When the next slot that is still open gets its outcome. */
+  readonly closes: Date | undefined
 }
 
 /** A mark far in the future was made by a clock that ran wild: nothing would run until then, so it becomes now (F23). */

@@ -99,9 +99,7 @@ test('nothing starts while the policy is suspended', () => {
 test('without the snapshot API a slot waits for its deadline, and is then missed, in time', () => {
   const snapshotClasses = undefined
   const waits = at0(at('02:00'), steady(at('01:00')), { snapshotClasses })
-  assert.deepEqual([waits.started, waits.status?.slots?.missed, waits.wakeAt], [[], 0, at('02:10')])
-  const later = at0(at('02:05'), steady(at('01:00')), { snapshotClasses })
-  assert.deepEqual(later.wakeAt, at('02:10:01'))
+  assert.deepEqual([waits.started, waits.status?.slots?.missed, waits.wakeAt], [[], 0, at('02:10:01')])
   assert.deepEqual(at0(at('02:10:01'), steady(at('01:00')), { snapshotClasses }).status?.slots?.missed, 1)
   assert.deepEqual(at0(at('02:09'), steady(at('01:00'))).started.length, 2)
 })

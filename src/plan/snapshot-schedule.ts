@@ -2,20 +2,11 @@
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import { isFinal } from '../api/backup.ts'
 import { slotRunName } from '../api/names.ts'
-import type { Action } from './actions.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
 import { planSlots } from './schedule.ts'
-import { counted, countMissed, reach, type SlotBook } from './slots.ts'
+import { counted, countMissed, reach, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
-
-export type SnapshotSlots = {
-  readonly actions: readonly Action[]
-  readonly book: SlotBook
-  readonly next: Date | undefined
-  /** When a slot that waits for the snapshot API is given up. */
-  readonly closes: Date | undefined
-}
 
 /**
  * A due slot makes one Backup per selected claim; its name is the lock that makes it happen once, also after a crash between two of
@@ -30,7 +21,7 @@ export function planSnapshotSlots(
   before: SlotBook,
   now: Date,
   ended: ReadonlySet<string>,
-): SnapshotSlots {
+): SlotPlan {
   const { startingDeadlineSeconds, suspend } = policy.spec
   const { schedule, timeZone, rule } = clock
   const slots = planSlots({

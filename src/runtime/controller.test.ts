@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FakeClock } from './clock.ts'
+import { FakeClock } from './fake-clock.ts'
 import { Controller, watching } from './controller.ts'
 import type { ControllerOptions, ReconcileResult } from './controller.ts'
 import { ApiError, FencedError, WaitError } from './errors.ts'

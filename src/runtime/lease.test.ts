@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FakeClock } from './clock.ts'
+import { FakeClock } from './fake-clock.ts'
 import type { Client } from './client.ts'
 import type { CallOptions } from './requests.ts'
 import { ApiError, ConnectionError } from './errors.ts'

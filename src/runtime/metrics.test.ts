@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Registry } from 'prom-client'
-import { FakeClock } from './clock.ts'
+import { FakeClock } from './fake-clock.ts'
 import { createRuntimeMetrics } from './metrics.ts'
 import type { KubeObject } from './resource.ts'
 import { Store } from './store.ts'

@@ -10,7 +10,7 @@ import { createObserver, probesRunning, type Observer } from '../../src/controll
 import { planPolicy } from '../../src/plan/policy.ts'
 import type { Plan } from '../../src/plan/actions.ts'
 import type { PolicyWorld } from '../../src/plan/world.ts'
-import { FakeClock } from '../../src/runtime/clock.ts'
+import { FakeClock } from '../../src/runtime/fake-clock.ts'
 import { isConflict, isNotFound, WaitError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import type { RuntimeMetrics } from '../../src/runtime/metrics.ts'
