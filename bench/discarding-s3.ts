@@ -1,12 +1,20 @@
-// An S3 server that keeps small objects and throws the bytes of parts away: what is measured against it is the mover, not a disk.
+// An S3 server over https that keeps small objects and throws the bytes of parts away: what is measured against it is the mover, not a
+// disk. With https, because TLS costs the sender memory too.
 import { createHash, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { readFile } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { makeCertificates } from '../test/api/certificates.ts'
+import { makeRunDirectory, removeRunDirectory } from '../test/api/run-directory.ts'
 
 export type DiscardingS3 = {
   readonly endpoint: string
+  /** PEM file of the authority that the server's certificate is from. */
+  readonly caFile: string
   /** Keys and sizes; completed uploads count the bytes of their parts. */
   readonly objects: ReadonlyMap<string, number>
   /** The body of a small object. */
@@ -107,13 +115,17 @@ export async function startDiscardingS3(): Promise<DiscardingS3> {
     xml(reply, 200, `<ListBucketResult><IsTruncated>false</IsTruncated>${contents.join('')}</ListBucketResult>`)
   }
 
-  const server = createServer((incoming, reply) => {
+  const directory = await makeRunDirectory()
+  await makeCertificates(directory)
+  const [cert, key] = await Promise.all(['crt', 'key'].map(kind => readFile(join(directory, `apiserver.${kind}`))))
+  const server = createServer({ cert, key }, (incoming, reply) => {
     handle(incoming, reply).catch(() => reply.destroy())
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    caFile: join(directory, 'ca.crt'),
     objects,
     body: key => stored.get(key)?.body,
     openUploads: () => uploads.size,
@@ -121,6 +133,7 @@ export async function startDiscardingS3(): Promise<DiscardingS3> {
       server.closeAllConnections()
       server.close()
       await once(server, 'close')
+      await removeRunDirectory(directory)
     },
   }
 }

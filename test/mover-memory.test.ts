@@ -14,13 +14,18 @@ const megabytes = 900
 test(`${megabytes} MB that do not compress, over segments of 50 parts, stay below ${mostMiB} MiB of memory`, async () => {
   const server = await startDiscardingS3()
   try {
+    const { caFile } = server
     const command = incompressible(megabytes * 1e6, 7)
     const [program = '', ...args] = command
-    const warm = { task: taskFor(server, 'bench'), secret: { accessKey: 'a', secretKey: 'b' }, command: ['echo', 'x'] }
+    const warm = {
+      task: taskFor(server, 'bench', { caFile }),
+      secret: { accessKey: 'a', secretKey: 'b' },
+      command: ['echo', 'x'],
+    }
     // Fills the compile cache that the image brings along, when the program has just changed.
     assert.equal((await runPod({ ...warm, run: jobOf(1) })).code, 0)
     const result = await runPod({
-      task: taskFor(server, 'bench', { maxParts: 50 }),
+      task: taskFor(server, 'bench', { caFile, maxParts: 50 }),
       secret: { accessKey: 'a', secretKey: 'b' },
       command,
     })

@@ -9,10 +9,10 @@ import { MoverFailure } from './failure.ts'
 export async function moverCommand(
   given: { readonly shared?: string; readonly terminationLog?: string; readonly now?: () => number } = {},
 ) {
-  // The compressor leaves a buffer of 1 MiB behind for every one that it fills. Only a small young generation is collected often
-  // enough to keep them few: 50 MiB less at the peak (bench/mover-memory.bench.ts).
-  setFlagsFromString('--max-semi-space-size=1')
+  // Each part leaves some garbage that lives for as long as its request. By default the young generation grows under it, by 25 MiB, and
+  // the old one to several times what is alive before it is collected (bench/mover-memory.bench.ts).
   setFlagsFromString('--semi-space-growth-factor=1')
+  setFlagsFromString('--heap-growing-percent=25')
   const stop = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.on(name, () => {

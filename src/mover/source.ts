@@ -10,7 +10,7 @@ export interface SourceOptions {
   readonly task: Pick<BackupTask, 'artifact' | 'startTimeoutSeconds' | 'stallTimeoutSeconds'>
   readonly shared: string
   readonly control: ControlChannel
-  /** Compressed bytes. */
+  /** Copies compressed bytes, which are gone afterwards. */
   readonly write: (chunk: Buffer) => Promise<void>
   /** The command's container runs; its first byte may come. */
   readonly onStart: () => void

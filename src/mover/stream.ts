@@ -12,15 +12,17 @@ const MiB = 1 << 20
 /** A pipe holds 64 KiB: a buffer with less room than that would make short reads. */
 const longestRead = 64 << 10
 
+const outputBytes = MiB
+
 const zstdOptions: ZstdOptions & TransformOptions = {
-  chunkSize: MiB,
+  chunkSize: outputBytes,
   writableHighWaterMark: 4 * MiB,
-  readableHighWaterMark: MiB,
+  readableHighWaterMark: outputBytes,
   params: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 },
 }
 
 export interface StreamOptions {
-  /** Takes the compressed bytes; its promise holds the stream back. */
+  /** Copies the compressed bytes, which are gone afterwards; its promise holds the stream back. */
   readonly write: (chunk: Buffer) => Promise<void>
   /** No plain byte for so long, while there was room for one: SourceStalled. */
   readonly stallTimeoutMs: number
@@ -107,7 +109,10 @@ export async function compressFifo(path: string, options: StreamOptions): Promis
     Math.min(1000, options.stallTimeoutMs),
   )
   try {
-    for await (const chunk of zstd as AsyncIterable<Buffer>) await options.write(chunk)
+    for await (const chunk of zstd as AsyncIterable<Buffer<ArrayBuffer>>) {
+      await options.write(chunk)
+      release(chunk)
+    }
     return { bytes, sha256: plain.digest('hex') }
   } finally {
     clearInterval(watch)
@@ -115,4 +120,12 @@ export async function compressFifo(path: string, options: StreamOptions): Promis
     source.destroy()
     zstd.destroy()
   }
+}
+
+/**
+ * Frees the memory of a chunk that has been copied. The compressor takes a new buffer for each one that it fills; left to the garbage
+ * collector, many would wait for it at once. A chunk that does not end with its buffer is left alone: the compressor still writes there.
+ */
+function release({ buffer, byteOffset, length }: Buffer<ArrayBuffer>) {
+  if (buffer.byteLength === outputBytes && byteOffset + length === outputBytes) buffer.transfer(0)
 }

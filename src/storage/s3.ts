@@ -22,6 +22,7 @@ import {
 import type { StoreCredentials } from './credentials.ts'
 import type { ObjectHead, ObjectStore } from './object-store.ts'
 import { storeErrorOf } from './s3-errors.ts'
+import { sendInSlices } from './sliced-body.ts'
 import { isStoreError, StoreError } from './store-error.ts'
 
 export interface S3Settings {
@@ -47,6 +48,7 @@ const maxSockets = 8
 /** @throws StoreError InvalidEndpoint when the endpoint is not an http(s) URL. */
 export function openS3(settings: S3Settings): ObjectStore {
   const client = createClient(settings)
+  sendInSlices(client)
   const Bucket = settings.bucket
   const where = settings.endpoint ?? 'AWS'
 
