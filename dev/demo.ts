@@ -1,15 +1,18 @@
 // `make demo`: the main job, end to end, on the real cluster, explained as it goes. Runs inside the cluster's network and can be
 // run again: what is there already stays.
+// usage: demo.ts [NAMESPACE]; the app and its policies are in `default` otherwise
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
-import { apply, chosenCluster, helm, kubectl, kubectlJson } from './cluster-access.ts'
+import { parseAllDocuments } from 'yaml'
+import { apply, chosenCluster, kubectl, kubectlJson } from './cluster-access.ts'
 import { eventually } from './eventually.ts'
 import { repository } from './paths.ts'
+import { forwardPort } from './port-forward.ts'
+import { installRelease, releaseNamespace } from './release.ts'
 
 const cluster = chosenCluster()
-const operatorNamespace = 'backup-system'
-const app = 'default'
+const [, , app = 'default'] = process.argv
 const localImages = { 'minio/minio': 'localhost/minio:1', 'postgres:15': 'localhost/postgres:15' } as const
 
 let step = 0
@@ -35,9 +38,18 @@ async function example(name: string): Promise<string> {
   })
 }
 
+/** The example has the credentials for policies in `default`. */
+async function store(): Promise<readonly object[]> {
+  return parseAllDocuments(await example('minio.yaml')).map(document => {
+    const object = document.toJS() as { readonly metadata: { readonly namespace?: string } }
+    const { metadata } = object
+    return metadata.namespace === 'default' ? { ...object, metadata: { ...metadata, namespace: app } } : object
+  })
+}
+
 async function main(): Promise<void> {
   tell('A store: MinIO with the bucket "backups" and a Secret with its credentials', 'examples/minio.yaml')
-  await apply(cluster, await example('minio.yaml'))
+  await apply(cluster, await store())
 
   tell(
     'An app to back up: PostgreSQL with a volume',
@@ -49,21 +61,8 @@ async function main(): Promise<void> {
   await fillDatabase()
 
   tell('The operator, by its Helm chart', 'helm install backup-operator charts/backup-operator')
-  const image = ['--set', 'image.repository=localhost/backup-operator', '--set', 'image.tag=dev']
-  await helm(cluster, [
-    'upgrade',
-    '--install',
-    'backup-operator',
-    join(repository, 'charts/backup-operator'),
-    '--namespace',
-    operatorNamespace,
-    '--create-namespace',
-    ...image,
-    '--wait',
-    '--timeout',
-    '120s',
-  ])
-  await show('-n', operatorNamespace, 'get', 'pods')
+  await installRelease(cluster)
+  await show('-n', releaseNamespace, 'get', 'pods')
 
   tell(
     'The sample policy, unmodified (examples/sample-backuppolicy.yaml), and one with pg_dump (examples/job-postgres.yaml)',
@@ -142,15 +141,6 @@ async function runNow(...policies: readonly string[]): Promise<readonly string[]
 }
 
 async function bucketObjects() {
-  const service = await kubectlJson<{ spec: { clusterIP: string } }>(cluster, [
-    '-n',
-    'minio',
-    'get',
-    'service',
-    'minio',
-    '-o',
-    'json',
-  ])
   const secret = await kubectlJson<{ data: Record<string, string> }>(cluster, [
     '-n',
     app,
@@ -163,20 +153,26 @@ async function bucketObjects() {
   const [accessKeyId = '', secretAccessKey = ''] = Object.values(secret.data).map(value =>
     Buffer.from(value, 'base64').toString(),
   )
+  const forwarded = await forwardPort(cluster, 'minio', 'minio', 9000)
   const client = new S3Client({
-    endpoint: `http://${service.spec.clusterIP}:9000`,
+    endpoint: `http://127.0.0.1:${forwarded.port}`,
     region: 'us-east-1',
     forcePathStyle: true,
     credentials: { accessKeyId, secretAccessKey },
   })
-  const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: 'backups' }))
-  return Contents
+  try {
+    const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: 'backups', Prefix: `${app}/` }))
+    return Contents
+  } finally {
+    client.destroy()
+    await forwarded.close()
+  }
 }
 
 async function backupMetrics(): Promise<string> {
   const { items } = await kubectlJson<{ items: { metadata: { name: string } }[] }>(cluster, [
     '-n',
-    operatorNamespace,
+    releaseNamespace,
     'get',
     'pods',
     '-l',
@@ -189,7 +185,7 @@ async function backupMetrics(): Promise<string> {
       kubectl(cluster, [
         'get',
         '--raw',
-        `/api/v1/namespaces/${operatorNamespace}/pods/${metadata.name}:8080/proxy/metrics`,
+        `/api/v1/namespaces/${releaseNamespace}/pods/${metadata.name}:8080/proxy/metrics`,
       ]),
     ),
   )

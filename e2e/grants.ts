@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { kubectlJson, localCluster } from '../dev/cluster-access.ts'
 import { auditLogPrefix, logDirectory } from '../dev/paths.ts'
-import { releaseName, releaseNamespace } from '../test/chart.ts'
+import { releaseName, releaseNamespace } from '../dev/release.ts'
 import { installedRights, refusals, requestsOf, rightName, unusedRights } from '../test/rights.ts'
 
 /** Rights that the stories need not come to use, and what they are for; test/api/operator-rights.test.ts uses each. */

@@ -1,14 +1,12 @@
-// The product on the cluster of the stories, installed as a user would: the chart with the image of the present source.
-import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+// The product on the cluster of the stories, and the store that they use.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { apply, helm, kubectl } from '../dev/cluster-access.ts'
+import { apply, kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import { repository } from '../dev/paths.ts'
+import { installRelease, releaseName } from '../dev/release.ts'
 import { cluster } from './cluster.ts'
 
-export const releaseName = 'backup-operator'
-export const releaseNamespace = 'backup-system'
 export const operatorDeployment = `deployment/${releaseName}`
 
 /** What helm says when another one is at it. */
@@ -16,16 +14,6 @@ const busy = /another operation .* is in progress|release: already exists/
 
 /** Installs or upgrades the release and waits until it runs. A second call with the same source changes nothing. */
 export async function installOperator(): Promise<void> {
-  const values = [
-    'image.repository=localhost/backup-operator',
-    'image.tag=dev',
-    // The tag stays when the source changes; the annotation makes the deployment roll then.
-    `podAnnotations.source=${sourceHash()}`,
-  ]
-  const where = ['--namespace', releaseNamespace, '--create-namespace']
-  const settings = values.flatMap(value => ['--set-string', value])
-  const chart = join(repository, 'charts/backup-operator')
-  const argv = ['upgrade', '--install', releaseName, chart, ...where, ...settings, '--wait', '--timeout=180s']
   let failure: unknown
   await eventually('helm to have the release for itself', () => upgraded(), { seconds: 200, every: 1000 })
   if (failure) throw failure
@@ -33,7 +21,7 @@ export async function installOperator(): Promise<void> {
   /** Test files that run at the same time bring the release to the same state; helm lets one at a time do it. */
   async function upgraded(): Promise<boolean> {
     try {
-      await helm(cluster, argv)
+      await installRelease(cluster)
     } catch (error) {
       if (error instanceof Error && busy.test(error.message)) return false
       failure = error
@@ -48,17 +36,4 @@ export async function installMinio(): Promise<void> {
   // Clusters of tests have their own build of it, under this name.
   await apply(cluster, example.replaceAll(/image: minio\/minio:\S+/g, 'image: localhost/minio:1'))
   await kubectl(cluster, ['-n', 'minio', 'rollout', 'status', 'deployment/minio', '--timeout=120s'])
-}
-
-function sourceHash(): string {
-  const hash = createHash('sha256')
-  const root = join(repository, 'src')
-  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(isSource)
-  for (const path of [...files.sort().map(file => join(root, file)), join(repository, 'package-lock.json')])
-    hash.update(readFileSync(path))
-  return hash.digest('hex').slice(0, 16)
-}
-
-function isSource(path: string): boolean {
-  return /\.(ts|sh)$/.test(path) && !path.endsWith('.test.ts')
 }

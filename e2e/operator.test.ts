@@ -4,13 +4,14 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
+import { releaseName, releaseNamespace } from '../dev/release.ts'
 import type { Backup } from '../src/api/backup.ts'
 import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import type { Job, KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { scheduleHash } from '../src/plan/policy-schedule.ts'
 import { cluster, waitFor } from './cluster.ts'
-import { installMinio, installOperator, operatorDeployment, releaseName, releaseNamespace } from './install.ts'
+import { installMinio, installOperator, operatorDeployment } from './install.ts'
 import {
   backupsOf,
   claim,

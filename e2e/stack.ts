@@ -6,6 +6,7 @@ import { parseAllDocuments } from 'yaml'
 import { eventually } from '../dev/eventually.ts'
 import { apiAccess, apply, kubectl } from '../dev/cluster-access.ts'
 import { repository } from '../dev/paths.ts'
+import { releaseNamespace } from '../dev/release.ts'
 import type { Backup, BackupPhase, BackupStatus } from '../src/api/backup.ts'
 import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import type { Job, KubernetesObject, Pod } from '../src/api/kubernetes.ts'
@@ -13,7 +14,6 @@ import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { Client } from '../src/runtime/client.ts'
 import { cluster, postgresImage, storyNamespace } from './cluster.ts'
-import { releaseNamespace } from './install.ts'
 
 const { server, ca, cert, key } = apiAccess(cluster)
 /** For looks, which are many; what a person would do goes through kubectl. */

@@ -1,7 +1,4 @@
 // The bucket as a client sees it that is not ours: the AWS SDK, through kubectl port-forward, so that it works on any cluster.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -9,13 +6,15 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
-import { clusterEnvironment, inClusterNetwork } from '../dev/cluster-access.ts'
+import { forwardPort } from '../dev/port-forward.ts'
 import { cluster, execInPod } from './cluster.ts'
 import { store as minio } from './stack.ts'
 
 const Bucket = minio.bucket
 
 export type ForeignStore = {
+  /** Its URL here. */
+  readonly endpoint: string
   /** Keys below a prefix, sorted. */
   keys(prefix: string): Promise<readonly string[]>
   get(key: string): Promise<Buffer>
@@ -26,19 +25,10 @@ export type ForeignStore = {
 
 /** `close` it, or the process does not end. */
 export async function openStore(): Promise<ForeignStore> {
-  const argv = ['kubectl', '--namespace', minio.namespace, 'port-forward', minio.service, ':9000']
-  const [program = '', ...args] = inClusterNetwork(cluster, argv)
-  const forward = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: clusterEnvironment(cluster) })
-  // The rest is read and dropped: a full pipe would stop the forwarding.
-  const lines = createInterface(forward.stdout)
-  const [line] = (await Promise.race([
-    once(lines, 'line'),
-    once(forward, 'exit').then(([code]) => Promise.reject(new Error(`kubectl port-forward ended with ${code}`))),
-  ])) as [string]
-  const port = /:(\d+) ->/.exec(line)?.[1]
-  if (port === undefined) throw new Error(`kubectl port-forward says "${line}"`)
+  const forwarded = await forwardPort(cluster, minio.namespace, 'minio', 9000)
+  const endpoint = `http://127.0.0.1:${forwarded.port}`
   const s3 = new S3Client({
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint,
     region: 'us-east-1',
     forcePathStyle: true,
     credentials: { accessKeyId: minio.user, secretAccessKey: minio.password },
@@ -56,6 +46,7 @@ export async function openStore(): Promise<ForeignStore> {
   }
 
   return {
+    endpoint,
     keys,
     async get(key) {
       const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key: key }))
@@ -70,9 +61,7 @@ export async function openStore(): Promise<ForeignStore> {
     },
     async close() {
       s3.destroy()
-      if (forward.exitCode !== null) return
-      forward.kill()
-      await once(forward, 'exit')
+      await forwarded.close()
     },
   }
 }

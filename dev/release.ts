@@ -1,0 +1,36 @@
+// The operator on a cluster of development, installed as a user would: the chart, with the image of the present source.
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { helm, type Cluster } from './cluster-access.ts'
+import { repository } from './paths.ts'
+
+export const releaseName = 'backup-operator'
+export const releaseNamespace = 'backup-system'
+
+/** Installs or upgrades the release and waits until it runs. A second call with the same source changes nothing. */
+export async function installRelease(cluster: Cluster): Promise<void> {
+  const values = [
+    'image.repository=localhost/backup-operator',
+    'image.tag=dev',
+    // The tag stays when the source changes; the annotation makes the deployment roll then.
+    `podAnnotations.source=${sourceHash()}`,
+  ]
+  const where = ['--namespace', releaseNamespace, '--create-namespace']
+  const settings = values.flatMap(value => ['--set-string', value])
+  const chart = join(repository, 'charts/backup-operator')
+  await helm(cluster, ['upgrade', '--install', releaseName, chart, ...where, ...settings, '--wait', '--timeout=180s'])
+}
+
+function sourceHash(): string {
+  const hash = createHash('sha256')
+  const root = join(repository, 'src')
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(isSource)
+  for (const path of [...files.sort().map(file => join(root, file)), join(repository, 'package-lock.json')])
+    hash.update(readFileSync(path))
+  return hash.digest('hex').slice(0, 16)
+}
+
+function isSource(path: string): boolean {
+  return /\.(ts|sh)$/.test(path) && !path.endsWith('.test.ts')
+}
