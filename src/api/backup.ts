@@ -50,7 +50,7 @@ export const backupStatus = z
     target: z.string().max(253).optional().describe('What was backed up.'),
     run: z.string().max(63).optional().describe('The Job or VolumeSnapshot that makes the backup.'),
     startTime: dateTime('When the run began.').optional(),
-    completionTime: dateTime('When the phase became final.').optional(),
+    completionTime: dateTime('When the run ended, or was found to have ended.').optional(),
     duration: z.string().max(32).optional().describe('How long the run took.'),
     attempts: z.int().optional().describe('How many attempts were made.'),
     bytes: z.int().optional().describe('Bytes that the command wrote.'),

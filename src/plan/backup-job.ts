@@ -9,8 +9,11 @@ import { failure, finished, ongoing, planStatus, type BackupPlan, type Facts } f
 import { hasWords } from './job-pods.ts'
 import { judgeJob } from './job-run.ts'
 import { runJobName } from './lookup.ts'
-import { rfc3339, sizeText } from './times.ts'
+import { addSeconds, rfc3339, sizeText, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
+
+/** How long a run whose Job is gone waits for the list of the bucket. Seconds. */
+const listSeconds = 3600
 
 export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
   const { slot, target } = backup.spec
@@ -21,14 +24,7 @@ export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: b
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
     return planStatus(backup, finished(backup, failure('TargetNotFound', message), now))
   }
-  if (slot !== undefined || backup.status?.run !== undefined) {
-    // Its Job may have gone after a good end: the list that is being read will tell.
-    if (bucketIsOpen && slot !== undefined) return { actions: [] }
-    const job = runJobName(backup)
-    const message = `Job ${job} of this run was deleted before it ended`
-    const facts = { phase: 'Failed', reason: 'JobDeleted', message, target: commandTarget, run: job } as const
-    return planStatus(backup, finished(backup, facts, now), 'job', { kind: 'job', name: job })
-  }
+  if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(backup, bucketIsOpen, now)
   const running = world.jobs.find(
     job => job.metadata.labels?.[label.role] === 'run' && !job.metadata.deletionTimestamp && goesOn(job, world, now),
   )
@@ -71,6 +67,33 @@ export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Da
     'job',
     unless,
   )
+}
+
+/**
+ * The Job may have gone after a good end. Where the bucket holds more than is known here it is waited for the list, though not for
+ * ever: pages may fail, or never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
+ */
+function planLostJob(backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
+  const { startTime, completionTime } = backup.status ?? {}
+  const run = runJobName(backup)
+  const gone = timeOf(completionTime) ?? now
+  const until = addSeconds(gone, listSeconds)
+  const facts = {
+    reason: 'JobDeleted',
+    target: commandTarget,
+    run,
+    ...(startTime ? { startTime } : {}),
+    completionTime: rfc3339(gone),
+  } as const
+  const unless = { kind: 'job', name: run } as const
+  if (bucketIsOpen && now < until) {
+    const message = `Job ${run} of this run was deleted before it was seen to end; the bucket is read to see whether it had committed`
+    const status = ongoing(backup, { ...facts, phase: 'Running', message }, now)
+    return { ...planStatus(backup, status, undefined, unless), wakeAt: until }
+  }
+  const unread = `, and the bucket could not be read to see whether it had committed; if it had, it comes back as a Backup once that is read`
+  const message = `Job ${run} of this run was deleted before it ended${bucketIsOpen ? unread : ''}`
+  return planStatus(backup, finished(backup, { ...facts, phase: 'Failed', message }, now), 'job', unless)
 }
 
 /** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */

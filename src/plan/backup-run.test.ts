@@ -20,7 +20,9 @@ import {
   world,
 } from '../../test/world.ts'
 import type { Backup, BackupStatus } from '../api/backup.ts'
+import type { CatalogEntry } from '../api/mover-message.ts'
 import { onDemandJobName } from '../api/names.ts'
+import { planBackup } from './backup-run.ts'
 import { planPolicy } from './policy.ts'
 import { childBackup } from '../resources/backup-objects.ts'
 
@@ -93,6 +95,47 @@ test('a Job that disappeared before its end is a failure, after one more look', 
     const { actions, status } = plan(world(policy()), of)
     assert.deepEqual([status?.phase, status?.reason], ['Failed', 'JobDeleted'])
     assert.equal(only(actions, 'write-backup-status')[0]?.unless?.kind, 'job')
+  }
+})
+
+test('a run whose Job is gone waits an hour for the list of a bucket that holds more than is known', () => {
+  const list = (entries?: ReadonlyMap<string, CatalogEntry>) => ({ entries, open: true })
+  const slot = at('02:00')
+  const ofSlot = scheduled(slot, { status: { phase: 'Running', startTime: stamp(slot) } })
+  const onDemand = asked({
+    status: { phase: 'Running', startTime: stamp(slot), run: onDemandJobName('nightly', 'uid') },
+  })
+  for (const lost of [ofSlot, { ...onDemand, metadata: { ...onDemand.metadata, uid: 'uid' } }]) {
+    const run = lost.spec.slot ? lost.metadata.name : onDemandJobName('nightly', 'uid')
+    const seen = world(policy(), { backups: [lost] })
+    const first = planBackup(seen, lost, list(), now)
+    const [written] = only(first.actions, 'write-backup-status')
+    assert.deepEqual(
+      [written?.status.phase, written?.status.reason, written?.unless, first.wakeAt],
+      ['Running', 'JobDeleted', { kind: 'job', name: run }, at('13:00')],
+    )
+    assert.equal(first.actions.length, 1, 'nothing is counted or told yet')
+    const waiting = { ...lost, status: written?.status }
+    assert.deepEqual(planBackup(seen, waiting, list(), at('12:59')), { actions: [], wakeAt: at('13:00') })
+    const late = only(planBackup(seen, waiting, list(), at('13:00')).actions, 'write-backup-status')[0]?.status
+    assert.deepEqual([late?.phase, late?.reason, late?.completionTime], ['Failed', 'JobDeleted', stamp(now)])
+    assert.match(late?.message ?? '', /could not be read.*comes back/)
+    const settled = only(
+      planBackup(seen, waiting, { entries: undefined, open: false }, at('12:01')).actions,
+      'write-backup-status',
+    )
+    assert.doesNotMatch(settled[0]?.status.message ?? '', /could not be read/)
+    assert.equal(settled[0]?.status.phase, 'Failed')
+    const [startedAt, finishedAt] = [slot.getTime(), at('02:05').getTime()]
+    const entry = { run, slot: slot.getTime(), startedAt, finishedAt, bytes: 10, storedBytes: 5 }
+    const found = only(
+      planBackup(seen, waiting, list(new Map([[run, entry]])), at('12:30')).actions,
+      'write-backup-status',
+    )
+    assert.deepEqual(
+      [found[0]?.status.phase, found[0]?.status.run, found[0]?.status.completionTime],
+      ['Completed', run, stamp(at('02:05'))],
+    )
   }
 })
 

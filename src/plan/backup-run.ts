@@ -8,7 +8,7 @@ import { factsOfEntry, goesOn, planJobRun, planJobStart } from './backup-job.ts'
 import { planSnapshotRun, planSnapshotStart } from './backup-snapshot.ts'
 import { failure, finished, ongoing, planStatus, type BackupPlan } from './backup-status.ts'
 import { planTargets } from './backup-targets.ts'
-import { jobOf, snapshotOf } from './lookup.ts'
+import { jobOf, runJobName, snapshotOf } from './lookup.ts'
 import { addSeconds, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -31,10 +31,9 @@ export function planBackup(
 ): BackupPlan {
   if (backup.metadata.deletionTimestamp) return { actions: [] }
   if (isFinal(backup.status?.phase)) return { actions: [] }
-  const entry = catalog?.entries?.get(backup.metadata.name)
+  const entry = catalog?.entries?.get(runJobName(backup))
   const job = jobOf(world, backup)
-  if (!job && entry && backup.spec.slot)
-    return planStatus(backup, finished(backup, factsOfEntry(entry, world.storeLocation, now), now))
+  if (!job && entry) return planStatus(backup, finished(backup, factsOfEntry(entry, world.storeLocation, now), now))
   if (!world.policy || world.policy.metadata.deletionTimestamp) return planWithoutPolicy(world, backup, job, now)
   if (job) return planJobRun(world, backup, job, now)
   const snapshot = snapshotOf(world, backup)

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   at,
+  backup,
   complete,
   completed,
   desiredCronJob,
+  failed,
   job,
   jobFailed,
   jobOfSlot,
@@ -20,7 +22,7 @@ import type { Job, Pod } from '../api/kubernetes.ts'
 import { annotation } from '../api/labels.ts'
 import type { CatalogEntry } from '../api/mover-message.ts'
 import { runsDigest } from '../api/mover-task.ts'
-import { catalogJobName } from '../api/names.ts'
+import { catalogJobName, onDemandJobName } from '../api/names.ts'
 import { storeLocation } from '../resources/desired-state.ts'
 import { planCatalog } from './catalog-sync.ts'
 import { planPolicy } from './policy.ts'
@@ -158,14 +160,70 @@ test('once it is remembered the pages go', () => {
   )
 })
 
-test('a page that failed ends the reading until the next run', () => {
-  const of = job(catalogJobName('nightly', third, ''), 'catalog', { status: jobFailed(at('03:11'), at('03:12')) })
-  const { actions, digest } = plan(
-    runs,
-    [known(third)],
-    [{ job: of, pod: pod(of, 1, { status: { phase: 'Failed' } }) }],
+test('a page that failed, or whose words were lost, is asked for again ten minutes after it began', () => {
+  const name = catalogJobName('nightly', third, '')
+  for (const status of [jobFailed(at('03:11'), at('03:12')), complete(at('03:11'), at('03:12'))]) {
+    const of = job(name, 'catalog', { status })
+    const last = afterLastRun(runs)
+    const seen = world(policy(), { backups: [known(third)], jobs: [...last.jobs, of], pods: last.pods })
+    const waits = planCatalog(seen, policy(), at('03:20:59'))
+    assert.deepEqual([waits.actions, waits.digest, waits.open, waits.wakeAt], [[], undefined, true, at('03:21')])
+    const again = planCatalog(seen, policy(), at('03:21'))
+    assert.deepEqual(
+      only(again.actions, 'delete-job').map(action => [action.name, action.uid]),
+      [[name, of.metadata.uid]],
+    )
+    assert.deepEqual([again.actions.length, again.open, again.wakeAt], [1, true, undefined])
+  }
+})
+
+const lost = (backupOfRun: Backup) => ({
+  ...backupOfRun,
+  status: failed(backupOfRun.metadata.name, at('02:10'), { reason: 'JobDeleted' }),
+})
+
+test('a run that was taken for failed when its Job went comes back where the bucket has it', () => {
+  const wrong = lost(scheduled(at('02:00')))
+  const first = plan(runs, [...runs.filter(run => run !== second).map(known), wrong], [page('', entries)])
+  assert.deepEqual(
+    first.actions.map(action => (action.do === 'delete-backup' ? [action.name, action.uid] : action.do)),
+    [[second, wrong.metadata.uid]],
   )
-  assert.deepEqual([actions, digest], [[], undefined])
+  assert.deepEqual([first.digest, first.open], [undefined, true], 'it is not settled before the Backup is there')
+  const then = plan(runs, runs.filter(run => run !== second).map(known), [page('', entries)])
+  assert.deepEqual(
+    then.actions.map(action => (action.do === 'create-scheduled-backup' ? action.name : action.do)),
+    [second],
+  )
+})
+
+test("a person's Backup that was taken for failed stays, and another tells of what the bucket has", () => {
+  const wrong = backup('now')
+  const run = onDemandJobName('nightly', wrong.metadata.uid ?? '')
+  const asked = { ...wrong, status: failed(run, at('02:10'), { reason: 'JobDeleted' }) }
+  const { actions } = plan(
+    [...runs, run],
+    [...runs.map(known), asked],
+    [page('', [...entries, entry(run, at('02:00'))])],
+  )
+  assert.deepEqual(
+    actions.map(action => (action.do === 'create-scheduled-backup' ? action.name : action.do)),
+    [run],
+  )
+})
+
+test('a failed Backup stays while its Job tells why, when it is held, and when the bucket has nothing of it', () => {
+  const others = runs.filter(run => run !== second).map(known)
+  const wrong = lost(scheduled(at('02:00')))
+  const held = { ...wrong, metadata: { ...wrong.metadata, annotations: { [annotation.hold]: 'true' } } }
+  assert.deepEqual(plan(runs, [...others, held], [page('', entries)]).actions, [])
+  const without = entries.filter(({ run }) => run !== second)
+  assert.deepEqual(plan([first, third, 'unreadable'], [...others, wrong], [page('', without)]).actions, [])
+  const last = afterLastRun(runs)
+  const whole = page('', entries)
+  const jobs = [...last.jobs, whole.job, jobOfSlot(at('02:00'), { status: jobFailed(at('02:00'), at('02:10')) })]
+  const seen = world(policy(), { backups: [...others, wrong], jobs, pods: [...last.pods, whole.pod] })
+  assert.deepEqual(planCatalog(seen, policy(), now).actions, [])
 })
 
 test('nothing is read while a run may change the bucket', () => {
@@ -176,6 +234,11 @@ test('nothing is read while a run may change the bucket', () => {
     pods: last.pods,
   })
   assert.deepEqual(planCatalog(seen, policy(), now).actions, [])
+})
+
+test('a run that told of the bucket and was taken for failed does not keep the list from being read', () => {
+  const failedOne = scheduled(at('03:00'), { status: failed(third, at('03:10')) })
+  assert.deepEqual(only(plan(runs, [failedOne]).actions, 'create-catalog-job').length, 1)
 })
 
 test('nothing is read before the run that told of it is recorded', () => {

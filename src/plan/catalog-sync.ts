@@ -1,6 +1,6 @@
 // Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
-import type { BackupStatus } from '../api/backup.ts'
+import { isFinal, type Backup, type BackupStatus } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import { annotation, label } from '../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage } from '../api/mover-message.ts'
@@ -8,10 +8,11 @@ import { runsDigest } from '../api/mover-task.ts'
 import { catalogJobName, commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import type { CatalogKnowledge } from './backup-run.ts'
-import { backupsInStore } from './history.ts'
+import { backupsInStore, isHeld } from './history.ts'
 import { byCreation, moverMessageOf } from './job-pods.ts'
 import { isFinished, judgeJob } from './job-run.ts'
-import { timeOf } from './times.ts'
+import { jobOf, runJobName } from './lookup.ts'
+import { addSeconds, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
 export type CatalogPlan = CatalogKnowledge & {
@@ -20,7 +21,12 @@ export type CatalogPlan = CatalogKnowledge & {
   readonly digest: string | undefined
   /** The newest committed message of a mover that is still to be seen. */
   readonly said: MoverMessage | undefined
+  /** When to look again, if nothing changes. */
+  readonly wakeAt?: Date
 }
+
+/** So long after it began a page that could not be read is asked for again, as a probe is at most. Seconds. */
+const retrySeconds = 600
 
 export function planCatalog(world: PolicyWorld, policy: BackupPolicy, now: Date): CatalogPlan {
   const before = policy.status?.targets?.find(({ name }) => name === commandTarget)?.digest
@@ -45,7 +51,7 @@ export function planCatalog(world: PolicyWorld, policy: BackupPolicy, now: Date)
   const read = readPages(world, policy, said.run, now)
   // Pages that were read for an earlier run's words are of no use any more.
   const old = cleanUp.filter(action => action.do === 'delete-job' && !read.pages.has(action.name))
-  if (!read.entries) return { ...unread, actions: [...old, ...read.actions] }
+  if (!read.entries) return { ...unread, actions: [...old, ...read.actions], wakeAt: read.wakeAt }
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
   const changes = differences(world, entries, said, read)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
@@ -67,11 +73,11 @@ function newestCommitted(world: PolicyWorld): MoverMessage | undefined {
   return messages.at(-1)
 }
 
-/** The message's own Backup is written, and no run could change the bucket meanwhile. */
+/** The message's own Backup is judged, and no run could change the bucket meanwhile. */
 function isQuiet(world: PolicyWorld, run: string): boolean {
   const active = world.jobs.some(job => job.metadata.labels?.[label.role] === 'run' && !isFinished(job))
   const backup = world.backups.find(({ status }) => status?.run === run)
-  return !active && (backup === undefined || backup.status?.phase === 'Completed')
+  return !active && (backup === undefined || isFinal(backup.status?.phase))
 }
 
 function digestOfObjects(world: PolicyWorld): string {
@@ -86,13 +92,17 @@ type Reading = {
   readonly unreadable: boolean
 }
 
-/** Follows the pages; a page that failed ends the reading until the next run asks again. */
+/** Follows the pages. */
 function readPages(
   world: PolicyWorld,
   policy: BackupPolicy,
   run: string,
   now: Date,
-): Reading & { readonly entries?: readonly CatalogEntry[]; readonly actions: readonly Action[] } {
+): Reading & {
+  readonly entries?: readonly CatalogEntry[]
+  readonly actions: readonly Action[]
+  readonly wakeAt?: Date
+} {
   const entries: CatalogEntry[] = []
   const pages = new Set<string>()
   let unreadable = false
@@ -105,7 +115,15 @@ function readPages(
     if (!job) return { pages, begun, unreadable, actions: [{ do: 'create-catalog-job', run, cursor }] }
     const page = judgeJob(job, world.pods, world.jobEvents, undefined, now)
     const catalog = page.phase === 'Completed' ? page.said?.catalog : undefined
-    if (!catalog) return { pages, begun, unreadable, actions: [] }
+    if (!catalog) {
+      if (page.phase === 'Pending' || page.phase === 'Running')
+        return { pages, begun, unreadable, actions: [], wakeAt: page.wakeAt }
+      const again = addSeconds(page.startTime ?? now, retrySeconds)
+      const due = now >= again
+      const because = `the page could not be read and is asked for again: ${page.message}`
+      const retry: readonly Action[] = due ? [{ do: 'delete-job', name, uid: job.metadata.uid ?? '', because }] : []
+      return { pages, begun, unreadable, actions: retry, wakeAt: due ? undefined : again }
+    }
     unreadable ||= page.said?.warnings?.some(({ reason }) => reason === 'ManifestUnreadable') ?? false
     begun ??= timeOf(job.metadata.creationTimestamp)
     entries.push(...catalog.entries)
@@ -120,8 +138,15 @@ function differences(
   said: MoverMessage,
   { begun, unreadable }: Reading,
 ): readonly Action[] {
-  const known = new Set(world.backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
-  const missing = [...entries.values()].filter(({ run }) => !known.has(run))
+  const wrong = new Set(world.backups.filter(backup => isRefuted(world, backup, entries)))
+  const known = new Set(
+    world.backups
+      .filter(backup => !wrong.has(backup))
+      .flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']),
+  )
+  const replaced = [...wrong].filter(({ spec }) => spec.slot !== undefined)
+  const taken = new Set(replaced.map(({ metadata }) => metadata.name))
+  const missing = [...entries.values()].filter(({ run }) => !known.has(run) && !taken.has(run))
   // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
   const lost = (unreadable ? [] : backupsInStore(world)).filter(
     ({ status }) =>
@@ -134,6 +159,13 @@ function differences(
       target: commandTarget,
       slot: new Date(slot),
     })),
+    // Its successor takes the name: it is created once this one is gone.
+    ...replaced.map(({ metadata }): Action => ({
+      do: 'delete-backup',
+      name: metadata.name,
+      uid: metadata.uid ?? '',
+      because: 'its run was taken for failed, and the bucket has its manifest',
+    })),
     ...lost.map(({ metadata, status }): Action => ({
       do: 'delete-backup',
       name: metadata.name,
@@ -141,6 +173,15 @@ function differences(
       because: `the bucket has no manifest of run ${status?.run}`,
     })),
   ]
+}
+
+/**
+ * A run whose Job went, with all that it had to say, was taken for failed, and yet it had committed. A final phase never changes, so
+ * that another Backup has to tell of it; people's own Backups stay beside it. So does one that is held, which protects the data.
+ */
+function isRefuted(world: PolicyWorld, backup: Backup, entries: ReadonlyMap<string, CatalogEntry>): boolean {
+  const failed = backup.status?.phase === 'Failed' && entries.has(runJobName(backup))
+  return failed && !jobOf(world, backup) && !isHeld(backup)
 }
 
 /** A run that ended after the reading began is in no page, and its words may be lost. */

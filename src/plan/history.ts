@@ -235,7 +235,7 @@ export function marksOf(backups: readonly Backup[]): {
   }
 }
 
-function isHeld({ metadata }: Backup): boolean {
+export function isHeld({ metadata }: Backup): boolean {
   return metadata.annotations?.[annotation.hold] === 'true'
 }
 

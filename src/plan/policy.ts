@@ -68,7 +68,7 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   ]
   if (!sameJson(policy.status, status))
     actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))
-  const times = [schedule.next, schedule.closes, probe?.wakeAt, nextCleanUp(world, now)]
+  const times = [schedule.next, schedule.closes, probe?.wakeAt, catalog?.wakeAt, nextCleanUp(world, now)]
   return { actions, wakeAt: earliest(...times, ...backups.map(plan => plan.wakeAt)) }
 }
 

@@ -198,15 +198,16 @@ describe('slots', () => {
 
   test('ten thousand next slots take about a second at most, also across changes of clocks', () => {
     const after = new Date('2026-03-28T20:00Z')
-    const started = performance.now()
+    const started = process.cpuUsage()
     for (let index = 0; index < 10_000; index++) {
       const schedule = parseSchedule(
         expandHash(['H 2 * * *', 'H/15 * * * *', '0 3 * * 0', '0 0 1 * *'][index % 4] ?? '', `p${index}`),
       )
       nextSlot(schedule, zones[index % zones.length] ?? 'Etc/UTC', after, index % 2 === 0 ? 'civil' : 'cronjob')
     }
-    // Twice the goal: other work shares this machine.
-    assert.ok(performance.now() - started < 2000)
+    // Of this process alone, because others share the machine; twice the goal, for slower ones.
+    const { user, system } = process.cpuUsage(started)
+    assert.ok(user + system < 2_000_000, `${user + system} µs`)
   })
 })
 

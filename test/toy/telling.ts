@@ -95,10 +95,10 @@ export class Telling {
         return
       case 'edit':
         this.#spec = { ...this.#spec, ...step.spec }
-        return this.#editPolicy(step.spec)
+        return this.#editPolicy()
       case 'suspend':
         this.#suspended = step.value
-        return this.#editPolicy({})
+        return this.#editPolicy()
       case 'delete policy':
         server.delete('backuppolicies', name)
         return
@@ -187,11 +187,12 @@ export class Telling {
     this.#changed = this.server.now
   }
 
-  #editPolicy(changed: Partial<Spec>): void {
+  #editPolicy(): void {
     const spec = this.#policySpec()
     this.server.update('backuppolicies', name, current => {
-      if (changed.schedule ?? changed.timeZone ?? changed.strategy) this.#changed = this.server.now
-      if (current.spec.suspend !== spec.suspend) this.#changed = this.server.now
+      const clock = ({ schedule, timeZone, suspend, strategy }: BackupPolicy['spec']) =>
+        [schedule, timeZone, suspend, strategy.type].join()
+      if (clock(current.spec) !== clock(spec)) this.#changed = this.server.now
       const { generation = 1 } = current.metadata
       return { ...current, spec, metadata: { ...current.metadata, generation: generation + 1 } }
     })
