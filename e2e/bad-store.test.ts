@@ -1,22 +1,18 @@
 // Stores that cannot be used: each with its own reason on the policy before any run, found by the probe, and gone by itself once the
-// reason is.
+// reason is. Beside them, stores that fail only while they are used.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { mkdtempDisposable } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { capture } from '../dev/command.ts'
 import type { Job } from '../src/api/kubernetes.ts'
 import { label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { waitFor } from './cluster.ts'
+import { faultyStore, faultyStoreStories } from './faulty-store.ts'
 import { installMinio, installOperator } from './install.ts'
+import { readOnlyCredentials } from './read-only.ts'
 import {
   api,
   backend,
   jobPolicy,
-  type Manifest,
   patch,
   policyCondition,
   put,
@@ -28,6 +24,7 @@ import {
   storeSecret,
 } from './stack.ts'
 import { openStore } from './store.ts'
+import { tlsStore } from './tls-store.ts'
 
 const namespace = 'e2e-bad-store'
 /** Seconds for a reason to be seen: a store that does not answer is tried for half a minute. */
@@ -57,6 +54,13 @@ const rows: readonly Row[] = [
     backend: { secretRef: 'wrong-key' },
     reason: 'AccessDenied',
     message: /./,
+  },
+  {
+    name: 'read-only',
+    what: 'credentials that may only read',
+    backend: { secretRef: 'read-only' },
+    reason: 'StoreReadOnly',
+    message: /reading is allowed, writing is not: .*AccessDenied/,
   },
   {
     name: 'no-bucket',
@@ -95,7 +99,7 @@ const rows: readonly Row[] = [
   },
 ]
 
-test('stores that cannot be used', { concurrency: 20 }, async t => {
+test('stores that cannot be used', { concurrency: 8 }, async t => {
   await Promise.all([installOperator(), installMinio()])
   const store = await openStore()
   t.after(() => store.close())
@@ -106,6 +110,8 @@ test('stores that cannot be used', { concurrency: 20 }, async t => {
   await put(
     secret(namespace, 'keyless', { user: 'me', pass: 'word' }),
     secret(namespace, 'wrong-key', { accessKey: minio.user, secretKey: 'not-the-password' }),
+    secret(namespace, 'read-only', await readOnlyCredentials(store.endpoint)),
+    ...faultyStore(namespace),
   )
   const owner = { version: 1, clusterId: 'another-cluster', namespace, policy: 'foreign' }
   await store.put(`${namespace}/foreign/owner.json`, JSON.stringify(owner))
@@ -119,17 +125,7 @@ test('stores that cannot be used', { concurrency: 20 }, async t => {
     assert.deepEqual(await store.keys(`${namespace}/${name}/`), marks)
   }
 
-  const table = rows.map(({ name, what, backend: differs, reason, message }) =>
-    t.test(`${what}: ${reason}`, async () => {
-      await put(policy(name, differs))
-      const condition = await policyCondition(namespace, name, 'Ready', reason, soon)
-      assert.equal(condition.status, 'False')
-      assert.match(condition.message, message)
-      assert.doesNotMatch(condition.message, /not-the-password|word\b.*word/)
-      await assertNothingRan(name)
-    }),
-  )
-
+  // What waits longest comes first.
   const recoveries = [
     t.test('a Secret that does not exist: SecretNotFound, and Ready by itself once it does', async () => {
       await put(policy('later', { secretRef: 'later' }))
@@ -142,7 +138,7 @@ test('stores that cannot be used', { concurrency: 20 }, async t => {
     }),
 
     t.test('a certificate that nobody signed: TLSVerificationFailed, until backend.ca names it', async () => {
-      await put(...(await tlsStore()))
+      await put(...(await tlsStore(namespace)))
       await waitFor(namespace, 'pod/tls-store', 'condition=Ready', 120)
       await put(policy('tls', { endpoint: `https://tls-store.${namespace}.svc:9000` }))
       const condition = await policyCondition(namespace, 'tls', 'Ready', 'TLSVerificationFailed', soon)
@@ -154,52 +150,19 @@ test('stores that cannot be used', { concurrency: 20 }, async t => {
       assert.equal((await run(namespace, 'tls')).phase, 'Completed')
     }),
   ]
-  await Promise.all([...table, ...recoveries])
-})
 
-/** A MinIO with a certificate that it signed itself, and the ConfigMap that makes it trusted. */
-async function tlsStore(): Promise<readonly Manifest[]> {
-  const name = 'tls-store'
-  const host = `${name}.${namespace}.svc`
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'certificate-'))
-  const [key, certificate] = [join(folder.path, 'key.pem'), join(folder.path, 'certificate.pem')]
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
-  const names = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`]
-  await capture(['openssl', ...request, ...names, '-keyout', key, '-out', certificate])
-  const crt = await readFile(certificate, 'utf8')
-  const container = {
-    name: 'minio',
-    image: 'localhost/minio:1',
-    imagePullPolicy: 'IfNotPresent',
-    command: ['sh', '-c', `mkdir -p /data/${minio.bucket} && exec minio server --certs-dir /certs /data`],
-    env: [
-      { name: 'MINIO_ROOT_USER', value: minio.user },
-      { name: 'MINIO_ROOT_PASSWORD', value: minio.password },
-    ],
-    readinessProbe: { httpGet: { path: '/minio/health/ready', port: 9000, scheme: 'HTTPS' }, periodSeconds: 1 },
-    volumeMounts: [
-      { name: 'data', mountPath: '/data' },
-      { name: 'certs', mountPath: '/certs' },
-    ],
-  }
-  const pod = {
-    terminationGracePeriodSeconds: 0,
-    containers: [container],
-    volumes: [
-      { name: 'data', emptyDir: {} },
-      { name: 'certs', secret: { secretName: name } },
-    ],
-  }
-  const pem = { 'public.crt': crt, 'private.key': await readFile(key, 'utf8') }
-  return [
-    secret(namespace, name, pem),
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace, name }, data: { 'ca.crt': crt } },
-    { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name, labels: { app: name } }, spec: pod },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { namespace, name },
-      spec: { selector: { app: name }, ports: [{ port: 9000 }] },
-    },
-  ]
-}
+  const faulty = faultyStoreStories(t, namespace, store)
+
+  const table = rows.map(({ name, what, backend: differs, reason, message }) =>
+    t.test(`${what}: ${reason}`, async () => {
+      await put(policy(name, differs))
+      const condition = await policyCondition(namespace, name, 'Ready', reason, soon)
+      assert.equal(condition.status, 'False')
+      assert.match(condition.message, message)
+      assert.doesNotMatch(condition.message, /not-the-password|word\b.*word/)
+      await assertNothingRan(name)
+    }),
+  )
+
+  await Promise.all([...recoveries, ...faulty, ...table])
+})

@@ -1,4 +1,4 @@
-// An HTTP proxy on loopback in front of a real S3 server, with one switch a verb: what stores and networks do on their bad days.
+// An HTTP proxy in front of a real S3 server, with one switch a verb: what stores and networks do on their bad days.
 import { once } from 'node:events'
 import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -63,7 +63,16 @@ export type FaultProxy = {
   readonly stop: () => Promise<void>
 }
 
-export async function startFaultProxy(target: string): Promise<FaultProxy> {
+export type FaultProxyOptions = {
+  /** Where it listens; loopback and any free port, unless it is in a pod of its own. */
+  readonly host?: string
+  readonly port?: number
+  /** Told of each request as in `requests`, when it comes. */
+  readonly onRequest?: (request: string) => void
+}
+
+export async function startFaultProxy(target: string, options: FaultProxyOptions = {}): Promise<FaultProxy> {
+  const { host = '127.0.0.1', port = 0, onRequest } = options
   const switches: Switch[] = []
   const requests: string[] = []
   const headers: IncomingHttpHeaders[] = []
@@ -72,6 +81,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const server = createServer((incoming, reply) => {
     const { verb, key } = read(incoming)
     requests.push(`${verb} ${key}`)
+    onRequest?.(`${verb} ${key}`)
     if (writeVerbs.includes(verb)) writes.push(`${verb} ${key}`)
     headers.push(incoming.headers)
     if (writeVerbs.includes(verb) && writes.length === interruption?.nth) {
@@ -82,7 +92,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     if (active) active.times--
     void answer(target, incoming, reply, active?.fault).catch(() => reply.destroy())
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(port, host)
   await once(server, 'listening')
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
