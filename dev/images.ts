@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import type { ImageFile } from './cluster/image-store.ts'
 import { capture, logged, type Say } from './command.ts'
 import { buildGoTool, goToolDirectory } from './go-tools.ts'
@@ -204,14 +204,17 @@ async function withContext<T>(recipe: Recipe, work: (context: string) => Promise
   }
 }
 
-/** Sources outside the repository have their version in their path. */
+const belowCache = new RegExp(`^.*/${basename(cacheDirectory)}/`)
+
+/** Sources outside the repository have their version in their path. The same in every checkout and every cache folder. */
 async function versionOf(recipe: Recipe): Promise<string> {
   const sources = Object.values(recipe.context)
   const ours = sources.filter(source => source.startsWith(recipes))
   return hash([
     recipe.alias ?? '',
     await readFile(recipe.containerfile, 'utf8'),
-    ...sources,
+    // A node that was started from another cache folder than the present one is the same node.
+    ...sources.map(source => (ours.includes(source) ? relative(recipes, source) : source.replace(belowCache, ''))),
     ...(await Promise.all(ours.map(source => readFile(source, 'utf8')))),
     ...(await Promise.all((recipe.from ?? []).map(versionOf))),
   ])
