@@ -1,6 +1,6 @@
 // What goes wrong with volume snapshots, and what its owner is told: every failure has its own reason, and none costs a good backup.
 import assert from 'node:assert/strict'
-import { after, before, suite, test, type TestContext } from 'node:test'
+import { after, before, suite, test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import { cluster, storyNamespace, waitFor } from './cluster.ts'
@@ -24,6 +24,7 @@ import {
   snapshotPolicy,
   snapshotsOf,
   staticVolume,
+  storyWithVolumes,
 } from './snapshot-stack.ts'
 import { patch, put } from './stack.ts'
 
@@ -206,16 +207,3 @@ suite('snapshots that fail', { concurrency: true }, () => {
     await conditionOf(namespace, 'unserved', 'Ready', { status: 'True' })
   })
 })
-
-/** A story that makes volumes by hand, which belong to no namespace. */
-async function storyWithVolumes(t: TestContext, name: string): Promise<string> {
-  const remove = async () => {
-    const all = (await kubectl(cluster, ['get', 'pv', '-o', 'name'])).split('\n')
-    const own = all.filter(each => each.startsWith(`persistentvolume/${name}-`))
-    if (own.length > 0) await kubectl(cluster, ['delete', '--timeout=60s', ...own])
-  }
-  const namespace = await storyNamespace(t, name)
-  await remove()
-  t.after(remove)
-  return namespace
-}

@@ -1,4 +1,5 @@
 // What the stories of strategy snapshot share: volumes, classes, policies, and typed looks at what the operator did with them.
+import type { TestContext } from 'node:test'
 import { kubectl, kubectlJson } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import type { Backup, BackupPhase } from '../src/api/backup.ts'
@@ -7,7 +8,7 @@ import type { KubernetesObject, VolumeSnapshot, VolumeSnapshotClass } from '../s
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/resources.ts'
 import type { Resource } from '../src/runtime/resource.ts'
-import { cluster } from './cluster.ts'
+import { cluster, storyNamespace } from './cluster.ts'
 import { api, never, put, secret } from './stack.ts'
 
 /** The CSI driver that makes the volumes of claims that name no class. */
@@ -75,8 +76,23 @@ export const claim = (namespace: string, name: string, spec: object = {}): Manif
   },
 })
 
-/** A claim bound to a volume that is only an object: for what is judged before anything is created. */
-export const staticVolume = (namespace: string, name: string, source: object): readonly Manifest[] => [
+/** A story that makes volumes by hand, which belong to no namespace. */
+export async function storyWithVolumes(t: TestContext, name: string): Promise<string> {
+  const remove = async () => {
+    const all = (await kubectl(cluster, ['get', 'pv', '-o', 'name'])).split('\n')
+    const own = all.filter(each => each.startsWith(`persistentvolume/${name}-`))
+    if (own.length > 0) await kubectl(cluster, ['delete', '--timeout=60s', ...own])
+  }
+  const namespace = await storyNamespace(t, name)
+  await remove()
+  t.after(remove)
+  return namespace
+}
+
+type VolumeSource = { readonly volumeMode?: 'Block' | 'Filesystem' } & Readonly<Record<string, unknown>>
+
+/** A claim bound to a volume that nobody provisioned. @param source the fields of the PersistentVolume that say what it is */
+export const staticVolume = (namespace: string, name: string, source: VolumeSource): readonly Manifest[] => [
   {
     apiVersion: 'v1',
     kind: 'PersistentVolume',
@@ -90,7 +106,11 @@ export const staticVolume = (namespace: string, name: string, source: object): r
       ...source,
     },
   },
-  claim(namespace, name, { storageClassName: '', volumeName: `${namespace}-${name}` }),
+  claim(namespace, name, {
+    storageClassName: '',
+    volumeName: `${namespace}-${name}`,
+    ...(source.volumeMode && { volumeMode: source.volumeMode }),
+  }),
 ]
 
 type PolicyOptions = {
@@ -120,9 +140,13 @@ export const onDemand = (namespace: string, name: string, policy: string, target
   spec: { policy, ...(target && { target }) },
 })
 
-async function existing<T extends KubernetesObject>(resource: Resource, namespace: string, name: string): Promise<T> {
+async function existing<T extends KubernetesObject>(
+  resource: Resource,
+  namespace: string | undefined,
+  name: string,
+): Promise<T> {
   const found = await api.get<T>(resource, namespace, name)
-  if (!found) throw new Error(`there is no ${resource.kind} ${namespace}/${name}`)
+  if (!found) throw new Error(`there is no ${resource.kind} ${namespace ?? ''}/${name}`)
   return found
 }
 
@@ -191,7 +215,9 @@ export function conditionOf(
   )
 }
 
-type Content = KubernetesObject & { readonly spec: { readonly volumeSnapshotRef: { readonly namespace: string } } }
+type Content = KubernetesObject & {
+  readonly spec: { readonly volumeSnapshotRef: { readonly namespace: string }; readonly sourceVolumeMode?: string }
+}
 
 /** Deletes what class policy Retain has kept of a story's snapshots, also on the storage system. */
 export async function forgetContents(namespace: string): Promise<void> {
@@ -201,6 +227,11 @@ export async function forgetContents(namespace: string): Promise<void> {
     await api.patch(resources.snapshotContents, undefined, metadata.name, { kind: 'merge', body })
     await api.delete(resources.snapshotContents, undefined, metadata.name)
   }
+}
+
+/** What the snapshot controller says of a snapshot's source: `Block` or `Filesystem`. */
+export async function sourceVolumeMode(content: string): Promise<string | undefined> {
+  return (await existing<Content>(resources.snapshotContents, undefined, content)).spec.sourceVolumeMode
 }
 
 /** Class parameters that make every snapshot fail until a Secret appears, with any CSI driver. */

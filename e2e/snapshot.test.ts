@@ -3,12 +3,14 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test, type TestContext } from 'node:test'
-import { apply, kubectl } from '../dev/cluster-access.ts'
+import { apply, kubectl, kubectlJson } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import { repository } from '../dev/paths.ts'
 import type { Backup } from '../src/api/backup.ts'
+import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import { label } from '../src/api/labels.ts'
 import { slotText } from '../src/api/names.ts'
+import * as resources from '../src/controllers/resources.ts'
 import { cluster, execInPod, idlePod, storyNamespace, waitFor } from './cluster.ts'
 import { installOperator } from './install.ts'
 import {
@@ -27,8 +29,11 @@ import {
   defaultDriver,
   snapshotPolicy,
   snapshotsOf,
+  sourceVolumeMode,
+  staticVolume,
+  storyWithVolumes,
 } from './snapshot-stack.ts'
-import { patch, put } from './stack.ts'
+import { api, jobPolicy, patch, put, shell } from './stack.ts'
 
 let driver: string
 after(removeClasses)
@@ -39,6 +44,9 @@ before(async () => {
 })
 
 const sample = readFileSync(join(repository, 'examples/sample-backuppolicy.yaml'), 'utf8')
+
+type Claim = KubernetesObject & { readonly spec: { readonly volumeName: string } }
+type Volume = KubernetesObject & { readonly spec: { readonly csi: object; readonly nodeAffinity?: object } }
 
 const namesOf = (some: readonly { readonly metadata: { readonly name: string } }[]) =>
   some.map(({ metadata }) => metadata.name).toSorted()
@@ -77,6 +85,10 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     // Nothing is written into what the user wrote: applying it again is no change.
     const again = await kubectl(cluster, ['-n', namespace, 'apply', '--filename', '-'], { input: sample })
     assert.match(again, /unchanged/)
+    // Its backend is not used, and so not probed either (docs/design.md R15).
+    assert.equal((await runNow(namespace, 'now', 'sample')).status?.phase, 'Completed')
+    assert.deepEqual((await api.list(resources.jobs, { namespace })).items, [])
+    assert.equal((await policyOf(namespace, 'sample')).status?.store, undefined)
     const row = await kubectl(cluster, ['-n', namespace, 'get', 'bp', 'sample'])
     assert.match(row, /^NAME +SCHEDULE +STRATEGY +.*NEXT RUN +READY +STATUS/)
     assert.match(row, /\nsample +0 2 \* \* \* +snapshot +.*True +Ready/)
@@ -218,6 +230,32 @@ suite('the snapshot strategy', { concurrency: true }, () => {
       await kubectl(cluster, ['get', 'volumesnapshotcontent', content, '-o', 'jsonpath={.spec.deletionPolicy}']),
       /^Retain$/,
     )
+  })
+
+  test('a claim of mode Block is snapshotted like any other; to strategy job it is nothing that the selector selects', async t => {
+    const namespace = await storyWithVolumes(t, 'e2e-snapshot-block')
+    await put(claim(namespace, 'data'))
+    await waitFor(namespace, 'pvc/data', 'jsonpath={.status.phase}=Bound')
+    // Not every driver provisions block volumes. They all snapshot by handle, so a second volume of mode Block has the same.
+    const bound = await kubectlJson<Claim>(cluster, ['-n', namespace, 'get', 'pvc', 'data'])
+    const { spec } = await kubectlJson<Volume>(cluster, ['get', 'pv', bound.spec.volumeName])
+    const { csi, nodeAffinity } = spec
+    const raw = staticVolume(namespace, 'raw', { volumeMode: 'Block', csi, ...(nodeAffinity && { nodeAffinity }) })
+    const dumps = jobPolicy(namespace, 'dumps', shell('echo data'), { selector: { matchLabels: { app: namespace } } })
+    await put(...raw, snapshotPolicy(namespace, 'app'), dumps)
+    await waitFor(namespace, 'pvc/raw', 'jsonpath={.status.phase}=Bound')
+    await conditionOf(namespace, 'app', 'TargetsReady', { status: 'True' })
+
+    const parent = await runNow(namespace, 'both', 'app')
+    assert.equal(parent.status?.phase, 'Completed')
+    const children = await childrenOf(parent)
+    assert.deepEqual(new Set(children.map(({ status }) => status?.target)), new Set(['data', 'raw']))
+    const ofRaw = children.find(({ status }) => status?.target === 'raw')?.status?.snapshot
+    assert.equal(await sourceVolumeMode(ofRaw?.contentName ?? ''), 'Block')
+
+    const selected = await conditionOf(namespace, 'dumps', 'TargetsSelected', { status: 'False' })
+    assert.equal(selected.reason, 'SelectorMatchedNothing')
+    assert.match(selected.message, /no pod/)
   })
 
   test('an unknown target, and a policy that selects nothing, fail at once and say why', async t => {
