@@ -1,26 +1,24 @@
 // What can go wrong with a command, on a real cluster: each with its own reason within a minute, nothing of it left in the bucket,
-// and no policy beside it disturbed. A denial by pod security cannot be told here: our pods pass even `restricted`, whatever a
-// policy says.
+// and no policy beside it disturbed.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
-import { repository } from '../dev/paths.ts'
 import type { BackupStatus } from '../src/api/backup.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { cluster, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
+import { changesPods } from './pod-changer.ts'
+import { operatorImage, program } from './program.ts'
 import {
   api,
   backupEnd,
   backupStatus,
   jobPolicy,
-  type Manifest,
   onDemand,
   operatorLogs,
+  policyCondition,
   postgres,
   put,
   remove,
@@ -32,8 +30,6 @@ import {
   storeNamespace,
 } from './stack.ts'
 import { openStore, openUploads } from './store.ts'
-
-const operatorImage = 'localhost/backup-operator:dev'
 
 /** Within so many seconds a reason must be seen. */
 const soon = 60
@@ -196,7 +192,7 @@ test('commands that fail', { concurrency: 6 }, async t => {
   const namespace = 'e2e-failing'
   await Promise.all([store.removeAll(namespace), storeNamespace(t, namespace)])
   await put(secret(namespace, 'postgres-credentials', { password: 'right' }), ...postgres(namespace))
-  await put(...newerPostgres(namespace))
+  await put(...program(namespace, 'newer-postgres', { file: 'e2e/newer-postgres.ts', port: 5432 }))
   for (const pod of ['postgres', 'newer-postgres']) await waitFor(namespace, `pod/${pod}`, 'condition=Ready', 120)
 
   async function assertNothingIsLeft(policy: string, { run: job = '' }: BackupStatus) {
@@ -276,6 +272,30 @@ test('commands that fail', { concurrency: 6 }, async t => {
       assert.deepEqual(await store.keys(`${place}/`), [])
     }),
 
+    t.test('a pod that pod security refuses: PodSecurityRejected, until nothing adds to it any more (F08)', async s => {
+      const level = { 'pod-security.kubernetes.io/enforce': 'restricted' }
+      const place = await storeNamespace(s, 'e2e-failing-security', level)
+      await store.removeAll(place)
+      // Ours pass `restricted` whatever a policy says, so that it takes somebody else to make one that does not.
+      const changer = await changesPods(s, namespace, place)
+      const any = ['run', 'any', `--image=${operatorImage}`, '--dry-run=server']
+      await eventually(
+        'pods to be put on the host network',
+        () => kubectl(cluster, ['-n', place, ...any]).then(() => false, isAboutHostNetwork),
+        { seconds: 20 },
+      )
+      await put(jobPolicy(place, 'changed', shell('echo data')), onDemand(place, 'changed'))
+      const refused = ({ reason }: BackupStatus) => reason === 'PodSecurityRejected'
+      const status = await backupStatus(place, 'changed', 'refused', refused, soon)
+      assert.equal(status.phase, 'Pending')
+      assert.match(status.message ?? '', /violates PodSecurity "restricted:latest": .*hostNetwork=true/)
+      const ready = await policyCondition(place, 'changed', 'Ready', 'PodSecurityRejected', soon)
+      assert.equal(ready.status, 'Unknown')
+      assert.deepEqual(await store.keys(`${place}/`), [])
+      await changer.stop()
+      assert.equal((await backupEnd(place, 'changed', 120)).phase, 'Completed')
+    }),
+
     t.test('a policy beside them is not disturbed', async () => {
       await put(jobPolicy(namespace, 'sound', shell('echo data')))
       assert.equal((await run(namespace, 'sound')).phase, 'Completed')
@@ -283,27 +303,6 @@ test('commands that fail', { concurrency: 6 }, async t => {
   ]
   await Promise.all([...failing, ...waiting, ...others])
 })
-
-/** A server that is newer than every client, in a pod of its own, and its Service; both are called `newer-postgres`. */
-function newerPostgres(namespace: string): readonly Manifest[] {
-  const metadata = { namespace, name: 'newer-postgres', labels: { app: 'newer-postgres' } }
-  const program = 'newer-postgres.ts'
-  const data = { [program]: readFileSync(join(repository, 'e2e', program), 'utf8') }
-  const container = {
-    name: 'server',
-    image: operatorImage,
-    command: ['node', `/program/${program}`],
-    readinessProbe: { tcpSocket: { port: 5432 }, periodSeconds: 1 },
-    volumeMounts: [{ name: 'program', mountPath: '/program' }],
-  }
-  const volumes = [{ name: 'program', configMap: { name: metadata.name } }]
-  const spec = { terminationGracePeriodSeconds: 0, containers: [container], volumes }
-  return [
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata, data },
-    { apiVersion: 'v1', kind: 'Pod', metadata, spec },
-    { apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: metadata.labels, ports: [{ port: 5432 }] } },
-  ]
-}
 
 /** What a command says on its standard error is kept, without what looks like a secret, and goes nowhere else. */
 async function assertNoSecretIsShown(namespace: string, name: string, { stderr = '' }: BackupStatus) {
@@ -322,4 +321,8 @@ async function assertNoSecretIsShown(namespace: string, name: string, { stderr =
   assert.match(log, new RegExp(`"backup":"${name}"`))
   for (const text of [stderr, JSON.stringify(events), JSON.stringify(status.map(each => each.status)), log])
     assert.ok(!text.includes(canary), 'a password of the standard error is shown somewhere')
+}
+
+function isAboutHostNetwork(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('hostNetwork=true')
 }

@@ -1,0 +1,41 @@
+// Something that adds to the pods of one namespace, as injectors of sidecars do.
+import type { TestContext } from 'node:test'
+import { kubectl } from '../dev/cluster-access.ts'
+import { selfSigned } from './certificate.ts'
+import { cluster, waitFor } from './cluster.ts'
+import { program } from './program.ts'
+import { put, secret } from './stack.ts'
+
+const name = 'pod-changer'
+const configuration = 'mutatingwebhookconfiguration/e2e-pod-changer'
+
+/**
+ * Puts the pods of the namespace `changed` on the host's network, from a webhook that runs in the namespace `home`. It belongs to
+ * no namespace: the story that made it removes it, or the next one in its place.
+ */
+export async function changesPods(t: TestContext, home: string, changed: string): Promise<{ stop(): Promise<void> }> {
+  const stop = async () => void (await kubectl(cluster, ['delete', '--ignore-not-found', configuration]))
+  await stop()
+  t.after(stop)
+  const { certificate, key } = await selfSigned(`${name}.${home}.svc`)
+  await put(
+    secret(home, name, { 'certificate.pem': certificate, 'key.pem': key }),
+    ...program(home, name, { file: 'e2e/pod-changer-program.ts', port: 8443, secret: name }),
+  )
+  await waitFor(home, `pod/${name}`, 'condition=Ready', 120)
+  const webhook = {
+    name: 'pod-changer.backup-operator.test',
+    admissionReviewVersions: ['v1'],
+    sideEffects: 'None',
+    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': changed } },
+    rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
+    clientConfig: { service: { namespace: home, name, port: 8443 }, caBundle: btoa(certificate) },
+  }
+  await put({
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: 'e2e-pod-changer' },
+    webhooks: [webhook],
+  })
+  return { stop }
+}
