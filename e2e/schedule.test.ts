@@ -1,7 +1,7 @@
-// The clock of the job strategy on the real CronJob controller: what is changed never fires for a time before the change (F24), and
-// whatever is deleted in mid-run ends well (F34).
+// The clocks of both strategies, that of job on the real CronJob controller: what is changed never fires for a time before the change
+// (F24), and whatever is deleted in mid-run ends well (F34).
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import type { Backup } from '../src/api/backup.ts'
@@ -29,13 +29,16 @@ import {
   shell,
   storeNamespace,
 } from './stack.ts'
+import { removeClasses } from './snapshot-stack.ts'
+import { nextMinute, snapshotClockStory } from './snapshot-clock.ts'
 import { openStore, openUploads } from './store.ts'
 
 const namespace = 'e2e-schedule'
-const minuteMs = 60_000
 const everyMinute = '* * * * *'
 const quick = shell('echo data')
 const long = shell('echo beginning; sleep 86400')
+
+after(removeClasses)
 
 test('schedules that change, and runs that are interrupted', { concurrency: 20 }, async t => {
   await Promise.all([installOperator(), installMinio()])
@@ -108,13 +111,24 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
       assert.equal((await run(namespace, 'stopped')).phase, 'Completed')
     }),
 
-    t.test('a foreign CronJob with our name: NameTaken, and it stays as it is', async () => {
+    t.test(
+      'so it is with the clock of snapshots: an edit, another time zone and a resume fire nothing retroactively',
+      () => snapshotClockStory(namespace),
+    ),
+
+    t.test('a foreign CronJob with our name: NameTaken, told by an event, and it stays as it is', async () => {
       await put(foreignCronJob('backup-taken', { schedule: '0 0 29 2 *', suspend: false }))
       const before = await cronJobOf('taken')
       await put(jobPolicy(namespace, 'taken', quick))
       const ready = await policyCondition(namespace, 'taken', 'Ready', 'NameTaken')
       assert.equal(ready.status, 'False')
       assert.match(ready.message, /a CronJob named backup-taken exists and is not ours; rename or delete it/)
+      const fields = 'reason=NameTaken,involvedObject.kind=BackupPolicy,involvedObject.name=taken'
+      const events = () => kubectl(cluster, ['-n', namespace, 'get', 'events', '--field-selector', fields])
+      const told = await eventually('the event', async () => /Warning +NameTaken .*/.exec(await events()), {
+        seconds: 20,
+      })
+      assert.match(told[0], /a CronJob named backup-taken exists and is not ours; rename or delete it/)
       await remove(namespace, 'backuppolicy/taken')
       await eventually('the policy to go', async () => (await policyOf('taken')) === undefined, { seconds: 30 })
       const after = await cronJobOf('taken')
@@ -245,10 +259,6 @@ function slotOf(job: Job): number | undefined {
 async function slotsOf(policy: string): Promise<readonly number[]> {
   const slots = (await runJobs(namespace, policy)).flatMap(job => slotOf(job) ?? [])
   return slots.toSorted((a, b) => a - b)
-}
-
-function nextMinute(): number {
-  return Math.ceil((Date.now() + 1) / minuteMs) * minuteMs
 }
 
 /** A CronJob of somebody else; its Jobs do nothing. */

@@ -1,0 +1,61 @@
+// The clock of the snapshot strategy while its policies change (F24).
+import assert from 'node:assert/strict'
+import { eventually } from '../dev/eventually.ts'
+import { waitFor } from './cluster.ts'
+import { backupsOf, claim, conditionOf, defaultDriver, immediateClass, snapshotPolicy } from './snapshot-stack.ts'
+import { patch, put } from './stack.ts'
+
+const minuteMs = 60_000
+const everyMinute = '* * * * *'
+
+/** Ms since the epoch. */
+export function nextMinute(): number {
+  return Math.ceil((Date.now() + 1) / minuteMs) * minuteMs
+}
+
+/** A slot passes that three policies were not to have; then they are changed so that it would have been theirs. */
+export async function snapshotClockStory(namespace: string): Promise<void> {
+  const hour = new Date().getUTCHours()
+  const elsewhere = { schedule: `* ${hour},${(hour + 1) % 24} * * *`, timeZone: 'Etc/GMT+6' }
+  const snaps = (name: string, spec: object) => snapshotPolicy(namespace, `snaps-${name}`, { spec })
+  const changing = ['snaps-edited', 'snaps-moved', 'snaps-resumed'] as const
+  await put(
+    immediateClass(await defaultDriver()),
+    claim(namespace, 'data'),
+    snaps('edited', {}),
+    snaps('moved', elsewhere),
+    snaps('resumed', { schedule: everyMinute, suspend: true }),
+    snaps('steady', { schedule: everyMinute }),
+  )
+  await waitFor(namespace, 'pvc/data', 'jsonpath={.status.phase}=Bound')
+  await conditionOf(namespace, 'snaps-resumed', 'Ready', { reason: 'Suspended' })
+  for (const name of ['snaps-edited', 'snaps-moved', 'snaps-steady'])
+    await conditionOf(namespace, name, 'Ready', { status: 'True' })
+
+  const passed = nextMinute()
+  await eventually('the slot to run where it is one', async () => (await slotsOf('snaps-steady')).includes(passed), {
+    seconds: 75,
+    every: 500,
+  })
+  assert.deepEqual(await Promise.all(changing.map(slotsOf)), [[], [], []])
+
+  const next = nextMinute()
+  await Promise.all([
+    patch(namespace, 'backuppolicy/snaps-edited', { spec: { schedule: everyMinute } }),
+    patch(namespace, 'backuppolicy/snaps-moved', { spec: { timeZone: 'Etc/UTC' } }),
+    patch(namespace, 'backuppolicy/snaps-resumed', { spec: { suspend: false } }),
+    patch(namespace, 'backuppolicy/snaps-steady', { spec: { suspend: true } }),
+  ])
+  const seconds = (next - Date.now()) / 1000 + 30
+  for (const name of changing)
+    await eventually(`a run of ${name}`, async () => (await slotsOf(name)).length > 0, { seconds, every: 500 })
+  assert.deepEqual(await Promise.all(changing.map(slotsOf)), [[next], [next], [next]])
+  const ofSteady = await slotsOf('snaps-steady')
+  assert.ok(!ofSteady.includes(next), `${ofSteady.join()} ran although it was suspended before ${next}`)
+
+  /** Slots that have a Backup, ms, sorted. */
+  async function slotsOf(policy: string): Promise<readonly number[]> {
+    const slots = (await backupsOf(namespace, policy)).flatMap(({ spec }) => (spec.slot ? [Date.parse(spec.slot)] : []))
+    return slots.toSorted((a, b) => a - b)
+  }
+}
