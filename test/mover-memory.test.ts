@@ -7,8 +7,8 @@ import { incompressible } from '../bench/incompressible.ts'
 import { parseBackupRecord } from '../src/api/backup-record.ts'
 import { jobOf, runPod, taskFor } from './backup-pod.ts'
 
-/** docs/design.md R13. */
-const mostMiB = 160
+/** docs/design.md R13 allows 160 at any length. The longest backups take up to 16 more than this one (decision 10). */
+const mostMiB = 140
 const megabytes = 900
 
 test(`${megabytes} MB that do not compress, over segments of 50 parts, stay below ${mostMiB} MiB of memory`, async () => {
