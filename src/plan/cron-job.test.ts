@@ -16,11 +16,12 @@ import {
   world,
 } from '../../test/world.ts'
 import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
-import type { CronJob } from '../api/kubernetes.ts'
+import type { CronJob, Job } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
 import { planPolicy } from './policy.ts'
 import { scheduleHash } from './policy-schedule.ts'
+import { addSeconds } from './times.ts'
 
 const now = at('12:00')
 
@@ -171,6 +172,24 @@ test('the Job of a slot closes the book on all slots before it', () => {
   const of = steady({ ...hourly, startingDeadlineSeconds: 36_000 }, { accountedUntil: stamp(at('02:00')) })
   const { actions } = planPolicy(world(of, { jobs }), at('05:01'))
   assert.deepEqual(slotsAfter(actions), { missed: 2, skipped: 0, lastMissed: stamp(at('04:00')) })
+})
+
+test('slots whose Jobs the CronJob controller may have forgotten are not called missed; those after them are', () => {
+  const of = steady(hourly, { accountedUntil: stamp(at('00:00')) })
+  const cronJob = desiredCronJob(of)
+  const ofHour = (hour: number, outcome: (start: Date, end: Date) => Job['status']) => {
+    const slot = at(`${String(hour).padStart(2, '0')}:00`)
+    return jobOfSlot(slot, { status: outcome(slot, addSeconds(slot, 60)) })
+  }
+  const good = [5, 6, 7, 8, 9, 10, 11, 12, 14, 15].map(hour => ofHour(hour, complete))
+  const after = (jobs: readonly Job[]) => slotsAfter(planPolicy(world(of, { cronJob, jobs }), at('15:30')).actions)
+  const oneMissed = { missed: 1, skipped: 0, lastMissed: stamp(at('13:00')) }
+  assert.deepEqual(after([ofHour(1, jobFailed), ...good]), oneMissed, 'an older failure says nothing of successes')
+  assert.deepEqual(after(good), oneMissed)
+  assert.equal(after([ofHour(1, jobFailed), ...good.slice(1)])?.missed, 5, 'nine are not the whole history')
+  const seen = steady(hourly, { accountedUntil: stamp(at('05:00')) })
+  const known = planPolicy(world(seen, { cronJob, jobs: good, backups: [scheduled(at('05:00'))] }), at('15:30'))
+  assert.deepEqual(slotsAfter(known.actions), oneMissed)
 })
 
 test('nothing is missed while a policy is suspended', () => {

@@ -4,15 +4,12 @@ import type { CronJob, Job } from '../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../api/labels.ts'
 import { commandTarget, slotOfJobName } from '../api/names.ts'
 import type { Action } from './actions.ts'
-import { isFinished } from './job-run.ts'
+import { conditionTime, isFinished } from './job-run.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
 import { nextSlot } from './schedule.ts'
 import { countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
-
-/** Finished Jobs that a CronJob keeps, of either outcome (docs/design.md R6). */
-export const jobHistoryLimit = 10
 
 /** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */
 const lateJobSeconds = 120
@@ -102,19 +99,11 @@ export function accountForJobs(
 
   const actions: Action[] = []
   let book = before
-  const oldest = fresh[0]
-  if (oldest && fresh.length === slots.length && fresh.length >= jobHistoryLimit) {
-    // The operator was down for so long that the CronJob controller has forgotten Jobs: nobody knows which slots before these ran.
-    // Their backups come back from the bucket; calling them missed would be a guess.
-    book = reach(book, new Date(oldest.slot.getTime() - 1))
-  }
+  const remembered = rememberedFrom(world.cronJob, fresh)
+  // Slots before this that have no Job may have run: calling them missed would be a guess. Their backups come back from the bucket.
   for (const { job, slot } of fresh) {
-    book = countUnrun(
-      book,
-      clock,
-      { from: latest(book.accountedUntil, since) ?? since, to: new Date(slot.getTime() - 1) },
-      intervals,
-    )
+    const range = { from: latest(book.accountedUntil, since, remembered) ?? since, to: new Date(slot.getTime() - 1) }
+    if (range.from < range.to) book = countUnrun(book, clock, range, intervals)
     book = reach(book, slot)
     if (!known.has(job.metadata.name))
       actions.push({ do: 'create-scheduled-backup', name: job.metadata.name, target: commandTarget, slot })
@@ -127,6 +116,23 @@ export function accountForJobs(
   const open = nextSlot(clock.schedule, clock.timeZone, latest(from, closed) ?? from, clock.rule)
   const next = nextSlot(clock.schedule, clock.timeZone, now, clock.rule)
   return { actions, book, next, closes: open && addSeconds(open, openSeconds) }
+}
+
+/**
+ * Where the operator was down for so long that a CronJob's history is full of Jobs that it has not seen, older ones may have been
+ * forgotten: the oldest that is left (docs/design.md R6). Each outcome has a history of its own.
+ * @param fresh Jobs that are not in the book yet, oldest first.
+ */
+function rememberedFrom(
+  cronJob: CronJob | undefined,
+  fresh: readonly { readonly job: Job; readonly slot: Date }[],
+): Date | undefined {
+  const { successfulJobsHistoryLimit, failedJobsHistoryLimit } = cronJob?.spec ?? {}
+  const oldest = (outcome: 'Complete' | 'Failed', limit = Infinity) => {
+    const kept = fresh.filter(({ job }) => conditionTime(job, outcome))
+    return kept.length >= limit ? kept[0]?.slot : undefined
+  }
+  return latest(oldest('Complete', successfulJobsHistoryLimit), oldest('Failed', failedJobsHistoryLimit))
 }
 
 function isBefore(job: Job, time: Date | undefined): boolean {

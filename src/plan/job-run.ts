@@ -147,7 +147,8 @@ function stuckSince(pod: Pod): Date | undefined {
   return pointless || waitingObstacle(pod) ? timeOf(ended.finishedAt) : undefined
 }
 
-function conditionTime(job: Job, type: string): Date | undefined {
+/** Since when a condition of the Job is true. */
+export function conditionTime(job: Job, type: string): Date | undefined {
   const condition = job.status?.conditions?.find(each => each.type === type && each.status === 'True')
   return (
     condition &&

@@ -40,6 +40,10 @@ export type SnapshotFate = (typeof snapshotFates)[number]
 
 export type Fates = { readonly jobs: readonly JobFate[]; readonly snapshots: readonly SnapshotFate[] }
 
+const outcomes = ['Complete', 'Failed'] as const
+/** Of each outcome, as the operator asks for it. */
+const historyLimit = 10
+
 type Agenda = { readonly at: Date; readonly sequence: number; readonly happen: () => void }
 
 export class ToyKube {
@@ -165,12 +169,17 @@ export class ToyKube {
   }
 
   #cleanHistory(own: readonly Job[]): void {
-    const over = own.filter(isOver).toSorted((a, b) => (a.metadata.name < b.metadata.name ? 1 : -1))
-    for (const kind of ['Complete', 'Failed'])
-      for (const { metadata } of over.filter(job => hasCondition(job, kind)).slice(10)) {
+    for (const kind of outcomes)
+      for (const { metadata } of newestFirst(own, kind).slice(historyLimit)) {
         this.forgotten.push(metadata.name)
         this.server.delete('jobs', metadata.name)
       }
+  }
+
+  /** The Jobs of the CronJob that ended alike, where as many are kept as may be. */
+  fullHistories(): readonly (readonly Job[])[] {
+    const own = this.server.all('jobs').filter(({ metadata }) => metadata.ownerReferences?.some(isCronJob))
+    return outcomes.map(kind => newestFirst(own, kind)).filter(kept => kept.length >= historyLimit)
   }
 
   // ── Jobs
@@ -368,6 +377,14 @@ function taskOf(job: Job) {
 
 function hasCondition(job: Job, type: string): boolean {
   return job.status?.conditions?.some(condition => condition.type === type && condition.status === 'True') ?? false
+}
+
+function isCronJob({ kind }: { readonly kind: string }): boolean {
+  return kind === 'CronJob'
+}
+
+function newestFirst(jobs: readonly Job[], outcome: (typeof outcomes)[number]): readonly Job[] {
+  return jobs.filter(job => hasCondition(job, outcome)).toSorted((a, b) => (a.metadata.name < b.metadata.name ? 1 : -1))
 }
 
 function isOver(job: Job): boolean {

@@ -123,28 +123,39 @@ export const story: fc.Arbitrary<Story> = fc.record({
   ),
 })
 
+/** For so long that more Jobs come and go than the CronJob's history holds, where the schedule is a busy one. */
+const operatorAway: fc.Arbitrary<readonly Step[]> = fc.constantFrom(6, 9).map(hours => [
+  { do: 'operator', up: false },
+  { do: 'wait', seconds: hours * 3600 },
+  { do: 'operator', up: true },
+])
+
+const calmStep: fc.Arbitrary<Step> = fc.oneof(
+  { arbitrary: wait, weight: 5 },
+  { arbitrary: outage, weight: 2 },
+  {
+    arbitrary: fc.oneof(
+      fc.record({ do: fc.constant('back up now' as const) }),
+      fc.record({ do: fc.constant('delete' as const), what: fc.constantFrom('backups', 'volumesnapshots'), nth }),
+      fc.record({
+        do: fc.constant('edit' as const),
+        spec: fc.record({ retention: fc.integer({ min: 1, max: 4 }) }),
+      }),
+    ),
+    weight: 1,
+  },
+)
+
 /** Steps in which nothing happens to the policy and its schedule, so that every slot must be accounted for. */
 export const calmStory: fc.Arbitrary<Story> = fc.record({
   spec,
   fates,
-  steps: fc.array(
-    fc.oneof(
-      { arbitrary: wait, weight: 5 },
-      { arbitrary: outage, weight: 2 },
-      {
-        arbitrary: fc.oneof(
-          fc.record({ do: fc.constant('back up now' as const) }),
-          fc.record({ do: fc.constant('delete' as const), what: fc.constantFrom('backups', 'volumesnapshots'), nth }),
-          fc.record({
-            do: fc.constant('edit' as const),
-            spec: fc.record({ retention: fc.integer({ min: 1, max: 4 }) }),
-          }),
-        ),
-        weight: 1,
-      },
-    ),
-    { minLength: 1, maxLength: 14 },
-  ),
+  steps: fc
+    .array(fc.oneof({ arbitrary: calmStep.map(step => [step]), weight: 12 }, { arbitrary: operatorAway, weight: 1 }), {
+      minLength: 1,
+      maxLength: 14,
+    })
+    .map(steps => steps.flat()),
 })
 
 export const death: fc.Arbitrary<Death> = fc.record({

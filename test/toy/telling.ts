@@ -5,7 +5,7 @@ import type { BackupPolicy } from '../../src/api/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { annotation, label } from '../../src/api/labels.ts'
 import { commandTarget, cronJobName, slotOfJobName } from '../../src/api/names.ts'
-import { addSeconds, earliest, timeOf } from '../../src/plan/times.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../src/plan/times.ts'
 import { at, backup, claim, jobStrategy, policy, snapshotClass, snapshotStrategy, stamp, volumeOf } from '../world.ts'
 import { ToyApiServer, type Write } from './api-server.ts'
 import { ToyKube } from './kube.ts'
@@ -40,9 +40,23 @@ export class Telling {
     this.#setClaims(targets)
   }
 
-  /** The operator was down for so long that Jobs came and went without it: nobody can know any more which slots ran. */
-  sawAllJobs(): boolean {
-    return this.kube.forgotten.every(job => this.#recordedNames.has(job))
+  /** Jobs that came and went without the operator, and of which the bucket tells nothing either. */
+  unseenJobs(): readonly string[] {
+    return this.kube.forgotten.filter(job => !this.#recordedNames.has(job))
+  }
+
+  /**
+   * The operator came back to a history that was full of Jobs that it did not know: before the oldest of them Jobs may have been
+   * forgotten, and nobody can know any more which slots ran.
+   */
+  unknownBefore: Date | undefined
+
+  #comeToHistory(): void {
+    for (const kept of this.kube.fullHistories()) {
+      if (kept.some(({ metadata }) => this.#recordedNames.has(metadata.name))) continue
+      const slots = kept.map(({ metadata }) => slotOfJobName(metadata.name, cronJobName(name)))
+      this.unknownBefore = latest(this.unknownBefore, earliest(...slots))
+    }
   }
 
   async tell(steps: readonly Step[]): Promise<void> {
@@ -76,6 +90,7 @@ export class Telling {
   async #now(): Promise<void> {
     this.kube.step()
     while (this.#operatorUp && this.operator.isAwake()) {
+      this.#comeToHistory()
       await this.operator.settle(this.#lag)
       this.kube.step()
     }
