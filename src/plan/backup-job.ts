@@ -5,7 +5,7 @@ import type { Job } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import type { CatalogEntry } from '../api/mover-message.ts'
 import { backupArtifact, commandTarget } from '../api/names.ts'
-import { failure, finished, ongoing, planStatus, type BackupPlan, type Facts } from './backup-status.ts'
+import { failure, planStatus, type BackupPlan, type Facts } from './backup-status.ts'
 import { hasWords } from './job-pods.ts'
 import { judgeJob } from './job-run.ts'
 import { runJobName } from './lookup.ts'
@@ -18,11 +18,11 @@ const listSeconds = 3600
 export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
   const { slot, target } = backup.spec
   const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
-    planStatus(backup, finished(backup, { phase, reason, message, target: commandTarget }, now))
+    planStatus(backup, { phase, reason, message, target: commandTarget }, now)
   if (target !== undefined && target !== commandTarget) {
     // Of no target: a mistyped name says nothing about the backups of the one there is.
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
-    return planStatus(backup, finished(backup, failure('TargetNotFound', message), now))
+    return planStatus(backup, failure('TargetNotFound', message), now)
   }
   if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(backup, bucketIsOpen, now)
   const running = world.jobs.find(
@@ -53,7 +53,7 @@ export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Da
   if (run.phase === 'Pending' || run.phase === 'Running') {
     const { wakeAt } = run
     return {
-      ...planStatus(backup, ongoing(backup, { ...common, phase: run.phase }, now)),
+      ...planStatus(backup, { ...common, phase: run.phase }, now),
       ...(wakeAt ? { wakeAt } : {}),
     }
   }
@@ -61,12 +61,7 @@ export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Da
   const details = { ...(exitCode === undefined ? {} : { exitCode }), ...(stderr ? { stderr } : {}) }
   const stored = run.phase === 'Completed' && said ? storedFacts(said) : {}
   const unless = hasWords(job, world.pods) ? undefined : ({ kind: 'newer-pods', name: job.metadata.name } as const)
-  return planStatus(
-    backup,
-    finished(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime),
-    'job',
-    unless,
-  )
+  return planStatus(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime, 'job', unless)
 }
 
 /**
@@ -88,12 +83,11 @@ function planLostJob(backup: Backup, bucketIsOpen: boolean, now: Date): BackupPl
   const unless = { kind: 'job', name: run } as const
   if (bucketIsOpen && now < until) {
     const message = `Job ${run} of this run was deleted before it was seen to end; the bucket is read to see whether it had committed`
-    const status = ongoing(backup, { ...facts, phase: 'Running', message }, now)
-    return { ...planStatus(backup, status, undefined, unless), wakeAt: until }
+    return { ...planStatus(backup, { ...facts, phase: 'Running', message }, now, undefined, unless), wakeAt: until }
   }
   const unread = `, and the bucket could not be read to see whether it had committed; if it had, it comes back as a Backup once that is read`
   const message = `Job ${run} of this run was deleted before it ended${bucketIsOpen ? unread : ''}`
-  return planStatus(backup, finished(backup, { ...facts, phase: 'Failed', message }, now), 'job', unless)
+  return planStatus(backup, { ...facts, phase: 'Failed', message }, now, 'job', unless)
 }
 
 /** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */

@@ -6,7 +6,7 @@ import { commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { factsOfEntry, goesOn, planJobRun, planJobStart } from './backup-job.ts'
 import { planSnapshotRun, planSnapshotStart } from './backup-snapshot.ts'
-import { failure, finished, ongoing, planStatus, type BackupPlan } from './backup-status.ts'
+import { failure, planStatus, type BackupPlan } from './backup-status.ts'
 import { planTargets } from './backup-targets.ts'
 import { jobOf, runJobName, snapshotOf } from './lookup.ts'
 import { addSeconds, timeOf } from './times.ts'
@@ -33,7 +33,7 @@ export function planBackup(
   if (isFinal(backup.status?.phase)) return { actions: [] }
   const entry = catalog?.entries?.get(runJobName(backup))
   const job = jobOf(world, backup)
-  if (!job && entry) return planStatus(backup, finished(backup, factsOfEntry(entry, world.storeLocation, now), now))
+  if (!job && entry) return planStatus(backup, factsOfEntry(entry, world.storeLocation, now), now)
   if (!world.policy || world.policy.metadata.deletionTimestamp) return planWithoutPolicy(world, backup, job, now)
   if (job) return planJobRun(world, backup, job, now)
   const snapshot = snapshotOf(world, backup)
@@ -72,18 +72,15 @@ function planWithoutPolicy(world: PolicyWorld, backup: Backup, job: Job | undefi
       stop.push({ do: 'delete-snapshot', name, uid, resourceVersion, because })
     }
     const facts = failure('PolicyDeleted', `BackupPolicy ${policy} was deleted while this run was going on`)
-    const plan = planStatus(backup, finished(backup, facts, now))
+    const plan = planStatus(backup, facts, now)
     return { ...plan, actions: [...stop, ...plan.actions] }
   }
   const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, policyGraceSeconds)
   const message = `there is no BackupPolicy ${policy} in namespace ${world.namespace}`
   if (now >= until)
-    return planStatus(
-      backup,
-      finished(backup, failure('PolicyNotFound', `${message}; create it, then create this Backup again`), now),
-    )
+    return planStatus(backup, failure('PolicyNotFound', `${message}; create it, then create this Backup again`), now)
   return {
-    ...planStatus(backup, ongoing(backup, { phase: 'Pending', reason: 'PolicyNotFound', message }, now)),
+    ...planStatus(backup, { phase: 'Pending', reason: 'PolicyNotFound', message }, now),
     wakeAt: until,
   }
 }

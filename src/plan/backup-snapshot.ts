@@ -3,7 +3,7 @@ import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
-import { finished, ongoing, planStatus, type BackupPlan } from './backup-status.ts'
+import { planStatus, type BackupPlan } from './backup-status.ts'
 import { planTargets } from './backup-targets.ts'
 import { snapshotName } from './lookup.ts'
 import { readinessOf } from './selection.ts'
@@ -24,17 +24,13 @@ export function readyLimit(policy: BackupPolicy | undefined): number {
 export function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, backup: Backup, now: Date): BackupPlan {
   const target = backup.spec.target ?? backup.status?.target
   const fail = (reason: Reason, message: string, of = target) =>
-    planStatus(
-      backup,
-      finished(backup, { phase: 'Failed', reason, message, ...(of ? { target: of } : {}) }, now),
-      'snapshot',
-    )
+    planStatus(backup, { phase: 'Failed', reason, message, ...(of ? { target: of } : {}) }, now, 'snapshot')
   if (target === undefined) return planTargets(world, backup, now)
   if (backup.status?.run !== undefined) {
     const name = backup.status.run
     const message = `VolumeSnapshot ${name} was deleted before it was ready`
     const facts = { phase: 'Failed', reason: 'SnapshotDeleted', message, target, run: name } as const
-    return planStatus(backup, finished(backup, facts, now), 'snapshot', { kind: 'snapshot', name })
+    return planStatus(backup, facts, now, 'snapshot', { kind: 'snapshot', name })
   }
   if (!world.snapshotClasses)
     return fail(
@@ -95,16 +91,13 @@ export function planSnapshotRun(
   if (deletionTimestamp)
     return planStatus(
       backup,
-      finished(
-        backup,
-        {
-          ...common,
-          phase: 'Failed',
-          reason: 'SnapshotDeleted',
-          message: `VolumeSnapshot ${name} was deleted before it was ready`,
-        },
-        now,
-      ),
+      {
+        ...common,
+        phase: 'Failed',
+        reason: 'SnapshotDeleted',
+        message: `VolumeSnapshot ${name} was deleted before it was ready`,
+      },
+      now,
       'snapshot',
     )
   if (readyToUse) {
@@ -112,17 +105,14 @@ export function planSnapshotRun(
     const taken = creationTime ? `, taken at ${creationTime}` : ''
     return planStatus(
       backup,
-      finished(
-        backup,
-        {
-          ...common,
-          ...size,
-          phase: 'Completed',
-          reason: 'Completed',
-          message: `VolumeSnapshot ${name} is ready to use${taken}`,
-        },
-        now,
-      ),
+      {
+        ...common,
+        ...size,
+        phase: 'Completed',
+        reason: 'Completed',
+        message: `VolumeSnapshot ${name} is ready to use${taken}`,
+      },
+      now,
       'snapshot',
     )
   }
@@ -133,7 +123,8 @@ export function planSnapshotRun(
     const message = `VolumeSnapshot ${name} was not ready within ${limit} s and was deleted${said}`
     const plan = planStatus(
       backup,
-      finished(backup, { ...common, phase: 'Failed', reason: 'SnapshotNotReady', message }, now),
+      { ...common, phase: 'Failed', reason: 'SnapshotNotReady', message },
+      now,
       'snapshot',
     )
     return { actions: [...plan.actions, { do: 'delete-snapshot', name, uid, because: message }] }
@@ -143,7 +134,7 @@ export function planSnapshotRun(
     ? `the storage system reports an error and is tried again until the deadline${said}`
     : 'waiting for the storage system to make the snapshot ready to use'
   return {
-    ...planStatus(backup, ongoing(backup, { ...common, phase: 'Running', reason, message }, now)),
+    ...planStatus(backup, { ...common, phase: 'Running', reason, message }, now),
     wakeAt: until,
   }
 }

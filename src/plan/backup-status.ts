@@ -1,5 +1,5 @@
 // The status of a Backup from what is known of its run, and the writing of it: the only author of Backup status.
-import type { Backup, BackupPhase, BackupStatus } from '../api/backup.ts'
+import { isFinal, type Backup, type BackupPhase, type BackupStatus } from '../api/backup.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Action, Unless } from './actions.ts'
 import { conditionsFrom, type Verdict } from './conditions.ts'
@@ -75,16 +75,19 @@ export function failure(reason: Reason, message: string) {
 }
 
 /**
- * Writes the status where it changed; a final one is also told to people and counted.
+ * Writes the status that follows from the facts, where it changed; a final one is also told to people and counted.
+ * @param now when the run ended, if the phase is final and the facts do not say.
  * @param strategy undefined: it is no run of its own, and is neither told nor counted.
  * @param unless what the verdict rests on being gone, or unsaid; it is looked at once more before it is written, because it is final.
  */
 export function planStatus(
   backup: Backup,
-  status: BackupStatus,
+  facts: Facts,
+  now: Date,
   strategy?: 'job' | 'snapshot',
   unless?: Unless,
 ): BackupPlan {
+  const status = isFinal(facts.phase) ? finished(backup, facts, now) : ongoing(backup, facts, now)
   if (sameJson(backup.status, status)) return { actions: [] }
   const { phase } = status
   const action: Action = { do: 'write-backup-status', backup, status, ...(unless ? { unless } : {}) }

@@ -2,7 +2,7 @@
 import { isFinal, type Backup, type BackupPhase } from '../api/backup.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Action } from './actions.ts'
-import { failure, finished, ongoing, planStatus, type BackupPlan } from './backup-status.ts'
+import { failure, planStatus, type BackupPlan } from './backup-status.ts'
 import { childrenOf } from './lookup.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -15,47 +15,35 @@ export function planTargets(world: PolicyWorld, backup: Backup, now: Date): Back
     if (only === undefined)
       return planStatus(
         backup,
-        finished(
-          backup,
-          failure('SelectorMatchedNothing', 'the selector of the policy matches no PersistentVolumeClaim'),
-          now,
-        ),
+        failure('SelectorMatchedNothing', 'the selector of the policy matches no PersistentVolumeClaim'),
+        now,
         'snapshot',
       )
     if (others.length === 0 && children.length === 0)
       return planStatus(
         backup,
-        ongoing(
-          backup,
-          { phase: 'Pending', reason: 'SnapshotPending', message: `about to snapshot ${only}`, target: only },
-          now,
-        ),
+        { phase: 'Pending', reason: 'SnapshotPending', message: `about to snapshot ${only}`, target: only },
+        now,
       )
     // The status is written after the children, so that a crash between two of them is seen and the rest is created.
-    const status = ongoing(
-      backup,
-      { phase: 'Pending', reason: 'Children', message: `one Backup for each of ${names.join(', ')}` },
-      now,
-    )
+    const message = `one Backup for each of ${names.join(', ')}`
+    const plan = planStatus(backup, { phase: 'Pending', reason: 'Children', message }, now)
     const existing = new Set(children.map(({ spec }) => spec.target))
     const create = names
       .filter(target => !existing.has(target))
       .map((target): Action => ({ do: 'create-child-backup', parent: backup, target }))
-    return { actions: [...create, ...planStatus(backup, status).actions] }
+    return { actions: [...create, ...plan.actions] }
   }
   const left = children.filter(({ status }) => !isFinal(status?.phase))
   if (left.length > 0)
     return planStatus(
       backup,
-      ongoing(
-        backup,
-        {
-          phase: 'Running',
-          reason: 'Children',
-          message: `${children.length - left.length} of ${children.length} targets are done`,
-        },
-        now,
-      ),
+      {
+        phase: 'Running',
+        reason: 'Children',
+        message: `${children.length - left.length} of ${children.length} targets are done`,
+      },
+      now,
     )
   const failed = children.filter(({ status }) => status?.phase === 'Failed' || status?.phase === 'Skipped')
   const phase: BackupPhase = failed.length > 0 || children.length === 0 ? 'Failed' : 'Completed'
@@ -68,11 +56,8 @@ export function planTargets(world: PolicyWorld, backup: Backup, now: Date): Back
         : `${failed.length} of ${children.length} targets failed: ${each}`
   return planStatus(
     backup,
-    finished(
-      backup,
-      { phase, reason: phase === 'Completed' ? 'Completed' : commonFailure(children, failed), message },
-      now,
-    ),
+    { phase, reason: phase === 'Completed' ? 'Completed' : commonFailure(children, failed), message },
+    now,
   )
 }
 
