@@ -69,12 +69,7 @@ export function countMissed(
   const ran = [...new Set(inRange.map(slot => slot.getTime()))].map(ms => new Date(ms))
   const each = ran.length === 0 ? [] : slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
   const missed = Math.max(0, all.count - ran.length)
-  return counted(
-    reach(book, all.newest),
-    'missed',
-    missed,
-    ran.length === 0 ? all.newest : newestMissed(all, each, ran),
-  )
+  return counted(reach(book, all.newest), 'missed', missed, newestMissed(all, each, ran))
 }
 
 export function reach(book: SlotBook, slot: Date): SlotBook {
