@@ -1,5 +1,5 @@
-// Probes of stores on a real API server (docs/design.md R2): thirty policies whose store is nowhere, applied at the same moment. Few
-// probes are there at once, every policy gets its own, and none is repeated before its time.
+// Probes of stores on a real API server (docs/design.md R2): each is repeated at its time, and of thirty policies that are applied at
+// the same moment few are probed at once, and every one gets its turn.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { BackupPolicy } from '../../src/api/backup-policy.ts'
@@ -7,6 +7,7 @@ import type { Job, KubernetesObject } from '../../src/api/kubernetes.ts'
 import { label } from '../../src/api/labels.ts'
 import { encodeMoverMessage } from '../../src/api/mover-message.ts'
 import * as resources from '../../src/controllers/resources.ts'
+import { stateHash } from '../../src/resources/desired-state.ts'
 import { Client } from '../../src/runtime/client.ts'
 import { Reflector } from '../../src/runtime/reflector.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
@@ -20,10 +21,12 @@ const bound = 10
 /** Seconds: the first back-off, and how long a policy may wait until it asks for a place again. */
 const [firstRetry, placeWait] = [60, 25]
 const jobDelayMs = 1000
+/** The operator is started this much before the first test's probes are due. */
+const leadMs = 8000
 
 let plane: ControlPlane
 let admin: Client
-let operator: RunningOperator | undefined
+let operator: RunningOperator
 
 before(async () => {
   plane = await startControlPlane()
@@ -36,31 +39,88 @@ after(async () => {
   await plane.stop()
 })
 
+const backend = { type: 's3', bucket: 'backups', endpoint: 'http://nowhere.invalid:9000', secretRef: 'minio-creds' }
+const strategy = { type: 'job', job: { image: 'postgres:15', args: ['pg_dump', 'shop'] } }
+const spec = { schedule: '0 0 29 2 *', retention: 2, backend, strategy }
+
+/** Minutes after so many failures in a row. */
+const backOff = [
+  [1, 1],
+  [2, 2],
+  [3, 4],
+  [4, 8],
+  [5, 10],
+  [9, 10],
+] as const
+
+test('a probe that failed is repeated after 1, 2, 4, 8, and then every 10 minutes', async () => {
+  const past = 'past'
+  const nameOf = (failures: number) => `failed-${failures}`
+  await applyAll(plane, [
+    ...namespaceObjects(past),
+    ...backOff.map(([failures]) => policyObject(past, nameOf(failures), spec)),
+  ])
+  // An operator of before saw them fail, each so long ago that it is due at this moment.
+  const due = Math.ceil(Date.now() / 1000) * 1000 + leadMs
+  for (const [failures, minutes] of backOff) {
+    const policy = await admin.get<BackupPolicy>(resources.backupPolicies, past, nameOf(failures))
+    const store = {
+      backendHash: stateHash(policy?.spec.backend),
+      result: 'Unusable',
+      reason: 'EndpointUnreachable',
+      message: 'nothing answers',
+      attempts: failures,
+      failures,
+      lastProbeTime: new Date(due - minutes * 60_000).toISOString(),
+    }
+    const body = { status: { store } }
+    await admin.patch(
+      resources.backupPolicies,
+      past,
+      nameOf(failures),
+      { kind: 'merge', body },
+      { subresource: 'status' },
+    )
+  }
+  operator = await startOperator(plane, 'only')
+  const probesOf = async () => (await admin.list<Job>(resources.jobs, { namespace: past })).items
+  const probes = await eventuallyBy(
+    operator,
+    'each to be probed again',
+    async () => {
+      const jobs = await probesOf()
+      return jobs.length === backOff.length ? jobs : undefined
+    },
+    leadMs / 1000 + 20,
+  )
+  const late = probes.map(({ metadata }) => Date.parse(metadata.creationTimestamp ?? '') - due)
+  assert.ok(
+    late.every(ms => ms >= 0 && ms <= 10_000),
+    `they came ${late.join(', ')} ms after their time`,
+  )
+  for (const [failures] of backOff) await admin.delete(resources.backupPolicies, past, nameOf(failures))
+  await eventuallyBy(operator, 'the probes to go with their policies', async () => (await probesOf()).length === 0, 20)
+})
+
 test('of thirty policies whose store is nowhere ten are probed at a time, each once, and then not before a minute', async t => {
   const probes = watchProbes()
   t.after(probes.stop)
-  const backend = { type: 's3', bucket: 'backups', endpoint: 'http://nowhere.invalid:9000', secretRef: 'minio-creds' }
-  const strategy = { type: 'job', job: { image: 'postgres:15', args: ['pg_dump', 'shop'] } }
-  const spec = { schedule: '0 0 29 2 *', retention: 2, backend, strategy }
   const names = Array.from({ length: count }, (_, index) => `policy-${index}`)
   await applyAll(plane, [...namespaceObjects(namespace), ...names.map(name => policyObject(namespace, name, spec))])
-  const running = await startOperator(plane, 'only')
-  operator = running
-
   await eventuallyBy(
-    running,
+    operator,
     'every policy to be looked at',
     async () => (await policies()).every(policy => readyOf(policy)?.reason === 'Probing'),
     40,
   )
-  await eventuallyBy(running, 'all places to be taken', () => probes.unfinished().length >= bound, 20)
+  await eventuallyBy(operator, 'all places to be taken', () => probes.unfinished().length >= bound, 20)
 
   // From here on each probe's pod ends as soon as it is seen, and its Job after the second that the Job controller takes.
   const began = performance.now()
   const endedAt = new Map<string, number>()
   const failed = new Set<string>()
   await eventuallyBy(
-    running,
+    operator,
     'every policy to know that its store is nowhere',
     async () => {
       for (const job of probes.unfinished()) {
