@@ -185,7 +185,7 @@ const obstacles: readonly Failure[] = [
   },
 ]
 
-test('commands that fail', { concurrency: 6 }, async t => {
+test('commands that fail', { concurrency: 8 }, async t => {
   await Promise.all([installOperator(), installMinio()])
   const store = await openStore()
   t.after(() => store.close())
@@ -202,45 +202,7 @@ test('commands that fail', { concurrency: 6 }, async t => {
     assert.deepEqual(await openUploads(job), [])
   }
 
-  const failing = failures.map(failure => {
-    const { name, what, job, spec, reason, message, exitCode, attempts, lastWords, seconds = soon } = failure
-    return t.test(`a command that ${what}: ${reason}`, async () => {
-      await put(jobPolicy(namespace, name, job, { backoffLimit: 2, ...spec }))
-      const status = await run(namespace, name, name, seconds)
-      assert.equal(status.phase, 'Failed')
-      assert.equal(status.reason, reason)
-      assert.match(status.message ?? '', message)
-      if (exitCode !== 'depends') assert.equal(status.exitCode, exitCode)
-      if (attempts !== undefined) assert.equal(status.attempts, attempts)
-      if (lastWords) assert.match(status.stderr?.trimEnd().split('\n').at(-1) ?? '', lastWords)
-      await assertNothingIsLeft(name, status)
-      await assertNoSecretIsShown(namespace, name, status)
-      if (name === 'exits') assert.match(status.stderr ?? '', /cannot reach postgres:\/\/shop:\S+@db\/shop/)
-      if (name === 'exits' || name === 'password') assert.match(status.stderr ?? '', /PGPASSWORD=\[redacted\]/)
-    })
-  })
-
-  const waiting = obstacles.map(({ name, what, job, reason, message, moverRuns = true }) =>
-    t.test(`a command ${what}: ${reason}, and a cancelled run leaves nothing`, async () => {
-      await put(jobPolicy(namespace, name, job))
-      await put(onDemand(namespace, name))
-      const status = await backupStatus(namespace, name, reason, seen => seen.reason === reason, soon)
-      assert.equal(status.phase, 'Pending')
-      assert.match(status.message ?? '', message)
-      if (moverRuns) {
-        const isOpen = async () => (await openUploads(status.run ?? '')).length > 0
-        await eventually('the upload to be open, so that there is something to clean up', isOpen, { seconds: soon })
-      }
-      await remove(namespace, `backup/${name}`)
-      await eventually(
-        'Job and pod to go with their Backup',
-        async () => [...(await runJobs(namespace, name)), ...(await runPods(namespace, name))].length === 0,
-        { seconds: soon },
-      )
-      await assertNothingIsLeft(name, status)
-    }),
-  )
-
+  // Those that mostly wait come first.
   const others = [
     t.test('a quota that refuses the pod: QuotaExceeded, and the run ends well once there is room', async s => {
       const place = await storeNamespace(s, 'e2e-failing-quota')
@@ -301,7 +263,47 @@ test('commands that fail', { concurrency: 6 }, async t => {
       assert.equal((await run(namespace, 'sound')).phase, 'Completed')
     }),
   ]
-  await Promise.all([...failing, ...waiting, ...others])
+
+  const failing = failures.map(failure => {
+    const { name, what, job, spec, reason, message, exitCode, attempts, lastWords, seconds = soon } = failure
+    return t.test(`a command that ${what}: ${reason}`, async () => {
+      await put(jobPolicy(namespace, name, job, { backoffLimit: 2, ...spec }))
+      const status = await run(namespace, name, name, seconds)
+      assert.equal(status.phase, 'Failed')
+      assert.equal(status.reason, reason)
+      assert.match(status.message ?? '', message)
+      if (exitCode !== 'depends') assert.equal(status.exitCode, exitCode)
+      if (attempts !== undefined) assert.equal(status.attempts, attempts)
+      if (lastWords) assert.match(status.stderr?.trimEnd().split('\n').at(-1) ?? '', lastWords)
+      await assertNothingIsLeft(name, status)
+      await assertNoSecretIsShown(namespace, name, status)
+      if (name === 'exits') assert.match(status.stderr ?? '', /cannot reach postgres:\/\/shop:\S+@db\/shop/)
+      if (name === 'exits' || name === 'password') assert.match(status.stderr ?? '', /PGPASSWORD=\[redacted\]/)
+    })
+  })
+
+  const waiting = obstacles.map(({ name, what, job, reason, message, moverRuns = true }) =>
+    t.test(`a command ${what}: ${reason}, and a cancelled run leaves nothing`, async () => {
+      await put(jobPolicy(namespace, name, job))
+      await put(onDemand(namespace, name))
+      const status = await backupStatus(namespace, name, reason, seen => seen.reason === reason, soon)
+      assert.equal(status.phase, 'Pending')
+      assert.match(status.message ?? '', message)
+      if (moverRuns) {
+        const isOpen = async () => (await openUploads(status.run ?? '')).length > 0
+        await eventually('the upload to be open, so that there is something to clean up', isOpen, { seconds: soon })
+      }
+      await remove(namespace, `backup/${name}`)
+      await eventually(
+        'Job and pod to go with their Backup',
+        async () => [...(await runJobs(namespace, name)), ...(await runPods(namespace, name))].length === 0,
+        { seconds: soon },
+      )
+      await assertNothingIsLeft(name, status)
+    }),
+  )
+
+  await Promise.all([...others, ...failing, ...waiting])
 })
 
 /** What a command says on its standard error is kept, without what looks like a secret, and goes nowhere else. */
