@@ -218,6 +218,20 @@ test('a mark that a wild clock left in the future does not stop the recording of
   assert.equal(written?.status.accountedUntil, stamp(at('02:30')))
 })
 
+test('a Job that was lost before anybody saw it gets its Backup before it goes', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })
+  const lost = addSeconds(slot, 65_400 + 600)
+  const of = steady({}, { accountedUntil: stamp(at('01:00')) })
+  const first = planPolicy(world(of, { jobs: [job] }), lost)
+  assert.equal(only(first.actions, 'create-scheduled-backup').length, 1)
+  assert.deepEqual(only(first.actions, 'delete-job'), [])
+  const then = planPolicy(world(of, { jobs: [job], backups: [scheduled(slot)] }), lost)
+  assert.equal(only(then.actions, 'write-backup-status')[0]?.status.reason, 'DeadlineExceeded')
+  const gone = planPolicy(world(undefined, { jobs: [job] }), lost)
+  assert.equal(only(gone.actions, 'delete-job').length, 1, 'without its policy nobody records it')
+})
+
 test('a Job that cannot end is deleted, so that the schedule goes on', () => {
   const slot = at('02:00')
   const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })

@@ -84,18 +84,12 @@ export function accountForJobs(
     to: endOf(job, now),
   }))
   const known = new Set(world.backups.map(({ metadata }) => metadata.name))
-  const created = timeOf(policy.metadata.creationTimestamp)
-  const slots = runs
+  const fresh = runs
     .flatMap(job => {
-      const slot = slotOfJob(job)
+      const slot = unrecordedSlot(job, policy, before)
       return slot ? [{ job, slot }] : []
     })
     .toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
-  const fresh = slots.filter(({ job, slot }) => {
-    // Of an earlier policy of this name, or going already: what they made is told by the bucket alone.
-    if (job.metadata.deletionTimestamp || isBefore(job, created)) return false
-    return !before.accountedUntil || slot > before.accountedUntil
-  })
 
   const actions: Action[] = []
   let book = before
@@ -133,6 +127,16 @@ function rememberedFrom(
     return kept.length >= limit ? kept[0]?.slot : undefined
   }
   return latest(oldest('Complete', successfulJobsHistoryLimit), oldest('Failed', failedJobsHistoryLimit))
+}
+
+/**
+ * The slot of a Job that is yet to be recorded as a Backup.
+ * Of a Job of an earlier policy of this name, or one that is going already: what it made is told by the bucket alone.
+ */
+export function unrecordedSlot(job: Job, policy: BackupPolicy, { accountedUntil }: SlotBook): Date | undefined {
+  if (job.metadata.deletionTimestamp || isBefore(job, timeOf(policy.metadata.creationTimestamp))) return undefined
+  const slot = slotOfJob(job)
+  return slot && (!accountedUntil || slot > accountedUntil) ? slot : undefined
 }
 
 function isBefore(job: Job, time: Date | undefined): boolean {

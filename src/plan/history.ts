@@ -5,8 +5,10 @@ import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
 import { readyLimit } from './backup-snapshot.ts'
+import { unrecordedSlot } from './cron-job.ts'
 import { sameJson } from './equal.ts'
 import { isFinished, lostAt } from './job-run.ts'
+import { bookOf } from './slots.ts'
 import { moverMessageOf } from './job-pods.ts'
 import { backupOf, childrenOf, isGenuine, snapshotNamed, snapshotOf } from './lookup.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
@@ -149,8 +151,9 @@ function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
     const failed = failures.get(name)
     if (failed) return [{ ...go, because: `its Backup ${failed.metadata.name} failed: ${failed.status?.reason}` }]
     const lost = lostAt(job)
-    const recorded = runs.has(name)
-    return !recorded && lost && now >= lost
+    // One that nobody has seen yet gets its Backup first, which says what became of it.
+    const unseen = world.policy && unrecordedSlot(job, world.policy, bookOf(world.policy.status, now))
+    return !runs.has(name) && !unseen && lost && now >= lost
       ? [{ ...go, because: 'it did not end long after its deadline, and its Backup is gone' }]
       : []
   })
