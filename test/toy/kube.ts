@@ -1,18 +1,17 @@
 // What Kubernetes does around the operator, in memory: the CronJob controller, Jobs and their pods, snapshots, the garbage collector.
 // What becomes of a run follows from its name alone, so that a crash of the operator changes no fate.
-import assert from 'node:assert/strict'
-import type { CronJob, Job, Pod, VolumeSnapshot } from '../../src/api/kubernetes.ts'
-import { annotation, label } from '../../src/api/labels.ts'
+import type { Job, Pod, VolumeSnapshot } from '../../src/api/kubernetes.ts'
+import { label } from '../../src/api/labels.ts'
 import { encodeMoverMessage, catalogMessageLimit, type MoverMessage } from '../../src/api/mover-message.ts'
 import { exitCodeOf, isPermanent, type MoverReason } from '../../src/api/mover-reasons.ts'
 import { moverEnvironment, parseMoverTask } from '../../src/api/mover-task.ts'
 import { nameHash, slotOfJobName } from '../../src/api/names.ts'
-import { parseSchedule } from '../../src/plan/schedule-parse.ts'
-import { nextSlot, summarizeSlots } from '../../src/plan/schedule.ts'
-import { addSeconds, latest, timeOf } from '../../src/plan/times.ts'
-import { ended, failedCreate, jobNameOfSlot, pod, running, saying, stamp, waiting } from '../world.ts'
+import { addSeconds, timeOf } from '../../src/plan/times.ts'
+import { ended, failedCreate, pod, running, saying, stamp, waiting } from '../world.ts'
 import type { ToyApiServer } from './api-server.ts'
 import { ToyBucket } from './bucket.ts'
+import { isOver, ToyCronController } from './cron-controller.ts'
+import { startSnapshot, type SnapshotFate } from './snapshot-controller.ts'
 
 /** What becomes of a run of strategy job. */
 export const jobFates = [
@@ -35,40 +34,28 @@ export const jobFates = [
 ] as const
 export type JobFate = (typeof jobFates)[number]
 
-export const snapshotFates = ['ready at once', 'ready slowly', 'ready after errors', 'ready too late', 'never'] as const
-export type SnapshotFate = (typeof snapshotFates)[number]
-
 export type Fates = { readonly jobs: readonly JobFate[]; readonly snapshots: readonly SnapshotFate[] }
-
-const outcomes = ['Complete', 'Failed'] as const
-/** Of each outcome, as the operator asks for it. */
-const historyLimit = 10
 
 type Agenda = { readonly at: Date; readonly sequence: number; readonly happen: () => void }
 
 export class ToyKube {
   readonly server: ToyApiServer
   readonly bucket = new ToyBucket()
+  readonly cron: ToyCronController
   readonly #fates: Fates
   #agenda: Agenda[] = []
   #sequence = 0
-  /** The CronJob controller runs. */
-  cronUp = true
-  /** When somebody last wrote what may make the CronJob controller fire for the past. */
-  #clockChanged: Date | undefined
-  #clock: string | undefined
-  /** Jobs that fell out of the CronJob's history. */
-  readonly forgotten: string[] = []
 
   constructor(server: ToyApiServer, fates: Fates) {
     this.server = server
+    this.cron = new ToyCronController(server)
     this.#fates = fates
   }
 
   /** When something happens next by itself. */
   next(): Date | undefined {
     const [first] = this.#agenda
-    const slot = this.#nextSlot()
+    const slot = this.cron.nextSlot()
     return first && (!slot || first.at < slot) ? first.at : slot
   }
 
@@ -76,7 +63,7 @@ export class ToyKube {
   step(): void {
     for (;;) {
       this.#noticeNew()
-      this.#syncCronJob()
+      this.cron.sync()
       this.#noticeNew()
       const [first] = this.#agenda
       if (!first || first.at > this.server.now) break
@@ -95,7 +82,10 @@ export class ToyKube {
   #noticeNew(): void {
     for (const job of this.server.all('jobs')) if (this.#isNew(job)) this.#startJob(job)
     for (const snapshot of this.server.all('volumesnapshots')) {
-      if (this.#isNew(snapshot)) this.#startSnapshot(snapshot)
+      if (this.#isNew(snapshot)) {
+        const fate = pick(this.#fates.snapshots, snapshot.metadata.name)
+        startSnapshot(this.server, snapshot, fate, (seconds, happen) => this.#after(seconds, happen))
+      }
       const { name, uid, deletionTimestamp } = snapshot.metadata
       if (!deletionTimestamp || this.#noticed.has(`gone ${uid}`)) continue
       this.#noticed.add(`gone ${uid}`)
@@ -109,77 +99,6 @@ export class ToyKube {
     if (this.#noticed.has(uid)) return false
     this.#noticed.add(uid)
     return true
-  }
-
-  // ── CronJobs (kubernetes pkg/controller/cronjob/cronjob_controllerv2.go)
-
-  #cronJob(): CronJob | undefined {
-    const [cronJob] = this.server.all('cronjobs').filter(({ metadata }) => metadata.ownerReferences)
-    return cronJob?.metadata.deletionTimestamp ? undefined : cronJob
-  }
-
-  #nextSlot(): Date | undefined {
-    const cronJob = this.#cronJob()
-    if (!cronJob || !this.cronUp || cronJob.spec.suspend) return undefined
-    const { schedule, timeZone = 'Etc/UTC' } = cronJob.spec
-    return nextSlot(parseSchedule(schedule), timeZone, this.server.now, 'cronjob')
-  }
-
-  #syncCronJob(): void {
-    const cronJob = this.#cronJob()
-    if (!cronJob) return
-    const { name, uid = '', creationTimestamp } = cronJob.metadata
-    const { schedule, timeZone = 'Etc/UTC', suspend, startingDeadlineSeconds = 0 } = cronJob.spec
-    const clock = [uid, schedule, timeZone, suspend, startingDeadlineSeconds].join()
-    if (clock !== this.#clock) [this.#clock, this.#clockChanged] = [clock, this.server.now]
-    if (!this.cronUp || suspend) return
-    const { now } = this.server
-    const own = this.server
-      .all('jobs')
-      .filter(({ metadata }) => metadata.ownerReferences?.some(owner => owner.uid === uid))
-    this.#cleanHistory(own)
-    const lastTime = timeOf(cronJob.status?.lastScheduleTime ?? creationTimestamp) ?? now
-    const from = latest(lastTime, addSeconds(now, -startingDeadlineSeconds)) ?? now
-    const slot = summarizeSlots(parseSchedule(schedule), timeZone, { from, to: now }, 'cronjob')?.newest
-    if (!slot) return
-    if (own.some(job => !isOver(job))) return
-    assert.ok(
-      !this.#clockChanged || slot > this.#clockChanged,
-      `the CronJob fired at ${stamp(now)} for ${stamp(slot)}, after its schedule was changed at ${stamp(this.#clockChanged ?? now)}`,
-    )
-    const jobName = jobNameOfSlot(name, slot)
-    if (!this.server.get('jobs', jobName)) {
-      const { metadata, spec } = cronJob.spec.jobTemplate
-      this.server.create('jobs', {
-        apiVersion: 'batch/v1',
-        kind: 'Job',
-        metadata: {
-          ...metadata,
-          name: jobName,
-          annotations: { [annotation.cronJobSlot]: stamp(slot) },
-          ownerReferences: [{ apiVersion: 'batch/v1', kind: 'CronJob', name, uid, controller: true }],
-        },
-        spec,
-      })
-    }
-    this.server.update('cronjobs', name, current => ({
-      ...current,
-      status: { ...current.status, lastScheduleTime: stamp(slot) },
-    }))
-  }
-
-  #cleanHistory(own: readonly Job[]): void {
-    for (const kind of outcomes)
-      for (const { metadata } of newestFirst(own, kind).slice(historyLimit)) {
-        this.forgotten.push(metadata.name)
-        this.server.delete('jobs', metadata.name)
-      }
-  }
-
-  /** The Jobs of the CronJob that ended alike, where as many are kept as may be. */
-  fullHistories(): readonly (readonly Job[])[] {
-    const own = this.server.all('jobs').filter(({ metadata }) => metadata.ownerReferences?.some(isCronJob))
-    return outcomes.map(kind => newestFirst(own, kind)).filter(kept => kept.length >= historyLimit)
   }
 
   // ── Jobs
@@ -327,41 +246,6 @@ export class ToyKube {
     const current = this.server.get('jobs', job.metadata.name)
     if (current && current.metadata.uid === job.metadata.uid) then(current)
   }
-
-  // ── Snapshots
-
-  #startSnapshot({ metadata: { name, uid } }: VolumeSnapshot): void {
-    const set = (status: NonNullable<VolumeSnapshot['status']>) => {
-      const current = this.server.get('volumesnapshots', name)
-      if (current?.metadata.uid !== uid || current?.metadata.deletionTimestamp) return
-      this.server.update('volumesnapshots', name, snapshot => ({
-        ...snapshot,
-        status: { ...snapshot.status, ...status },
-      }))
-    }
-    const becomeReady = () => {
-      const boundVolumeSnapshotContentName = `content-of-${name}`
-      if (!this.server.get('volumesnapshotcontents', boundVolumeSnapshotContentName)) {
-        const metadata = { name: boundVolumeSnapshotContentName }
-        const content = {
-          apiVersion: 'v1',
-          kind: 'VolumeSnapshotContent',
-          metadata,
-          spec: { deletionPolicy: 'Delete' },
-        }
-        this.server.create('volumesnapshotcontents', content)
-      }
-      set({ readyToUse: true, restoreSize: '1Gi', error: undefined, boundVolumeSnapshotContentName })
-    }
-    const fate = pick(this.#fates.snapshots, name)
-    if (fate === 'ready at once') this.#after(1, becomeReady)
-    if (fate === 'ready slowly') this.#after(400, becomeReady)
-    if (fate === 'ready too late') this.#after(601, becomeReady)
-    if (fate === 'ready after errors') {
-      this.#after(5, () => set({ readyToUse: false, error: { message: 'the array is busy' } }))
-      this.#after(60, becomeReady)
-    }
-  }
 }
 
 const runningPod: Pod['status'] = { phase: 'Running', containerStatuses: [running('dump'), running('mover')] }
@@ -373,22 +257,6 @@ function podName({ metadata }: Job, attempt: number): string {
 function taskOf(job: Job) {
   const mover = job.spec.template.spec.containers.find(({ name }) => name === 'mover')
   return parseMoverTask(mover?.env?.find(({ name }) => name === moverEnvironment.task)?.value ?? '')
-}
-
-function hasCondition(job: Job, type: string): boolean {
-  return job.status?.conditions?.some(condition => condition.type === type && condition.status === 'True') ?? false
-}
-
-function isCronJob({ kind }: { readonly kind: string }): boolean {
-  return kind === 'CronJob'
-}
-
-function newestFirst(jobs: readonly Job[], outcome: (typeof outcomes)[number]): readonly Job[] {
-  return jobs.filter(job => hasCondition(job, outcome)).toSorted((a, b) => (a.metadata.name < b.metadata.name ? 1 : -1))
-}
-
-function isOver(job: Job): boolean {
-  return hasCondition(job, 'Complete') || hasCondition(job, 'Failed')
 }
 
 function pick<T>(from: readonly T[], name: string): T {

@@ -1,7 +1,8 @@
 // Random stories about one policy: what people, clusters and crashes do to it.
 import * as fc from 'fast-check'
 import type { Death } from './operator.ts'
-import { jobFates, snapshotFates, type Fates } from './kube.ts'
+import { jobFates, type Fates } from './kube.ts'
+import { snapshotFates } from './snapshot-controller.ts'
 
 export const targets = ['data', 'logs'] as const
 

@@ -42,7 +42,7 @@ export class Telling {
 
   /** Jobs that came and went without the operator, and of which the bucket tells nothing either. */
   unseenJobs(): readonly string[] {
-    return this.kube.forgotten.filter(job => !this.#recordedNames.has(job))
+    return this.kube.cron.forgotten.filter(job => !this.#recordedNames.has(job))
   }
 
   /**
@@ -52,7 +52,7 @@ export class Telling {
   unknownBefore: Date | undefined
 
   #comeToHistory(): void {
-    for (const kept of this.kube.fullHistories()) {
+    for (const kept of this.kube.cron.fullHistories()) {
       if (kept.some(({ metadata }) => this.#recordedNames.has(metadata.name))) continue
       const slots = kept.map(({ metadata }) => slotOfJobName(metadata.name, cronJobName(name)))
       this.unknownBefore = latest(this.unknownBefore, earliest(...slots))
@@ -70,7 +70,7 @@ export class Telling {
 
   /** Everything works, and goes on until whatever runs has ended. */
   async end(seconds: number): Promise<void> {
-    this.kube.cronUp = true
+    this.kube.cron.up = true
     this.#operatorUp = true
     this.#lag = 0
     await this.#now()
@@ -103,7 +103,7 @@ export class Telling {
         this.#operatorUp = step.up
         return
       case 'cron controller':
-        kube.cronUp = step.up
+        kube.cron.up = step.up
         return
       case 'lag':
         this.#lag = step.passes
