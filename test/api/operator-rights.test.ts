@@ -1,11 +1,13 @@
 // The rights of the operator that the end-to-end stories need not come to use, used: on an API server without WatchList, where answers
-// get lost and the cache is behind.
+// get lost, the cache is behind, and a create is refused for good.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { eventually } from '../../dev/eventually.ts'
 import { usedElsewhere } from '../../e2e/grants.ts'
 import type { Backup } from '../../src/api/backup.ts'
+import type { KubernetesObject } from '../../src/api/kubernetes.ts'
+import { label } from '../../src/api/labels.ts'
 import * as resources from '../../src/controllers/resources.ts'
 import { Client } from '../../src/runtime/client.ts'
 import { releaseName, releaseNamespace } from '../chart.ts'
@@ -33,16 +35,19 @@ test('S1: each right that no story needs is needed here, and nothing is asked fo
     ...['data-0', 'data-1'].flatMap(name => volume(namespace, name)),
     policyObject(namespace, 'app', { ...never, strategy: { type: 'snapshot' } }),
     policyObject(namespace, 'dump', { ...never, backend, strategy: { type: 'job', job } }),
+    policyObject(namespace, 'refused', { ...never, backend, strategy: { type: 'job', job } }),
   ])
   for (const claim of ['data-0', 'data-1']) await bind(admin, namespace, claim)
 
-  // The first object of each kind is made, but the operator does not hear of it: it tries again and finds what it has not seen.
+  // No Job of one policy is ever made, and that is told again and again. Of the others the first object of each kind is made, but the
+  // operator does not hear of it: it tries again and finds what it has not seen.
   const lost = new Set<string>()
   const proxy = await startApiProxy({
     url: plane.url,
     ca: plane.ca,
     watchDelayMs: 3000,
-    onWrite: ({ method, path }) => {
+    onWrite: ({ method, path, body }) => {
+      if (path.endsWith('/jobs') && body.includes(`"${label.policy}":"refused"`)) return { answer: 403, when: 'before' }
       if (method !== 'POST' || !path.includes(`/namespaces/${namespace}/`) || lost.has(path)) return 'pass'
       lost.add(path)
       return { cut: 'after' }
@@ -61,6 +66,15 @@ test('S1: each right that no story needs is needed here, and nothing is asked fo
     async () => {
       const { items } = await admin.list<Backup>(resources.backups, { namespace })
       return items.length === 4 && items.every(({ status }) => status?.phase === 'Completed')
+    },
+    { seconds: 60 },
+  )
+  await eventually(
+    'the refusal to be told again',
+    async () => {
+      type Event = KubernetesObject & { readonly reason: string; readonly count: number }
+      const { items } = await admin.list<Event>(resources.events, { namespace })
+      return items.some(({ reason, count }) => reason === 'CreationRefused' && count > 1)
     },
     { seconds: 60 },
   )
