@@ -10,9 +10,9 @@ export async function moverCommand(
   given: { readonly shared?: string; readonly terminationLog?: string; readonly now?: () => number } = {},
 ) {
   // Each part leaves some garbage that lives for as long as its request. By default the young generation grows under it, by 25 MiB, and
-  // the old one to several times what is alive before it is collected (bench/mover-memory.bench.ts).
+  // the old one to several times what is alive before it is collected (docs/decisions/0010-mover-protocol.md).
   setFlagsFromString('--semi-space-growth-factor=1')
-  setFlagsFromString('--heap-growing-percent=25')
+  setFlagsFromString('--optimize-for-size')
   const stop = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.on(name, () => {

@@ -8,7 +8,6 @@ import { buffer } from 'node:stream/consumers'
 import type { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
@@ -21,8 +20,8 @@ import {
 } from '@aws-sdk/client-s3'
 import type { StoreCredentials } from './credentials.ts'
 import type { ObjectHead, ObjectStore } from './object-store.ts'
+import { completionOf, sendInSlices } from './s3-bodies.ts'
 import { storeErrorOf } from './s3-errors.ts'
-import { sendInSlices } from './sliced-body.ts'
 import { isStoreError, StoreError } from './store-error.ts'
 
 export interface S3Settings {
@@ -195,13 +194,10 @@ export function openS3(settings: S3Settings): ObjectStore {
 
     async completeUpload(Key, UploadId, parts, bytes, abortSignal) {
       const what = `complete ${Key}`
-      const Parts = parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag }))
       let failure: unknown
       try {
         await call(what, abortSignal, () =>
-          client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }), {
-            abortSignal,
-          }),
+          client.send(completionOf({ Bucket, Key, UploadId }, parts), { abortSignal }),
         )
       } catch (error) {
         abortSignal?.throwIfAborted()
