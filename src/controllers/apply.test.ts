@@ -7,7 +7,7 @@ import type { Action } from '../plan/actions.ts'
 import { planPolicy } from '../plan/policy.ts'
 import type { PolicyWorld } from '../plan/world.ts'
 import { FakeClock } from '../runtime/fake-clock.ts'
-import { ApiError } from '../runtime/errors.ts'
+import { ApiError, WaitError } from '../runtime/errors.ts'
 import type { EventNote } from '../runtime/events.ts'
 import { silentLog } from '../runtime/log.ts'
 import type { Resource } from '../runtime/resource.ts'
@@ -124,25 +124,28 @@ test('a run whose Job is refused waits and says why, and fails after five minute
   }
 })
 
-test('a final verdict waits when the pods of the Job have said more than the cache knew', async () => {
+test('a verdict waits, and nobody is told of it, when the pods of the Job have said more than the cache knew', async () => {
   const run = job('run', 'run')
   const newer = pod(run, 1)
   const asked = backup('now')
-  const verdict: Action = {
-    do: 'write-backup-status',
-    backup: asked,
-    status: { phase: 'Failed' },
-    unless: { kind: 'newer-pods', name: 'run' },
+  const unless = { kind: 'newer-pods', name: 'run' } as const
+  const verdicts: readonly Action[] = [
+    { do: 'write-backup-status', backup: asked, status: { phase: 'Failed' }, unless },
+    { do: 'write-policy-status', status: {}, unless },
+  ]
+  for (const verdict of verdicts) {
+    const behind = server({ pods: [newer] })
+    const told: Action = { do: 'event', about: asked, type: 'Warning', reason: 'JobFailed', message: 'it failed' }
+    const apply = () => behind.apply(world(policy(), { backups: [asked] }), [verdict, told])
+    await assert.rejects(apply(), WaitError)
+    assert.deepEqual([behind.written, behind.notes], [[], []])
+    assert.equal(
+      behind.caches.pods.get(newer.metadata.namespace, newer.metadata.name)?.metadata.name,
+      newer.metadata.name,
+    )
+    await apply()
+    assert.deepEqual([behind.written.length, behind.notes.length], [1, 1])
   }
-  const behind = server({ pods: [newer] })
-  await behind.apply(world(policy(), { backups: [asked] }), [verdict])
-  assert.deepEqual(behind.written, [])
-  assert.equal(
-    behind.caches.pods.get(newer.metadata.namespace, newer.metadata.name)?.metadata.name,
-    newer.metadata.name,
-  )
-  await behind.apply(world(policy(), { backups: [asked] }), [verdict])
-  assert.equal(behind.written.length, 1)
 })
 
 test('the answer to a write does not bring back an object that is known to be deleted', () => {

@@ -4,7 +4,7 @@
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { CronJob, KubernetesObject } from '../api/kubernetes.ts'
-import type { Action } from '../plan/actions.ts'
+import type { Action, Unless } from '../plan/actions.ts'
 import { finished, refusedStatus } from '../plan/backup-status.ts'
 import { marksOf } from '../plan/history.ts'
 import { sameJson } from '../plan/equal.ts'
@@ -26,8 +26,8 @@ import { isThere, stillPrunes } from './last-look.ts'
 import type { BackupMetrics } from './metrics.ts'
 import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
 
-/** After so long the watch has told that an object is gone. */
-const goneMs = 1000
+/** After so long the watch has told what a write, or the look before it, found out first. */
+const watchMs = 1000
 
 export type ApplyContext = {
   readonly client: Client
@@ -174,6 +174,7 @@ class Step {
         const { accountedUntil, slots } = current.status ?? {}
         const status = this.#unrecorded ? { ...action.status, accountedUntil, slots } : action.status
         const object = { ...current, status }
+        await this.#lookOnceMore(action.unless)
         caches.policies.offer(await this.#replaceStatus<BackupPolicy>(backupPolicies, object))
         return
       }
@@ -238,7 +239,7 @@ class Step {
   async #writeBackupStatus(action: Extract<Action, { readonly do: 'write-backup-status' }>): Promise<void> {
     const { caches, metrics } = this.#context
     const { backup, status, outcome, unless } = action
-    if (unless && (await isThere(this.#context, this.#world.namespace, unless, this.#signal))) return
+    await this.#lookOnceMore(unless)
     caches.backups.offer(await this.#replaceStatus<Backup>(backups, { ...backup, status }))
     if (status.phase !== backup.status?.phase)
       this.#log.info(
@@ -248,13 +249,19 @@ class Step {
     if (outcome) metrics.observe({ namespace: this.#world.namespace, policy: this.#world.name, ...outcome })
   }
 
+  /** @throws WaitError when the API server knows more than the verdict rests on. */
+  async #lookOnceMore(unless: Unless | undefined): Promise<void> {
+    if (!unless || !(await isThere(this.#context, this.#world.namespace, unless, this.#signal))) return
+    throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
+  }
+
   /** @throws WaitError when the object was deleted meanwhile: the cache will hear of it, and nobody needs to. */
   async #replaceStatus<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
     try {
       return await this.#context.client.replace<T>(resource, object, { signal: this.#signal, subresource: 'status' })
     } catch (error) {
       if (!isNotFound(error)) throw error
-      throw new WaitError(goneMs, `${resource.kind} ${object.metadata.name} was deleted meanwhile`, { cause: error })
+      throw new WaitError(watchMs, `${resource.kind} ${object.metadata.name} was deleted meanwhile`, { cause: error })
     }
   }
 

@@ -44,7 +44,7 @@ export type Action =
       readonly resourceVersion?: string
       readonly prune?: { readonly target: string; readonly keep: number }
     } & Named)
-  | { readonly do: 'write-policy-status'; readonly status: BackupPolicyStatus }
+  | { readonly do: 'write-policy-status'; readonly status: BackupPolicyStatus; readonly unless?: Unless }
   | {
       readonly do: 'event'
       readonly about: 'policy' | Backup
@@ -54,8 +54,9 @@ export type Action =
     }
 
 /**
- * What is asked of the API server once more before a final verdict is written, because the caches of several kinds are not of one
- * moment: whether this object is there after all, or whether the pods of this Job have said more than was known.
+ * What is asked of the API server once more before a verdict is written, because the caches of several kinds are not of one moment:
+ * whether this object is there after all, or whether the pods of this Job have said more than was known. Then the rest of the plan,
+ * which may tell people of the verdict, is left to the next one.
  */
 export type Unless = { readonly kind: 'job' | 'snapshot' | 'newer-pods'; readonly name: string }
 

@@ -6,7 +6,7 @@ import { annotation, label } from '../api/labels.ts'
 import type { CatalogEntry } from '../api/mover-message.ts'
 import { backupArtifact, commandTarget } from '../api/names.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './backup-status.ts'
-import { hasWords } from './job-pods.ts'
+import { unlessMoreIsSaid } from './job-pods.ts'
 import { judgeJob } from './job-run.ts'
 import { runJobName } from './lookup.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from './times.ts'
@@ -60,8 +60,8 @@ export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Da
   const { exitCode, stderr, endTime = now } = run
   const details = { ...(exitCode === undefined ? {} : { exitCode }), ...(stderr ? { stderr } : {}) }
   const stored = run.phase === 'Completed' && said ? storedFacts(said) : {}
-  const unless = hasWords(job, world.pods) ? undefined : ({ kind: 'newer-pods', name: job.metadata.name } as const)
-  return planStatus(backup, { ...common, ...details, ...stored, phase: run.phase }, endTime, 'job', unless)
+  const facts = { ...common, ...details, ...stored, phase: run.phase }
+  return planStatus(backup, facts, endTime, 'job', unlessMoreIsSaid(job, world.pods))
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { ContainerStatus, Job, Pod } from '../api/kubernetes.ts'
 import type { MoverMessage } from '../api/mover-message.ts'
 import { parseMoverMessage } from '../api/mover-message-parse.ts'
+import type { Unless } from './actions.ts'
 
 /** The pods of one Job among many, oldest first. */
 export function podsOf(job: Job, allPods: readonly Pod[]): readonly Pod[] {
@@ -14,10 +15,11 @@ export function moverMessageOf(pod: Pod): MoverMessage | undefined {
   return parseMoverMessage(statusOf(pod, 'mover')?.state?.terminated?.message)
 }
 
-/** Whether the newest pod of the Job has ended in front of our eyes; otherwise its words may still be on their way. */
-export function hasWords(job: Job, allPods: readonly Pod[]): boolean {
+/** What a verdict on an ended Job must be held against: its newest pod's words may be on their way, unless that has ended before our eyes. */
+export function unlessMoreIsSaid(job: Job, allPods: readonly Pod[]): Unless | undefined {
   const newest = podsOf(job, allPods).at(-1)
-  return newest !== undefined && statusOf(newest, 'mover')?.state?.terminated !== undefined
+  const ended = newest !== undefined && statusOf(newest, 'mover')?.state?.terminated !== undefined
+  return ended ? undefined : { kind: 'newer-pods', name: job.metadata.name }
 }
 
 /** Oldest first by the API server's clock (those of nodes may differ), and by name where that cannot tell. */

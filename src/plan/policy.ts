@@ -66,8 +66,10 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
     ...oneStart(backups.flatMap(plan => plan.actions)),
     ...(catalog?.actions ?? []),
   ]
-  if (!sameJson(policy.status, status))
-    actions.push({ do: 'write-policy-status', status }, ...notices(policy, status, now))
+  if (!sameJson(policy.status, status)) {
+    const unless = probe?.unless ? { unless: probe.unless } : {}
+    actions.push({ do: 'write-policy-status', status, ...unless }, ...notices(policy, status, now))
+  }
   const times = [schedule.next, schedule.closes, probe?.wakeAt, catalog?.wakeAt, nextCleanUp(world, now)]
   return { actions, wakeAt: earliest(...times, ...backups.map(plan => plan.wakeAt)) }
 }

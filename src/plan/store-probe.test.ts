@@ -6,6 +6,7 @@ import type { MoverMessage } from '../api/mover-message.ts'
 import type { MoverReason } from '../api/mover-reasons.ts'
 import { probeJobName } from '../api/names.ts'
 import { stateHash } from '../resources/desired-state.ts'
+import { planPolicy } from './policy.ts'
 import { isRunningProbe, planProbe } from './store-probe.ts'
 
 const made = policy()
@@ -92,9 +93,18 @@ for (const reason of [
     assert.match(store.message, /as told/)
   })
 
-test('a probe that ended without a word failed', () => {
-  const { store } = plan(made, { jobs: [probe(0, { status: complete(at('11:59'), now) })] })
+test('a probe that ended without a word failed, unless its pod has said more by now', () => {
+  const of = probe(0, { status: complete(at('11:59'), now) })
+  const { store, unless } = plan(made, { jobs: [of] })
   assert.deepEqual([store.result, store.reason], ['Unusable', 'ProbeFailed'])
+  assert.deepEqual(unless, { kind: 'newer-pods', name: of.metadata.name })
+  const seen = world(made, { jobs: [of], backendHash: hash })
+  const written = planPolicy(seen, now).actions.find(action => action.do === 'write-policy-status')
+  assert.deepEqual(written?.unless, unless)
+})
+
+test('a probe that ended with words is judged by them', () => {
+  assert.equal(plan(made, ending({ phase: 'failed', reason: 'AccessDenied', message: 'no' })).unless, undefined)
 })
 
 test('the waits between failures are 1, 2, 4, 8, 10 and 10 minutes', () => {

@@ -6,7 +6,8 @@ import type { Job } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import { moverReasons } from '../api/mover-reasons.ts'
 import { nameHash, probeJobName } from '../api/names.ts'
-import type { Action } from './actions.ts'
+import type { Action, Unless } from './actions.ts'
+import { unlessMoreIsSaid } from './job-pods.ts'
 import { judgeJob } from './job-run.ts'
 import { addSeconds, rfc3339, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -23,6 +24,8 @@ const placeKeptSeconds = 60
 export type ProbePlan = {
   readonly actions: readonly Action[]
   readonly store: StoreStatus
+  /** What `store` rests on being unsaid. */
+  readonly unless?: Unless
   readonly wakeAt: Date | undefined
 }
 
@@ -80,9 +83,11 @@ export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash:
     }
     const reason = run.phase === 'Completed' ? 'ProbeFailed' : run.reason
     const message = run.phase === 'Completed' ? 'the probe ended without saying what it found' : run.message
+    const unless = unlessMoreIsSaid(current, world.pods)
     return {
       actions: cleanUp,
       store: { ...tried, result: 'Unusable', reason, message: message.slice(0, 1024) },
+      ...(unless ? { unless } : {}),
       wakeAt: now,
     }
   }
