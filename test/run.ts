@@ -1,12 +1,12 @@
 // Runs stages of the tests, one after the other, up to the first that fails: `node test/run.ts [--long] <stage>...`.
-// Each stage is one run of node's test runner; the closing lines at the end count all of them.
+// The closing lines at the end count the tests of all of them.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, posix } from 'node:path'
 import { buildGoTool, type GoToolName } from '../dev/go-tools.ts'
-import { repository } from '../dev/paths.ts'
+import { cacheDirectory, repository } from '../dev/paths.ts'
 import { grantProblems } from '../e2e/grants.ts'
 import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from './api/run-directory.ts'
 import { withCluster } from './cluster.ts'
@@ -30,7 +30,7 @@ const stages = {
   },
   api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 2, timeoutSeconds: 300 },
   chart: { tools: ['etcd', 'kubernetes', 'helm', 'kubeconform'], concurrency: 2, timeoutSeconds: 300 },
-  e2e: { tools: [], concurrency: 1, timeoutSeconds: 900 },
+  e2e: { tools: [], concurrency: 2, timeoutSeconds: 900 },
 } as const satisfies Record<string, Stage>
 type StageName = keyof typeof stages
 
@@ -53,28 +53,51 @@ function testFiles(stage: StageName, long: boolean): readonly string[] {
     .sort()
 }
 
+/** Stories that take away what all others stand on, the operator, are told after them, one at a time. */
+function isAlone(path: string): boolean {
+  return path.endsWith('.alone.test.ts')
+}
+
 /** A test of a stage as a whole: passed when there are no problems. */
 type Check = { readonly title: string; readonly problems: readonly string[] }
 
-type Outcome = { readonly status: number | string; readonly checks: readonly Check[] }
+type Outcome = { readonly counts: Tally; readonly checks: readonly Check[] }
 
-type RunOptions = { readonly long: boolean; readonly scratch: string }
+/** Some test files, as one run of node's test runner. `enter`: the words before the command. */
+type Round = { readonly files: readonly string[]; readonly concurrency: number; readonly enter?: readonly string[] }
+
+/** @throws Error when the runner has no result, or not the one that its exit status tells of */
+type Runner = (round: Round) => Promise<Tally>
 
 async function runStage(name: StageName, long: boolean): Promise<Tally> {
   const { tools, concurrency, timeoutSeconds } = stages[name]
   for (const tool of tools) await buildGoTool(tool, line => console.error(line))
-  const files = testFiles(name, long)
-  if (files.length === 0) throw new Error(`stage ${name} has no test files: it would prove nothing`)
+  const all = testFiles(name, long)
   // The tests' temporary directory, below one that the next run removes when this one is killed.
   const directory = await makeRunDirectory()
   const scratch = join(directory, 'tmp')
   mkdirSync(scratch)
   try {
+    console.log(`\n── ${name}: ${all.length} files`)
+    const { counts, checks } = await (name === 'e2e' ? runStories(runner, all) : runFiles())
+    const tidy = { title: `the ${name} tests leave nothing behind`, problems: leftovers(scratch, scratch) }
+    return [...checks, tidy].reduce(withCheck, counts)
+  } finally {
+    await removeRunDirectory(directory)
+  }
+
+  async function runFiles(): Promise<Outcome> {
+    return { counts: await runner({ files: all, concurrency }), checks: [] }
+  }
+
+  async function runner({ files, concurrency: atATime, enter = [] }: Round): Promise<Tally> {
+    if (files.length === 0) throw new Error(`stage ${name} has no test files: it would prove nothing`)
     const tally = join(directory, 'tally.json')
     const argv = [
+      ...enter,
       process.execPath,
       '--test',
-      `--test-concurrency=${concurrency}`,
+      `--test-concurrency=${atATime}`,
       `--test-timeout=${timeoutSeconds * 1000}`,
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
@@ -82,34 +105,28 @@ async function runStage(name: StageName, long: boolean): Promise<Tally> {
       `--test-reporter-destination=${tally}`,
       ...files,
     ]
-    console.log(`\n── ${name}: ${files.length} files`)
-    const options = { long, scratch }
-    const { status, checks } = await (name === 'e2e' ? runStories(argv, options) : runAlone(argv, options))
+    const status = await run(argv, { long, scratch })
     const text = readFileSync(tally, 'utf8')
     if (text === '') throw new Error(`the ${name} tests ended with ${status} and without a result`)
     const counts = JSON.parse(text) as Tally
     if (status !== 0 && isGreen(counts)) throw new Error(`the ${name} tests ended with ${status} although none failed`)
-    const tidy = { title: `the ${name} tests leave nothing behind`, problems: leftovers(scratch, scratch) }
-    return [...checks, tidy].reduce(withCheck, counts)
-  } finally {
-    await removeRunDirectory(directory)
+    return counts
   }
 }
 
-async function runAlone(argv: readonly string[], options: RunOptions): Promise<Outcome> {
-  return { status: await run(argv, options), checks: [] }
-}
-
 /** Runs them next to the cluster. The local one has an audit log, which says afterwards what rights the operator needed. */
-async function runStories(argv: readonly string[], options: RunOptions): Promise<Outcome> {
+async function runStories(runner: Runner, files: readonly string[]): Promise<Outcome> {
   return withCluster(async ({ enter, local }) => {
     const began = new Date()
-    const status = await run([...enter, ...argv], options)
+    const together = files.filter(path => !isAlone(path))
+    const first = await runner({ enter, files: together, concurrency: stages.e2e.concurrency })
+    if (!isGreen(first)) return { counts: first, checks: [] }
+    const counts = sum([first, await runner({ enter, files: files.filter(isAlone), concurrency: 1 })])
     if (!local) console.log('ℹ what rights the operator uses is not seen on this cluster: its audit log is not at hand')
     // A story that failed may not have come to what it needs rights for.
-    if (!local || status !== 0) return { status, checks: [] }
+    if (!local || !isGreen(counts)) return { counts, checks: [] }
     const title = 'the operator uses every right that it has, and asks for no other'
-    return { status, checks: [{ title, problems: await grantProblems(began) }] }
+    return { counts, checks: [{ title, problems: await grantProblems(began) }] }
   })
 }
 
@@ -123,9 +140,16 @@ function withCheck(counts: Tally, { title, problems }: Check): Tally {
 
 async function run(
   [program = '', ...args]: readonly string[],
-  { long, scratch }: RunOptions,
+  { long, scratch }: { readonly long: boolean; readonly scratch: string },
 ): Promise<number | string> {
-  const env = { ...process.env, TMPDIR: scratch, [runVariable]: scratch, ...(long && { TEST_LONG: '1' }) }
+  const env = {
+    ...process.env,
+    TMPDIR: scratch,
+    [runVariable]: scratch,
+    // Each test file is a process: a fifth of what a small one costs is stripping types that were stripped the last time, too.
+    NODE_COMPILE_CACHE: join(cacheDirectory, 'compile-cache'),
+    ...(long && { TEST_LONG: '1' }),
+  }
   const child = spawn(program, args, { cwd: repository, env, stdio: ['ignore', 'inherit', 'inherit'] })
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
   return code ?? String(signal)
@@ -142,17 +166,30 @@ function isGreen({ tests, failed, cancelled, skipped, todo }: Tally): boolean {
   return tests > 0 && failed + cancelled + skipped + todo === 0
 }
 
-function closingLines(tallies: readonly Tally[]): string {
-  const sum = (of: keyof Tally) => tallies.reduce((total, tally) => total + tally[of], 0)
+function sum(tallies: readonly Tally[]): Tally {
+  const total = (of: keyof Tally) => tallies.reduce((so, tally) => so + tally[of], 0)
+  return {
+    tests: total('tests'),
+    suites: total('suites'),
+    passed: total('passed'),
+    failed: total('failed'),
+    cancelled: total('cancelled'),
+    skipped: total('skipped'),
+    todo: total('todo'),
+    duration: total('duration'),
+  }
+}
+
+function closingLines({ tests, suites, passed, failed, cancelled, skipped, todo, duration }: Tally): string {
   const lines = [
-    ['tests', sum('tests')],
-    ['suites', sum('suites')],
-    ['pass', sum('passed')],
-    ['fail', sum('failed')],
-    ['cancelled', sum('cancelled')],
-    ['skipped', sum('skipped')],
-    ['todo', sum('todo')],
-    ['duration_ms', sum('duration')],
+    ['tests', tests],
+    ['suites', suites],
+    ['pass', passed],
+    ['fail', failed],
+    ['cancelled', cancelled],
+    ['skipped', skipped],
+    ['todo', todo],
+    ['duration_ms', duration],
   ]
   return lines.map(([label, value]) => `ℹ ${label} ${value}`).join('\n')
 }
@@ -172,7 +209,7 @@ async function main(args: readonly string[]): Promise<void> {
     console.log(`\n── stopped: ${name} is not green`)
     break
   }
-  console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(tallies)}`)
+  console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(sum(tallies))}`)
 }
 
 try {
