@@ -3,12 +3,19 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { helm, type Cluster } from './cluster-access.ts'
+import { eventually } from './eventually.ts'
 import { repository } from './paths.ts'
 
 export const releaseName = 'backup-operator'
 export const releaseNamespace = 'backup-system'
 
-/** Installs or upgrades the release and waits until it runs. A second call with the same source changes nothing. */
+/** What helm says when another one is at it. */
+const busy = /another operation .* is in progress|release: already exists/
+
+/**
+ * Installs or upgrades the release and waits until it runs. A second call with the same source changes nothing; helm lets one at a
+ * time do it, and the others wait.
+ */
 export async function installRelease(cluster: Cluster): Promise<void> {
   const values = [
     'image.repository=localhost/backup-operator',
@@ -19,7 +26,19 @@ export async function installRelease(cluster: Cluster): Promise<void> {
   const where = ['--namespace', releaseNamespace, '--create-namespace']
   const settings = values.flatMap(value => ['--set-string', value])
   const chart = join(repository, 'charts/backup-operator')
-  await helm(cluster, ['upgrade', '--install', releaseName, chart, ...where, ...settings, '--wait', '--timeout=180s'])
+  const argv = ['upgrade', '--install', releaseName, chart, ...where, ...settings, '--wait', '--timeout=180s']
+  let failure: unknown
+  const upgraded = async () => {
+    try {
+      await helm(cluster, argv)
+    } catch (error) {
+      if (error instanceof Error && busy.test(error.message)) return false
+      failure = error
+    }
+    return true
+  }
+  await eventually('helm to have the release for itself', upgraded, { seconds: 200, every: 1000 })
+  if (failure) throw failure
 }
 
 function sourceHash(): string {
