@@ -3,6 +3,12 @@ import type { TestContext } from 'node:test'
 import { apply, chosenCluster, kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 
+/**
+ * For what should happen soon, without a promise of how soon: stories share a small machine, and each starts many pods. Seconds; a limit
+ * that a story states itself is one that users are told of.
+ */
+export const patience = 180
+
 export const cluster = chosenCluster()
 
 /** Set when stories run on a cluster whose images were loaded under other names (kind in CI). */
@@ -31,7 +37,7 @@ export async function storyNamespace(
   await eventually(
     `the default service account of ${name}`,
     () => kubectl(cluster, ['-n', name, 'get', 'serviceaccount', 'default', '-o', 'name']),
-    { seconds: 20 },
+    { seconds: patience },
   )
   return name
 }
@@ -83,7 +89,7 @@ export const idlePod = (namespace: string, name: string, claimName: string) => (
 })
 
 /** Waits with `kubectl wait`. `condition` as there: `condition=Ready`, `jsonpath={.status.phase}=Bound`, `delete`. */
-export async function waitFor(namespace: string, object: string, condition: string, seconds = 60): Promise<void> {
+export async function waitFor(namespace: string, object: string, condition: string, seconds = patience): Promise<void> {
   await kubectl(cluster, ['-n', namespace, 'wait', `--for=${condition}`, `--timeout=${seconds}s`, object])
 }
 

@@ -7,7 +7,7 @@ import { eventually } from '../dev/eventually.ts'
 import type { BackupStatus } from '../src/api/backup.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
-import { cluster, waitFor } from './cluster.ts'
+import { cluster, patience, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import { changesPods } from './pod-changer.ts'
 import { operatorImage, program } from './program.ts'
@@ -48,7 +48,6 @@ type Failure = {
   readonly attempts?: number
   /** The last line of what the command said on its standard error. */
   readonly lastWords?: RegExp
-  readonly seconds?: number
   /** False: no container of the pod ever runs. */
   readonly moverRuns?: boolean
 }
@@ -110,7 +109,6 @@ const failures: readonly Failure[] = [
     spec: { activeDeadlineSeconds: 30, backoffLimit: 0 },
     reason: 'DeadlineExceeded',
     message: /within activeDeadlineSeconds \(30 s\)/,
-    seconds: 30 + soon,
   },
   {
     name: 'unexplained',
@@ -120,7 +118,6 @@ const failures: readonly Failure[] = [
     reason: 'SourceKilled',
     message: /died after 10 bytes without giving a status/,
     attempts: 2,
-    seconds: 2 * soon,
   },
   // What PostgreSQL's own client says. `sh -x` shows the command line, as people's scripts do.
   {
@@ -212,7 +209,7 @@ test('commands that fail', { concurrency: 8 }, async t => {
       await eventually(
         'the quota to be in force',
         async () => await kubectl(cluster, ['-n', place, 'get', 'quota', 'few', '-o', 'jsonpath={.status.hard.pods}']),
-        { seconds: 30 },
+        { seconds: patience },
       )
       await put(jobPolicy(place, 'crowded', shell('echo data')), onDemand(place, 'crowded'))
       const status = await backupStatus(place, 'crowded', 'refused', ({ reason }) => reason === 'QuotaExceeded', soon)
@@ -244,7 +241,7 @@ test('commands that fail', { concurrency: 8 }, async t => {
       await eventually(
         'pods to be put on the host network',
         () => kubectl(cluster, ['-n', place, ...any]).then(() => false, isAboutHostNetwork),
-        { seconds: 20 },
+        { seconds: patience },
       )
       await put(jobPolicy(place, 'changed', shell('echo data')), onDemand(place, 'changed'))
       const refused = ({ reason }: BackupStatus) => reason === 'PodSecurityRejected'
@@ -255,7 +252,7 @@ test('commands that fail', { concurrency: 8 }, async t => {
       assert.equal(ready.status, 'Unknown')
       assert.deepEqual(await store.keys(`${place}/`), [])
       await changer.stop()
-      assert.equal((await backupEnd(place, 'changed', 120)).phase, 'Completed')
+      assert.equal((await backupEnd(place, 'changed')).phase, 'Completed')
     }),
 
     t.test('a policy beside them is not disturbed', async () => {
@@ -265,10 +262,10 @@ test('commands that fail', { concurrency: 8 }, async t => {
   ]
 
   const failing = failures.map(failure => {
-    const { name, what, job, spec, reason, message, exitCode, attempts, lastWords, seconds = soon } = failure
+    const { name, what, job, spec, reason, message, exitCode, attempts, lastWords } = failure
     return t.test(`a command that ${what}: ${reason}`, async () => {
       await put(jobPolicy(namespace, name, job, { backoffLimit: 2, ...spec }))
-      const status = await run(namespace, name, name, seconds)
+      const status = await run(namespace, name)
       assert.equal(status.phase, 'Failed')
       assert.equal(status.reason, reason)
       assert.match(status.message ?? '', message)
@@ -291,13 +288,13 @@ test('commands that fail', { concurrency: 8 }, async t => {
       assert.match(status.message ?? '', message)
       if (moverRuns) {
         const isOpen = async () => (await openUploads(status.run ?? '')).length > 0
-        await eventually('the upload to be open, so that there is something to clean up', isOpen, { seconds: soon })
+        await eventually('the upload to be open, so that there is something to clean up', isOpen, { seconds: patience })
       }
       await remove(namespace, `backup/${name}`)
       await eventually(
         'Job and pod to go with their Backup',
         async () => [...(await runJobs(namespace, name)), ...(await runPods(namespace, name))].length === 0,
-        { seconds: soon },
+        { seconds: patience },
       )
       await assertNothingIsLeft(name, status)
     }),

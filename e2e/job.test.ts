@@ -14,7 +14,7 @@ import type { Backup } from '../src/api/backup.ts'
 import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import { parseBackupRecord } from '../src/api/backup-record.ts'
 import * as resources from '../src/controllers/resources.ts'
-import { cluster, execInPod, postgresImage, waitFor } from './cluster.ts'
+import { cluster, execInPod, patience, postgresImage, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import {
   api,
@@ -57,7 +57,7 @@ test('strategy job', { concurrency: 20 }, async t => {
       await waitFor(namespace, 'pod/postgres', 'condition=Ready')
       const sql = (database: string, text: string) =>
         execInPod(namespace, 'postgres', ['psql', '-XAtq', '-U', 'postgres', '-d', database, '-c', text])
-      await eventually('PostgreSQL to take connections', () => sql('shop', 'select 1'), { seconds: 30 })
+      await eventually('PostgreSQL to take connections', () => sql('shop', 'select 1'), { seconds: patience })
       await sql('shop', `create table item as select n as id, md5(n::text) as name from generate_series(1, 20000) n`)
 
       const status = await run(namespace, 'by-hand', 'postgres-dump')
@@ -114,7 +114,7 @@ test('strategy job', { concurrency: 20 }, async t => {
           const { items } = await api.list<Backup>(resources.backups, { namespace })
           return items.find(({ spec }) => spec.policy === 'minutely')
         },
-        { seconds: 75, every: 500 },
+        { seconds: 60 + patience, every: 500 },
       )
       const { name } = backup.metadata
       const slot = new Date(backup.spec.slot ?? '')
@@ -172,7 +172,7 @@ test('strategy job', { concurrency: 20 }, async t => {
           const names = items.filter(({ spec }) => spec.policy === 'pruned').map(({ metadata }) => metadata.name)
           return names.length === 4 && names.toSorted()
         },
-        { seconds: 30 },
+        { seconds: patience },
       )
       assert.deepEqual(left, ['pruned-3', 'pruned-4', 'pruned-5', 'pruned-6'])
       const policy = await api.get<BackupPolicy>(resources.backupPolicies, namespace, 'pruned')

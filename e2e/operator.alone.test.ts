@@ -10,7 +10,7 @@ import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import type { Job, KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { scheduleHash } from '../src/plan/policy-schedule.ts'
-import { cluster, waitFor } from './cluster.ts'
+import { cluster, patience, waitFor } from './cluster.ts'
 import { installMinio, installOperator, operatorDeployment } from './install.ts'
 import {
   backupsOf,
@@ -81,7 +81,7 @@ test('a life with interruptions', async t => {
           const job = await api.get<Job>(resources.jobs, namespace, `backup-dumps-${slot / minute}`)
           return job?.status?.succeeded === 1
         },
-        { seconds: 90, every: 500 },
+        { seconds: 60 + patience, every: 500 },
       )
       assert.equal((await at('dumps', slot)).length, 0)
       await scaleTo(2)
@@ -93,7 +93,7 @@ test('a life with interruptions', async t => {
           const runs = await backupsOf(namespace, 'late')
           return runs.length > 0 && runs.every(({ status }) => status?.phase === 'Completed') ? runs : undefined
         },
-        { seconds: 30 },
+        { seconds: patience },
       )
       const first = Math.min(...caughtUp.map(({ spec }) => Date.parse(spec.slot ?? '')))
       const { slots } = (await policyOf(namespace, 'late')).status ?? {}
@@ -128,7 +128,7 @@ test('a life with interruptions', async t => {
     await eventually(
       'the series of the deleted policy to go',
       async () => !(await scrape(await leader())).includes('policy="late"'),
-      { seconds: 20 },
+      { seconds: patience },
     )
   })
 
@@ -178,7 +178,7 @@ async function completeAt(policy: string, slot: number): Promise<void> {
   await eventually(
     `the slot ${new Date(slot).toISOString()} of ${policy} to be complete`,
     async () => (await at(policy, slot))[0]?.status?.phase === 'Completed',
-    { seconds: 100 },
+    { seconds: 60 + patience },
   )
 }
 

@@ -10,7 +10,7 @@ import { parseBackupRecord } from '../src/api/backup-record.ts'
 import type { CronJob, Job } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { slotOfJob } from '../src/plan/cron-job.ts'
-import { cluster, postgresImage } from './cluster.ts'
+import { cluster, patience, postgresImage } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import {
   api,
@@ -58,7 +58,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
     await put(jobPolicy(namespace, policy, long), onDemand(namespace, backup, policy))
     const { run: job = '' } = await backupStatus(namespace, backup, 'running', ({ phase }) => phase === 'Running')
     const isOpen = async () => (await openUploads(job)).length > 0
-    await eventually('the upload to be open', isOpen, { seconds: 30, every: 500 })
+    await eventually('the upload to be open', isOpen, { seconds: patience, every: 500 })
     return job
   }
 
@@ -76,7 +76,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
       const changing = ['edited', 'moved', 'resumed'] as const
       const cronJobsExist = async () =>
         (await Promise.all([...changing, 'stopped'].map(cronJobOf))).every(cronJob => cronJob !== undefined)
-      await eventually('the CronJobs', cronJobsExist, { seconds: 30 })
+      await eventually('the CronJobs', cronJobsExist, { seconds: patience })
       // A slot of all of them passes between their creation and the change.
       const passed = nextMinute()
       await eventually('the next minute', () => Date.now() > passed + 3000, { seconds: 65 })
@@ -91,7 +91,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
         patch(namespace, 'backuppolicy/stopped', { spec: { suspend: true } }),
         patch(namespace, 'cronjob/control', { spec: { suspend: false } }),
       ])
-      const seconds = (next - Date.now()) / 1000 + 30
+      const seconds = (next - Date.now()) / 1000 + patience
       await Promise.all(
         changing.map(name =>
           eventually(`a run of ${name}`, async () => (await slotsOf(name)).length > 0, { seconds, every: 500 }),
@@ -126,11 +126,11 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
       const fields = 'reason=NameTaken,involvedObject.kind=BackupPolicy,involvedObject.name=taken'
       const events = () => kubectl(cluster, ['-n', namespace, 'get', 'events', '--field-selector', fields])
       const told = await eventually('the event', async () => /Warning +NameTaken .*/.exec(await events()), {
-        seconds: 20,
+        seconds: patience,
       })
       assert.match(told[0], /a CronJob named backup-taken exists and is not ours; rename or delete it/)
       await remove(namespace, 'backuppolicy/taken')
-      await eventually('the policy to go', async () => (await policyOf('taken')) === undefined, { seconds: 30 })
+      await eventually('the policy to go', async () => (await policyOf('taken')) === undefined, { seconds: patience })
       const after = await cronJobOf('taken')
       assert.deepEqual([after?.metadata.uid, after?.spec], [before?.metadata.uid, before?.spec])
     }),
@@ -160,7 +160,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
         await eventually(
           'the policy to count both',
           async () => (await policyOf('reborn'))?.status?.targets?.[0]?.kept === 2,
-          { seconds: 30 },
+          { seconds: patience },
         )
       },
     ),
@@ -188,7 +188,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
     t.test('a pod deleted when its manifest is written: Completed, and one backup', async () => {
       await put(jobPolicy(namespace, 'shot', quick), onDemand(namespace, 'shot'))
       const manifests = () => store.keys(`${namespace}/shot/manifests/`)
-      await eventually('the manifest', async () => (await manifests()).length > 0, { seconds: 60, every: 20 })
+      await eventually('the manifest', async () => (await manifests()).length > 0, { seconds: patience, every: 20 })
       const pod = ['pod', '--selector', 'backup.dev/policy=shot,backup.dev/role=run']
       await kubectl(cluster, ['-n', namespace, 'delete', ...pod, '--force', '--grace-period=0', '--wait=false'])
       const status = await backupEnd(namespace, 'shot')
@@ -217,7 +217,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
 
     t.test('a Backup without its policy: PolicyNotFound at once, Failed after a minute', async () => {
       await put(onDemand(namespace, 'lonely', 'nobody'))
-      const waiting = await backupStatus(namespace, 'lonely', 'seen', ({ phase }) => phase !== undefined, 30)
+      const waiting = await backupStatus(namespace, 'lonely', 'seen', ({ phase }) => phase !== undefined)
       assert.deepEqual([waiting.phase, waiting.reason], ['Pending', 'PolicyNotFound'])
       const ended = await backupEnd(namespace, 'lonely')
       assert.deepEqual([ended.phase, ended.reason], ['Failed', 'PolicyNotFound'])
@@ -248,7 +248,10 @@ async function isGone(policy: string, job: string): Promise<void> {
     )
     return jobs.length + pods.length
   }
-  await eventually(`Job ${job} and its pods to be gone`, async () => (await left()) === 0, { seconds: 60, every: 250 })
+  await eventually(`Job ${job} and its pods to be gone`, async () => (await left()) === 0, {
+    seconds: patience,
+    every: 250,
+  })
 }
 
 function slotOf(job: Job): number | undefined {

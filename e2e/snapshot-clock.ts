@@ -1,7 +1,7 @@
 // The clock of the snapshot strategy while its policies change (F24).
 import assert from 'node:assert/strict'
 import { eventually } from '../dev/eventually.ts'
-import { waitFor } from './cluster.ts'
+import { patience, waitFor } from './cluster.ts'
 import { backupsOf, claim, conditionOf, defaultDriver, immediateClass, snapshotPolicy } from './snapshot-stack.ts'
 import { patch, put } from './stack.ts'
 
@@ -34,7 +34,7 @@ export async function snapshotClockStory(namespace: string): Promise<void> {
 
   const passed = nextMinute()
   await eventually('the slot to run where it is one', async () => (await slotsOf('snaps-steady')).includes(passed), {
-    seconds: 75,
+    seconds: 60 + patience,
     every: 500,
   })
   assert.deepEqual(await Promise.all(changing.map(slotsOf)), [[], [], []])
@@ -46,7 +46,7 @@ export async function snapshotClockStory(namespace: string): Promise<void> {
     patch(namespace, 'backuppolicy/snaps-resumed', { spec: { suspend: false } }),
     patch(namespace, 'backuppolicy/snaps-steady', { spec: { suspend: true } }),
   ])
-  const seconds = (next - Date.now()) / 1000 + 30
+  const seconds = (next - Date.now()) / 1000 + patience
   for (const name of changing)
     await eventually(`a run of ${name}`, async () => (await slotsOf(name)).length > 0, { seconds, every: 500 })
   assert.deepEqual(await Promise.all(changing.map(slotsOf)), [[next], [next], [next]])

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
-import { cluster, storyNamespace, waitFor } from './cluster.ts'
+import { cluster, patience, storyNamespace, waitFor } from './cluster.ts'
 import { installOperator } from './install.ts'
 import {
   backupOf,
@@ -67,7 +67,9 @@ suite('snapshots that fail', { concurrency: true }, () => {
     }
     await allowDeletion(namespace, driver)
     const left = () => snapshotsOf(namespace, 'app')
-    await eventually('the failed snapshots to be cleaned up', async () => (await left()).length === 1, { seconds: 30 })
+    await eventually('the failed snapshots to be cleaned up', async () => (await left()).length === 1, {
+      seconds: patience,
+    })
     assert.equal((await left())[0]?.metadata.name, good.status.run)
     assert.equal((await policyOf(namespace, 'app')).status?.targets?.[0]?.kept, 1)
     const last = await conditionOf(namespace, 'app', 'LastBackupSucceeded', { status: 'False' })
@@ -82,7 +84,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
     await eventually(
       'only the newest good one to be left',
       async () => (await left()).map(({ metadata }) => metadata.name).join() === better.status?.run,
-      { seconds: 30 },
+      { seconds: patience },
     )
   })
 
@@ -98,7 +100,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
         const { status } = await backupOf(namespace, 'now')
         return status?.reason === 'SnapshotError' ? status : undefined
       },
-      { seconds: 30 },
+      { seconds: patience },
     )
     assert.equal(shown.phase, 'Running')
     assert.match(shown.message ?? '', /the storage system says: .*cannot get credentials/)

@@ -8,7 +8,7 @@ import type { KubernetesObject, VolumeSnapshot, VolumeSnapshotClass } from '../s
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/resources.ts'
 import type { Resource } from '../src/runtime/resource.ts'
-import { cluster, storyNamespace } from './cluster.ts'
+import { cluster, patience, storyNamespace } from './cluster.ts'
 import { api, never, put, secret } from './stack.ts'
 
 /** The CSI driver that makes the volumes of claims that name no class. */
@@ -174,7 +174,7 @@ export async function snapshotsOf(
 const final: readonly (BackupPhase | undefined)[] = ['Completed', 'Failed', 'Skipped']
 
 /** The Backup once it has ended, in whatever phase. */
-export const ended = (namespace: string, name: string, seconds = 60): Promise<Backup> =>
+export const ended = (namespace: string, name: string, seconds = patience): Promise<Backup> =>
   eventually(
     `Backup ${namespace}/${name} to end`,
     async () => {
@@ -198,7 +198,7 @@ export function conditionOf(
   policy: string,
   type: string,
   wanted: Partial<ConditionState>,
-  seconds = 30,
+  seconds = patience,
 ): Promise<ConditionState> {
   return eventually(
     `${type} of BackupPolicy ${namespace}/${policy} to be ${wanted.status ?? ''} ${wanted.reason ?? ''}`,

@@ -11,7 +11,7 @@ import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import { label } from '../src/api/labels.ts'
 import { slotText } from '../src/api/names.ts'
 import * as resources from '../src/controllers/resources.ts'
-import { cluster, execInPod, idlePod, storyNamespace, waitFor } from './cluster.ts'
+import { cluster, execInPod, idlePod, patience, storyNamespace, waitFor } from './cluster.ts'
 import { installOperator } from './install.ts'
 import {
   backupOf,
@@ -108,7 +108,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
         const backups = await backupsOf(namespace, 'minutely')
         return backups.length > 0 && backups.every(({ status }) => status?.phase === 'Completed') ? backups : undefined
       },
-      { seconds: 90 },
+      { seconds: 60 + patience },
     )
     await patch(namespace, 'bp/minutely', { spec: { suspend: true } })
     assert.ok(first && second)
@@ -162,7 +162,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
               (await snapshotsOf(namespace, 'minutely', 'data-0')).length === 2 && !left.includes(pruned.metadata.name)
             )
           },
-          { seconds: 30 },
+          { seconds: patience },
         )
         assert.ok((await snapshotsOf(namespace, 'minutely', 'data-0')).every(({ status }) => status?.readyToUse))
         const ofHeld = await snapshotsOf(namespace, 'minutely', 'data-1')
@@ -175,7 +175,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
         await eventually(
           'what is no longer held to go',
           async () => (await snapshotsOf(namespace, 'minutely', 'data-1')).length === 2,
-          { seconds: 30 },
+          { seconds: patience },
         )
       },
     )
@@ -189,7 +189,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
       await eventually(
         'the operator to miss the policy',
         async () => (await backupOf(namespace, 'late')).status?.reason === 'PolicyNotFound',
-        { seconds: 30 },
+        { seconds: patience },
       )
       assert.deepEqual(namesOf(await snapshotsOf(namespace, 'minutely')), before)
       assert.equal((await backupOf(namespace, 'one')).status?.phase, 'Completed')
@@ -223,7 +223,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     await eventually(
       'the first to be pruned',
       async () => namesOf(await backupsOf(namespace, 'retain')).join() === 'second',
-      { seconds: 30 },
+      { seconds: patience },
     )
     const content = backup.status.snapshot.contentName ?? ''
     assert.match(

@@ -13,7 +13,7 @@ import type { Job, KubernetesObject, Pod } from '../src/api/kubernetes.ts'
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { Client } from '../src/runtime/client.ts'
-import { cluster, postgresImage, storyNamespace } from './cluster.ts'
+import { cluster, patience, postgresImage, storyNamespace } from './cluster.ts'
 
 const { server, ca, cert, key } = apiAccess(cluster)
 /** For looks, which are many; what a person would do goes through kubectl. */
@@ -149,7 +149,7 @@ export function backupStatus(
   name: string,
   wanted: string,
   condition: (status: BackupStatus) => boolean,
-  seconds = 60,
+  seconds = patience,
 ): Promise<BackupStatus> {
   return eventually(
     `Backup ${namespace}/${name} to be ${wanted}`,
@@ -164,7 +164,7 @@ export function backupStatus(
 
 const finalPhases: readonly (BackupPhase | undefined)[] = ['Completed', 'Failed', 'Skipped']
 
-export function backupEnd(namespace: string, name: string, seconds = 90): Promise<BackupStatus> {
+export function backupEnd(namespace: string, name: string, seconds = patience): Promise<BackupStatus> {
   return backupStatus(namespace, name, 'at its end', ({ phase }) => finalPhases.includes(phase), seconds)
 }
 
@@ -176,7 +176,7 @@ export function policyCondition(
   name: string,
   type: string,
   reason: string,
-  seconds = 60,
+  seconds = patience,
 ): Promise<Condition> {
   return eventually(
     `condition ${type} of BackupPolicy ${namespace}/${name} to have the reason ${reason}`,
@@ -191,7 +191,7 @@ export function policyCondition(
 }
 
 /** Creates an on-demand Backup and waits for its end. */
-export async function run(namespace: string, name: string, policy = name, seconds = 90): Promise<BackupStatus> {
+export async function run(namespace: string, name: string, policy = name, seconds = patience): Promise<BackupStatus> {
   await put(onDemand(namespace, name, policy))
   return backupEnd(namespace, name, seconds)
 }
