@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import type { BackupStatus } from '../src/api/backup.ts'
+import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { cluster, patience, waitFor } from './cluster.ts'
@@ -193,6 +194,9 @@ test('commands that fail', { concurrency: 8 }, async t => {
   for (const pod of ['postgres', 'newer-postgres']) await waitFor(namespace, `pod/${pod}`, 'condition=Ready', 120)
 
   async function assertNothingIsLeft(policy: string, { run: job = '' }: BackupStatus) {
+    const known = async () => (await api.get<BackupPolicy>(resources.backupPolicies, namespace, policy))?.status?.store
+    // The probe tries the store with an object of its own, at the same time.
+    await eventually('the probe to be over', async () => (await known())?.result === 'Usable', { seconds: patience })
     const folder = `${namespace}/${policy}/`
     assert.deepEqual(await store.keys(folder).then(keys => keys.filter(key => key !== `${folder}owner.json`)), [])
     assert.match(job, /^backup-/)
