@@ -1,5 +1,5 @@
 // Does the mover's memory stay flat, and how fast is it? `node bench/mover-memory.bench.ts [--gib 200] [--seed 1]`
-// Prints one JSON object with the machine and the versions, and fails above the limit. 200 GiB take about an hour on two cores.
+// Prints one JSON object with the machine and the versions, and fails above the limit. 200 GiB take 40 minutes on two cores.
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { parseBackupRecord } from '../src/api/backup-record.ts'

@@ -7,7 +7,7 @@ import { incompressible } from '../bench/incompressible.ts'
 import { parseBackupRecord } from '../src/api/backup-record.ts'
 import { jobOf, runPod, taskFor } from './backup-pod.ts'
 
-/** docs/design.md R13 allows 160 at any length. The longest backups take up to 16 more than this one (decision 10). */
+/** docs/design.md R13 allows 160 at any length; 200 GiB take 146 (docs/decisions/0010-mover-protocol.md). */
 const mostMiB = 140
 const megabytes = 900
 

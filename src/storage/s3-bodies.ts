@@ -26,7 +26,7 @@ function* slicesOf(body: Uint8Array): Generator<Uint8Array> {
   for (let offset = 0; offset < body.length; offset += sliceBytes) yield body.subarray(offset, offset + sliceBytes)
 }
 
-/** The request that completes an upload. The SDK would make a tree of nodes of 9,000 parts, 15 MiB at the peak of a backup's memory. */
+/** The request that completes an upload. The SDK would make a tree of nodes of 9,000 parts, 14 MiB at the peak of a backup's memory. */
 export function completionOf(
   upload: { readonly Bucket: string; readonly Key: string; readonly UploadId: string },
   parts: readonly CompletedPart[],
