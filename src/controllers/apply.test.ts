@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { KubernetesObject, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
+import { label } from '../api/labels.ts'
 import type { Action } from '../plan/actions.ts'
 import { planPolicy } from '../plan/policy.ts'
 import type { PolicyWorld } from '../plan/world.ts'
@@ -32,7 +33,13 @@ import type { Caches } from './caches.ts'
 const now = at('02:00:05')
 
 /** An API server that refuses to create some kinds, and says what it was asked. */
-function server(options: { readonly refuses?: readonly string[]; readonly pods?: readonly Pod[] } = {}) {
+function server(
+  options: {
+    readonly refuses?: readonly string[]
+    readonly pods?: readonly Pod[]
+    readonly there?: KubernetesObject
+  } = {},
+) {
   const calls: string[] = []
   const written: KubernetesObject[] = []
   const notes: EventNote[] = []
@@ -57,7 +64,7 @@ function server(options: { readonly refuses?: readonly string[]; readonly pods?:
       return { items: options.pods ?? [], resourceVersion: '1' }
     },
     async get() {
-      return undefined
+      return options.there
     },
   }
   const caches = Object.fromEntries(
@@ -145,6 +152,32 @@ test('a verdict waits, and nobody is told of it, when the pods of the Job have s
     )
     await apply()
     assert.deepEqual([behind.written.length, behind.notes.length], [1, 1])
+  }
+})
+
+test('a verdict does not wait for an object that only has the name: no plan would ever see it', async () => {
+  const asked = backup('now')
+  const stranger = { apiVersion: 'v1', kind: 'Any', metadata: { name: 'run', labels: { app: 'theirs' } } }
+  const own = job('run', 'run')
+  const snapshot = snapshotOf(backup('a'))
+  for (const [kind, there, waits] of [
+    ['job', stranger, false],
+    [
+      'job',
+      { ...own, metadata: { ...own.metadata, labels: { ...own.metadata.labels, [label.role]: 'probe' } } },
+      false,
+    ],
+    ['job', own, true],
+    ['snapshot', stranger, false],
+    ['snapshot', { ...snapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
+    ['snapshot', snapshot, true],
+  ] as const) {
+    const { apply, written } = server({ there })
+    const unless = { kind, name: there.metadata.name }
+    const verdict: Action = { do: 'write-backup-status', backup: asked, status: { phase: 'Failed' }, unless }
+    const applied = apply(world(policy(), { backups: [asked] }), [verdict])
+    await (waits ? assert.rejects(applied, WaitError) : applied)
+    assert.equal(written.length, waits ? 0 : 1, `${kind} ${JSON.stringify(there.metadata)}`)
   }
 })
 

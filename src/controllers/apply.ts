@@ -251,7 +251,7 @@ class Step {
 
   /** @throws WaitError when the API server knows more than the verdict rests on. */
   async #lookOnceMore(unless: Unless | undefined): Promise<void> {
-    if (!unless || !(await isThere(this.#context, this.#world.namespace, unless, this.#signal))) return
+    if (!unless || !(await isThere(this.#context, this.#world, unless, this.#signal))) return
     throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
   }
 

@@ -1,8 +1,9 @@
 // Asks the API server once more before something final is written or deleted: the caches of several kinds are not of one moment, and may
 // be behind (F31).
 import type { Job, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
-import { label, labelValue } from '../api/labels.ts'
+import { label, labelValue, managerName } from '../api/labels.ts'
 import type { Unless } from '../plan/actions.ts'
+import { isOf } from '../plan/cron-job.ts'
 import { snapshotRun } from '../plan/history.ts'
 import { backupOf, isGenuine } from '../plan/lookup.ts'
 import { planRetention } from '../plan/retention.ts'
@@ -13,19 +14,23 @@ import { jobs, pods, snapshots } from './resources.ts'
 
 type Reach = { readonly client: Client; readonly caches: Caches }
 
-/** What is found goes into the cache, which plans anew. */
+/**
+ * What is found goes into the cache, which plans anew. Only what a plan would see counts: an object that lost our labels, or a stranger's
+ * with that name, would contradict every plan for ever.
+ */
 export async function isThere(
   { client, caches }: Reach,
-  namespace: string,
+  world: PolicyWorld,
   { kind, name }: Unless,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { namespace } = world
   const options = { signal }
   if (kind === 'newer-pods') {
     const { items } = await client.list<Pod>(pods, {
       ...options,
       namespace,
-      labelSelector: `batch.kubernetes.io/job-name=${name}`,
+      labelSelector: `batch.kubernetes.io/job-name=${name},${label.managedBy}=${managerName}`,
     })
     const newer = items.filter(
       pod => caches.pods.get(namespace, pod.metadata.name)?.metadata.resourceVersion !== pod.metadata.resourceVersion,
@@ -35,12 +40,14 @@ export async function isThere(
   }
   if (kind === 'job') {
     const job = await client.get<Job>(jobs, namespace, name, options)
-    if (job) caches.jobs.offer(job)
-    return job !== undefined
+    if (!job || !isOf(job, world.name) || job.metadata.labels?.[label.role] !== 'run') return false
+    caches.jobs.offer(job)
+    return true
   }
   const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
-  if (snapshot) caches.snapshots.offer(snapshot)
-  return snapshot !== undefined
+  if (!snapshot || !isOf(snapshot, world.name) || !isGenuine(snapshot)) return false
+  caches.snapshots.offer(snapshot)
+  return true
 }
 
 /** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */

@@ -25,8 +25,16 @@ export type Action =
       readonly outcome?: RunOutcome
       readonly unless?: Unless
     }
-  /** `unlessSnapshot`: only if this VolumeSnapshot is really gone; it is looked up once more before the Backup goes. */
-  | ({ readonly do: 'delete-backup'; readonly because: string; readonly unlessSnapshot?: string } & Named)
+  /**
+   * `unlessSnapshot`: only if this VolumeSnapshot is really gone; it is looked up once more before the Backup goes.
+   * `resourceVersion`: only if it is as it was seen: somebody might have put a hold on it.
+   */
+  | ({
+      readonly do: 'delete-backup'
+      readonly because: string
+      readonly unlessSnapshot?: string
+      readonly resourceVersion?: string
+    } & Named)
   | {
       readonly do: 'create-snapshot'
       readonly backup: Backup

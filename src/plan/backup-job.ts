@@ -87,7 +87,9 @@ function planLostJob(backup: Backup, bucketIsOpen: boolean, now: Date): BackupPl
   }
   const unread = `, and the bucket could not be read to see whether it had committed; if it had, it comes back as a Backup once that is read`
   const message = `Job ${run} of this run was deleted before it ended${bucketIsOpen ? unread : ''}`
-  return planStatus(backup, { ...facts, phase: 'Failed', message }, now, 'job', unless)
+  // One that was never seen to run may be from the list, whose next reading was held up: no failure to wake anybody for.
+  const strategy = startTime === undefined ? undefined : 'job'
+  return planStatus(backup, { ...facts, phase: 'Failed', message }, now, strategy, unless)
 }
 
 /** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */

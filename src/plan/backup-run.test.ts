@@ -98,6 +98,18 @@ test('a Job that disappeared before its end is a failure, after one more look', 
   }
 })
 
+test('only a run that was seen to begin is told and counted as one that lost its Job: others may come from the list', () => {
+  for (const [status, tells] of [
+    [undefined, false],
+    [{ phase: 'Running', startTime: stamp(at('02:00')) }, true],
+  ] as const) {
+    const { actions } = plan(world(policy()), scheduled(at('02:00'), { status }))
+    const [written] = only(actions, 'write-backup-status')
+    assert.equal(written?.status.phase, 'Failed')
+    assert.deepEqual([written.outcome !== undefined, only(actions, 'event').length === 1], [tells, tells])
+  }
+})
+
 test('a run whose Job is gone waits an hour for the list of a bucket that holds more than is known', () => {
   const list = (entries?: ReadonlyMap<string, CatalogEntry>) => ({ entries, open: true })
   const slot = at('02:00')

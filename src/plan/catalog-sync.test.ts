@@ -179,6 +179,7 @@ test('a page that failed, or whose words were lost, is asked for again ten minut
 
 const lost = (backupOfRun: Backup) => ({
   ...backupOfRun,
+  metadata: { ...backupOfRun.metadata, resourceVersion: '7' },
   status: failed(backupOfRun.metadata.name, at('02:10'), { reason: 'JobDeleted' }),
 })
 
@@ -186,8 +187,11 @@ test('a run that was taken for failed when its Job went comes back where the buc
   const wrong = lost(scheduled(at('02:00')))
   const first = plan(runs, [...runs.filter(run => run !== second).map(known), wrong], [page('', entries)])
   assert.deepEqual(
-    first.actions.map(action => (action.do === 'delete-backup' ? [action.name, action.uid] : action.do)),
-    [[second, wrong.metadata.uid]],
+    first.actions.map(action =>
+      action.do === 'delete-backup' ? [action.name, action.uid, action.resourceVersion] : action.do,
+    ),
+    [[second, wrong.metadata.uid, wrong.metadata.resourceVersion]],
+    'one that somebody has put a hold on meanwhile stays',
   )
   assert.deepEqual([first.digest, first.open], [undefined, true], 'it is not settled before the Backup is there')
   const then = plan(runs, runs.filter(run => run !== second).map(known), [page('', entries)])

@@ -164,6 +164,7 @@ function differences(
       do: 'delete-backup',
       name: metadata.name,
       uid: metadata.uid ?? '',
+      resourceVersion: metadata.resourceVersion,
       because: 'its run was taken for failed, and the bucket has its manifest',
     })),
     ...lost.map(({ metadata, status }): Action => ({

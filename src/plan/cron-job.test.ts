@@ -226,6 +226,11 @@ test('a Job that was lost before anybody saw it gets its Backup before it goes',
   const first = planPolicy(world(of, { jobs: [job] }), lost)
   assert.equal(only(first.actions, 'create-scheduled-backup').length, 1)
   assert.deepEqual(only(first.actions, 'delete-job'), [])
+  assert.deepEqual(
+    only(planPolicy(world(of, { jobs: [job] }), addSeconds(lost, 600)).actions, 'delete-job').map(({ name }) => name),
+    [job.metadata.name],
+    'it does not block the schedule for as long as its Backup is refused',
+  )
   const then = planPolicy(world(of, { jobs: [job], backups: [scheduled(slot)] }), lost)
   assert.equal(only(then.actions, 'write-backup-status')[0]?.status.reason, 'DeadlineExceeded')
   const gone = planPolicy(world(undefined, { jobs: [job] }), lost)

@@ -46,12 +46,14 @@ function sameClock(a: CronJob, b: CronJob): boolean {
   )
 }
 
-/** Whether a CronJob was made by us, and for the policy of this name. */
-export function isOf(cronJob: CronJob, policy: string): boolean {
-  return isOurs(cronJob) && cronJob.metadata.labels?.[label.policy] === labelValue(policy)
+type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
+
+/** Whether an object was made by us, and for the policy of this name. */
+export function isOf(object: Labelled, policy: string): boolean {
+  return isOurs(object) && object.metadata.labels?.[label.policy] === labelValue(policy)
 }
 
-export function isOurs(object: { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }): boolean {
+export function isOurs(object: Labelled): boolean {
   return object.metadata.labels?.[label.managedBy] === managerName
 }
 

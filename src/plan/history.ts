@@ -18,6 +18,9 @@ import type { PolicyWorld } from './world.ts'
 /** Failed Backups of a schedule that stay for people to read, for each target. */
 const failuresKept = 5
 
+/** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
+const unseenSeconds = 600
+
 export type TargetHistory = {
   readonly target: string
   readonly runs: readonly RetentionRun[]
@@ -99,7 +102,10 @@ export function nextCleanUp(world: PolicyWorld, now: Date): Date | undefined {
     ...snapshots.map(snapshot =>
       addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(world.policy)),
     ),
-    ...world.jobs.filter(job => !isFinished(job)).map(lostAt),
+    ...world.jobs
+      .filter(job => !isFinished(job))
+      .flatMap(job => lostAt(job) ?? [])
+      .flatMap(lost => [lost, addSeconds(lost, unseenSeconds)]),
   ]
   return earliest(...times.filter(time => time && time > now))
 }
@@ -151,9 +157,10 @@ function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
     const failed = failures.get(name)
     if (failed) return [{ ...go, because: `its Backup ${failed.metadata.name} failed: ${failed.status?.reason}` }]
     const lost = lostAt(job)
-    // One that nobody has seen yet gets its Backup first, which says what became of it.
+    // The one that nobody has seen yet gets its Backup first, unless none can be created.
     const unseen = world.policy && unrecordedSlot(job, world.policy, bookOf(world.policy.status, now))
-    return !runs.has(name) && !unseen && lost && now >= lost
+    const until = lost && unseen ? addSeconds(lost, unseenSeconds) : lost
+    return !runs.has(name) && until && now >= until
       ? [{ ...go, because: 'it did not end long after its deadline, and its Backup is gone' }]
       : []
   })
