@@ -13,6 +13,10 @@ export async function moverCommand(
   // the old one to several times what is alive before it is collected (docs/decisions/0010-mover-protocol.md).
   setFlagsFromString('--semi-space-growth-factor=1')
   setFlagsFromString('--optimize-for-size')
+  // A compiler's thread that needs memory waits for the main thread to collect garbage. One that has begun to exit never does, but waits for
+  // the threads: such a mover would hang after its last word (https://github.com/nodejs/node/issues/54918). Its work is done by native
+  // code; nothing of it needs a compiler.
+  for (const compiler of ['sparkplug', 'maglev', 'turbofan']) setFlagsFromString(`--no-${compiler}`)
   const stop = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.on(name, () => {
