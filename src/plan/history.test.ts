@@ -101,6 +101,13 @@ test('the verdict is written before the snapshot goes, and again only when it ch
   assert.deepEqual(plan(1, [{ ...told, backup: { ...told.backup, status } }]), [])
 })
 
+test('a snapshot stays until its Backup says that it was good', () => {
+  const old = kept(1)
+  const running = { ...old, backup: { ...old.backup, status: { ...old.backup.status, phase: 'Running' as const } } }
+  assert.deepEqual(deleted(plan(1, [running, kept(2)])), [])
+  assert.deepEqual(deleted(plan(1, [old, kept(2)])), ['nightly-data-1'])
+})
+
 test('a Backup is Deleting from when its snapshot goes, whoever deletes it', () => {
   const going = kept(1)
   const snapshot = { ...going.snapshot, metadata: { ...going.snapshot.metadata, deletionTimestamp: stamp(now) } }

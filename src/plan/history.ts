@@ -1,5 +1,5 @@
 // Backups that have ended: what retention says of them, and which objects go because their data are gone or their story is told.
-import type { Backup } from '../api/backup.ts'
+import { isFinal, type Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
@@ -57,6 +57,9 @@ export function planRetained(
     for (const id of plan.deleteNow) {
       const snapshot = snapshotNamed(world, id)
       if (!snapshot || snapshot.metadata.deletionTimestamp) continue
+      // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
+      const backup = backupOf(world, snapshot)
+      if (backup && !isFinal(backup.status?.phase)) continue
       const because = verdicts.get(id)?.message ?? ''
       deletions.push({
         do: 'delete-snapshot',
