@@ -10,6 +10,7 @@ import { parseBackupRecord } from '../src/api/backup-record.ts'
 import type { CronJob, Job } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { slotOfJob } from '../src/plan/cron-job.ts'
+import { changeClocks, clocksBefore, everyMinute, nextMinute } from './clock-changes.ts'
 import { cluster, patience, postgresImage } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import {
@@ -30,11 +31,10 @@ import {
   storeNamespace,
 } from './stack.ts'
 import { removeClasses } from './snapshot-stack.ts'
-import { nextMinute, snapshotClockStory } from './snapshot-clock.ts'
+import { snapshotClockStory } from './snapshot-clock.ts'
 import { openStore, openUploads } from './store.ts'
 
 const namespace = 'e2e-schedule'
-const everyMinute = '* * * * *'
 const quick = shell('echo data')
 const long = shell('echo beginning; sleep 86400')
 
@@ -64,12 +64,11 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
 
   const stories = [
     t.test('a new schedule, another time zone and a resume fire nothing retroactively; suspending stops', async () => {
-      const hour = new Date().getUTCHours()
-      const elsewhere = { schedule: `* ${hour},${(hour + 1) % 24} * * *`, timeZone: 'Etc/GMT+6' }
+      const before = clocksBefore()
       await put(
-        jobPolicy(namespace, 'edited', quick),
-        jobPolicy(namespace, 'moved', quick, elsewhere),
-        jobPolicy(namespace, 'resumed', quick, { schedule: everyMinute, suspend: true }),
+        jobPolicy(namespace, 'edited', quick, before.edited),
+        jobPolicy(namespace, 'moved', quick, before.moved),
+        jobPolicy(namespace, 'resumed', quick, before.resumed),
         jobPolicy(namespace, 'stopped', quick, { schedule: everyMinute }),
         foreignCronJob('control', { schedule: everyMinute, suspend: true }),
       )
@@ -85,9 +84,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
 
       const next = nextMinute()
       await Promise.all([
-        patch(namespace, 'backuppolicy/edited', { spec: { schedule: everyMinute } }),
-        patch(namespace, 'backuppolicy/moved', { spec: { timeZone: 'Etc/UTC' } }),
-        patch(namespace, 'backuppolicy/resumed', { spec: { suspend: false } }),
+        changeClocks(namespace),
         patch(namespace, 'backuppolicy/stopped', { spec: { suspend: true } }),
         patch(namespace, 'cronjob/control', { spec: { suspend: false } }),
       ])

@@ -1,30 +1,22 @@
 // The clock of the snapshot strategy while its policies change (F24).
 import assert from 'node:assert/strict'
 import { eventually } from '../dev/eventually.ts'
+import { changeClocks, clocksBefore, everyMinute, nextMinute } from './clock-changes.ts'
 import { patience, waitFor } from './cluster.ts'
 import { backupsOf, claim, conditionOf, defaultDriver, immediateClass, snapshotPolicy } from './snapshot-stack.ts'
 import { patch, put } from './stack.ts'
 
-const minuteMs = 60_000
-const everyMinute = '* * * * *'
-
-/** Ms since the epoch. */
-export function nextMinute(): number {
-  return Math.ceil((Date.now() + 1) / minuteMs) * minuteMs
-}
-
 /** A slot passes that three policies were not to have; then they are changed so that it would have been theirs. */
 export async function snapshotClockStory(namespace: string): Promise<void> {
-  const hour = new Date().getUTCHours()
-  const elsewhere = { schedule: `* ${hour},${(hour + 1) % 24} * * *`, timeZone: 'Etc/GMT+6' }
+  const before = clocksBefore()
   const snaps = (name: string, spec: object) => snapshotPolicy(namespace, `snaps-${name}`, { spec })
   const changing = ['snaps-edited', 'snaps-moved', 'snaps-resumed'] as const
   await put(
     immediateClass(await defaultDriver()),
     claim(namespace, 'data'),
-    snaps('edited', {}),
-    snaps('moved', elsewhere),
-    snaps('resumed', { schedule: everyMinute, suspend: true }),
+    snaps('edited', before.edited),
+    snaps('moved', before.moved),
+    snaps('resumed', before.resumed),
     snaps('steady', { schedule: everyMinute }),
   )
   await waitFor(namespace, 'pvc/data', 'jsonpath={.status.phase}=Bound')
@@ -41,9 +33,7 @@ export async function snapshotClockStory(namespace: string): Promise<void> {
 
   const next = nextMinute()
   await Promise.all([
-    patch(namespace, 'backuppolicy/snaps-edited', { spec: { schedule: everyMinute } }),
-    patch(namespace, 'backuppolicy/snaps-moved', { spec: { timeZone: 'Etc/UTC' } }),
-    patch(namespace, 'backuppolicy/snaps-resumed', { spec: { suspend: false } }),
+    changeClocks(namespace, 'snaps-'),
     patch(namespace, 'backuppolicy/snaps-steady', { spec: { suspend: true } }),
   ])
   const seconds = (next - Date.now()) / 1000 + patience

@@ -22,7 +22,9 @@ import { pods, snapshotContents } from './resources.ts'
 /** How long a count of selected pods is good for: they are counted for a warning only. */
 const podCountMs = 60_000
 
-export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<PolicyWorld>
+/** All but what changes while other policies are planned: see `probesRunning`. */
+export type Observed = Omit<PolicyWorld, 'probesRunning'>
+export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
 export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock): Observer {
   const podCounts = new Map<string, { readonly selector: string; readonly count: number; readonly untilMs: number }>()
@@ -60,7 +62,6 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
       snapshots,
       deletionPolicies: await deletionPolicies(unfinished(snapshots), signal),
-      probesRunning: probesRunning(caches, clock.now()),
     }
 
     function unfinished(some: readonly VolumeSnapshot[]): readonly VolumeSnapshot[] {

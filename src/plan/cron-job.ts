@@ -1,11 +1,12 @@
 // The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (docs/design.md R3, R4, R6, R8).
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { CronJob, Job } from '../api/kubernetes.ts'
-import { annotation, label, labelValue, managerName } from '../api/labels.ts'
+import { annotation, label } from '../api/labels.ts'
 import { commandTarget, slotOfJobName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { conditionTime, isFinished } from './job-run.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
+import { isOf } from './lookup.ts'
 import { nextSlot } from './schedule.ts'
 import { countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
@@ -44,17 +45,6 @@ function sameClock(a: CronJob, b: CronJob): boolean {
     (a.spec.suspend ?? false) === (b.spec.suspend ?? false) &&
     a.spec.startingDeadlineSeconds === b.spec.startingDeadlineSeconds
   )
-}
-
-type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
-
-/** Whether an object was made by us, and for the policy of this name. */
-export function isOf(object: Labelled, policy: string): boolean {
-  return isOurs(object) && object.metadata.labels?.[label.policy] === labelValue(policy)
-}
-
-export function isOurs(object: Labelled): boolean {
-  return object.metadata.labels?.[label.managedBy] === managerName
 }
 
 /** The slot of a Job that a CronJob made; undefined for a Job of ours. */

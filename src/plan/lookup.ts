@@ -1,9 +1,20 @@
 // Who belongs to whom in a world, looked up instead of searched: a policy may have thousands of snapshots and as many Backups.
 import type { Backup } from '../api/backup.ts'
 import type { Job, VolumeSnapshot } from '../api/kubernetes.ts'
-import { annotation, label } from '../api/labels.ts'
+import { annotation, label, labelValue, managerName } from '../api/labels.ts'
 import { onDemandJobName, onDemandSnapshotName } from '../api/names.ts'
 import type { PolicyWorld } from './world.ts'
+
+type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
+
+/** Whether an object was made by us, and for the policy of this name. */
+export function isOf(object: Labelled, policy: string): boolean {
+  return isOurs(object) && object.metadata.labels?.[label.policy] === labelValue(policy)
+}
+
+export function isOurs(object: Labelled): boolean {
+  return object.metadata.labels?.[label.managedBy] === managerName
+}
 
 /** The name of the VolumeSnapshot of a Backup: its own for scheduled ones, which is their lock; with the UID for those that people name. */
 export function snapshotName({ metadata, spec }: Backup): string {

@@ -8,7 +8,8 @@ const sliceBytes = 256 << 10
 /**
  * Makes the client send each body of bytes in slices, the next one when the socket has taken the last. A body that is written at once
  * is encrypted at once: TLS then holds a second copy of it until that has left. It comes after the signature, which covers the whole
- * body; such a request cannot be sent a second time by the SDK (`maxAttempts: 1`).
+ * body; such a request cannot be sent a second time by the SDK (`maxAttempts: 1`). After an answer that came early the old request may
+ * still read a part's buffer that is being filled anew: no store takes those bytes, because their hash is not the signed one.
  */
 export function sendInSlices(client: S3Client) {
   client.middlewareStack.add(

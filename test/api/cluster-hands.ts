@@ -57,8 +57,9 @@ async function takeSnapshot(client: Client, { metadata }: VolumeSnapshot): Promi
   await client.patch(snapshots, metadata.namespace, metadata.name, { kind: 'merge', body }, { subresource: 'status' })
 }
 
-/** The one pod of a Job, ended with the mover's message, then the Job's own end. */
-async function finishJob(client: Client, { metadata, spec }: Job): Promise<void> {
+/** Makes the one pod of a Job, ended with the mover's message. */
+export async function endPod(client: Client, job: Job, exitCode: number, message: MoverMessage): Promise<void> {
+  const { metadata, spec } = job
   const { name, namespace, uid = '', creationTimestamp } = metadata
   const owner = { apiVersion: 'batch/v1', kind: 'Job', name, uid, controller: true, blockOwnerDeletion: false }
   const pod: KubernetesObject & { readonly spec: object } = {
@@ -70,13 +71,11 @@ async function finishJob(client: Client, { metadata, spec }: Job): Promise<void>
   await client.create(pods, pod).catch((error: unknown) => {
     if (!isAlreadyExists(error)) throw error
   })
-  const now = new Date()
-  const role = metadata.labels?.[label.role] as JobRole | undefined
   const terminated = {
-    exitCode: 0,
-    message: encodeMoverMessage(messageOf(role, name, now)),
+    exitCode,
+    message: encodeMoverMessage(message),
     startedAt: creationTimestamp,
-    finishedAt: now.toISOString(),
+    finishedAt: new Date().toISOString(),
   }
   const image = { image: 'none', imageID: 'none', ready: false, restartCount: 0 }
   const containerStatuses = spec.template.spec.containers.map(each => ({
@@ -84,8 +83,15 @@ async function finishJob(client: Client, { metadata, spec }: Job): Promise<void>
     name: (each as { readonly name: string }).name,
     state: { terminated },
   }))
-  const ofPod = { status: { phase: 'Succeeded', containerStatuses } }
-  await client.patch(pods, namespace, pod.metadata.name, { kind: 'merge', body: ofPod }, { subresource: 'status' })
+  const body = { status: { phase: exitCode === 0 ? 'Succeeded' : 'Failed', containerStatuses } }
+  await client.patch(pods, namespace, pod.metadata.name, { kind: 'merge', body }, { subresource: 'status' })
+}
+
+/** The Job's pod, then its own end. */
+async function finishJob(client: Client, job: Job): Promise<void> {
+  const { name, namespace, creationTimestamp, labels } = job.metadata
+  const now = new Date()
+  await endPod(client, job, 0, messageOf(labels?.[label.role] as JobRole | undefined, name, now))
   const condition = { status: 'True', lastTransitionTime: now.toISOString(), lastProbeTime: now.toISOString() }
   const status = {
     startTime: creationTimestamp,

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { BackupPolicy } from '../../src/api/backup-policy.ts'
-import type { Job, KubernetesObject } from '../../src/api/kubernetes.ts'
+import type { Job } from '../../src/api/kubernetes.ts'
 import { label } from '../../src/api/labels.ts'
-import { encodeMoverMessage } from '../../src/api/mover-message.ts'
 import * as resources from '../../src/controllers/resources.ts'
 import { stateHash } from '../../src/resources/desired-state.ts'
 import { Client } from '../../src/runtime/client.ts'
 import { Reflector } from '../../src/runtime/reflector.ts'
+import { endPod } from './cluster-hands.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { eventuallyBy, installOperatorChart, startOperator, type RunningOperator } from './operator.ts'
 import { applyAll, namespaceObjects, policyObject } from './stage.ts'
@@ -42,6 +42,13 @@ after(async () => {
 const backend = { type: 's3', bucket: 'backups', endpoint: 'http://nowhere.invalid:9000', secretRef: 'minio-creds' }
 const strategy = { type: 'job', job: { image: 'postgres:15', args: ['pg_dump', 'shop'] } }
 const spec = { schedule: '0 0 29 2 *', retention: 2, backend, strategy }
+
+/** What its mover says. */
+const nowhere = {
+  phase: 'failed',
+  reason: 'EndpointUnreachable',
+  message: 'nowhere.invalid: its name does not resolve (DNS)',
+} as const
 
 /** Minutes after so many failures in a row. */
 const backOff = [
@@ -128,7 +135,7 @@ test('of thirty policies whose store is nowhere ten are probed at a time, each o
         const ended = endedAt.get(name)
         if (ended === undefined) {
           endedAt.set(name, performance.now())
-          await endPod(job)
+          await endPod(admin, job, 20, nowhere)
         } else if (!failed.has(name) && performance.now() > ended + jobDelayMs) {
           failed.add(name)
           await failJob(job)
@@ -186,29 +193,6 @@ function watchProbes() {
       await running
     },
   }
-}
-
-/** The pod of a probe, ended with the mover's message that nothing is there. */
-async function endPod({ metadata, spec }: Job): Promise<void> {
-  const { name, uid = '', creationTimestamp } = metadata
-  const owner = { apiVersion: 'batch/v1', kind: 'Job', name, uid, controller: true, blockOwnerDeletion: false }
-  const pod: KubernetesObject & { readonly spec: object } = {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { ...spec.template.metadata, name: `${name}-pod`, namespace, ownerReferences: [owner] },
-    spec: spec.template.spec,
-  }
-  await admin.create(resources.pods, pod)
-  const message = encodeMoverMessage({
-    phase: 'failed',
-    reason: 'EndpointUnreachable',
-    message: 'nowhere.invalid: its name does not resolve (DNS)',
-  })
-  const finishedAt = new Date().toISOString()
-  const terminated = { exitCode: 20, message, startedAt: creationTimestamp, finishedAt }
-  const state = { name: 'mover', image: 'none', imageID: 'none', ready: false, restartCount: 0, state: { terminated } }
-  const body = { status: { phase: 'Failed', containerStatuses: [state] } }
-  await admin.patch(resources.pods, namespace, pod.metadata.name, { kind: 'merge', body }, { subresource: 'status' })
 }
 
 async function failJob({ metadata: { name, creationTimestamp } }: Job): Promise<void> {
