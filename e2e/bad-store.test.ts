@@ -139,7 +139,7 @@ test('stores that cannot be used', { concurrency: 8 }, async t => {
 
     t.test('a certificate that nobody signed: TLSVerificationFailed, until backend.ca names it', async () => {
       await put(...(await tlsStore(namespace)))
-      await waitFor(namespace, 'pod/tls-store', 'condition=Ready', 120)
+      await waitFor(namespace, 'pod/tls-store', 'condition=Ready')
       await put(policy('tls', { endpoint: `https://tls-store.${namespace}.svc:9000` }))
       const condition = await policyCondition(namespace, 'tls', 'Ready', 'TLSVerificationFailed', soon)
       assert.equal(condition.status, 'False')

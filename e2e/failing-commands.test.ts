@@ -191,7 +191,7 @@ test('commands that fail', { concurrency: 8 }, async t => {
   await Promise.all([store.removeAll(namespace), storeNamespace(t, namespace)])
   await put(secret(namespace, 'postgres-credentials', { password: 'right' }), ...postgres(namespace))
   await put(...program(namespace, 'newer-postgres', { file: 'e2e/newer-postgres.ts', port: 5432 }))
-  for (const pod of ['postgres', 'newer-postgres']) await waitFor(namespace, `pod/${pod}`, 'condition=Ready', 120)
+  for (const pod of ['postgres', 'newer-postgres']) await waitFor(namespace, `pod/${pod}`, 'condition=Ready')
 
   async function assertNothingIsLeft(policy: string, { run: job = '' }: BackupStatus) {
     const known = async () => (await api.get<BackupPolicy>(resources.backupPolicies, namespace, policy))?.status?.store

@@ -100,7 +100,7 @@ export function faultyStoreStories(t: TestContext, namespace: string, store: For
 
   return stories.map(({ name: policy, what, reason, message, requests, spec }) =>
     t.test(`${what}: ${reason ?? 'Completed all the same'}`, async () => {
-      await waitFor(namespace, `pod/${name}`, 'condition=Ready', 120)
+      await waitFor(namespace, `pod/${name}`, 'condition=Ready')
       const command = shell(`head -c ${bytes} /dev/urandom`)
       await put(jobPolicy(namespace, policy, command, { backend: faulty, ...spec }))
       const status = await run(namespace, policy, policy, 150)

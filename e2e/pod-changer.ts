@@ -22,7 +22,7 @@ export async function changesPods(t: TestContext, home: string, changed: string)
     secret(home, name, { 'certificate.pem': certificate, 'key.pem': key }),
     ...program(home, name, { file: 'e2e/pod-changer-program.ts', port: 8443, secret: name }),
   )
-  await waitFor(home, `pod/${name}`, 'condition=Ready', 120)
+  await waitFor(home, `pod/${name}`, 'condition=Ready')
   const webhook = {
     name: 'pod-changer.backup-operator.test',
     admissionReviewVersions: ['v1'],

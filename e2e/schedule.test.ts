@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
-import type { Backup } from '../src/api/backup.ts'
+import type { Backup, BackupStatus } from '../src/api/backup.ts'
 import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import { parseBackupRecord } from '../src/api/backup-record.ts'
 import type { CronJob, Job } from '../src/api/kubernetes.ts'
@@ -54,8 +54,8 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
   }
 
   /** Starts a run that does not end by itself, and waits until there is something of it in the bucket to clean up. */
-  async function startLong(policy: string, backup = policy): Promise<string> {
-    await put(jobPolicy(namespace, policy, long), onDemand(namespace, backup, policy))
+  async function startLong(policy: string, backup = policy, command = long): Promise<string> {
+    await put(jobPolicy(namespace, policy, command), onDemand(namespace, backup, policy))
     const { run: job = '' } = await backupStatus(namespace, backup, 'running', ({ phase }) => phase === 'Running')
     const isOpen = async () => (await openUploads(job)).length > 0
     await eventually('the upload to be open', isOpen, { seconds: patience, every: 500 })
@@ -180,6 +180,22 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
       assert.equal((await run(namespace, 'jobless-2', 'jobless')).phase, 'Completed')
       assert.deepEqual((await backupOf('jobless-1'))?.status, status)
       assert.equal((await runJobs(namespace, 'jobless')).length, 1)
+    }),
+
+    t.test('a Job deleted without its pod, which goes on: Completed once that has committed', async () => {
+      const untilTold = shell('echo beginning; until [ -e /tmp/end ]; do sleep 1; done')
+      const job = await startLong('orphaned', 'orphaned', untilTold)
+      const [pod] = await runPods(namespace, 'orphaned')
+      const name = pod?.metadata.name ?? ''
+      await kubectl(cluster, ['-n', namespace, 'delete', '--cascade=orphan', `job/${job}`])
+      const isLost = ({ reason }: BackupStatus) => reason === 'JobDeleted'
+      const waiting = await backupStatus(namespace, 'orphaned', 'without its Job', isLost)
+      assert.equal(waiting.phase, 'Running')
+      assert.match(waiting.message ?? '', new RegExp(`its pod ${name} may still commit, and is waited for`))
+      await kubectl(cluster, ['-n', namespace, 'exec', name, '--container', 'dump', '--', 'touch', '/tmp/end'])
+      const status = await backupEnd(namespace, 'orphaned')
+      assert.deepEqual([status.phase, status.reason], ['Completed', 'Completed'])
+      assert.deepEqual(await store.keys(`${namespace}/orphaned/manifests/`), [status.manifest])
     }),
 
     t.test('a pod deleted when its manifest is written: Completed, and one backup', async () => {

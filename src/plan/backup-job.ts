@@ -3,11 +3,11 @@ import type { Backup } from '../api/backup.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Job } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
-import type { CatalogEntry } from '../api/mover-message.ts'
+import { isCommitted, type CatalogEntry } from '../api/mover-message.ts'
 import { backupArtifact, commandTarget } from '../api/names.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './backup-status.ts'
-import { unlessMoreIsSaid } from './job-pods.ts'
-import { judgeJob } from './job-run.ts'
+import { hasMoverEnded, isOver, moverMessageOf, podsOfRun, unlessMoreIsSaid } from './job-pods.ts'
+import { endOf, judgeJob } from './job-run.ts'
 import { runJobName } from './lookup.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -24,7 +24,7 @@ export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: b
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
     return planStatus(backup, failure('TargetNotFound', message), now)
   }
-  if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(backup, bucketIsOpen, now)
+  if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(world, backup, bucketIsOpen, now)
   const running = world.jobs.find(
     job => job.metadata.labels?.[label.role] === 'run' && !job.metadata.deletionTimestamp && goesOn(job, world, now),
   )
@@ -65,24 +65,33 @@ export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Da
 }
 
 /**
- * The Job may have gone after a good end. Where the bucket holds more than is known here it is waited for the list, though not for
- * ever: pages may fail, or never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
+ * The Job may have gone after a good end, or while its mover commits: pods outlive their Job by the grace period. It is waited for them,
+ * and where the bucket holds more than is known here also for the list, though not for ever: a node may be lost, and pages may fail, or
+ * never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
  */
-function planLostJob(backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
-  const { startTime, completionTime } = backup.status ?? {}
+function planLostJob(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
+  const { startTime, completionTime, store } = backup.status ?? {}
   const run = runJobName(backup)
+  const times = startTime ? { startTime } : {}
+  const begun = { target: commandTarget, run, ...times, ...(store ? { store } : {}) } as const
+  const pods = podsOfRun(run, world.pods)
+  const committed = pods.map(moverMessageOf).find(isCommitted)
+  if (committed) {
+    const message = 'the backup is complete; its Job was deleted while it ended'
+    const verdict = { phase: 'Completed', reason: 'Completed', message } as const
+    const facts = { ...begun, ...storedFacts(committed), attempts: pods.length, ...verdict }
+    return planStatus(backup, facts, endOf(committed, now), 'job')
+  }
   const gone = timeOf(completionTime) ?? now
   const until = addSeconds(gone, listSeconds)
-  const facts = {
-    reason: 'JobDeleted',
-    target: commandTarget,
-    run,
-    ...(startTime ? { startTime } : {}),
-    completionTime: rfc3339(gone),
-  } as const
+  const facts = { ...begun, reason: 'JobDeleted', completionTime: rfc3339(gone) } as const
   const unless = { kind: 'job', name: run } as const
-  if (bucketIsOpen && now < until) {
-    const message = `Job ${run} of this run was deleted before it was seen to end; the bucket is read to see whether it had committed`
+  const ending = pods.find(pod => !isOver(pod) && !hasMoverEnded(pod))
+  if ((ending || bucketIsOpen) && now < until) {
+    const wait = ending
+      ? `its pod ${ending.metadata.name} may still commit, and is waited for`
+      : 'the bucket is read to see whether it had committed'
+    const message = `Job ${run} of this run was deleted before it was seen to end; ${wait}`
     return { ...planStatus(backup, { ...facts, phase: 'Running', message }, now, undefined, unless), wakeAt: until }
   }
   const unread = `, and the bucket could not be read to see whether it had committed; if it had, it comes back as a Backup once that is read`
@@ -127,6 +136,6 @@ export function factsOfEntry(entry: CatalogEntry, store: string | undefined, now
     target: commandTarget,
     run: entry.run,
     startTime: rfc3339(new Date(entry.startedAt)),
-    completionTime: rfc3339(new Date(Math.min(entry.finishedAt, now.getTime()))),
+    completionTime: rfc3339(endOf(entry, now)),
   }
 }

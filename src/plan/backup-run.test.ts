@@ -110,6 +110,45 @@ test('only a run that was seen to begin is told and counted as one that lost its
   }
 })
 
+test('a run whose Job is gone is judged once its pods have ended: a mover in its grace period may commit', () => {
+  const slot = at('02:00')
+  const run = jobOfSlot(slot)
+  const begun = { phase: 'Running', startTime: stamp(slot), store: 'there' } as const
+  const lost = scheduled(slot, { status: begun })
+  const seen = (status?: Parameters<typeof pod>[2]) => world(policy(), { pods: [pod(run, 1, status)] })
+
+  const first = plan(seen(), lost)
+  assert.deepEqual([first.status?.phase, first.status?.reason, first.wakeAt], ['Running', 'JobDeleted', at('13:00')])
+  assert.match(first.status?.message ?? '', new RegExp(`pod ${run.metadata.name}-1 may still commit`))
+  assert.equal(first.actions.length, 1, 'nothing is counted or told yet')
+  const waiting = { ...lost, status: first.status }
+
+  const finishedAt = at('12:01').getTime()
+  const message = { phase: 'committed', finishedAt, bytes: 2048, storedBytes: 1024, manifest: 'm' } as const
+  const committed = plan(seen({ status: { containerStatuses: [saying(message)] } }), waiting, at('12:02'))
+  assert.deepEqual(
+    [committed.status?.phase, committed.status?.size, committed.status?.store, committed.status?.completionTime],
+    ['Completed', '1.0 KiB', 'there', stamp(at('12:01'))],
+  )
+  assert.equal(only(committed.actions, 'write-backup-status')[0]?.outcome?.outcome, 'success')
+  assert.deepEqual(
+    plan(world(policy()), { ...lost, status: committed.status }).actions,
+    [],
+    'it stays when the pod goes',
+  )
+
+  const ends = [
+    ['its mover ended without a commit', seen({ status: { containerStatuses: [saying({ phase: 'failed' }, 24)] } })],
+    ['its pod is over', seen({ status: { phase: 'Failed' } })],
+    ['its pod is gone', world(policy())],
+  ] as const
+  for (const [why, end] of ends) {
+    const { status } = plan(end, waiting, at('12:02'))
+    assert.deepEqual([status?.phase, status?.reason, status?.completionTime], ['Failed', 'JobDeleted', stamp(now)], why)
+  }
+  assert.equal(plan(seen(), waiting, at('13:00')).status?.phase, 'Failed', 'a pod on a lost node never ends')
+})
+
 test('a run whose Job is gone waits an hour for the list of a bucket that holds more than is known', () => {
   const list = (entries?: ReadonlyMap<string, CatalogEntry>) => ({ entries, open: true })
   const slot = at('02:00')

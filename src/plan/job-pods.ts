@@ -10,6 +10,13 @@ export function podsOf(job: Job, allPods: readonly Pod[]): readonly Pod[] {
   return own.toSorted(byCreation)
 }
 
+/** The pods of a run, oldest first, also when its Job is gone. */
+export function podsOfRun(run: string, allPods: readonly Pod[]): readonly Pod[] {
+  return allPods
+    .filter(({ metadata }) => metadata.labels?.['batch.kubernetes.io/job-name'] === run)
+    .toSorted(byCreation)
+}
+
 /** The newest whole message of the mover in a pod, once it has ended. */
 export function moverMessageOf(pod: Pod): MoverMessage | undefined {
   return parseMoverMessage(statusOf(pod, 'mover')?.state?.terminated?.message)
@@ -18,8 +25,7 @@ export function moverMessageOf(pod: Pod): MoverMessage | undefined {
 /** What a verdict on an ended Job must be held against: its newest pod's words may be on their way, unless that has ended before our eyes. */
 export function unlessMoreIsSaid(job: Job, allPods: readonly Pod[]): Unless | undefined {
   const newest = podsOf(job, allPods).at(-1)
-  const ended = newest !== undefined && statusOf(newest, 'mover')?.state?.terminated !== undefined
-  return ended ? undefined : { kind: 'newer-pods', name: job.metadata.name }
+  return newest && hasMoverEnded(newest) ? undefined : { kind: 'newer-pods', name: job.metadata.name }
 }
 
 /** Oldest first by the API server's clock (those of nodes may differ), and by name where that cannot tell. */
@@ -30,6 +36,10 @@ export function byCreation(a: Pod, b: Pod): number {
 
 export function isOver(pod: Pod): boolean {
   return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+}
+
+export function hasMoverEnded(pod: Pod): boolean {
+  return statusOf(pod, 'mover')?.state?.terminated !== undefined
 }
 
 export function statusOf(pod: Pod, name: string): ContainerStatus | undefined {

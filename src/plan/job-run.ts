@@ -56,8 +56,7 @@ export function judgeJob(
         ? 'the backup is complete, but far smaller than the one before; look at it, and at the condition RetentionBlocked of its policy'
         : 'the backup is complete',
       said: committed,
-      // By the clock of its node, which may be ahead of ours: what has happened is not in the future.
-      endTime: earliest(timeOfMs(committed.finishedAt), now),
+      endTime: endOf(committed, now),
     }
 
   const newest = pods.at(-1)
@@ -158,6 +157,7 @@ export function conditionTime(job: Job, type: string): Date | undefined {
   )
 }
 
-function timeOfMs(ms: number | undefined): Date | undefined {
-  return ms === undefined ? undefined : new Date(ms)
+/** When a run ended. The mover tells it by the clock of its node, which may be ahead of ours: what has happened is not in the future. */
+export function endOf({ finishedAt }: { readonly finishedAt?: number }, now: Date): Date {
+  return new Date(Math.min(finishedAt ?? now.getTime(), now.getTime()))
 }

@@ -8,7 +8,7 @@ import { moverReasons } from '../api/mover-reasons.ts'
 import { nameHash, probeJobName } from '../api/names.ts'
 import type { Action, Unless } from './actions.ts'
 import { unlessMoreIsSaid } from './job-pods.ts'
-import { judgeJob } from './job-run.ts'
+import { isFinished, judgeJob } from './job-run.ts'
 import { addSeconds, rfc3339, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -115,10 +115,7 @@ export function takesPlace(job: Job, now: Date): boolean {
 
 /** Whether a Job is a probe that has not ended. */
 export function isRunningProbe(job: Job): boolean {
-  return (
-    job.metadata.labels?.[label.role] === 'probe' &&
-    !job.status?.conditions?.some(({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True')
-  )
+  return job.metadata.labels?.[label.role] === 'probe' && !isFinished(job)
 }
 
 function unknown(backendHash: string): StoreStatus {
