@@ -25,21 +25,11 @@ export async function isThere(
 ): Promise<boolean> {
   const { namespace } = world
   const options = { signal }
-  if (kind === 'newer-pods') {
-    const { items } = await client.list<Pod>(pods, {
-      ...options,
-      namespace,
-      labelSelector: `batch.kubernetes.io/job-name=${name},${label.managedBy}=${managerName}`,
-    })
-    const newer = items.filter(
-      pod => caches.pods.get(namespace, pod.metadata.name)?.metadata.resourceVersion !== pod.metadata.resourceVersion,
-    )
-    for (const pod of newer) caches.pods.offer(podEssence(pod))
-    return newer.length > 0
-  }
+  if (kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, name, signal)
   if (kind === 'job') {
     const job = await client.get<Job>(jobs, namespace, name, options)
-    if (!job || !isOf(job, world.name) || job.metadata.labels?.[label.role] !== 'run') return false
+    if (!job || !isOf(job, world.name) || job.metadata.labels?.[label.role] !== 'run')
+      return await hasNewerPods({ client, caches }, namespace, name, signal)
     caches.jobs.offer(job)
     return true
   }
@@ -47,6 +37,21 @@ export async function isThere(
   if (!snapshot || !isOf(snapshot, world.name) || !isGenuine(snapshot)) return false
   caches.snapshots.offer(snapshot)
   return true
+}
+
+async function hasNewerPods(
+  { client, caches }: Reach,
+  namespace: string,
+  job: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const labelSelector = `batch.kubernetes.io/job-name=${job},${label.managedBy}=${managerName}`
+  const { items } = await client.list<Pod>(pods, { namespace, labelSelector, signal })
+  const newer = items.filter(
+    pod => caches.pods.get(namespace, pod.metadata.name)?.metadata.resourceVersion !== pod.metadata.resourceVersion,
+  )
+  for (const pod of newer) caches.pods.offer(podEssence(pod))
+  return newer.length > 0
 }
 
 /** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */

@@ -133,8 +133,11 @@ export class ToyApiServer {
     return true
   }
 
-  /** What a person deletes with `--cascade=background`: dependents go when the garbage collector comes by. */
-  collectGarbage(): void {
+  /**
+   * What a person deletes with `--cascade=background`: dependents go when the garbage collector comes by.
+   * @param uidsThatStay what has a grace period that is not over.
+   */
+  collectGarbage(uidsThatStay: ReadonlySet<string>): void {
     for (let found = true; found;) {
       found = false
       const uids = new Set([...this.#objects.values()].flatMap(some => [...some.values()].map(o => o.metadata.uid)))
@@ -142,6 +145,7 @@ export class ToyApiServer {
         for (const { metadata } of some.values()) {
           const owners = metadata.ownerReferences ?? []
           if (owners.length === 0 || owners.some(({ uid }) => uids.has(uid))) continue
+          if (uidsThatStay.has(metadata.uid ?? '')) continue
           this.remove(plural, metadata.name)
           found = true
         }

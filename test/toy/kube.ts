@@ -17,6 +17,8 @@ import { startSnapshot, type SnapshotFate } from './snapshot-controller.ts'
 export const jobFates = [
   'commits',
   'commits slowly',
+  /** Its last request is on its way when the pod is told to stop. */
+  'commits slowly, or when told to stop',
   'commits suspect',
   /** The pod is killed between the manifest and its end. */
   'commits and dies',
@@ -70,7 +72,8 @@ export class ToyKube {
       this.#agenda.shift()
       first.happen()
     }
-    this.server.collectGarbage()
+    this.#noticeOrphans()
+    this.server.collectGarbage(this.#leaving)
   }
 
   #after(seconds: number, happen: () => void): void {
@@ -101,6 +104,30 @@ export class ToyKube {
     return true
   }
 
+  /** Pods in their grace period. */
+  readonly #leaving = new Set<string>()
+  /** Jobs of runs by their uids, also when they are gone. */
+  readonly #runs = new Map<string, Job>()
+  #noticeOrphans(): void {
+    for (const { metadata, status } of this.server.all('pods')) {
+      const { name, uid = '', ownerReferences = [] } = metadata
+      const job = this.#runs.get(ownerReferences[0]?.uid ?? '')
+      if (!job || status?.phase !== 'Running' || this.#leaving.has(uid)) continue
+      if (this.server.get('jobs', job.metadata.name)?.metadata.uid === job.metadata.uid) continue
+      if (pick(this.#fates.jobs, job.metadata.name) !== 'commits slowly, or when told to stop') continue
+      this.#leaving.add(uid)
+      this.#after(10, () => {
+        const message = this.bucket.usable ? this.#commit(job, false) : undefined
+        if (!message) return
+        const containerStatuses = [ended('dump', 0), ended('mover', 0, { message: encodeMoverMessage(message) })]
+        this.server.update('pods', name, current => ({ ...current, status: { phase: 'Succeeded', containerStatuses } }))
+      })
+      this.#after(30, () => {
+        if (this.server.get('pods', name)?.metadata.uid === uid) this.server.remove('pods', name)
+      })
+    }
+  }
+
   // ── Jobs
 
   #startJob(job: Job): void {
@@ -112,6 +139,7 @@ export class ToyKube {
       this.#after(5, () => this.#ifThere(job, () => this.#answer(job)))
       return
     }
+    this.#runs.set(job.metadata.uid ?? '', job)
     const fate = pick(this.#fates.jobs, name)
     const deadline = job.spec.activeDeadlineSeconds ?? 0
     if (fate === 'has no quota') {
@@ -138,7 +166,7 @@ export class ToyKube {
   #attempt(job: Job, attempt: number, fate: JobFate): void {
     this.#pod(job, attempt, { phase: 'Pending' })
     this.#after(3, () => this.#ifThere(job, () => this.#setPod(job, attempt, runningPod)))
-    const seconds = fate === 'commits slowly' ? 1500 : 30
+    const seconds = fate.startsWith('commits slowly') ? 1500 : 30
     if (fate === 'exceeds its deadline' || fate === 'is lost with its node') return
     this.#after(seconds, () => this.#ifThere(job, current => this.#end(current, attempt, fate)))
   }

@@ -236,12 +236,23 @@ export class Telling {
     if (verb === 'create' && plural === 'backups') this.#checkNewBackup(body as Backup, before !== undefined)
     if (verb === 'delete' && plural === 'volumesnapshots' && before) this.#checkPruning(before as VolumeSnapshot)
     if (verb === 'delete' && plural === 'backups' && before) this.#checkForgetting(before as Backup)
+    if (verb === 'update' && plural === 'backups') this.#checkVerdict(body as Backup)
     if (verb === 'delete' && plural === 'jobs' && before) {
       if (before.metadata.labels?.[label.role] !== 'run') return
       const committed = this.kube.bucket.runs.has(object)
       const backupOf = this.server.all('backups').find(({ status }) => status?.run === object)
       assert.ok(!committed || backupOf?.status?.phase, `Job ${object} was deleted before its success was recorded`)
     }
+  }
+
+  /** Pods outlive their Job by their grace period: nothing is known of a run before they have ended. */
+  #checkVerdict({ metadata, status }: Backup): void {
+    if (status?.phase !== 'Failed' || status.reason !== 'JobDeleted') return
+    const going = this.server
+      .all('pods')
+      .filter(pod => pod.metadata.labels?.['batch.kubernetes.io/job-name'] === status.run)
+      .find(pod => pod.status?.phase === 'Running')
+    assert.equal(going?.metadata.name, undefined, `Backup ${metadata.name} is Failed, but a pod of its run goes on`)
   }
 
   #checkNewBackup(made: Backup, exists: boolean): void {
