@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
+import { productImage } from './chart-image.ts'
 import type { ImageFile } from './cluster/image-store.ts'
 import { capture, logged, type Say } from './command.ts'
 import { buildGoTool, goToolDirectory } from './go-tools.ts'
@@ -18,8 +19,6 @@ const storage = join(cacheDirectory, 'buildah')
 const recipes = join(import.meta.dirname, 'images')
 const busybox = join(baseRoot, 'bin/busybox')
 const certificates = join(baseRoot, 'etc/ssl/certs/ca-certificates.crt')
-
-const productImage = 'localhost/backup-operator:dev'
 
 type Recipe = {
   readonly name: string

@@ -30,7 +30,14 @@ function preflight(t: TestContext, lacks: readonly string[], aptGet: string) {
 const offline = 'echo "E: no mirror answers" >&2; exit 100'
 
 test('each missing program is named with the package and the command that installs it', t => {
-  const programs = { debootstrap: 'debootstrap', openssl: 'openssl', flock: 'util-linux', nsenter: 'util-linux' }
+  const programs = {
+    debootstrap: 'debootstrap',
+    openssl: 'openssl',
+    flock: 'util-linux',
+    nsenter: 'util-linux',
+    busybox: 'busybox-static',
+    zstd: 'zstd',
+  }
   for (const [program, package_] of Object.entries(programs)) {
     const { status, stdout, stderr } = preflight(t, [program], offline)
     assert.equal(status, 1, program)

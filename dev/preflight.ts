@@ -34,6 +34,18 @@ const needs: readonly Need[] = [
     remedy: 'apt-get install openssl',
   },
   {
+    what: 'busybox (tests run the helpers of backup pods with it)',
+    present: () => onPath('busybox'),
+    installable: 'busybox-static',
+    remedy: 'apt-get install busybox-static',
+  },
+  {
+    what: 'zstd (tests read backups with it, as people do)',
+    present: () => onPath('zstd'),
+    installable: 'zstd',
+    remedy: 'apt-get install zstd',
+  },
+  {
     what: 'unshare, nsenter, setpriv and flock (util-linux)',
     present: () => ['unshare', 'nsenter', 'setpriv', 'flock'].every(onPath),
     installable: 'util-linux',

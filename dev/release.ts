@@ -1,4 +1,4 @@
-// The operator on a cluster of development, installed as a user would: the chart, with the image of the present source.
+// The operator on a cluster of development, installed as a user would: the chart, with its default values.
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,14 +17,9 @@ const busy = /another operation .* is in progress|release: already exists/
  * time do it, and the others wait.
  */
 export async function installRelease(cluster: Cluster): Promise<void> {
-  const values = [
-    'image.repository=localhost/backup-operator',
-    'image.tag=dev',
-    // The tag stays when the source changes; the annotation makes the deployment roll then.
-    `podAnnotations.source=${sourceHash()}`,
-  ]
   const where = ['--namespace', releaseNamespace, '--create-namespace']
-  const settings = values.flatMap(value => ['--set-string', value])
+  // The image's name stays when the source changes; the annotation makes the deployment roll then.
+  const settings = ['--set-string', `podAnnotations.source=${sourceHash()}`]
   const chart = join(repository, 'charts/backup-operator')
   const argv = ['upgrade', '--install', releaseName, chart, ...where, ...settings, '--wait', '--timeout=180s']
   let failure: unknown

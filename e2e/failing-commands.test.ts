@@ -2,6 +2,7 @@
 // and no policy beside it disturbed.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { productImage } from '../dev/chart-image.ts'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import type { BackupStatus } from '../src/api/backup.ts'
@@ -11,7 +12,7 @@ import * as resources from '../src/controllers/resources.ts'
 import { cluster, patience, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import { changesPods } from './pod-changer.ts'
-import { operatorImage, program } from './program.ts'
+import { program } from './program.ts'
 import {
   api,
   backupEnd,
@@ -241,7 +242,7 @@ test('commands that fail', { concurrency: 8 }, async t => {
       await store.removeAll(place)
       // Ours pass `restricted` whatever a policy says, so that it takes somebody else to make one that does not.
       const changer = await changesPods(s, namespace, place)
-      const any = ['run', 'any', `--image=${operatorImage}`, '--dry-run=server']
+      const any = ['run', 'any', `--image=${productImage}`, '--dry-run=server']
       await eventually(
         'pods to be put on the host network',
         () => kubectl(cluster, ['-n', place, ...any]).then(() => false, isAboutHostNetwork),

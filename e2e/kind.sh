@@ -12,7 +12,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Images under the names that they have in the local cluster, so that the stories need not know where they run.
-docker build --tag localhost/backup-operator:dev .
+product=$(sed -n 's/^  repository: //p' charts/backup-operator/values.yaml):$(sed -n 's/^appVersion: //p' charts/backup-operator/Chart.yaml)
+docker build --tag "$product" .
 docker pull postgres:15-bookworm
 docker tag postgres:15-bookworm localhost/postgres:15
 node=$(dev/node.sh)
@@ -27,8 +28,8 @@ docker build --tag localhost/minio:1 --file dev/images/minio/Containerfile "$wor
 
 GOBIN=$work go install "sigs.k8s.io/kind@$kind"
 "$work/kind" create cluster --name "$name" ${NODE_IMAGE:+--image "$NODE_IMAGE"} --wait 180s
-for image in backup-operator:dev postgres:15 minio:1; do
-  "$work/kind" load docker-image --name "$name" "localhost/$image"
+for image in "$product" localhost/postgres:15 localhost/minio:1; do
+  "$work/kind" load docker-image --name "$name" "$image"
 done
 
 upstream=https://github.com/kubernetes-csi

@@ -1,10 +1,9 @@
 // Programs of the stories in pods of their own: TypeScript files of this repository on the operator's image, which runs them as they are.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { productImage } from '../dev/chart-image.ts'
 import { repository } from '../dev/paths.ts'
 import type { Manifest } from './stack.ts'
-
-export const operatorImage = 'localhost/backup-operator:dev'
 
 type Program = {
   /** Its path in the repository. */
@@ -27,7 +26,7 @@ export function program(namespace: string, name: string, options: Program): read
   const data = Object.fromEntries(files.map(({ path, key }) => [key, readFileSync(join(repository, path), 'utf8')]))
   const container = {
     name: 'program',
-    image: operatorImage,
+    image: productImage,
     command: ['node', `/program/${file}`, ...args],
     readinessProbe: { tcpSocket: { port }, periodSeconds: 1 },
     volumeMounts: [
