@@ -4,11 +4,10 @@ import { join } from 'node:path'
 import { parse } from 'yaml'
 import { repository } from './paths.ts'
 
-function chartFile<T>(name: string): T {
-  return parse(readFileSync(join(repository, 'charts/backup-operator', name), 'utf8')) as T
-}
+const chartFile = (name: string): unknown =>
+  parse(readFileSync(join(repository, 'charts/backup-operator', name), 'utf8'))
 
-const { image } = chartFile<{ readonly image: { readonly repository: string } }>('values.yaml')
-const { appVersion } = chartFile<{ readonly appVersion: string }>('Chart.yaml')
+const { image } = chartFile('values.yaml') as { readonly image: { readonly repository: string } }
+const { appVersion } = chartFile('Chart.yaml') as { readonly appVersion: string }
 
 export const productImage = `${image.repository}:${appVersion}`

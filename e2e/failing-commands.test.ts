@@ -2,39 +2,15 @@
 // and no policy beside it disturbed.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { productImage } from '../dev/chart-image.ts'
 import { kubectl } from '../dev/cluster-access.ts'
-import { eventually } from '../dev/eventually.ts'
 import type { BackupStatus } from '../src/api/backup.ts'
-import type { BackupPolicy } from '../src/api/backup-policy.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
-import { cluster, patience, waitFor } from './cluster.ts'
+import { cluster, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
-import { changesPods } from './pod-changer.ts'
 import { program } from './program.ts'
-import {
-  api,
-  backupEnd,
-  backupStatus,
-  jobPolicy,
-  onDemand,
-  operatorLogs,
-  policyCondition,
-  postgres,
-  put,
-  remove,
-  run,
-  runJobs,
-  runPods,
-  secret,
-  shell,
-  storeNamespace,
-} from './stack.ts'
-import { openStore, openUploads } from './store.ts'
-
-/** Within so many seconds a reason must be seen. */
-const soon = 60
+import { api, jobPolicy, operatorLogs, postgres, put, run, secret, shell, storeNamespace } from './stack.ts'
+import { assertNothingIsLeft, openStore } from './store.ts'
 
 const canary = 'canary-9f31c7'
 
@@ -50,8 +26,6 @@ type Failure = {
   readonly attempts?: number
   /** The last line of what the command said on its standard error. */
   readonly lastWords?: RegExp
-  /** False: no container of the pod ever runs. */
-  readonly moverRuns?: boolean
 }
 
 /** Commands that start, and end without a backup. */
@@ -155,35 +129,6 @@ const failures: readonly Failure[] = [
   },
 ]
 
-/** Pods that never get as far as the command: seen while the run is still waiting. */
-const obstacles: readonly Failure[] = [
-  {
-    name: 'image',
-    what: 'whose image does not exist',
-    job: { image: 'localhost/no-such-image:1', args: ['pg_dump'] },
-    reason: 'ImagePullFailed',
-    message: /image of container dump cannot be pulled.*no-such-image/s,
-  },
-  {
-    name: 'config',
-    what: 'that needs a Secret that does not exist',
-    job: {
-      args: ['pg_dump'],
-      env: [{ name: 'PGPASSWORD', valueFrom: { secretKeyRef: { name: 'nobody-made-it', key: 'password' } } }],
-    },
-    reason: 'ContainerConfigError',
-    message: /container dump cannot start.*nobody-made-it/s,
-  },
-  {
-    name: 'unschedulable',
-    what: 'that asks for more than any node has',
-    job: { args: ['pg_dump'], resources: { requests: { cpu: '1000' } } },
-    reason: 'PodUnschedulable',
-    message: /no node can take the pod.*cpu/s,
-    moverRuns: false,
-  },
-]
-
 test('commands that fail', { concurrency: 8 }, async t => {
   await Promise.all([installOperator(), installMinio()])
   const store = await openStore()
@@ -194,72 +139,7 @@ test('commands that fail', { concurrency: 8 }, async t => {
   await put(...program(namespace, 'newer-postgres', { file: 'e2e/newer-postgres.ts', port: 5432 }))
   for (const pod of ['postgres', 'newer-postgres']) await waitFor(namespace, `pod/${pod}`, 'condition=Ready')
 
-  async function assertNothingIsLeft(policy: string, { run: job = '' }: BackupStatus) {
-    const known = async () => (await api.get<BackupPolicy>(resources.backupPolicies, namespace, policy))?.status?.store
-    // The probe tries the store with an object of its own, at the same time.
-    await eventually('the probe to be over', async () => (await known())?.result === 'Usable', { seconds: patience })
-    const folder = `${namespace}/${policy}/`
-    assert.deepEqual(await store.keys(folder).then(keys => keys.filter(key => key !== `${folder}owner.json`)), [])
-    assert.match(job, /^backup-/)
-    assert.deepEqual(await openUploads(job), [])
-  }
-
-  // Those that mostly wait come first.
-  const others = [
-    t.test('a quota that refuses the pod: QuotaExceeded, and the run ends well once there is room', async s => {
-      const place = await storeNamespace(s, 'e2e-failing-quota')
-      await store.removeAll(place)
-      const quota = { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { namespace: place, name: 'few' } }
-      await put({ ...quota, spec: { hard: { pods: '0' } } })
-      await eventually(
-        'the quota to be in force',
-        async () => await kubectl(cluster, ['-n', place, 'get', 'quota', 'few', '-o', 'jsonpath={.status.hard.pods}']),
-        { seconds: patience },
-      )
-      await put(jobPolicy(place, 'crowded', shell('echo data')), onDemand(place, 'crowded'))
-      const status = await backupStatus(place, 'crowded', 'refused', ({ reason }) => reason === 'QuotaExceeded', soon)
-      assert.equal(status.phase, 'Pending')
-      assert.match(status.message ?? '', /quota of the namespace refuses the pod: .*exceeded quota: few/s)
-      await put({ ...quota, spec: { hard: { pods: '10' } } })
-      assert.equal((await backupEnd(place, 'crowded', 120)).phase, 'Completed')
-    }),
-
-    t.test('a limit range that refuses the pod: PodCreationFailed with its words', async s => {
-      const place = await storeNamespace(s, 'e2e-failing-limits')
-      await store.removeAll(place)
-      const spec = { limits: [{ type: 'Container', max: { memory: '8Mi' } }] }
-      await put({ apiVersion: 'v1', kind: 'LimitRange', metadata: { namespace: place, name: 'small' }, spec })
-      await put(jobPolicy(place, 'big', shell('echo data')), onDemand(place, 'big'))
-      const status = await backupStatus(place, 'big', 'refused', ({ reason }) => reason === 'PodCreationFailed', soon)
-      assert.equal(status.phase, 'Pending')
-      assert.match(status.message ?? '', /maximum memory usage per Container is 8Mi/)
-      assert.deepEqual(await store.keys(`${place}/`), [])
-    }),
-
-    t.test('a pod that pod security refuses: PodSecurityRejected, until nothing adds to it any more (F08)', async s => {
-      const level = { 'pod-security.kubernetes.io/enforce': 'restricted' }
-      const place = await storeNamespace(s, 'e2e-failing-security', level)
-      await store.removeAll(place)
-      // Ours pass `restricted` whatever a policy says, so that it takes somebody else to make one that does not.
-      const changer = await changesPods(s, namespace, place)
-      const any = ['run', 'any', `--image=${productImage}`, '--dry-run=server']
-      await eventually(
-        'pods to be put on the host network',
-        () => kubectl(cluster, ['-n', place, ...any]).then(() => false, isAboutHostNetwork),
-        { seconds: patience },
-      )
-      await put(jobPolicy(place, 'changed', shell('echo data')), onDemand(place, 'changed'))
-      const refused = ({ reason }: BackupStatus) => reason === 'PodSecurityRejected'
-      const status = await backupStatus(place, 'changed', 'refused', refused, soon)
-      assert.equal(status.phase, 'Pending')
-      assert.match(status.message ?? '', /violates PodSecurity "restricted:latest": .*hostNetwork=true/)
-      const ready = await policyCondition(place, 'changed', 'Ready', 'PodSecurityRejected', soon)
-      assert.equal(ready.status, 'Unknown')
-      assert.deepEqual(await store.keys(`${place}/`), [])
-      await changer.stop()
-      assert.equal((await backupEnd(place, 'changed')).phase, 'Completed')
-    }),
-
+  const beside = [
     t.test('a policy beside them is not disturbed', async () => {
       await put(jobPolicy(namespace, 'sound', shell('echo data')))
       assert.equal((await run(namespace, 'sound')).phase, 'Completed')
@@ -277,35 +157,14 @@ test('commands that fail', { concurrency: 8 }, async t => {
       if (exitCode !== 'depends') assert.equal(status.exitCode, exitCode)
       if (attempts !== undefined) assert.equal(status.attempts, attempts)
       if (lastWords) assert.match(status.stderr?.trimEnd().split('\n').at(-1) ?? '', lastWords)
-      await assertNothingIsLeft(name, status)
+      await assertNothingIsLeft(store, namespace, name, status)
       await assertNoSecretIsShown(namespace, name, status)
       if (name === 'exits') assert.match(status.stderr ?? '', /cannot reach postgres:\/\/shop:\S+@db\/shop/)
       if (name === 'exits' || name === 'password') assert.match(status.stderr ?? '', /PGPASSWORD=\[redacted\]/)
     })
   })
 
-  const waiting = obstacles.map(({ name, what, job, reason, message, moverRuns = true }) =>
-    t.test(`a command ${what}: ${reason}, and a cancelled run leaves nothing`, async () => {
-      await put(jobPolicy(namespace, name, job))
-      await put(onDemand(namespace, name))
-      const status = await backupStatus(namespace, name, reason, seen => seen.reason === reason, soon)
-      assert.equal(status.phase, 'Pending')
-      assert.match(status.message ?? '', message)
-      if (moverRuns) {
-        const isOpen = async () => (await openUploads(status.run ?? '')).length > 0
-        await eventually('the upload to be open, so that there is something to clean up', isOpen, { seconds: patience })
-      }
-      await remove(namespace, `backup/${name}`)
-      await eventually(
-        'Job and pod to go with their Backup',
-        async () => [...(await runJobs(namespace, name)), ...(await runPods(namespace, name))].length === 0,
-        { seconds: patience },
-      )
-      await assertNothingIsLeft(name, status)
-    }),
-  )
-
-  await Promise.all([...others, ...failing, ...waiting])
+  await Promise.all([...beside, ...failing])
 })
 
 /** What a command says on its standard error is kept, without what looks like a secret, and goes nowhere else. */
@@ -325,8 +184,4 @@ async function assertNoSecretIsShown(namespace: string, name: string, { stderr =
   assert.match(log, new RegExp(`"backup":"${name}"`))
   for (const text of [stderr, JSON.stringify(events), JSON.stringify(status.map(each => each.status)), log])
     assert.ok(!text.includes(canary), 'a password of the standard error is shown somewhere')
-}
-
-function isAboutHostNetwork(error: unknown): boolean {
-  return error instanceof Error && error.message.includes('hostNetwork=true')
 }

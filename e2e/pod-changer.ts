@@ -1,20 +1,24 @@
 // Something that adds to the pods of one namespace, as injectors of sidecars do.
 import type { TestContext } from 'node:test'
+import { productImage } from '../dev/chart-image.ts'
 import { kubectl } from '../dev/cluster-access.ts'
+import { eventually } from '../dev/eventually.ts'
 import { selfSigned } from './certificate.ts'
-import { cluster, waitFor } from './cluster.ts'
+import { cluster, patience, waitFor } from './cluster.ts'
 import { program } from './program.ts'
 import { put, secret } from './stack.ts'
 
 const name = 'pod-changer'
-const configuration = 'mutatingwebhookconfiguration/e2e-pod-changer'
 
 /**
- * Puts the pods of the namespace `changed` on the host's network, from a webhook that runs in the namespace `home`. It belongs to
+ * Puts the pods of the namespace `changed`, which its pod security then refuses, on the host's network, from a webhook that runs in the
+ * namespace `home`; returns once it does. It belongs to
  * no namespace: the story that made it removes it, or the next one in its place.
  */
 export async function changesPods(t: TestContext, home: string, changed: string): Promise<{ stop(): Promise<void> }> {
-  const stop = async () => void (await kubectl(cluster, ['delete', '--ignore-not-found', configuration]))
+  const configuration = `e2e-${name}-of-${changed}`
+  const stop = async () =>
+    void (await kubectl(cluster, ['delete', '--ignore-not-found', 'mutatingwebhookconfiguration', configuration]))
   await stop()
   t.after(stop)
   const { certificate, key } = await selfSigned(`${name}.${home}.svc`)
@@ -34,8 +38,18 @@ export async function changesPods(t: TestContext, home: string, changed: string)
   await put({
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'MutatingWebhookConfiguration',
-    metadata: { name: 'e2e-pod-changer' },
+    metadata: { name: configuration },
     webhooks: [webhook],
   })
+  const any = ['run', 'any', `--image=${productImage}`, '--dry-run=server']
+  await eventually(
+    'pods to be put on the host network',
+    () => kubectl(cluster, ['-n', changed, ...any]).then(() => false, isAboutHostNetwork),
+    { seconds: patience },
+  )
   return { stop }
+}
+
+function isAboutHostNetwork(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('hostNetwork=true')
 }

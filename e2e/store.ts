@@ -1,4 +1,5 @@
 // The bucket as a client sees it that is not ours: the AWS SDK, through kubectl port-forward, so that it works on any cluster.
+import assert from 'node:assert/strict'
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -6,9 +7,13 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
+import { eventually } from '../dev/eventually.ts'
 import { forwardPort } from '../dev/port-forward.ts'
-import { cluster, execInPod } from './cluster.ts'
-import { store as minio } from './stack.ts'
+import type { BackupPolicy } from '../src/api/backup-policy.ts'
+import type { BackupStatus } from '../src/api/backup.ts'
+import * as resources from '../src/controllers/resources.ts'
+import { cluster, execInPod, patience } from './cluster.ts'
+import { api, store as minio } from './stack.ts'
 
 const Bucket = minio.bucket
 
@@ -76,4 +81,20 @@ export async function openUploads(run: string): Promise<readonly string[]> {
     for file in */*/xl.meta; do if [ -e "$file" ] && strings "$file" | grep -qF -- "$1"; then echo "$file"; fi; done`
   const found = await execInPod(minio.namespace, minio.pod, ['sh', '-c', script, 'sh', run])
   return found.split('\n').filter(line => line !== '')
+}
+
+/** Nothing of a run that failed is in the bucket, and no upload of it is open. */
+export async function assertNothingIsLeft(
+  store: ForeignStore,
+  namespace: string,
+  policy: string,
+  { run: job = '' }: BackupStatus,
+): Promise<void> {
+  const known = async () => (await api.get<BackupPolicy>(resources.backupPolicies, namespace, policy))?.status?.store
+  // The probe tries the store with an object of its own, at the same time.
+  await eventually('the probe to be over', async () => (await known())?.result === 'Usable', { seconds: patience })
+  const folder = `${namespace}/${policy}/`
+  assert.deepEqual(await store.keys(folder).then(keys => keys.filter(key => key !== `${folder}owner.json`)), [])
+  assert.match(job, /^backup-/)
+  assert.deepEqual(await openUploads(job), [])
 }

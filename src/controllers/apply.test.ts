@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { KubernetesObject, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
-import { label } from '../api/labels.ts'
+import { label, policyLabels } from '../api/labels.ts'
 import type { Action } from '../plan/actions.ts'
 import { planPolicy } from '../plan/policy.ts'
 import type { PolicyWorld } from '../plan/world.ts'
@@ -38,17 +38,24 @@ function server(
     readonly refuses?: readonly string[]
     readonly pods?: readonly Pod[]
     readonly there?: KubernetesObject
+    /** What already has the name of an object that is to be created. */
+    readonly taken?: (wanted: KubernetesObject) => KubernetesObject
   } = {},
 ) {
   const calls: string[] = []
   const written: KubernetesObject[] = []
-  const notes: EventNote[] = []
+  const notes: (EventNote & { readonly about: KubernetesObject })[] = []
+  let { there } = options
   const client = {
     async create(resource: Resource, object: KubernetesObject) {
       calls.push(`create ${resource.kind} ${object.metadata.name}`)
       const detail = 'exceeded quota: few'
       if (options.refuses?.includes(resource.kind))
         throw new ApiError({ request: 'POST', status: 403, reason: 'Forbidden', message: detail })
+      if (options.taken) {
+        there = options.taken(object)
+        throw new ApiError({ request: 'POST', status: 409, reason: 'AlreadyExists' })
+      }
       return { ...object, metadata: { ...object.metadata, uid: object.metadata.name, resourceVersion: '1' } }
     },
     async replace(resource: Resource, object: KubernetesObject) {
@@ -60,11 +67,14 @@ function server(
       calls.push(`delete ${resource.kind} ${name}`)
       return true
     },
+    async patch(resource: Resource, _namespace: string, name: string) {
+      calls.push(`patch ${resource.kind} ${name}`)
+    },
     async list() {
       return { items: options.pods ?? [], resourceVersion: '1' }
     },
     async get() {
-      return options.there
+      return there
     },
   }
   const caches = Object.fromEntries(
@@ -74,7 +84,7 @@ function server(
     client,
     caches: caches as unknown as Caches,
     settings,
-    events: { record: (_: unknown, note: EventNote) => void notes.push(note) },
+    events: { record: (about: KubernetesObject, note: EventNote) => void notes.push({ ...note, about }) },
     metrics: { observe() {} },
     clock: new FakeClock(now),
   } as unknown as ApplyContext
@@ -178,6 +188,94 @@ test('a verdict does not wait for an object that only has the name: no plan woul
     const applied = apply(world(policy(), { backups: [asked] }), [verdict])
     await (waits ? assert.rejects(applied, WaitError) : applied)
     assert.equal(written.length, waits ? 0 : 1, `${kind} ${JSON.stringify(there.metadata)}`)
+  }
+})
+
+type Create = Extract<Action, { readonly do: `create-${string}` }>
+
+const asked = backup('now')
+const rest: Action = { do: 'write-policy-status', status: {} }
+
+/** All there are, each with what people are told when a stranger has the name. */
+const creates = {
+  'create-cron-job': [
+    { do: 'create-cron-job' },
+    /^a CronJob named backup-nightly exists and was not made for this; delete or rename it: without ours, no scheduled run starts$/,
+  ],
+  'create-probe-job': [
+    { do: 'create-probe-job', backendHash: 'hash', attempt: 0 },
+    /^a Job named probe-nightly-\w+ exists .*; delete or rename it: without ours, nobody finds out whether the store can be used$/,
+  ],
+  'create-catalog-job': [
+    { do: 'create-catalog-job', run: 'run', cursor: undefined },
+    /^a Job named catalog-nightly-\w+ exists .*; delete or rename it: without ours, Backups are not compared with what the bucket holds$/,
+  ],
+  'create-scheduled-backup': [
+    { do: 'create-scheduled-backup', name: 'nightly-data', target: 'data', slot: at('02:00') },
+    /^a Backup named nightly-data exists .*; delete or rename it: without ours, this run has no Backup$/,
+  ],
+  'create-run-job': [
+    { do: 'create-run-job', backup: asked },
+    /^a Job named backup-nightly-\w+ exists .*; delete or rename it$/,
+  ],
+  'create-child-backup': [
+    { do: 'create-child-backup', parent: asked, target: 'data' },
+    /^a Backup named now-data-\w+ exists .*; delete or rename it$/,
+  ],
+  'create-snapshot': [
+    { do: 'create-snapshot', backup: asked, name: 'now-1', claim: 'data', className: 'fast' },
+    /^a VolumeSnapshot named now-1 exists .*; delete or rename it$/,
+  ],
+} as const satisfies { readonly [Do in Create['do']]: readonly [Extract<Create, { readonly do: Do }>, RegExp] }
+
+const strangers: Readonly<Record<string, (wanted: KubernetesObject) => KubernetesObject>> = {
+  'a stranger': ({ apiVersion, kind, metadata: { name, namespace } }) => ({
+    apiVersion,
+    kind,
+    metadata: { name, namespace, uid: 'theirs', resourceVersion: '1', labels: { app: 'theirs' } },
+  }),
+  'an object that we made for another policy': wanted => ({
+    ...wanted,
+    metadata: { ...wanted.metadata, uid: 'other', labels: { ...wanted.metadata.labels, ...policyLabels('other') } },
+  }),
+}
+
+function ours({ cronJobs, jobs, snapshots, backups }: Caches): readonly KubernetesObject[] {
+  return [...cronJobs.list(), ...jobs.list(), ...snapshots.list(), ...backups.list()]
+}
+
+for (const [who, taken] of Object.entries(strangers))
+  for (const [action, message] of Object.values(creates))
+    test(`${action.do}: ${who} with the name is told as NameTaken and left alone, and the rest is done`, async () => {
+      const { apply, calls, written, notes, caches } = server({ taken })
+      const of = policy()
+      await apply(world(of, { backups: [asked] }), [action, rest])
+      const failed = 'backup' in action || 'parent' in action
+      const [first = '', ...others] = calls
+      assert.match(first, /^create /)
+      assert.deepEqual(others, [...(failed ? ['status Backup now'] : []), 'status BackupPolicy nightly'])
+      assert.deepEqual(
+        notes.map(({ about, type, reason }) => [about, type, reason]),
+        [[failed ? asked : of, 'Warning', 'NameTaken']],
+      )
+      assert.match(notes[0]?.message ?? '', message)
+      const verdicts = written.filter(({ kind }) => kind === 'Backup') as Backup[]
+      assert.deepEqual(
+        verdicts.map(({ status }) => [status?.phase, status?.reason, status?.message]),
+        failed ? [['Failed', 'NameTaken', notes[0]?.message]] : [],
+      )
+      assert.deepEqual(ours(caches), verdicts, 'the stranger is not taken for ours')
+    })
+
+test('what has the name and was made for the same is adopted, and nobody is told', async () => {
+  for (const [action] of Object.values(creates)) {
+    const { apply, calls, notes, caches } = server({ taken: wanted => wanted })
+    await apply(world(policy(), { backups: [asked] }), [action])
+    assert.deepEqual([calls.length, notes], [1, []], calls.join())
+    assert.deepEqual(
+      ours(caches).map(({ kind, metadata }) => `create ${kind} ${metadata.name}`),
+      calls,
+    )
   }
 })
 

@@ -5,7 +5,7 @@ import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { CronJob, KubernetesObject } from '../api/kubernetes.ts'
 import type { Action, Unless } from '../plan/actions.ts'
-import { finished, refusedStatus } from '../plan/backup-status.ts'
+import { failure, finished, refusedStatus } from '../plan/backup-status.ts'
 import { marksOf } from '../plan/history.ts'
 import { sameJson } from '../plan/equal.ts'
 import { rfc3339 } from '../plan/times.ts'
@@ -95,8 +95,7 @@ class Step {
     const options = { signal: this.#signal }
     switch (action.do) {
       case 'create-cron-job':
-        await this.#create(cronJobs, this.#desiredCronJob(), caches.cronJobs)
-        return
+        return this.#createForPolicy(cronJobs, this.#desiredCronJob(), caches.cronJobs, 'no scheduled run starts')
       case 'rest-cron-job-clock': {
         const body = { metadata: { uid: action.uid }, status: { lastScheduleTime: rfc3339(this.#context.clock.now()) } }
         this.#rested = await client.patch<CronJob>(
@@ -126,21 +125,19 @@ class Step {
         const object = onDemandJob(this.#policy(), job, action.backup, marksOf(this.#world.backups), settings)
         return this.#createFor(action.backup, jobs, object, caches.jobs)
       }
-      case 'create-probe-job':
-        await this.#create(jobs, probeJob(this.#policy(), action.backendHash, action.attempt, settings), caches.jobs)
-        return
-      case 'create-catalog-job':
-        await this.#create(jobs, catalogJob(this.#policy(), action.run, action.cursor, settings), caches.jobs)
-        return
+      case 'create-probe-job': {
+        const object = probeJob(this.#policy(), action.backendHash, action.attempt, settings)
+        return this.#createForPolicy(jobs, object, caches.jobs, 'nobody finds out whether the store can be used')
+      }
+      case 'create-catalog-job': {
+        const object = catalogJob(this.#policy(), action.run, action.cursor, settings)
+        return this.#createForPolicy(jobs, object, caches.jobs, 'Backups are not compared with what the bucket holds')
+      }
       case 'delete-job':
         return this.#delete(jobs, action)
       case 'create-scheduled-backup': {
         const object = scheduledBackup(namespace, this.#world.name, action.name, action.target, action.slot)
-        if (!(await this.#create(backups, object, caches.backups)) && policy) {
-          const message = takenMessage(object)
-          this.#context.events.record(policy, { type: 'Warning', reason: 'NameTaken', message })
-        }
-        return
+        return this.#createForPolicy(backups, object, caches.backups, 'this run has no Backup')
       }
       case 'create-child-backup': {
         const object = childBackup(action.parent, action.target)
@@ -208,11 +205,11 @@ class Step {
     } catch (error) {
       if (!isAlreadyExists(error)) throw error
     }
-    const existing = await client.get<T>(resource, object.metadata.namespace, object.metadata.name, {
-      signal: this.#signal,
-    })
-    if (existing && !isSame(existing, object)) return false
-    if (existing) cache.offer(existing)
+    const { namespace, name } = object.metadata
+    const existing = await client.get<T>(resource, namespace, name, { signal: this.#signal })
+    if (!existing) throw new WaitError(watchMs, `${object.kind} ${name} was there, and is gone a moment later`)
+    if (!isSame(existing, object)) return false
+    cache.offer(existing)
     return true
   }
 
@@ -269,10 +266,16 @@ class Step {
   async #createFor<T extends KubernetesObject>(backup: Backup, resource: Resource, object: T, cache: Store<T>) {
     if (await this.#create(resource, object, cache)) return
     const message = takenMessage(object)
-    const facts = { phase: 'Failed', reason: 'NameTaken', message } as const
     this.#context.events.record(backup, { type: 'Warning', reason: 'NameTaken', message })
-    const status = finished(backup, facts, this.#context.clock.now())
+    const status = finished(backup, failure('NameTaken', message), this.#context.clock.now())
     await this.#writeBackupStatus({ do: 'write-backup-status', backup, status })
+  }
+
+  /** Creates what the policy needs; where a stranger has the name, people are told at what cost. */
+  async #createForPolicy<T extends KubernetesObject>(resource: Resource, object: T, cache: Store<T>, cost: string) {
+    if (await this.#create(resource, object, cache)) return
+    const message = `${takenMessage(object)}: without ours, ${cost}`
+    this.#context.events.record(this.#policy(), { type: 'Warning', reason: 'NameTaken', message })
   }
 
   #policy(): BackupPolicy {

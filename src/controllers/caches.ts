@@ -12,6 +12,7 @@ import type {
   VolumeSnapshotClass,
 } from '../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../api/labels.ts'
+import { cronJobName } from '../api/names.ts'
 import { isRunningProbe } from '../plan/store-probe.ts'
 import type { Client } from '../runtime/client.ts'
 import type { Log } from '../runtime/log.ts'
@@ -58,6 +59,7 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       indexes: {
         namespace: byNamespace,
         label: policy => [keyFrom(policy.metadata.namespace, labelValue(policy.metadata.name))],
+        cronJob: policy => [keyFrom(policy.metadata.namespace, cronJobName(policy.metadata.name))],
       },
     }),
     backups: keep<Backup>({

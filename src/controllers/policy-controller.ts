@@ -1,5 +1,6 @@
 // One key is one policy with everything that belongs to it: gather, plan, apply. Changes only enqueue keys.
 import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { CronJob } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import { matches } from '../plan/selection.ts'
 import { planPolicy } from '../plan/policy.ts'
@@ -40,7 +41,7 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
     watches: [
       watching(caches.policies, policy => [keyOf(policy)]),
       watching(caches.backups, backup => [keyFrom(backup.metadata.namespace, backup.spec.policy)]),
-      watching(caches.cronJobs, ofPolicy.labelled),
+      watching(caches.cronJobs, cronJob => [...ofPolicy.labelled(cronJob), ...ofPolicy.wanting(cronJob)]),
       watching(caches.jobs, ofPolicy.labelled),
       watching(caches.pods, ofPolicy.labelled),
       watching(caches.snapshots, ofPolicy.labelled),
@@ -90,6 +91,8 @@ function policyKeys(caches: Caches) {
   }
   return {
     snapshotting,
+    /** A stranger has no label of ours, and may take the name that a policy wants, or let go of it. */
+    wanting: (cronJob: CronJob) => caches.policies.byIndex('cronJob', keyOf(cronJob)).map(keyOf),
     allSnapshotting: () => caches.policies.list().filter(({ spec }) => spec.strategy.type === 'snapshot'),
     /** A label value may be a cut name; a policy that is gone can only have been named by what is left of it. */
     labelled: ({ metadata }: KubeObject): readonly string[] => {

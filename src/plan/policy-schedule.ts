@@ -37,10 +37,14 @@ export function scheduleHash(policy: BackupPolicy): string {
   return nameHash(schedule, timeZone, String(suspend), strategy.type)
 }
 
-/** Since when the schedule has been as it is now: its creation, or the moment at which a change was first seen. */
+/**
+ * Since when the schedule has been as it is now: its creation, or the moment at which a change was first seen. A policy that was edited
+ * before anybody looked may have been suspended, or on another clock, until just now.
+ */
 export function scheduleSince(policy: BackupPolicy, now: Date): Date {
   const { status, metadata } = policy
-  if (status?.scheduleHash === undefined) return timeOf(metadata.creationTimestamp) ?? now
+  if (status?.scheduleHash === undefined)
+    return metadata.generation === 1 ? (timeOf(metadata.creationTimestamp) ?? now) : now
   const since = timeOf(status.scheduleSince) ?? now
   return status.scheduleHash === scheduleHash(policy) && since <= now ? since : now
 }

@@ -92,6 +92,14 @@ test('a resume fires nothing for a time before it', () => {
   assert.deepEqual([started, status?.slots?.missed ?? 0], [[], 0])
 })
 
+test('a policy that nobody has looked at yet catches up since its creation, unless it was edited meanwhile', () => {
+  const unseen = (generation: number) =>
+    snapshotPolicy(hourly, { metadata: { generation, creationTimestamp: stamp(at('01:30')) }, status: undefined })
+  assert.deepEqual(at0(at('02:05'), unseen(1)).started, ['data 02:00', 'logs 02:00'])
+  const edited = at0(at('02:05'), unseen(2))
+  assert.deepEqual([edited.started, edited.status?.scheduleSince], [[], stamp(at('02:05'))])
+})
+
 test('nothing starts while the policy is suspended', () => {
   assert.deepEqual(at0(at('02:00'), steady(at('01:00'), { suspend: true })).started, [])
 })

@@ -11,15 +11,15 @@ import { backupCronJob, catalogJob, onDemandJob, probeJob } from './jobs.ts'
 const noMarks = { held: [], accepted: [] }
 
 /** Every pod that we create for a policy, by what it is for. */
-function jobSpecs(of: BackupPolicy): Readonly<Record<string, JobSpec>> {
+function jobSpecs(of: BackupPolicy, installed = settings) {
   const { job } = of.spec.strategy
   assert.ok(job)
   return {
-    scheduled: backupCronJob(of, job, '0 2 * * *', noMarks, settings).spec.jobTemplate.spec,
-    'on-demand': onDemandJob(of, job, backup('now'), noMarks, settings).spec,
-    probe: probeJob(of, 'hash', 0, settings).spec,
-    catalog: catalogJob(of, 'run', undefined, settings).spec,
-  }
+    scheduled: backupCronJob(of, job, '0 2 * * *', noMarks, installed).spec.jobTemplate.spec,
+    'on-demand': onDemandJob(of, job, backup('now'), noMarks, installed).spec,
+    probe: probeJob(of, 'hash', 0, installed).spec,
+    catalog: catalogJob(of, 'run', undefined, installed).spec,
+  } satisfies Readonly<Record<string, JobSpec>>
 }
 
 const containersOf = ({ initContainers = [], containers }: PodSpec): readonly Container[] => [
@@ -71,27 +71,29 @@ function envelopeProblems(pod: PodSpec): readonly string[] {
   return problems
 }
 
-const full = policy({
-  backend: { ...backend, ca: 'store-ca', prefix: 'clusters/one', region: 'eu-west-1' },
-  strategy: {
-    type: 'job',
-    job: {
-      image: 'registry.example.com/postgres:15',
-      imagePullPolicy: 'Always',
-      imagePullSecrets: [{ name: 'pull' }],
-      command: ['sh', '-c'],
-      args: ['pg_dump "$DB" | cat'],
-      env: [
-        { name: 'DB', value: 'shop' },
-        { name: 'PGPASSWORD', valueFrom: { secretKeyRef: { name: 'pg', key: 'password' } } },
-      ],
-      envFrom: [{ secretRef: { name: 'pg-env' } }],
-      resources: { limits: { memory: '1Gi' } },
-      runAsUser: 999,
-      runAsGroup: 998,
-    },
-  },
-})
+const fullBackend = {
+  ...backend,
+  ca: 'store-ca',
+  prefix: 'clusters/one',
+  region: 'eu-west-1',
+  forcePathStyle: false,
+}
+const fullJob = {
+  image: 'registry.example.com/postgres:15',
+  imagePullPolicy: 'Always',
+  imagePullSecrets: [{ name: 'pull' }],
+  command: ['sh', '-c'],
+  args: ['pg_dump "$DB" | cat'],
+  env: [
+    { name: 'DB', value: 'shop' },
+    { name: 'PGPASSWORD', valueFrom: { secretKeyRef: { name: 'pg', key: 'password' } } },
+  ],
+  envFrom: [{ secretRef: { name: 'pg-env' } }],
+  resources: { limits: { memory: '1Gi' } },
+  runAsUser: 999,
+  runAsGroup: 998,
+}
+const full = policy({ backend: fullBackend, strategy: { type: 'job', job: fullJob } })
 
 suite('every pod that we create is restricted and needs no token:', () => {
   for (const [of, name] of [
@@ -219,6 +221,40 @@ test('the mover learns its run, Job and attempt from its own pod', () => {
       moverEnvironment.attempt,
     ])
   }
+})
+
+test("the command's container is what the policy says, and our containers are what the installation says", () => {
+  const installed = { ...settings, imagePullPolicy: 'Never', imagePullSecrets: ['ours'] }
+  const specs = jobSpecs(full, installed)
+  const { command, args, imagePullSecrets: theirs, runAsUser, runAsGroup, ...asWritten } = fullJob
+  for (const { template } of [specs.scheduled, specs['on-demand']]) {
+    const { initContainers = [], containers, imagePullSecrets } = template.spec
+    assert.deepEqual(imagePullSecrets, [{ name: 'ours' }, ...theirs])
+    const [dump, ...movers] = containers
+    const { image, imagePullPolicy, env, envFrom, resources, securityContext } = dump ?? assert.fail()
+    assert.deepEqual(
+      { image, imagePullPolicy, env, envFrom, resources },
+      { ...asWritten, env: [{ name: 'HOME', value: '/tmp' }, ...asWritten.env] },
+    )
+    assert.deepEqual(dump?.args, [...command, ...args])
+    assert.partialDeepStrictEqual(securityContext, { runAsUser, runAsGroup })
+    for (const ours of [...initContainers, ...movers])
+      assert.deepEqual([ours.image, ours.imagePullPolicy], [settings.image, 'Never'])
+  }
+  for (const { template } of [specs.probe, specs.catalog])
+    assert.deepEqual(template.spec.imagePullSecrets, [{ name: 'ours' }])
+})
+
+test('every task has the whole backend of the policy, and where that is silent only the default region', () => {
+  const { type: _, secretRef, ca: __, ...store } = fullBackend
+  for (const spec of Object.values(jobSpecs(full))) {
+    const task = parseMoverTask(taskOf(spec))
+    assert.deepEqual(task.backend, store)
+    assert.deepEqual([task.secretName, task.caFile], [secretRef, '/var/run/backup/ca/ca.crt'])
+  }
+  const { bucket, endpoint } = backend
+  for (const spec of Object.values(jobSpecs(policy())))
+    assert.deepEqual(parseMoverTask(taskOf(spec)).backend, { bucket, endpoint, region: 'us-east-1' })
 })
 
 test('a scheduled run takes its slot from the name of its Job, an on-demand one from when it was asked for', () => {

@@ -3,10 +3,13 @@ import { test } from 'node:test'
 import { Client } from './client.ts'
 import { FakeApiServer, json, openWatch, reset, status, watchOf } from './fake-api-server.ts'
 import type { Line, Received } from './fake-api-server.ts'
+import { FakeClock } from './fake-clock.ts'
 import { Reflector } from './reflector.ts'
 import type { ReflectorOptions, RestartReason } from './reflector.ts'
+import type { WatchOptions } from './requests.ts'
 import type { KubeObject, Resource } from './resource.ts'
 import type { Change } from './store.ts'
+import type { WatchEvent } from './watch.ts'
 
 const pods: Resource = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true }
 
@@ -192,6 +195,44 @@ test('a watch that goes silent is cut off and taken up from where it was', async
   assert.deepEqual(restarts, ['dead'])
   assert.equal(queryOf(server.requests[1])['resourceVersion'], '5')
 })
+
+for (const [then, told, askedAgain] of [
+  ['it is taken up from where it was', [added('x', 1), synced(5)], { resourceVersion: '5' }],
+  [
+    'one that had not told all objects yet is followed by a new sync',
+    [added('x', 1)],
+    { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' },
+  ],
+] as const) {
+  test(`by default a silent watch is dead within 60 s, but not before the server may end it; ${then}`, async t => {
+    const clock = new FakeClock()
+    const asked: WatchOptions['query'][] = []
+    // No connections, so that nothing but the clock takes time.
+    const client = {
+      list: () => assert.fail('WatchList works'),
+      async *watch(_: Resource, { query, signal }: WatchOptions) {
+        asked.push(query)
+        yield* told as readonly WatchEvent[]
+        await clock.wait(Number.POSITIVE_INFINITY, signal)
+      },
+    }
+    const restarts: RestartReason[] = []
+    const reflector = new Reflector({ client, resource: pods, clock, onRestart: reason => restarts.push(reason) })
+    const stop = new AbortController()
+    const running = reflector.run(stop.signal)
+    t.after(() => {
+      stop.abort()
+      return running
+    })
+    await clock.advance(55_000)
+    assert.deepEqual(restarts, [])
+    await clock.advance(5_000)
+    assert.deepEqual(restarts, ['dead'])
+    assert.equal(asked.length, 2)
+    const { timeoutSeconds: _, allowWatchBookmarks: __, ...start } = asked[1] ?? {}
+    assert.deepEqual(start, askedAgain)
+  })
+}
 
 test('events that the network cuts into pieces, also inside a letter, arrive whole', async t => {
   const { server, reflector, changes, start, until } = await follow(t)

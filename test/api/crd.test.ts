@@ -86,6 +86,12 @@ const badInput: readonly (readonly [input: string, change: Json, advice: RegExp]
   ['an empty time zone', { 'spec.timeZone': '' }, /IANA time zone/],
   ['retention 0', { 'spec.retention': 0 }, /would delete every backup; to stop making backups set suspend: true/],
   ['a negative retention', { 'spec.retention': -3 }, /retention must be at least 1/],
+  [
+    'no retention at all',
+    { 'spec.retention': undefined },
+    // The second line is the API server's: it tries no CEL rule on an object that lacks a field.
+    /^The BackupPolicy "postgres-dump" is invalid: \n\* spec.retention: Required value\n\* <nil>: Invalid value: null: some validation rules were not checked because .*\n$/,
+  ],
   ['the block of another strategy', { 'spec.strategy.type': 'snapshot' }, /set type: job or remove the block/],
   [
     'an empty selector',

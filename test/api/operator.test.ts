@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
+import { capture } from '../../dev/command.ts'
+import { promtool } from '../../dev/debian-tools.ts'
 import { eventually } from '../../dev/eventually.ts'
 import { isFinal, type Backup } from '../../src/api/backup.ts'
 import type { BackupPolicy } from '../../src/api/backup-policy.ts'
@@ -62,6 +64,12 @@ test('without the snapshot CRDs policies are Stalled; when they come, they becom
   hands = clusterHands(admin, namespace)
   assert.equal((await run('in-time')).status?.phase, 'Completed')
   assert.ok(first.running())
+})
+
+test('promtool finds nothing to improve in what a leader serves that has run a backup', async () => {
+  const input = await first.metrics()
+  assert.match(input, /^backup_success_total\{.*policy="app".*\} 1$/m)
+  assert.equal(await capture([await promtool(), 'check', 'metrics'], { input }), '')
 })
 
 test('a killed leader is followed by the other copy within the lease and five seconds, and nothing is lost', async t => {

@@ -22,6 +22,8 @@ export type RunningOperator = Spawned & {
   readonly kill: () => Promise<void>
   /** Asks it to stop, as the kubelet does. */
   readonly terminate: () => void
+  /** Starts it once more after its end, as the kubelet does: same token and ports. Needs no API server. */
+  readonly again: () => Promise<RunningOperator>
 }
 
 /** Installs the chart without its Deployment's pods, which nobody runs here, and waits until its admission policies can answer. */
@@ -58,13 +60,17 @@ export async function startOperator(plane: ControlPlane, identity: string, url =
   const file = join(directory, `operator-${identity}.json`)
   await writeFile(file, JSON.stringify(options), { mode: 0o600 })
   const program = join(import.meta.dirname, 'operator-process.ts')
-  const spawned = await spawnRecorded(directory, process.execPath, [program, file])
-  return {
-    ...spawned,
-    metrics: async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(),
-    kill: () => kill(spawned),
-    terminate: () => void process.kill(spawned.pid, 'SIGTERM'),
+  const again = async (): Promise<RunningOperator> => {
+    const spawned = await spawnRecorded(directory, process.execPath, [program, file])
+    return {
+      ...spawned,
+      metrics: async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(),
+      kill: () => kill(spawned),
+      terminate: () => void process.kill(spawned.pid, 'SIGTERM'),
+      again,
+    }
   }
+  return again()
 }
 
 /** Waits with the end of the operator's log as part of the error: without it such a failure says nothing. */

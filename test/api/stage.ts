@@ -23,7 +23,7 @@ export const snapshotClass = {
 }
 
 /** A claim and its volume, once it is bound with `bind`. */
-export function volume(namespace: string, name: string): readonly KubernetesObject[] {
+export function volume(namespace: string, name: string, app = 'shop'): readonly KubernetesObject[] {
   const volumeName = `${namespace}-${name}`
   const size = { storage: '16Mi' }
   const shared = { accessModes: ['ReadWriteOnce'], storageClassName: '' }
@@ -35,7 +35,7 @@ export function volume(namespace: string, name: string): readonly KubernetesObje
     {
       apiVersion: 'v1',
       kind: 'PersistentVolumeClaim',
-      metadata: { name, namespace, labels: { app: 'shop' } },
+      metadata: { name, namespace, labels: { app } },
       spec: wish,
     } as KubernetesObject,
   ]

@@ -256,7 +256,8 @@ export class ToyKube {
 
   #pod(job: Job, attempt: number, status: Pod['status']): void {
     const made = pod(job, attempt)
-    this.server.create('pods', { ...made, metadata: { ...made.metadata, uid: undefined } })
+    const name = podName(job, attempt)
+    this.server.create('pods', { ...made, metadata: { ...made.metadata, name, uid: undefined } })
     this.#setPod(job, attempt, status)
   }
 
@@ -278,8 +279,9 @@ export class ToyKube {
 
 const runningPod: Pod['status'] = { phase: 'Running', containerStatuses: [running('dump'), running('mover')] }
 
+/** Pods of a Job may outlive it, and another one may have its name. */
 function podName({ metadata }: Job, attempt: number): string {
-  return `${metadata.name}-${attempt}`
+  return `${metadata.name}-${metadata.uid?.split('/').at(-1)}-${attempt}`
 }
 
 function taskOf(job: Job) {

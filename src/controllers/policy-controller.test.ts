@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import type { CronJob, Job } from '../api/kubernetes.ts'
+import { label, managerName } from '../api/labels.ts'
+import { cronJobName, probeJobName } from '../api/names.ts'
+import { stateHash } from '../resources/desired-state.ts'
+import { FakeClock } from '../runtime/fake-clock.ts'
+import type { EventNote } from '../runtime/events.ts'
+import { silentLog } from '../runtime/log.ts'
+import type { RuntimeMetrics } from '../runtime/metrics.ts'
+import { ToyApiServer, toyClient } from '../../test/toy/api-server.ts'
+import { at, desiredCronJob, job, namespace, policy, settings } from '../../test/world.ts'
+import { createCaches } from './caches.ts'
+import { createPolicyController } from './policy-controller.ts'
+
+const start = at('00:00:05')
+
+/** The controller at work on a toy API server that has one policy with strategy job; caches know only what the operator wrote, and this. */
+function operator(t: TestContext) {
+  const server = new ToyApiServer(start)
+  const clock = new FakeClock(start)
+  const creates: string[] = []
+  const notes: EventNote[] = []
+  const client = toyClient(server, ({ verb, name }, _before, _body, run) => {
+    if (verb === 'create') creates.push(name)
+    run()
+  })
+  const metrics = { watchCache: () => {}, onRestart: () => () => {} } as unknown as RuntimeMetrics
+  const { caches } = createCaches({ client, log: silentLog, metrics })
+  const events = { record: (_: unknown, note: EventNote) => void notes.push(note) }
+  const controller = createPolicyController({
+    client,
+    caches,
+    settings,
+    events: events as unknown as Parameters<typeof createPolicyController>[0]['events'],
+    metrics: { observe() {} },
+    clock,
+    log: silentLog,
+    hooks: {},
+    workers: 1,
+  })
+  const { resourceVersion: _, ...metadata } = policy().metadata
+  const created = server.create('backuppolicies', { ...policy(), metadata })
+  const tries = (name: string) => creates.filter(created => created === name).length
+  const told = (text: string) => notes.filter(({ reason, message }) => reason === 'NameTaken' && message.includes(text))
+
+  /** Begins with the caches as the API server is now. */
+  async function run() {
+    caches.policies.replace([created])
+    caches.cronJobs.replace(server.all('cronjobs'))
+    for (const empty of [caches.backups, caches.jobs, caches.pods, caches.jobEvents, caches.claims, caches.volumes])
+      empty.replace([])
+    for (const absent of [caches.snapshots, caches.snapshotClasses]) absent.markAbsent()
+    const stop = new AbortController()
+    const running = controller.run(stop.signal)
+    t.after(async () => {
+      stop.abort(new Error('the test is over'))
+      await running
+    })
+    await clock.advance(1000)
+  }
+  return { server, clock, caches, created, run, tries, told }
+}
+
+test('where a stranger has the name of a probe, it is told, tried again every five minutes, and made once the name is free', async t => {
+  const { server, clock, created, run, tries, told } = operator(t)
+  const name = probeJobName('nightly', created.metadata.uid ?? '', stateHash(created.spec.backend), 0)
+  const { labels: _, ...metadata } = job(name, 'probe').metadata
+  const stranger: Job = server.create('jobs', { ...job(name, 'probe'), metadata })
+  await run()
+  const first = tries(name)
+  assert.ok(first > 0 && first < 5, `${first} tries at once`)
+  assert.ok(told(`a Job named ${name}`).length > 0)
+  await clock.advance(290_000)
+  assert.equal(tries(name), first, 'no try in between')
+  await clock.advance(10_000)
+  assert.equal(tries(name), first + 1)
+  assert.deepEqual(server.get('jobs', name), stranger)
+
+  server.remove('jobs', name)
+  await clock.advance(300_000)
+  assert.equal(server.get('jobs', name)?.metadata.labels?.[label.managedBy], managerName)
+})
+
+test('where a stranger has the name of the CronJob, ours is made as soon as the watch tells that the stranger is gone', async t => {
+  const { server, clock, caches, created, run, tries, told } = operator(t)
+  const name = cronJobName('nightly')
+  const wanted = desiredCronJob(created)
+  assert.ok(wanted)
+  const { labels: _, ...metadata } = wanted.metadata
+  const stranger: CronJob = server.create('cronjobs', { ...wanted, metadata: { ...metadata, ownerReferences: [] } })
+  await run()
+  assert.equal(tries(name), 0, 'the plan knows the stranger')
+  assert.ok(told(`a CronJob named ${name}`).length > 0)
+  assert.deepEqual(server.get('cronjobs', name), stranger)
+
+  server.remove('cronjobs', name)
+  caches.cronJobs.remove(`${namespace}/${name}`)
+  await clock.advance(0)
+  assert.equal(server.get('cronjobs', name)?.metadata.labels?.[label.managedBy], managerName)
+})
