@@ -4,7 +4,14 @@ import { z } from 'zod'
 import { backend } from './backup-policy-backend.ts'
 import { job } from './backup-policy-job.ts'
 import type { BackupPolicyStatus } from './backup-policy-status.ts'
-import { cronMaxLength, cronMessage, cronPattern } from './cron-grammar.ts'
+import {
+  cronMaxLength,
+  cronMessage,
+  cronPattern,
+  nameRangeRule,
+  numberRangeRule,
+  rangeMessage,
+} from './cron-grammar.ts'
 import type { KubernetesObject } from './kubernetes.ts'
 import { all, dnsName, rule, timeZone } from './schema.ts'
 
@@ -100,7 +107,13 @@ export const backupPolicySpec = z
       .describe(
         'When to back up: minute, hour, day of month, month, day of week, as in a CronJob, or @hourly, @daily, @weekly, @monthly, @yearly. H stands for a stable value of the policy, so that many "H 2 * * *" spread over the hour.',
       )
-      .meta(rule(`self.matches('${cronPattern.replaceAll('\\', '\\\\')}')`, cronMessage)),
+      .meta(
+        all(
+          rule(`self.matches('${cronPattern.replaceAll('\\', '\\\\')}')`, cronMessage),
+          rule(numberRangeRule, rangeMessage),
+          rule(nameRangeRule, rangeMessage),
+        ),
+      ),
     timeZone: timeZone
       .default('Etc/UTC')
       .describe('IANA name of the time zone of the schedule, for example Europe/Berlin.'),

@@ -4,7 +4,7 @@
  * It is the CronJob grammar (https://pkg.go.dev/github.com/robfig/cron/v3, standard parser) plus `H` for "some value, the same
  * for ever for this policy": `H`, `H/15`, `H(0-29)`, `H(0-29)/10`. Deliberately refused although robfig takes it: `@every`
  * (not a time of day, and it shifts with every restart), `+5`, empty list items, `*-5`. A range's order (`30-10`) is beyond a
- * regular expression: `parseSchedule` in plan finds it.
+ * regular expression, and has rules of its own; where a range mixes names and numbers (`fri-1`) only `parseSchedule` in plan finds it.
  *
  * The pattern contains no quotes, so that it fits a CEL string: `self.matches('…')` with its backslashes doubled.
  */
@@ -43,3 +43,21 @@ export const cronMessage =
   "(every day at a minute after 02:00 that is chosen for this policy) or '*/30 * * * 1-5' (every 30 minutes on working days), " +
   'or one of @hourly, @daily, @weekly, @monthly, @yearly; Sunday is 0, not 7; @every, L, W and # are not known, and a time zone ' +
   'goes into timeZone'
+
+/** CEL: no range of numbers runs backward. Numbers have few digits here, because more would not be an int. */
+export const numberRangeRule =
+  "self.findAll('[0-9]{1,4}-[0-9]{1,4}').all(r, int(r.split('-')[0]) <= int(r.split('-')[1]))"
+
+/** CEL: no range of names runs backward. All that do are listed: a rule that looked names up would cost too much. */
+export const nameRangeRule = `!self.matches('(?i:${[...backward(monthNames), ...backward(weekdayNames)].join('|')})')`
+
+/** `tue-(?:sun|mon)` and so on. */
+function backward(names: string): readonly string[] {
+  const ordered = names.split('|')
+  return ordered.slice(1).map((name, index) => `${name}-(?:${ordered.slice(0, index + 1).join('|')})`)
+}
+
+/** What to write instead of a range that runs backward. */
+export const rangeMessage =
+  'a range runs from the smaller value to the larger one; write one that goes over the end as two, for example 22-23,0-4 for the ' +
+  'hours 22-4, or fri-sat,sun-mon for the days fri-mon'

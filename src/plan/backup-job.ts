@@ -38,7 +38,7 @@ export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: b
 }
 
 export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): BackupPlan {
-  const run = judgeJob(job, world.pods, world.jobEvents, backup.status?.reason, now)
+  const run = judgeJob(job, world.pods, world.jobEvents, backup.status, now)
   const { said } = run
   const store = job.metadata.annotations?.[annotation.store]
   const common = {

@@ -2,7 +2,7 @@
 import type { Reason } from '../api/conditions.ts'
 import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
 import type { MoverMessage } from '../api/mover-message.ts'
-import { creationObstacle, hiddenReason, waitingObstacle } from './job-obstacles.ts'
+import { creationObstacle, hiddenObstacle, type Told, waitingObstacle } from './job-obstacles.ts'
 import { statusOf } from './job-pods.ts'
 import { redact, tail } from './redact.ts'
 
@@ -11,7 +11,7 @@ export function failureOf(
   pod: Pod | undefined,
   said: MoverMessage | undefined,
   events: readonly JobEvent[],
-  before: string | undefined,
+  before: Told | undefined,
 ) {
   const dump = pod && statusOf(pod, 'dump')?.state?.terminated
   const mover = pod && statusOf(pod, 'mover')?.state?.terminated
@@ -20,8 +20,10 @@ export function failureOf(
     ...(said?.sourceStatus === undefined ? {} : { exitCode: said.sourceStatus }),
     ...(stderr ? { stderr } : {}),
   }
-  const hidden = hiddenReason(before)
+  const hidden = hiddenObstacle(before)
   const because = (reason: Reason, message: string) => ({ reason, message: redact(message), ...detail })
+  const outOfTime = (message: string) =>
+    hidden ? because(hidden.reason, `${message}; before that, ${hidden.message}`) : because('DeadlineExceeded', message)
 
   if (dump?.reason === 'OOMKilled')
     return because(
@@ -32,29 +34,24 @@ export function failureOf(
     return because('OOMKilled', 'the mover used more memory than its limit; this is a defect, please report it')
   if (pod?.status?.reason === 'Evicted') return because('Evicted', pod.status.message ?? 'the pod was evicted')
   if (pod?.status?.reason === 'DeadlineExceeded') {
-    return because(
-      hidden ?? 'DeadlineExceeded',
-      `the attempt did not end within activeDeadlineSeconds (${job.spec.template.spec.activeDeadlineSeconds} s)`,
-    )
+    const seconds = job.spec.template.spec.activeDeadlineSeconds
+    return outOfTime(`the attempt did not end within activeDeadlineSeconds (${seconds} s)`)
   }
   if (said?.reason === 'SourceNotStarted') {
     const obstacle = pod && waitingObstacle(pod)
     if (obstacle) return because(obstacle.reason, obstacle.message)
-    if (hidden) return because(hidden, said.message ?? "the command's container did not start")
+    if (hidden) return because(hidden.reason, hidden.message)
   }
   if (said?.reason) return because(said.reason, said.message ?? 'the mover gave no further words')
   if (!pod) {
     const obstacle = creationObstacle(events)
     if (obstacle) return because(obstacle.reason, obstacle.message)
-    if (hidden) return because(hidden, 'the Job ended before a pod could be made')
+    if (hidden)
+      return because(hidden.reason, `the Job ended before a pod could be made; before that, ${hidden.message}`)
   }
   const condition = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
-  if (condition?.reason === 'DeadlineExceeded') {
-    return because(
-      hidden ?? 'DeadlineExceeded',
-      `the run did not end within the deadline of its Job (${job.spec.activeDeadlineSeconds} s)`,
-    )
-  }
+  if (condition?.reason === 'DeadlineExceeded')
+    return outOfTime(`the run did not end within the deadline of its Job (${job.spec.activeDeadlineSeconds} s)`)
   if (mover) return because('MoverDied', `the mover ended with exit code ${mover.exitCode} and said nothing`)
   return because('JobFailed', condition?.message ?? 'the Job failed and no pod says why')
 }

@@ -12,18 +12,22 @@ type Obstacle = {
 }
 
 /** Reasons that Kubernetes shows only while they last. */
-const hiddenReasons: readonly string[] = [
+const hiddenReasons: readonly Reason[] = [
   'ImagePullFailed',
   'ContainerConfigError',
   'PodUnschedulable',
   'QuotaExceeded',
   'PodSecurityRejected',
   'PodCreationFailed',
-] satisfies readonly Reason[]
+]
+
+/** What a run's status said when it was last looked at. */
+export type Told = { readonly reason?: string; readonly message?: string }
 
 /** What kept the run waiting when it was last looked at, where that explains a later deadline. */
-export function hiddenReason(before: string | undefined): Reason | undefined {
-  return before !== undefined && hiddenReasons.includes(before) ? (before as Reason) : undefined
+export function hiddenObstacle(before: Told | undefined): Obstacle | undefined {
+  const reason = hiddenReasons.find(each => each === before?.reason)
+  return reason && { reason, message: before?.message ?? '', since: undefined, hopeless: false }
 }
 
 export function obstacleOf(job: Job, pod: Pod | undefined, events: readonly JobEvent[]): Obstacle | undefined {

@@ -15,6 +15,7 @@ import {
 } from '../../test/world.ts'
 import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
 import { exitCodeOf, moverReasons, type MoverReason } from '../api/mover-reasons.ts'
+import type { Told } from './job-obstacles.ts'
 import { judgeJob, lostAt } from './job-run.ts'
 
 const start = at('02:00')
@@ -36,7 +37,7 @@ type Row = readonly [
     readonly job: Job
     readonly pods?: readonly Pod[]
     readonly events?: readonly JobEvent[]
-    readonly before?: string
+    readonly before?: Told
     readonly now?: Date
   },
   phase: string,
@@ -138,10 +139,28 @@ const rows: readonly Row[] = [
     'a deadline is explained by what was seen before it',
     {
       job: jobOfSlot(start, { status: jobFailed(start, end, { reason: 'DeadlineExceeded' }) }),
-      before: 'PodUnschedulable',
+      before: { reason: 'PodUnschedulable', message: 'so it was' },
     },
     'Failed',
     'PodUnschedulable',
+    /before a pod could be made; before that, so it was/,
+  ],
+  [
+    'what kept a pod until its deadline is remembered while the Job goes on',
+    {
+      job: going,
+      pods: [dead(going, ended('dump', 137, { reason: 'ContainerStatusUnknown' }), failing('Terminated'))],
+      before: { reason: 'ImagePullFailed', message: 'so it was' },
+    },
+    'Pending',
+    'ImagePullFailed',
+    /^so it was$/,
+  ],
+  [
+    'what no obstacle came before is not remembered',
+    { job: going, pods: [dead(going, failing('Terminated'))], before: { reason: 'Running', message: 'it ran' } },
+    'Pending',
+    'PodPending',
   ],
   [
     'a Job that failed and has no pod to say why',

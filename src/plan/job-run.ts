@@ -4,7 +4,7 @@ import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
 import { isCommitted, type MoverMessage } from '../api/mover-message.ts'
 import { isPermanent } from '../api/mover-reasons.ts'
 import { failureOf } from './job-failure.ts'
-import { obstacleOf, waitingObstacle } from './job-obstacles.ts'
+import { hiddenObstacle, obstacleOf, type Told, waitingObstacle } from './job-obstacles.ts'
 import { isOver, moverMessageOf, podsOf, statusOf } from './job-pods.ts'
 import { redact } from './redact.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
@@ -33,13 +33,13 @@ export type JobRun = {
 
 /**
  * Judges a Job by itself, its pods (in any order) and the warnings about it.
- * @param before the reason that the run had so far: what Kubernetes shows only for a while is remembered there.
+ * @param before what was said of the run so far: what Kubernetes shows only for a while is remembered there.
  */
 export function judgeJob(
   job: Job,
   allPods: readonly Pod[],
   allEvents: readonly JobEvent[],
-  before: string | undefined,
+  before: Told | undefined,
   now: Date,
 ): JobRun {
   const pods = podsOf(job, allPods)
@@ -92,7 +92,9 @@ export function judgeJob(
       endTime: now,
     }
 
-  const obstacle = obstacleOf(job, newest, events)
+  // A pod that its deadline has ended no longer shows what kept it, and its Job ends a moment later.
+  const over = newest !== undefined && isOver(newest)
+  const obstacle = obstacleOf(job, newest, events) ?? (over ? hiddenObstacle(before) : undefined)
   if (obstacle) {
     const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
     const { reason } = obstacle

@@ -49,7 +49,7 @@ export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash:
     }))
 
   if (current) {
-    const run = judgeJob(current, world.pods, world.jobEvents, store.reason, now)
+    const run = judgeJob(current, world.pods, world.jobEvents, store, now)
     if (run.phase === 'Pending' || run.phase === 'Running') {
       const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
       return {

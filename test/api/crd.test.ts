@@ -79,6 +79,17 @@ const badInput: readonly (readonly [input: string, change: Json, advice: RegExp]
     /write five fields, minute hour day-of-month month day-of-week/,
   ],
   ['@every', { 'spec.schedule': '@every 1h' }, /@every, L, W and # are not known/],
+  ['a night of two days', { 'spec.schedule': '0 22-4 * * *' }, /for example 22-23,0-4 for the hours 22-4/],
+  [
+    'a span of H that runs backward',
+    { 'spec.schedule': 'H(40-10) 2 * * *' },
+    /from the smaller value to the larger one/,
+  ],
+  [
+    'months over the end of the year',
+    { 'spec.schedule': '0 2 1 nov-feb *' },
+    /write one that goes over the end as two/,
+  ],
   ['Sunday as 7', { 'spec.schedule': '0 2 * * 7' }, /Sunday is 0, not 7/],
   ['a time zone in the schedule', { 'spec.schedule': 'TZ=UTC 0 2 * * *' }, /a time zone goes into timeZone/],
   ['an unknown time zone', { 'spec.timeZone': 'CEST' }, /IANA time zone, for example Europe\/Berlin/],
@@ -121,6 +132,13 @@ for (const [input, change, advice] of badInput)
   test(`${input} is refused, and the message says what to write`, async () => {
     assert.match(await refusal(['create', '--dry-run=server', '-f', '-'], changed(jobExample, change)), advice)
   })
+
+test('ranges that run forward are accepted, with names in any case', async () => {
+  for (const schedule of ['0 8-18 1-31 JAN-dec mon-Fri', 'H(0-29)/10 00-23 * * 0-6', '5-5 2 * * *'])
+    await plane.kubectl(['create', '--dry-run=server', '-f', '-'], {
+      input: JSON.stringify(changed(jobExample, { 'spec.schedule': schedule })),
+    })
+})
 
 test('an unknown field is refused by kubectl, by its path', async () => {
   const said = await refusal(['create', '-f', '-'], changed(jobExample, { 'spec.strategy.job.privileged': true }))
