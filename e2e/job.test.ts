@@ -179,6 +179,42 @@ test('strategy job', { concurrency: 20 }, async t => {
       const [target] = policy?.status?.targets ?? []
       assert.equal(target?.kept, 2)
     }),
+
+    t.test('a backup that shrank: suspect, and nothing is pruned until a person has accepted it (F03)', async () => {
+      const size = (value: string) =>
+        put({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace, name: 'size' }, data: { value } })
+      const env = [{ name: 'SIZE', valueFrom: { configMapKeyRef: { name: 'size', key: 'value' } } }]
+      await size('2097152')
+      await put(jobPolicy(namespace, 'shrunk', { ...shell('head -c "$SIZE" /dev/zero'), env }, { retention: 1 }))
+      const manifests = () => store.keys(`${namespace}/shrunk/manifests/`)
+      const first = await run(namespace, 'shrunk-1', 'shrunk')
+      const last = await run(namespace, 'shrunk-2', 'shrunk')
+      assert.deepEqual([first.suspect, last.suspect, await manifests()], [undefined, undefined, [last.manifest]])
+
+      await size('100')
+      const kept = [last.manifest]
+      for (const name of ['shrunk-3', 'shrunk-4']) {
+        const { phase, suspect, message, manifest } = await run(namespace, name, 'shrunk')
+        kept.push(manifest)
+        assert.deepEqual([phase, suspect, await manifests()], ['Completed', true, kept])
+        assert.match(message ?? '', /far smaller than the one before; look at it/)
+        await policyCondition(namespace, 'shrunk', 'RetentionBlocked', 'Suspect')
+      }
+
+      await kubectl(cluster, ['-n', namespace, 'annotate', 'backup/shrunk-4', 'backup.dev/accepted=true'])
+      const small = await run(namespace, 'shrunk-5', 'shrunk')
+      assert.deepEqual([small.phase, small.suspect, await manifests()], ['Completed', undefined, [small.manifest]])
+      await eventually(
+        'retention not to be blocked any more',
+        async () => {
+          const policy = await api.get<BackupPolicy>(resources.backupPolicies, namespace, 'shrunk')
+          return !policy?.status?.conditions?.some(
+            ({ type, status }) => type === 'RetentionBlocked' && status === 'True',
+          )
+        },
+        { seconds: patience },
+      )
+    }),
   ]
   await Promise.all(stories)
 })

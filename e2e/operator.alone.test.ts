@@ -41,9 +41,10 @@ test('a life with interruptions', async t => {
     immediateClass(await defaultDriver()),
     claim(namespace, 'data'),
     snapshotPolicy(namespace, 'snaps', { spec: { schedule, retention: 50 } }),
-    jobPolicy(namespace, 'dumps', shell('echo hello'), { schedule, retention: 50 }),
+    ...['dumps', 'vanishing'].map(name => jobPolicy(namespace, name, shell('echo hello'), { schedule, retention: 50 })),
   )
-  for (const policy of ['snaps', 'dumps']) await conditionOf(namespace, policy, 'Ready', { status: 'True' }, 60)
+  for (const policy of ['snaps', 'dumps', 'vanishing'])
+    await conditionOf(namespace, policy, 'Ready', { status: 'True' }, 60)
 
   await t.test('a leader that is gone from one moment to the next is followed, and its slot runs once', async () => {
     const gone = await leader()
@@ -65,7 +66,7 @@ test('a life with interruptions', async t => {
   })
 
   await t.test(
-    'slots without an operator: the Job is recorded, the snapshot caught up once, older slots counted',
+    'slots without an operator: the Job is recorded, the snapshot caught up once, older slots counted, a Job that is gone is found in the bucket',
     async () => {
       const before = (await policyOf(namespace, 'snaps')).status?.slots?.missed ?? 0
       await scaleTo(0)
@@ -75,17 +76,22 @@ test('a life with interruptions', async t => {
       const since = new Date(Math.floor(down / minute) * minute - 10 * minute)
       await stopClock('late', since)
       const slot = Math.ceil(down / minute) * minute
-      await eventually(
-        'the CronJob to run its Job without us',
-        async () => {
-          const job = await api.get<Job>(resources.jobs, namespace, `backup-dumps-${slot / minute}`)
-          return job?.status?.succeeded === 1
-        },
-        { seconds: 60 + patience, every: 500 },
-      )
+      for (const policy of ['dumps', 'vanishing'])
+        await eventually(
+          'the CronJob to run its Job without us',
+          async () => {
+            const job = await api.get<Job>(resources.jobs, namespace, `backup-${policy}-${slot / minute}`)
+            return job?.status?.succeeded === 1
+          },
+          { seconds: 60 + patience, every: 500 },
+        )
+      // Nobody has seen this one's end; only the bucket knows of it (F34).
+      await kubectl(cluster, ['-n', namespace, 'delete', `job/backup-vanishing-${slot / minute}`])
       assert.equal((await at('dumps', slot)).length, 0)
       await scaleTo(2)
-      for (const policy of ['snaps', 'dumps']) await completeAt(policy, slot)
+      for (const policy of ['snaps', 'dumps', 'vanishing']) await completeAt(policy, slot)
+      const [found] = await at('vanishing', slot)
+      assert.deepEqual([found?.status?.message, found?.status?.bytes], ['found in the bucket', 6])
       assert.equal((await policyOf(namespace, 'snaps')).status?.slots?.missed ?? 0, before)
       const caughtUp = await eventually(
         'the newest slot of the long outage to be caught up',
@@ -184,7 +190,7 @@ async function completeAt(policy: string, slot: number): Promise<void> {
 
 /** Every slot has one Backup, and every Backup of a snapshot its VolumeSnapshot. */
 async function assertOncePerSlot(): Promise<void> {
-  for (const policy of ['snaps', 'dumps']) {
+  for (const policy of ['snaps', 'dumps', 'vanishing']) {
     const slots = (await backupsOf(namespace, policy)).map(({ spec }) => spec.slot ?? '')
     assert.equal(new Set(slots).size, slots.length, slots.join(', '))
   }
