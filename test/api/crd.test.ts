@@ -133,6 +133,64 @@ for (const [input, change, advice] of badInput)
     assert.match(await refusal(['create', '--dry-run=server', '-f', '-'], changed(jobExample, change)), advice)
   })
 
+const job = 'spec.strategy.job'
+
+/** What the structural schema refuses, in the API server's own words: types, lengths, and what nobody would get wrong by hand. */
+const structural: readonly (readonly [input: string, change: Json, said: RegExp])[] = [
+  ['a policy without a schedule', { 'spec.schedule': undefined }, /spec\.schedule: Required value/],
+  [
+    'a schedule that is too long',
+    { 'spec.schedule': '0,'.repeat(60) },
+    /spec\.schedule: Too long: may not be more than 100 bytes/,
+  ],
+  [
+    'retention in words',
+    { 'spec.retention': 'two' },
+    /spec\.retention: Invalid value: "string": .* must be of type integer/,
+  ],
+  [
+    'an unknown pull policy',
+    { [`${job}.imagePullPolicy`]: 'Sometimes' },
+    /Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never"/,
+  ],
+  [
+    'an unknown operator',
+    { 'spec.selector': { matchExpressions: [{ key: 'app', operator: 'Like', values: ['a'] }] } },
+    /Unsupported value: "Like": supported values: "In", "NotIn", "Exists", "DoesNotExist"/,
+  ],
+  [
+    'too many arguments',
+    { [`${job}.args`]: Array.from({ length: 300 }, () => 'a') },
+    /args: Too many: 300: must have at most 256 items/,
+  ],
+]
+for (const [input, change, said] of structural)
+  test(`${input}: refused at its field`, async () => {
+    assert.match(await refusal(['create', '--dry-run=server', '-f', '-'], changed(jobExample, change)), said)
+  })
+
+test('every string, list and map that a person writes is bounded', () => {
+  const unbounded = kinds.flatMap(kind => {
+    const schema = customResourceDefinition(kind).spec.versions[0]?.schema.openAPIV3Schema
+    return unboundedIn(schema?.properties.spec as Json, `${kind.kind}.spec`)
+  })
+  assert.deepEqual(unbounded, [])
+})
+
+function unboundedIn(schema: Json, field: string): readonly string[] {
+  const bound = { string: 'maxLength', array: 'maxItems', object: 'maxProperties' }[String(schema['type'])]
+  const rules = (schema['x-kubernetes-validations'] ?? []) as readonly { readonly rule: string }[]
+  // An object with named fields is bounded by them, and an enumeration by its values.
+  const listed = schema.enum !== undefined || rules.some(({ rule }) => /^self (in|==) /.test(rule))
+  const free = bound !== undefined && schema[bound] === undefined && !schema.properties && !listed
+  const children: (readonly [string, unknown])[] = Object.entries((schema.properties ?? {}) as Json).map(
+    ([name, child]) => [`${field}.${name}`, child],
+  )
+  if (schema.items) children.push([`${field}[]`, schema.items])
+  if (typeof schema.additionalProperties === 'object') children.push([`${field}{}`, schema.additionalProperties])
+  return [...(free ? [field] : []), ...children.flatMap(([name, child]) => unboundedIn(child as Json, name))]
+}
+
 test('ranges that run forward are accepted, with names in any case', async () => {
   for (const schedule of ['0 8-18 1-31 JAN-dec mon-Fri', 'H(0-29)/10 00-23 * * 0-6', '5-5 2 * * *'])
     await plane.kubectl(['create', '--dry-run=server', '-f', '-'], {
