@@ -18,6 +18,7 @@ import {
   backup,
   claim,
   job,
+  jobOfSlot,
   pod,
   policy,
   ready,
@@ -123,6 +124,20 @@ test('a slot whose Backup could not be created stays open in the book', async ()
   const { status } = written.find(({ kind }) => kind === 'BackupPolicy') as BackupPolicy
   assert.equal(status?.accountedUntil, stamp(at('01:00')))
   assert.deepEqual(status?.slots, { missed: 3, skipped: 0 })
+})
+
+test('a Job on a lost node that nobody has seen yet goes only when its Backup cannot be created', async () => {
+  const lost = jobOfSlot(at('02:00'), { status: { startTime: stamp(at('02:00')), active: 1 } })
+  const seen = world(policy(), { jobs: [lost] })
+  const { actions } = planPolicy(seen, new Date('2026-01-07T00:00:00Z'))
+  const done = async (refuses: readonly string[]) => {
+    const { apply, calls } = server({ refuses })
+    await apply(seen, actions).catch((error: unknown) => assert.ok(isRefusal(error)))
+    return calls.filter(call => call.endsWith(` ${lost.metadata.name}`))
+  }
+  const create = `create Backup ${lost.metadata.name}`
+  assert.deepEqual(await done([]), [create])
+  assert.deepEqual(await done(['Backup']), [create, `delete Job ${lost.metadata.name}`])
 })
 
 test('a run whose Job is refused waits and says why, and fails after five minutes', async () => {

@@ -134,6 +134,7 @@ class Step {
         return this.#createForPolicy(jobs, object, caches.jobs, 'Backups are not compared with what the bucket holds')
       }
       case 'delete-job':
+        if (action.unlessRecorded && !this.#unrecorded) return
         return this.#delete(jobs, action)
       case 'create-scheduled-backup': {
         const object = scheduledBackup(namespace, this.#world.name, action.name, action.target, action.slot)

@@ -15,7 +15,8 @@ export type Action =
   | { readonly do: 'create-run-job'; readonly backup: Backup }
   | { readonly do: 'create-probe-job'; readonly backendHash: string; readonly attempt: number }
   | { readonly do: 'create-catalog-job'; readonly run: string; readonly cursor: string | undefined }
-  | ({ readonly do: 'delete-job'; readonly because: string } & Named)
+  /** `unlessRecorded`: only if this plan could not create the Backups that it should. */
+  | ({ readonly do: 'delete-job'; readonly because: string; readonly unlessRecorded?: true } & Named)
   | { readonly do: 'create-scheduled-backup'; readonly name: string; readonly target: string; readonly slot: Date }
   | { readonly do: 'create-child-backup'; readonly parent: Backup; readonly target: string }
   | {

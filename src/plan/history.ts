@@ -90,12 +90,7 @@ export function planRetained(
 
 /** Objects that have done their duty: Backups without data, snapshots of failed or cancelled runs, old failures. */
 export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
-  return [...withoutData(world), ...planLeftovers(world, now), ...oldFailures(world)]
-}
-
-/** What runs that failed, or were cancelled, have left in the cluster; also when their policy is gone. */
-export function planLeftovers(world: PolicyWorld, now: Date): readonly Action[] {
-  return [...leftoverSnapshots(world, now), ...stuckJobs(world, now)]
+  return [...withoutData(world), ...leftoverSnapshots(world, now), ...oldFailures(world)]
 }
 
 /** When something is next to be cleaned up though nothing changes. */
@@ -132,7 +127,8 @@ function withoutData(world: PolicyWorld): readonly Action[] {
   })
 }
 
-function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
+/** What runs that failed, or were cancelled, have left in the cluster; also when their policy is gone. */
+export function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
   const limit = readyLimit(world.policy)
   return world.snapshots.flatMap((snapshot): Action[] => {
     const { name, uid = '', resourceVersion, creationTimestamp, deletionTimestamp } = snapshot.metadata
@@ -147,8 +143,8 @@ function leftoverSnapshots(world: PolicyWorld, now: Date): readonly Action[] {
   })
 }
 
-/** A run Job that cannot end by itself would block the schedule for ever (docs/design.md R1). */
-function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
+/** A run Job that cannot end by itself would block the schedule for ever (docs/design.md R1). After what records the Jobs as Backups. */
+export function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
   const failures = new Map(
     world.backups.filter(({ status }) => status?.phase === 'Failed').map(backup => [backup.status?.run ?? '', backup]),
   )
@@ -163,9 +159,16 @@ function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
     // The one that nobody has seen yet gets its Backup first, unless none can be created.
     const unseen = world.policy && unrecordedSlot(job, world.policy, bookOf(world.policy.status, now))
     const until = lost && unseen ? addSeconds(lost, unseenSeconds) : lost
-    return !runs.has(name) && until && now >= until
-      ? [{ ...go, because: 'it did not end long after its deadline, and its Backup is gone' }]
-      : []
+    if (runs.has(name) || !until || now < until) return []
+    return unseen
+      ? [
+          {
+            ...go,
+            because: 'it did not end long after its deadline, and no Backup can be created for it',
+            unlessRecorded: true,
+          },
+        ]
+      : [{ ...go, because: 'it did not end long after its deadline, and its Backup is gone' }]
   })
 }
 

@@ -8,7 +8,7 @@ import type { BackupPlan } from './backup-status.ts'
 import { planCatalog } from './catalog-sync.ts'
 import { accountForJobs, planCronJob } from './cron-job.ts'
 import { sameJson } from './equal.ts'
-import { nextCleanUp, planCleanUp, planLeftovers, planRetained, retentionByTarget } from './history.ts'
+import { leftoverSnapshots, nextCleanUp, planCleanUp, planRetained, retentionByTarget, stuckJobs } from './history.ts'
 import { label } from '../api/labels.ts'
 import { isOf } from './lookup.ts'
 import { policyStatus } from './policy-status.ts'
@@ -64,6 +64,7 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
     ...planRetained(world, policy, histories),
     ...planCleanUp(world, now),
     ...schedule.actions,
+    ...stuckJobs(world, now),
     ...oneStart(backups.flatMap(plan => plan.actions)),
     ...(catalog?.actions ?? []),
   ]
@@ -94,7 +95,13 @@ function planGone(world: PolicyWorld, now: Date): Plan {
       because: 'its policy was deleted',
     }))
   return {
-    actions: [...cronJob, ...helpers, ...backups.flatMap(plan => plan.actions), ...planLeftovers(world, now)],
+    actions: [
+      ...cronJob,
+      ...helpers,
+      ...backups.flatMap(plan => plan.actions),
+      ...leftoverSnapshots(world, now),
+      ...stuckJobs(world, now),
+    ],
     wakeAt: earliest(nextCleanUp(world, now), ...backups.map(plan => plan.wakeAt)),
   }
 }
