@@ -28,6 +28,8 @@ export class Telling {
   #lag = 0
   /** Before this nothing may fire. */
   #changed: Date
+  /** The clock that an operator has last seen, and its `#changed`: what is changed and changed back unseen is no change. */
+  #seen: { readonly clock: string; readonly changed: Date } | undefined
   #sequence = 0
 
   constructor({ spec, fates }: Story, death?: Death) {
@@ -92,6 +94,8 @@ export class Telling {
     while (this.#operatorUp && this.operator.isAwake()) {
       this.#comeToHistory()
       await this.operator.settle(this.#lag)
+      const policyNow = this.server.get('backuppolicies', name)
+      this.#seen = policyNow && { clock: clockOf(policyNow.spec), changed: this.#changed }
       this.kube.step()
     }
   }
@@ -200,14 +204,14 @@ export class Telling {
       spec: this.#policySpec(),
     })
     this.#changed = this.server.now
+    this.#seen = undefined
   }
 
   #editPolicy(): void {
     const spec = this.#policySpec()
     this.server.update('backuppolicies', name, current => {
-      const clock = ({ schedule, timeZone, suspend, strategy }: BackupPolicy['spec']) =>
-        [schedule, timeZone, suspend, strategy.type].join()
-      if (clock(current.spec) !== clock(spec)) this.#changed = this.server.now
+      if (clockOf(spec) === this.#seen?.clock) this.#changed = this.#seen.changed
+      else if (clockOf(spec) !== clockOf(current.spec)) this.#changed = this.server.now
       const { generation = 1 } = current.metadata
       return { ...current, spec, metadata: { ...current.metadata, generation: generation + 1 } }
     })
@@ -304,6 +308,10 @@ export class Telling {
       : this.kube.bucket.runs.has(status.run)
     assert.ok(!there, `Backup ${metadata.name} was deleted although its data are there`)
   }
+}
+
+function clockOf({ schedule, timeZone, suspend, strategy }: BackupPolicy['spec']): string {
+  return [schedule, timeZone, suspend, strategy.type].join()
 }
 
 function sorted(objects: readonly KubernetesObject[]): readonly KubernetesObject[] {
