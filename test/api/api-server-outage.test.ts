@@ -43,15 +43,15 @@ after(async () => {
 })
 
 test('a slot that passes while the API server is down runs once, by the operator that is started again (F20)', async t => {
-  // Two slots a minute apart and then none for most of an hour: however slow the machine, the outage is over exactly one.
-  const earlier = Math.ceil((Date.now() + 10_000) / minute) * minute
-  const dark = earlier + minute
-  const schedule = `${[earlier, dark].map(slot => new Date(slot).getUTCMinutes()).join(',')} * * * *`
+  // One slot, late enough for an operator to start before it, and then none for an hour: however slow the machine, the outage is over it.
+  const dark = Math.ceil((Date.now() + 30_000) / minute) * minute
+  const schedule = `${new Date(dark).getUTCMinutes()} * * * *`
   await applyAll(plane, [policyObject(namespace, 'app', { schedule, retention: 9, strategy: { type: 'snapshot' } })])
   hands = clusterHands(admin, namespace)
   const first = await startOperator(plane, 'first')
   started.push(first)
-  await eventuallyBy(first, 'Backup of the first slot that is Completed', () => toldOf(earlier), 120)
+  const waits = async () => Date.parse((await policyApp()).status?.nextRun ?? '') === dark
+  await eventuallyBy(first, 'policy that waits for its slot', waits, 25)
   const counts = (await policyApp()).status?.slots
   assert.deepEqual(counts, { missed: 0, skipped: 0 })
 
@@ -75,15 +75,15 @@ test('a slot that passes while the API server is down runs once, by the operator
   const runs = await backups()
   assert.deepEqual(
     runs.map(backup => `${slotOf(backup)} ${backup.status?.phase}`).toSorted(),
-    [earlier, dark].map(slot => `${slot} Completed`),
-    'one Backup for each slot',
+    [`${dark} Completed`],
+    'one Backup for the slot',
   )
   assert.deepEqual((await policyApp()).status?.slots, counts)
   const taken = (await admin.list<VolumeSnapshot>(resources.snapshots, { namespace })).items
   assert.deepEqual(
     taken.map(({ metadata }) => metadata.name).toSorted(),
     runs.map(({ status }) => status?.snapshot?.name ?? '').toSorted(),
-    'one VolumeSnapshot for each Backup',
+    'one VolumeSnapshot for the Backup',
   )
 })
 
