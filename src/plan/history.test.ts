@@ -140,11 +140,16 @@ test('a Backup goes when a mover says that it deleted the run', () => {
   const pods = [pod(of, 1, { status: { phase: 'Succeeded', containerStatuses: [saying(message)] } })]
   const old = scheduled(at('01:00'), { name: 'old', status: completed('old', at('01:10')) })
   const other = scheduled(at('02:00'), { status: completed('other', at('02:10')) })
-  const actions = cleanUp({ jobs: [of], pods, backups: [old, other] }, policy())
-  assert.deepEqual(
-    actions.map(action => action.do === 'delete-backup' && action.name),
-    ['old'],
-  )
+  const forgotten = (...run: readonly Backup[]) =>
+    cleanUp({ jobs: [of], pods, backups: [old, other, ...run] }, policy()).map(
+      action => action.do === 'delete-backup' && action.name,
+    )
+  const slot = at('03:00')
+  assert.deepEqual(forgotten(scheduled(slot, { status: completed(of.metadata.name, at('03:10')) })), ['old'])
+  // Until its own success is told the earlier one is the last that people know of.
+  assert.deepEqual(forgotten(), [])
+  assert.deepEqual(forgotten(scheduled(slot)), [])
+  assert.deepEqual(forgotten(scheduled(slot, { status: { phase: 'Running' } })), [])
 })
 
 test('the snapshot of a failed Backup goes', () => {

@@ -10,7 +10,7 @@ import { sameJson } from './equal.ts'
 import { isFinished, lostAt } from './job-run.ts'
 import { bookOf } from './slots.ts'
 import { moverMessageOf } from './job-pods.ts'
-import { backupOf, childrenOf, isGenuine, snapshotNamed, snapshotOf } from './lookup.ts'
+import { backupOf, childrenOf, isGenuine, runJobName, snapshotNamed, snapshotOf } from './lookup.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -90,7 +90,7 @@ export function planRetained(
 
 /** Objects that have done their duty: Backups without data, snapshots of failed or cancelled runs, old failures. */
 export function planCleanUp(world: PolicyWorld, now: Date): readonly Action[] {
-  return [...withoutData(world), ...leftoverSnapshots(world, now), ...oldFailures(world)]
+  return [...withoutData(world, now), ...leftoverSnapshots(world, now), ...oldFailures(world)]
 }
 
 /** When something is next to be cleaned up though nothing changes. */
@@ -108,8 +108,10 @@ export function nextCleanUp(world: PolicyWorld, now: Date): Date | undefined {
   return earliest(...times.filter(time => time && time > now))
 }
 
-function withoutData(world: PolicyWorld): readonly Action[] {
-  const prunedByMovers = new Set(world.pods.flatMap(pod => moverMessageOf(pod)?.deleted ?? []))
+function withoutData(world: PolicyWorld, now: Date): readonly Action[] {
+  const untold = untoldRuns(world, now)
+  const said = world.pods.flatMap(pod => moverMessageOf(pod) ?? [])
+  const prunedByMovers = new Set(said.flatMap(({ run = '', deleted = [] }) => (untold.has(run) ? [] : deleted)))
   return world.backups.flatMap((backup): Action[] => {
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
@@ -125,6 +127,15 @@ function withoutData(world: PolicyWorld): readonly Action[] {
       return childrenOf(world, backup).length === 0 ? [{ ...go, because: 'the Backups of its targets are gone' }] : []
     return prunedByMovers.has(status.run ?? '') ? [{ ...go, because: 'retention deleted its data' }] : []
   })
+}
+
+/** Runs whose Backup does not say yet what became of them: what they have replaced stays until then, so that the last success is never untold. */
+function untoldRuns({ policy, backups, jobs }: PolicyWorld, now: Date): ReadonlySet<string> {
+  const going = backups.filter(({ status }) => !isFinal(status?.phase)).map(runJobName)
+  const recorded = new Set(backups.map(({ metadata }) => metadata.name))
+  const book = bookOf(policy?.status, now)
+  const fresh = jobs.filter(job => policy && !recorded.has(job.metadata.name) && unrecordedSlot(job, policy, book))
+  return new Set([...going, ...fresh.map(({ metadata }) => metadata.name)])
 }
 
 /** What runs that failed, or were cancelled, have left in the cluster; also when their policy is gone. */
