@@ -93,7 +93,7 @@ export function judgeJob(
     }
 
   // A pod that its deadline has ended no longer shows what kept it, and its Job ends a moment later.
-  const over = newest !== undefined && isOver(newest)
+  const over = newest === undefined || isOver(newest)
   const obstacle = obstacleOf(job, newest, events) ?? (over ? hiddenObstacle(before) : undefined)
   if (obstacle) {
     const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
