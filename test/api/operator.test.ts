@@ -16,7 +16,13 @@ import { releaseName, releaseNamespace } from '../chart.ts'
 import { refusals, requestsOf } from '../rights.ts'
 import { clusterHands, type Hands } from './cluster-hands.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
-import { installOperatorChart, installSnapshotCrds, startOperator, type RunningOperator } from './operator.ts'
+import {
+  eventuallyBy,
+  installOperatorChart,
+  installSnapshotCrds,
+  startOperator,
+  type RunningOperator,
+} from './operator.ts'
 import { applyAll, bind, namespaceObjects, onDemand, policyObject, snapshotClass, volume } from './stage.ts'
 
 const namespace = 'shop'
@@ -154,13 +160,14 @@ async function conditions(...wanted: readonly string[]): Promise<void> {
 }
 
 function ended(name: string): Promise<Backup> {
-  return eventually(
-    `Backup ${name} to end`,
+  return eventuallyBy(
+    started.at(-1) ?? first,
+    `end of Backup ${name}`,
     async () => {
       const backup = await admin.get<Backup>(resources.backups, namespace, name)
       return backup && isFinal(backup.status?.phase) ? backup : undefined
     },
-    { seconds: 20 },
+    20,
   )
 }
 
