@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { KubernetesObject, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
+import type { KubernetesObject, Pod } from '../api/kubernetes.ts'
 import { label, policyLabels } from '../api/labels.ts'
 import type { Action } from '../plan/actions.ts'
 import { planPolicy } from '../plan/policy.ts'
@@ -292,13 +292,4 @@ test('what has the name and was made for the same is adopted, and nobody is told
       calls,
     )
   }
-})
-
-test('the answer to a write does not bring back an object that is known to be deleted', () => {
-  const store = new Store<VolumeSnapshot>()
-  const gone = snapshotOf(backup('a'))
-  store.set(gone)
-  store.remove(`${gone.metadata.namespace}/${gone.metadata.name}`)
-  store.offer(gone)
-  assert.deepEqual(store.list(), [])
 })

@@ -45,6 +45,23 @@ test('a listener first hears of what is there, then of changes, and of nothing a
   assert.deepEqual(heard, ['added 1 undefined', 'modified 2 1', 'deleted 2 2', 'added 3 undefined', 'deleted 3 3'])
 })
 
+test('an answer to a write tells what the watch has not told yet, and takes nothing back that it has', () => {
+  const store = byApp()
+  store.offer(pod('x', '9'))
+  store.offer(pod('x', '10', 'web'))
+  assert.deepEqual(names(store.byIndex('app', 'web')), ['x'])
+  // The watch was faster: to another version, to another object of the same name, to the end of the object.
+  store.set(pod('x', '12', 'ready'))
+  store.offer(pod('x', '11', 'web'))
+  assert.deepEqual(names(store.byIndex('app', 'ready')), ['x'])
+  store.set(pod('x', '14', 'next', 'other-uid'))
+  store.offer(pod('x', '13', 'web'))
+  assert.deepEqual(names(store.byIndex('app', 'next')), ['x'])
+  store.remove('a/x')
+  store.offer(pod('x', '15', 'web', 'other-uid'))
+  assert.deepEqual(store.list(), [])
+})
+
 test('a listener or an index that throws is reported and blinds nobody else', () => {
   const errors: string[] = []
   const store = new Store<KubeObject>({

@@ -1,5 +1,6 @@
 import { keyFrom, keyOf } from './resource.ts'
 import type { KubeObject } from './resource.ts'
+import { isLaterVersion } from './resource-version.ts'
 
 /** What happened to one object between two looks at it; several changes may have become one. */
 export type Change<T> = {
@@ -151,11 +152,15 @@ export class Store<T extends KubeObject> {
   }
 
   /**
-   * What a writer got back from the server, before the watch tells of it. The answer to a write may come after the news that the object
-   * was deleted; such an object must not come back, because nothing would ever remove it again.
+   * What the server answered to a writer, perhaps before the watch tells of it, perhaps long after: nothing orders the two. An object
+   * that was deleted since must not come back, and one that has changed since must not go back: the watch has told that change, and
+   * may never tell of the object again.
    */
   offer(object: T): void {
-    if (!this.#removed.has(object.metadata.uid ?? '')) this.set(object)
+    const { uid = '', resourceVersion } = object.metadata
+    const known = this.#objects.get(keyOf(object))
+    if (this.#removed.has(uid) || (known && !isLaterVersion(resourceVersion, known.metadata.resourceVersion))) return
+    this.set(object)
   }
 
   remove(key: string): void {

@@ -18,6 +18,8 @@ export type Fate =
   | 'pass'
   /** The connection ends without an answer, before or after the API server has carried the write out. */
   | { readonly cut: 'before' | 'after'; readonly after?: () => void }
+  /** The API server carries it out at once; its answer waits. */
+  | { readonly answerAfter: Promise<unknown> }
   /** The client gets this answer instead, before or after the API server has carried the write out. */
   | { readonly answer: number; readonly when: 'before' | 'after'; readonly retryAfter?: number }
 
@@ -89,7 +91,8 @@ async function serve(options: ApiProxyOptions, agent: Agent, request: IncomingMe
     response.destroy()
     return
   }
-  if (fate !== 'pass') return refuse(response, fate)
+  if (fate !== 'pass' && 'answer' in fate) return refuse(response, fate)
+  if (fate !== 'pass') await fate.answerAfter
   response.writeHead(status, answer.headers).end(text)
 }
 

@@ -8,12 +8,13 @@ import { promtool } from '../../dev/debian-tools.ts'
 import { eventually } from '../../dev/eventually.ts'
 import { isFinal, type Backup } from '../../src/api/backup.ts'
 import type { BackupPolicy } from '../../src/api/backup-policy.ts'
-import type { KubernetesObject } from '../../src/api/kubernetes.ts'
-import { managerName } from '../../src/api/labels.ts'
+import type { KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
+import { annotation, managerName } from '../../src/api/labels.ts'
 import * as resources from '../../src/controllers/resources.ts'
 import { Client } from '../../src/runtime/client.ts'
 import { releaseName, releaseNamespace } from '../chart.ts'
 import { refusals, requestsOf } from '../rights.ts'
+import { startApiProxy, type ApiProxy, type Fate } from './api-proxy.ts'
 import { clusterHands, type Hands } from './cluster-hands.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import {
@@ -33,10 +34,19 @@ let first: RunningOperator
 let second: RunningOperator
 const started: RunningOperator[] = []
 let hands: Hands | undefined
+/** Before the API server of the first operator. */
+let proxy: ApiProxy
+/** What becomes of the creates of VolumeSnapshots there. */
+let snapshotFate: Fate = 'pass'
 
 before(async () => {
   plane = await startControlPlane({ audit: true })
   admin = new Client(plane.adminConfig)
+  proxy = await startApiProxy({
+    url: plane.url,
+    ca: plane.ca,
+    onWrite: ({ method, path }) => (method === 'POST' && path.endsWith('/volumesnapshots') ? snapshotFate : 'pass'),
+  })
   await installOperatorChart(plane)
   const policy = { schedule: '0 0 29 2 *', retention: 2, strategy: { type: 'snapshot' } }
   await applyAll(plane, [
@@ -50,12 +60,13 @@ before(async () => {
 after(async () => {
   await Promise.all(started.map(operator => operator.kill()))
   await hands?.stop()
+  await proxy.close()
   await admin.close()
   await plane.stop()
 })
 
 test('without the snapshot CRDs policies are Stalled; when they come, they become Ready without a restart', async () => {
-  first = await start('first')
+  first = await start('first', proxy.url)
   await conditions('Ready False SnapshotCRDsMissing', 'Stalled True SnapshotCRDsMissing')
   assert.equal((await run('too-early')).status?.reason, 'SnapshotCRDsMissing')
 
@@ -78,11 +89,26 @@ test('promtool finds nothing to improve in what a leader serves that has run a b
   assert.equal(await capture([await promtool(), 'check', 'metrics'], { input }), '')
 })
 
+test('an answer that the watch has overtaken takes back nothing that the watch told (F31)', async () => {
+  const answered = Promise.withResolvers<void>()
+  snapshotFate = { answerAfter: answered.promise }
+  await admin.create(resources.backups, onDemand(namespace, 'overtaken', 'app'))
+  const own = async () => (await snapshotsOf('overtaken')).length === 1
+  await eventuallyBy(first, 'VolumeSnapshot of Backup overtaken', own, 20)
+  snapshotFate = 'pass'
+  const ready = async () => (await snapshotsOf('overtaken')).every(({ status }) => status?.readyToUse)
+  await eventually('it to be ready', ready, { seconds: 20 })
+  // What this run waits for comes on the same watch, after the news of the other.
+  assert.equal((await run('later', 'other')).status?.phase, 'Completed')
+  answered.resolve()
+  assert.equal((await ended('overtaken')).status?.phase, 'Completed')
+})
+
 test('a killed leader is followed by the other copy within the lease and five seconds, and nothing is lost', async t => {
   second = await start('second')
   await eventually('the second copy to serve metrics', () => second.metrics(), { seconds: 20 })
   assert.doesNotMatch(await second.metrics(), /^backup_policy_ready\{/m, 'a copy that does not lead exports no backups')
-  assert.match(await first.metrics(), /^backup_success_total\{.*policy="app".*\} 1$/m)
+  assert.match(await first.metrics(), /^backup_success_total\{.*policy="app".*\} 2$/m)
   const success = series(await first.metrics(), 'backup_last_success_timestamp_seconds', 'app')
 
   await first.kill()
@@ -133,8 +159,8 @@ test('it asked for nothing that its account may not do', async () => {
   assert.deepEqual(refusals(requests), [])
 })
 
-async function start(identity: string): Promise<RunningOperator> {
-  const operator = await startOperator(plane, identity)
+async function start(identity: string, url?: string): Promise<RunningOperator> {
+  const operator = await startOperator(plane, identity, url)
   started.push(operator)
   return operator
 }
@@ -171,9 +197,14 @@ function ended(name: string): Promise<Backup> {
   )
 }
 
-async function run(name: string): Promise<Backup> {
-  await admin.create(resources.backups, onDemand(namespace, name, 'app'))
+async function run(name: string, policy = 'app'): Promise<Backup> {
+  await admin.create(resources.backups, onDemand(namespace, name, policy))
   return await ended(name)
+}
+
+async function snapshotsOf(backup: string): Promise<readonly VolumeSnapshot[]> {
+  const { items } = await admin.list<VolumeSnapshot>(resources.snapshots, { namespace })
+  return items.filter(({ metadata }) => metadata.annotations?.[annotation.backup] === backup)
 }
 
 async function leader(): Promise<string> {
