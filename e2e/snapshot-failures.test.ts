@@ -11,6 +11,7 @@ import {
   claim,
   conditionOf,
   ended,
+  className,
   immediateClass,
   lateSecret,
   neverReady,
@@ -31,13 +32,14 @@ import { patch, put } from './stack.ts'
 let driver: string
 after(removeClasses)
 before(async () => {
+  await removeClasses()
   await installOperator()
   driver = await defaultDriver()
   await put(
     immediateClass(driver),
-    snapshotClass('e2e-good', driver),
-    snapshotClass('e2e-never', driver, { parameters: neverReady(driver) }),
-    snapshotClass('e2e-late', driver, { parameters: lateSecret.parameters }),
+    snapshotClass(className('good'), driver),
+    snapshotClass(className('never'), driver, { parameters: neverReady(driver) }),
+    snapshotClass(className('late'), driver, { parameters: lateSecret.parameters }),
   )
 })
 
@@ -50,13 +52,13 @@ const bound = (namespace: string, name: string) => waitFor(namespace, `pvc/${nam
 suite('snapshots that fail', { concurrency: true }, () => {
   test('one that never becomes ready fails at its deadline, goes, and evicts nothing, however often', async t => {
     const namespace = await storyNamespace(t, 'e2e-snapshot-never')
-    const snapshot = { volumeSnapshotClassName: 'e2e-good' }
+    const snapshot = { volumeSnapshotClassName: className('good') }
     await put(claim(namespace, 'data'), snapshotPolicy(namespace, 'app', { snapshot, spec: { retention: 1 } }))
     await bound(namespace, 'data')
     const good = await runNow(namespace, 'good', 'app')
     assert.equal(good.status?.phase, 'Completed')
 
-    await patch(namespace, 'bp/app', { spec: useClass('e2e-never', { readyTimeoutSeconds: 10 }) })
+    await patch(namespace, 'bp/app', { spec: useClass(className('never'), { readyTimeoutSeconds: 10 }) })
     await conditionOf(namespace, 'app', 'Ready', { status: 'True' })
     await put(onDemand(namespace, 'bad-1', 'app'), onDemand(namespace, 'bad-2', 'app'))
     for (const name of ['bad-1', 'bad-2']) {
@@ -77,7 +79,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
     // The next run can start all the same.
     await conditionOf(namespace, 'app', 'Ready', { status: 'True' })
 
-    await patch(namespace, 'bp/app', { spec: useClass('e2e-good') })
+    await patch(namespace, 'bp/app', { spec: useClass(className('good')) })
     const better = await runNow(namespace, 'better', 'app')
     assert.equal(better.status?.phase, 'Completed')
     await conditionOf(namespace, 'app', 'LastBackupSucceeded', { status: 'True' })
@@ -90,7 +92,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
 
   test('an error of the storage system is shown at once and decides nothing: the run completes when it is over', async t => {
     const namespace = await storyNamespace(t, 'e2e-snapshot-error')
-    const snapshot = { volumeSnapshotClassName: 'e2e-late' }
+    const snapshot = { volumeSnapshotClassName: className('late') }
     await put(claim(namespace, 'data'), snapshotPolicy(namespace, 'app', { snapshot }))
     await bound(namespace, 'data')
     await put(onDemand(namespace, 'now', 'app'))
@@ -112,7 +114,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
 
   test('one failing claim of three does not stop the others, and is named', async t => {
     const namespace = await storyWithVolumes(t, 'e2e-snapshot-partial')
-    const snapshot = { volumeSnapshotClassName: 'e2e-good' }
+    const snapshot = { volumeSnapshotClassName: className('good') }
     await put(
       claim(namespace, 'data-0'),
       claim(namespace, 'data-1'),
@@ -142,11 +144,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
 
   test('what is wrong before anything is created is told at once, each with its own reason', async t => {
     const namespace = await storyWithVolumes(t, 'e2e-snapshot-refused')
-    const classes = ['e2e-twice-a', 'e2e-twice-b']
-    const extra = [...classes.map(name => `volumesnapshotclass/${name}`), 'volumesnapshotclass/e2e-served-later']
-    const removeClasses = () => kubectl(cluster, ['delete', '--ignore-not-found', ...extra])
-    await removeClasses()
-    t.after(removeClasses)
+    const classes = [className('twice-a'), className('twice-b')]
     const csi = (of: string) => ({ csi: { driver: of, volumeHandle: 'none' } })
     const rows = [
       ['unserved', csi('unserved.csi.test'), undefined, 'NoSnapshotClass', /has driver unserved\.csi\.test/],
@@ -155,9 +153,15 @@ suite('snapshots that fail', { concurrency: true }, () => {
         csi('twice.csi.test'),
         undefined,
         'AmbiguousSnapshotClass',
-        /e2e-twice-a, e2e-twice-b are all .* default/,
+        /e2e-twice-a\S*, e2e-twice-b\S* are all .* default/,
       ],
-      ['foreign', csi('foreign.csi.test'), 'e2e-twice-a', 'DriverMismatch', /is of driver twice\.csi\.test, but/],
+      [
+        'foreign',
+        csi('foreign.csi.test'),
+        className('twice-a'),
+        'DriverMismatch',
+        /is of driver twice\.csi\.test, but/,
+      ],
       [
         'unnamed',
         csi('twice.csi.test'),
@@ -171,7 +175,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
     ] as const
     const waiting = {
       ...immediateClass(driver),
-      metadata: { name: 'e2e-waiting' },
+      metadata: { name: className('waiting') },
       volumeBindingMode: 'WaitForFirstConsumer',
     }
     await put(
@@ -180,7 +184,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
       ...rows.flatMap(([name, source, volumeSnapshotClassName]) => {
         const objects = source
           ? staticVolume(namespace, name, source)
-          : [claim(namespace, name, { storageClassName: 'e2e-waiting' })]
+          : [claim(namespace, name, { storageClassName: className('waiting') })]
         const labelled = objects.map(object => ({ ...object, metadata: { ...object.metadata, labels: { row: name } } }))
         const snapshot = volumeSnapshotClassName ? { volumeSnapshotClassName } : undefined
         return [...labelled, snapshotPolicy(namespace, name, { selector: { row: name }, snapshot })]
@@ -205,7 +209,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
       assert.deepEqual(await snapshotsOf(namespace, name), [])
     }
     // What is put right is seen without touching the policy.
-    await put(snapshotClass('e2e-served-later', 'unserved.csi.test'))
+    await put(snapshotClass(className('served-later'), 'unserved.csi.test'))
     await conditionOf(namespace, 'unserved', 'Ready', { status: 'True' })
   })
 })

@@ -1,4 +1,5 @@
 // What the stories of strategy snapshot share: volumes, classes, policies, and typed looks at what the operator did with them.
+import { basename } from 'node:path'
 import type { TestContext } from 'node:test'
 import { kubectl, kubectlJson } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
@@ -25,21 +26,27 @@ export async function defaultDriver(): Promise<string> {
 /** A kind of which only this much matters here. */
 type Manifest = KubernetesObject & Readonly<Record<string, unknown>>
 
+/** The end of the names of this test file's classes, which belong to no namespace, while other files run beside it. */
+const ofThisFile = `.${basename(process.argv[1] ?? '', '.test.ts')}`
+
+/** The name of a class that only this test file uses. */
+export const className = (what: string) => `e2e-${what}${ofThisFile}`
+
 /** A class whose volumes are there without a pod that uses them. */
 export const immediateClass = (driver: string): Manifest => ({
   apiVersion: 'storage.k8s.io/v1',
   kind: 'StorageClass',
-  metadata: { name: 'e2e-immediate' },
+  metadata: { name: className('immediate') },
   provisioner: driver,
   volumeBindingMode: 'Immediate',
 })
 
-/** Classes belong to no namespace: the file that made them removes them, or the next one in its place. */
+/** Removes the classes of this file, also those that it left behind when it was killed the last time. */
 export async function removeClasses(): Promise<void> {
   const kinds = 'storageclass,volumesnapshotclass'
   const names = (await kubectl(cluster, ['get', kinds, '-o', 'name']))
     .split('\n')
-    .filter(name => name.includes('/e2e-'))
+    .filter(name => name.includes('/e2e-') && name.endsWith(ofThisFile))
   if (names.length > 0) await kubectl(cluster, ['delete', '--ignore-not-found', ...names])
 }
 
@@ -71,7 +78,7 @@ export const claim = (namespace: string, name: string, spec: object = {}): Manif
   spec: {
     accessModes: ['ReadWriteOnce'],
     resources: { requests: { storage: '16Mi' } },
-    storageClassName: 'e2e-immediate',
+    storageClassName: className('immediate'),
     ...spec,
   },
 })

@@ -20,6 +20,7 @@ import {
   conditionOf,
   ended,
   forgetContents,
+  className,
   immediateClass,
   onDemand,
   policyOf,
@@ -200,8 +201,8 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     t.after(() => forgetContents('e2e-snapshot-retain'))
     await forgetContents('e2e-snapshot-retain')
     const namespace = await twoClaims(t, 'e2e-snapshot-retain')
-    const retaining = snapshotClass('e2e-retain', driver, { deletionPolicy: 'Retain' })
-    const snapshot = { volumeSnapshotClassName: 'e2e-retain' }
+    const retaining = snapshotClass(className('retain'), driver, { deletionPolicy: 'Retain' })
+    const snapshot = { volumeSnapshotClassName: className('retain') }
     await put(retaining, snapshotPolicy(namespace, 'retain', { snapshot, spec: { retention: 1 } }))
     await waitFor(namespace, 'backuppolicy/retain', 'condition=Ready')
     const { status } = await policyOf(namespace, 'retain')
@@ -275,7 +276,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     assert.match(ready.message, /label the claims/)
     assert.equal((await ended(namespace, 'elsewhere')).status?.reason, 'TargetNotFound')
     assert.equal((await ended(namespace, 'nothing')).status?.reason, 'SelectorMatchedNothing')
-    await apply(cluster, [claim(namespace, 'data-2', { storageClassName: 'e2e-immediate' })])
+    await apply(cluster, [claim(namespace, 'data-2', { storageClassName: className('immediate') })])
     const selecting = snapshotPolicy(namespace, 'none', { selector: { app: namespace } })
     await put(selecting)
     await conditionOf(namespace, 'none', 'Ready', { status: 'True' })

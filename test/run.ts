@@ -28,7 +28,7 @@ const stages = {
     concurrency: availableParallelism(),
     timeoutSeconds: 300,
   },
-  api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 2, timeoutSeconds: 300 },
+  api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 3, timeoutSeconds: 300 },
   chart: { tools: ['etcd', 'kubernetes', 'helm', 'kubeconform'], concurrency: 2, timeoutSeconds: 300 },
   e2e: { tools: [], concurrency: 2, timeoutSeconds: 900 },
 } as const satisfies Record<string, Stage>
@@ -135,7 +135,8 @@ function withCheck(counts: Tally, { title, problems }: Check): Tally {
   const good = problems.length === 0
   console.log(`${good ? '✔' : '✖'} ${title}${problems.map(what => `\n  ${what}`).join('')}`)
   const { tests, passed, failed } = counts
-  return { ...counts, tests: tests + 1, passed: passed + (good ? 1 : 0), failed: failed + (good ? 0 : 1) }
+  const failures = [...counts.failures, ...(good ? [] : [`${title}: ${problems[0]}`])]
+  return { ...counts, tests: tests + 1, passed: passed + (good ? 1 : 0), failed: failed + (good ? 0 : 1), failures }
 }
 
 async function run(
@@ -157,8 +158,10 @@ async function run(
 
 /** A stage that could not be run is one failed test: the closing lines must not look green. */
 function stageError(error: unknown): Tally {
-  console.error(error instanceof Error ? `error: ${error.message}` : error)
-  return { tests: 1, suites: 0, passed: 0, failed: 1, cancelled: 0, skipped: 0, todo: 0, duration: 0 }
+  const message = error instanceof Error ? error.message : String(error)
+  console.error(`error: ${message}`)
+  const failures = [`the stage itself: ${message.split('\n', 1)[0]}`]
+  return { tests: 1, suites: 0, passed: 0, failed: 1, cancelled: 0, skipped: 0, todo: 0, duration: 0, failures }
 }
 
 /** A skipped test is a test that proved nothing. */
@@ -167,7 +170,7 @@ function isGreen({ tests, failed, cancelled, skipped, todo }: Tally): boolean {
 }
 
 function sum(tallies: readonly Tally[]): Tally {
-  const total = (of: keyof Tally) => tallies.reduce((so, tally) => so + tally[of], 0)
+  const total = (of: keyof Omit<Tally, 'failures'>) => tallies.reduce((so, tally) => so + tally[of], 0)
   return {
     tests: total('tests'),
     suites: total('suites'),
@@ -177,6 +180,7 @@ function sum(tallies: readonly Tally[]): Tally {
     skipped: total('skipped'),
     todo: total('todo'),
     duration: total('duration'),
+    failures: tallies.flatMap(({ failures }) => failures),
   }
 }
 
@@ -209,7 +213,9 @@ async function main(args: readonly string[]): Promise<void> {
     console.log(`\n── stopped: ${name} is not green`)
     break
   }
-  console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(sum(tallies))}`)
+  const total = sum(tallies)
+  if (total.failures.length > 0) console.log(`\n── failed, in order\n${total.failures.join('\n')}`)
+  console.log(`\n── ${names.slice(0, tallies.length).join(', ')} together\n${closingLines(total)}`)
 }
 
 try {
