@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { parseAllDocuments } from 'yaml'
+import { isFinal, type Backup } from '../src/api/backup.ts'
 import { apply, chosenCluster, kubectl, kubectlJson } from './cluster-access.ts'
 import { eventually } from './eventually.ts'
 import { repository } from './paths.ts'
@@ -78,14 +79,7 @@ async function main(): Promise<void> {
     'This is what a person or a pipeline creates before an upgrade.',
   )
   const names = await runNow('sample', 'postgres-dump')
-  await kubectl(cluster, [
-    '-n',
-    app,
-    'wait',
-    '--for=condition=Ready',
-    ...names.map(name => `backup/${name}`),
-    '--timeout=180s',
-  ])
+  await Promise.all(names.map(completed))
 
   tell('The state that a user cares about')
   await show('-n', app, 'get', 'bp,bk,volumesnapshots')
@@ -138,6 +132,22 @@ async function runNow(...policies: readonly string[]): Promise<readonly string[]
     return name
   })
   return Promise.all(created)
+}
+
+/** @throws Error with what the Backup says, when it fails or does not end */
+async function completed(name: string): Promise<void> {
+  let said = 'nothing'
+  const ended = async () => {
+    const { status } = await kubectlJson<Backup>(cluster, ['-n', app, 'get', 'backup', name, '-o', 'json'])
+    said = `${status?.phase}, ${status?.reason}: ${status?.message}`
+    return isFinal(status?.phase) && status?.phase
+  }
+  const phase = await eventually(`the end of Backup ${name}`, ended, { seconds: 180, every: 1000 }).catch(
+    (cause: unknown) => {
+      throw new Error(`Backup ${name} does not end; it says ${said}`, { cause })
+    },
+  )
+  if (phase !== 'Completed') throw new Error(`Backup ${name} says ${said}`)
 }
 
 async function bucketObjects() {

@@ -27,7 +27,8 @@ const configFile = (name: string) => join(runDirectory, name)
 
 export const kubectlProgram = kubernetes('kubectl')
 
-// Sidecars end on purpose when the driver goes away, and count on the kubelet to start them again.
+// Sidecars end on purpose when the driver goes away, and count on the kubelet to start them again. So does the kubelet, by systemd,
+// when containerd answers and its CRI plugin has not come up yet ("server is not initialized yet").
 const restarting = ['bash', '-c', 'while :; do "$@"; sleep 0.5; done', 'restarting']
 
 /** Every component by name, as the command line that runs it. */
@@ -102,6 +103,7 @@ export function components(): Readonly<Record<string, readonly string[]>> {
     ],
     containerd: ['containerd', '--config', configFile('containerd.toml')],
     kubelet: [
+      ...restarting,
       kubernetes('kubelet'),
       `--config=${configFile('kubelet.yaml')}`,
       `--kubeconfig=${kubeconfigOf('kubelet')}`,

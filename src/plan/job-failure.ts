@@ -16,14 +16,15 @@ export function failureOf(
   const dump = pod && statusOf(pod, 'dump')?.state?.terminated
   const mover = pod && statusOf(pod, 'mover')?.state?.terminated
   const stderr = dump && dump.exitCode !== 0 && dump.message ? tail(redact(dump.message), 4096) : undefined
-  const detail = {
-    ...(said?.sourceStatus === undefined ? {} : { exitCode: said.sourceStatus }),
-    ...(stderr ? { stderr } : {}),
-  }
+  const words = stderr ? { stderr } : {}
+  const detail = { ...(said?.sourceStatus === undefined ? {} : { exitCode: said.sourceStatus }), ...words }
   const hidden = hiddenObstacle(before)
   const because = (reason: Reason, message: string) => ({ reason, message: redact(message), ...detail })
+  /** Without an exit code: it would be that of the kubelet's signal, which the mover sees or does not see before its own end. */
   const outOfTime = (message: string) =>
-    hidden ? because(hidden.reason, `${message}; before that, ${hidden.message}`) : because('DeadlineExceeded', message)
+    hidden
+      ? { reason: hidden.reason, message: redact(`${message}; before that, ${hidden.message}`), ...words }
+      : { reason: 'DeadlineExceeded' as const, message: redact(message), ...words }
 
   if (dump?.reason === 'OOMKilled')
     return because(

@@ -452,6 +452,16 @@ test('what the command wrote to its standard error is kept without what looks li
   assert.doesNotMatch(stderr, /hunter2/)
 })
 
+test('a run that its deadline ended keeps the words of its command, and not the status that the kubelet gave it', () => {
+  const containerStatuses = [ended('dump', 143, { message: 'still reading' }), failing('SourceSignalled', 143)]
+  const status = { phase: 'Failed', reason: 'DeadlineExceeded', containerStatuses } as const
+  for (const before of [undefined, { reason: 'ContainerConfigError', message: 'so it was' } as const]) {
+    const run = judgeJob(over, [pod(over, 1, { status })], [], before, end)
+    assert.equal(run.reason, before?.reason ?? 'DeadlineExceeded')
+    assert.deepEqual([run.stderr, run.exitCode], ['still reading', undefined])
+  }
+})
+
 test('a message of a mover is believed only from the pods of the Job itself', () => {
   const stranger = jobOfSlot(at('03:00'))
   const run = judgeJob(
