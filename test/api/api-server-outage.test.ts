@@ -43,15 +43,17 @@ after(async () => {
 })
 
 test('a slot that passes while the API server is down runs once, by the operator that is started again (F20)', async t => {
-  // One slot, late enough for an operator to start before it, and then none for an hour: however slow the machine, the outage is over it.
-  const dark = Math.ceil((Date.now() + 30_000) / minute) * minute
+  const first = await startOperator(plane, 'first')
+  started.push(first)
+  const leads = async () => (await readLog(first)).includes('controller started')
+  await eventuallyBy(first, 'operator that leads', leads, 30)
+  // One slot, late enough for its policy to be seen, and then none for an hour: however slow the machine, the outage is over it.
+  const dark = Math.ceil((Date.now() + 15_000) / minute) * minute
   const schedule = `${new Date(dark).getUTCMinutes()} * * * *`
   await applyAll(plane, [policyObject(namespace, 'app', { schedule, retention: 9, strategy: { type: 'snapshot' } })])
   hands = clusterHands(admin, namespace)
-  const first = await startOperator(plane, 'first')
-  started.push(first)
   const waits = async () => Date.parse((await policyApp()).status?.nextRun ?? '') === dark
-  await eventuallyBy(first, 'policy that waits for its slot', waits, 25)
+  await eventuallyBy(first, 'policy that waits for its slot', waits, 10)
   const counts = (await policyApp()).status?.slots
   assert.deepEqual(counts, { missed: 0, skipped: 0 })
 
