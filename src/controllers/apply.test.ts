@@ -185,6 +185,7 @@ test('a verdict does not wait for an object that only has the name: no plan woul
   const stranger = { apiVersion: 'v1', kind: 'Any', metadata: { name: 'run', labels: { app: 'theirs' } } }
   const own = job('run', 'run')
   const snapshot = snapshotOf(backup('a'))
+  const readySnapshot = snapshotOf(backup('a'), { status: ready })
   for (const [kind, there, waits] of [
     ['job', stranger, false],
     [
@@ -196,6 +197,9 @@ test('a verdict does not wait for an object that only has the name: no plan woul
     ['snapshot', stranger, false],
     ['snapshot', { ...snapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
     ['snapshot', snapshot, true],
+    ['ready-snapshot', snapshot, false],
+    ['ready-snapshot', { ...readySnapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
+    ['ready-snapshot', readySnapshot, true],
   ] as const) {
     const { apply, written } = server({ there })
     const unless = { kind, name: there.metadata.name }
@@ -204,6 +208,30 @@ test('a verdict does not wait for an object that only has the name: no plan woul
     await (waits ? assert.rejects(applied, WaitError) : applied)
     assert.equal(written.length, waits ? 0 : 1, `${kind} ${JSON.stringify(there.metadata)}`)
   }
+})
+
+test('a snapshot that a watch which is behind shows as not ready at its deadline is looked at once more, and stays', async () => {
+  const of = snapshotPolicy()
+  const asked = backup('now', { spec: { policy: of.metadata.name, target: 'data' } })
+  const metadata = { creationTimestamp: stamp(at('01:00')), resourceVersion: '7' }
+  const cached = snapshotOf(asked, { metadata })
+  const seen = world(of, { claims: [claim('data')], backups: [asked], snapshots: [cached] })
+  const verdict = planPolicy(seen, at('12:00')).actions.filter(
+    ({ do: what }) => what.endsWith('-snapshot') || what.endsWith('-backup-status'),
+  )
+  assert.deepEqual(
+    verdict.map(action => action.do),
+    ['write-backup-status', 'delete-snapshot'],
+  )
+  const there = { ...cached, status: ready, metadata: { ...cached.metadata, resourceVersion: '8' } }
+  const { apply, calls, caches } = server({ there })
+  await assert.rejects(apply(seen, verdict), WaitError)
+  assert.deepEqual(calls, [])
+  assert.deepEqual(
+    caches.snapshots.list().map(({ status }) => status),
+    [ready],
+    'the next plan knows',
+  )
 })
 
 type Create = Extract<Action, { readonly do: `create-${string}` }>

@@ -8,6 +8,7 @@ import { backupOf, isGenuine, isOf } from '../plan/lookup.ts'
 import { planRetention } from '../plan/retention.ts'
 import type { PolicyWorld } from '../plan/world.ts'
 import type { Client } from '../runtime/client.ts'
+import { isLaterVersion } from '../runtime/resource-version.ts'
 import { podEssence, type Caches } from './caches.ts'
 import { jobs, pods, snapshots } from './resources.ts'
 
@@ -36,7 +37,7 @@ export async function isThere(
   const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
   if (!snapshot || !isOf(snapshot, world.name) || !isGenuine(snapshot)) return false
   caches.snapshots.offer(snapshot)
-  return true
+  return kind === 'snapshot' || snapshot.status?.readyToUse === true
 }
 
 async function hasNewerPods(
@@ -47,9 +48,10 @@ async function hasNewerPods(
 ): Promise<boolean> {
   const labelSelector = `batch.kubernetes.io/job-name=${job},${label.managedBy}=${managerName}`
   const { items } = await client.list<Pod>(pods, { namespace, labelSelector, signal })
-  const newer = items.filter(
-    pod => caches.pods.get(namespace, pod.metadata.name)?.metadata.resourceVersion !== pod.metadata.resourceVersion,
-  )
+  const newer = items.filter(({ metadata }) => {
+    const known = caches.pods.get(namespace, metadata.name)
+    return !known || isLaterVersion(metadata.resourceVersion, known.metadata.resourceVersion)
+  })
   for (const pod of newer) caches.pods.offer(podEssence(pod))
   return newer.length > 0
 }

@@ -64,10 +64,10 @@ export type Action =
 
 /**
  * What is asked of the API server once more before a verdict is written, because the caches of several kinds are not of one moment:
- * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter. Then the
- * rest of the plan, which may tell people of the verdict, is left to the next one.
+ * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
+ * the snapshot is ready by now. Then the rest of the plan, which may tell people of the verdict, is left to the next one.
  */
-export type Unless = { readonly kind: 'job' | 'snapshot' | 'newer-pods'; readonly name: string }
+export type Unless = { readonly kind: 'job' | 'snapshot' | 'ready-snapshot' | 'newer-pods'; readonly name: string }
 
 /** A run that has just become final, for the counters. */
 export type RunOutcome = {

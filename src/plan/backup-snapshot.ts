@@ -126,6 +126,7 @@ export function planSnapshotRun(
       { ...common, phase: 'Failed', reason: 'SnapshotNotReady', message },
       now,
       'snapshot',
+      { kind: 'ready-snapshot', name },
     )
     return { actions: [...plan.actions, { do: 'delete-snapshot', name, uid, because: message }] }
   }
