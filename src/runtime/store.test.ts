@@ -55,11 +55,23 @@ test('an answer to a write tells what the watch has not told yet, and takes noth
   store.offer(pod('x', '11', 'web'))
   assert.deepEqual(names(store.byIndex('app', 'ready')), ['x'])
   store.set(pod('x', '14', 'next', 'other-uid'))
-  store.offer(pod('x', '13', 'web'))
+  store.offer(pod('x', '13', 'web', 'one-more-uid'))
   assert.deepEqual(names(store.byIndex('app', 'next')), ['x'])
   store.remove('a/x')
   store.offer(pod('x', '15', 'web', 'other-uid'))
   assert.deepEqual(store.list(), [])
+})
+
+test('the watch that tells late of what later answers have told takes nothing back; a list is the truth, older or not', () => {
+  const store = byApp()
+  const heard: (string | undefined)[] = []
+  store.subscribe(({ object }) => heard.push(object.metadata.resourceVersion))
+  for (const version of ['9', '10', '11']) store.offer(pod('x', version))
+  for (const version of ['9', '10', '11', '12']) store.set(pod('x', version))
+  assert.deepEqual(heard, ['9', '10', '11', '12'])
+  // etcd was restored from a backup.
+  store.replace([pod('x', '3')])
+  assert.deepEqual(heard.at(-1), '3')
 })
 
 test('a listener or an index that throws is reported and blinds nobody else', () => {

@@ -129,18 +129,26 @@ export class Store<T extends KubeObject> {
     const changed = this.#state !== state
     this.#state = state
     for (const key of this.#objects.keys()) if (!next.has(key)) this.remove(key)
-    for (const object of next.values()) this.set(object)
+    for (const object of next.values()) this.#put(object)
     this.#settled.resolve()
     if (changed) for (const listener of this.#stateListeners) listener()
   }
 
+  /** What the watch tells. It may tell of a version after the answer to a later write: the object must not go back even for a moment. */
   set(object: T): void {
+    const { uid, resourceVersion } = object.metadata
+    const known = this.#objects.get(keyOf(object))?.metadata
+    if (known?.uid === uid && isLaterVersion(known?.resourceVersion, resourceVersion)) return
+    this.#put(object)
+  }
+
+  #put(object: T): void {
     const key = keyOf(object)
     const previous = this.#objects.get(key)
     if (previous !== undefined && previous.metadata.uid !== object.metadata.uid) {
       // Deleted and created again while nobody looked: two different objects that share a name.
       this.remove(key)
-      this.set(object)
+      this.#put(object)
       return
     }
     const version = object.metadata.resourceVersion
@@ -160,7 +168,7 @@ export class Store<T extends KubeObject> {
     const { uid = '', resourceVersion } = object.metadata
     const known = this.#objects.get(keyOf(object))
     if (this.#removed.has(uid) || (known && !isLaterVersion(resourceVersion, known.metadata.resourceVersion))) return
-    this.set(object)
+    this.#put(object)
   }
 
   remove(key: string): void {
