@@ -8,13 +8,15 @@ import { Lease } from './lease.ts'
 import type { LeaseObject } from './lease.ts'
 import type { KubeObject, Resource } from './resource.ts'
 
-type Fault = 'unreachable' | 'silent' | 'answer lost'
+type Fault = 'unreachable' | 'silent' | 'answer lost' | 'answer late'
 
 /** One lease with the API server's compare-and-swap, and the ways in which a network can fail one candidate. */
 class LeaseServer {
   stored: LeaseObject | undefined
   writes = 0
   readonly faults = new Map<string, Fault>()
+  /** Gives the answer that is late. */
+  answer = () => {}
 
   get holder(): string | undefined {
     return this.stored?.spec?.holderIdentity
@@ -53,6 +55,15 @@ class LeaseServer {
         act()
         this.faults.delete(identity)
         throw new ConnectionError('PUT', { cause: new Error('ECONNRESET'), unsent: false })
+      case 'answer late': {
+        const done = Promise.try(act)
+        done.catch(() => {})
+        this.faults.delete(identity)
+        return new Promise((resolve, reject) => {
+          this.answer = () => resolve(done)
+          signal?.addEventListener('abort', () => reject(signal.reason as Error))
+        })
+      }
       case 'silent':
         return new Promise((_, reject) => {
           signal?.addEventListener('abort', () => reject(signal.reason as Error))
@@ -191,6 +202,39 @@ test('a renewal whose answer was lost is recognised as our own', async () => {
   assert.equal(server.stored?.spec?.leaseTransitions, 0)
   only.stop()
   await clock.advance(0)
+})
+
+test('a stop in the middle of a renewal hands the lease over all the same', async () => {
+  const server = new LeaseServer()
+  const clock = new FakeClock()
+  const only = candidate(server, clock, 'only')
+  await clock.advance(1000)
+  server.faults.set('only', 'answer late')
+  await clock.advance(1000)
+  only.stop()
+  await clock.advance(0)
+  assert.equal(only.state(), 'leading')
+  server.answer()
+  await clock.advance(0)
+  assert.deepEqual([only.state(), server.holder], ['stopped', ''])
+})
+
+test('a stop in the moment of a loss leaves the lease to the one who took it', async () => {
+  const server = new LeaseServer()
+  const clock = new FakeClock()
+  const only = candidate(server, clock, 'only')
+  await clock.advance(1000)
+  const { stored } = server
+  assert.ok(stored)
+  const metadata = { ...stored.metadata, resourceVersion: 'taken' }
+  server.stored = { ...stored, metadata, spec: { ...stored.spec, holderIdentity: 'thief' } }
+  server.faults.set('only', 'answer late')
+  await clock.advance(1000)
+  only.stop()
+  await clock.advance(0)
+  server.answer()
+  await clock.advance(0)
+  assert.deepEqual([only.state(), server.holder], ['stopped', 'thief'])
 })
 
 test('a process that was stopped past its lease finds the fence down before any timer runs, and does not renew', async () => {

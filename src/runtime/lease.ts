@@ -131,16 +131,16 @@ export class Lease {
       // Nobody may have taken it yet, but from here on somebody may: renewing now would race with their first write.
       if (!this.isHeld()) return 'lost'
       try {
-        if ((await this.#attempt(ended)) === 'taken') return 'lost'
+        // Not cut off by the end: a renewal that the server has done and we have not heard of could not be released.
+        if ((await this.#attempt()) === 'taken') return 'lost'
       } catch (err) {
-        if (ended.aborted) return 'ended'
         this.#log.warn({ err }, 'cannot renew the leader lease, trying again')
       }
     }
   }
 
   /** One try to take or to renew. */
-  async #attempt(signal: AbortSignal): Promise<'held' | 'taken'> {
+  async #attempt(signal?: AbortSignal): Promise<'held' | 'taken'> {
     const startMs = this.#clock.monotonic()
     const { client, namespace, name, identity } = this.#options
     return this.#withTimeout(signal, async options => {
@@ -204,7 +204,7 @@ export class Lease {
   /** Empties the lease, so that the next candidate need not wait for it to run out. */
   async #release(): Promise<void> {
     const lease = this.#seen?.lease
-    if (lease === undefined || !this.isHeld()) return
+    if (lease?.spec?.holderIdentity !== this.#options.identity || !this.isHeld()) return
     const now = microTime(this.#clock.now())
     const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now, acquireTime: now }
     try {
