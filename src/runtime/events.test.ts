@@ -144,6 +144,26 @@ test('a message is cut between letters to what the API server takes', () => {
   assert.match(long, /^(ü🙂)+ü?…$/)
 })
 
+test('an event that is recorded in the moment when the last one has been written is written, too', async () => {
+  for (let turns = 0; turns < 10; turns++) {
+    const created: string[] = []
+    const first = Promise.withResolvers<void>()
+    const client = {
+      async create(_: unknown, { message }: { readonly message: string }) {
+        created.push(message)
+        first.resolve()
+      },
+    } as unknown as Client
+    const recorder = new EventRecorder({ client, component: 'widgets', instance: 'widgets-0', clock: new FakeClock() })
+    recorder.record(widget, note)
+    await first.promise
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+    recorder.record(widget, { ...note, message: 'and again' })
+    await recorder.flush()
+    assert.deepEqual(created, [note.message, 'and again'], `${turns} turns later`)
+  }
+})
+
 test('recording does not wait for the API server', () => {
   const never = new Promise<never>(() => {})
   const recorder = new EventRecorder({

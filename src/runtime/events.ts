@@ -75,7 +75,7 @@ export class EventRecorder {
       return
     }
     this.#pending.set(name, { object, note, first: now, last: now, count: 1 })
-    this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined))
+    this.#writing ??= this.#writeAll()
   }
 
   /** Resolves when everything recorded so far is written or given up. */
@@ -88,7 +88,11 @@ export class EventRecorder {
     await Promise.resolve()
     for (;;) {
       const next = this.#pending.entries().next()
-      if (next.done === true) return
+      if (next.done === true) {
+        // At once: what is recorded after this look must start another.
+        this.#writing = undefined
+        return
+      }
       const [name, pending] = next.value
       this.#pending.delete(name)
       try {
