@@ -136,6 +136,8 @@ export type Pod = KubernetesObject & {
     readonly phase?: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown'
     readonly reason?: string
     readonly message?: string
+    /** When the kubelet took it over: its `activeDeadlineSeconds` count from here. */
+    readonly startTime?: string
     readonly conditions?: readonly {
       readonly type: string
       readonly status: string

@@ -5,6 +5,7 @@ import type { MoverMessage } from '../api/mover-message.ts'
 import { creationObstacle, hiddenObstacle, type Told, waitingObstacle } from './job-obstacles.ts'
 import { statusOf } from './job-pods.ts'
 import { redact, tail } from './redact.ts'
+import { addSeconds, timeOf } from './times.ts'
 
 export function failureOf(
   job: Job,
@@ -16,15 +17,15 @@ export function failureOf(
   const dump = pod && statusOf(pod, 'dump')?.state?.terminated
   const mover = pod && statusOf(pod, 'mover')?.state?.terminated
   const stderr = dump && dump.exitCode !== 0 && dump.message ? tail(redact(dump.message), 4096) : undefined
-  const words = stderr ? { stderr } : {}
-  const detail = { ...(said?.sourceStatus === undefined ? {} : { exitCode: said.sourceStatus }), ...words }
+  const exitCode = pod && isKilledByDeadline(pod, job) ? undefined : said?.sourceStatus
+  const detail = {
+    ...(exitCode === undefined ? {} : { exitCode }),
+    ...(stderr ? { stderr } : {}),
+  }
   const hidden = hiddenObstacle(before)
   const because = (reason: Reason, message: string) => ({ reason, message: redact(message), ...detail })
-  /** Without an exit code: it would be that of the kubelet's signal, which the mover sees or does not see before its own end. */
   const outOfTime = (message: string) =>
-    hidden
-      ? { reason: hidden.reason, message: redact(`${message}; before that, ${hidden.message}`), ...words }
-      : { reason: 'DeadlineExceeded' as const, message: redact(message), ...words }
+    hidden ? because(hidden.reason, `${message}; before that, ${hidden.message}`) : because('DeadlineExceeded', message)
 
   if (dump?.reason === 'OOMKilled')
     return because(
@@ -55,4 +56,16 @@ export function failureOf(
     return outOfTime(`the run did not end within the deadline of its Job (${job.spec.activeDeadlineSeconds} s)`)
   if (mover) return because('MoverDied', `the mover ended with exit code ${mover.exitCode} and said nothing`)
   return because('JobFailed', condition?.message ?? 'the Job failed and no pod says why')
+}
+
+/**
+ * The exit status is then that of the kubelet's signal, and the mover sees it or does not, before its own end. A command that ended before
+ * the deadline, which came while the mover was cleaning up, has a status of its own.
+ */
+function isKilledByDeadline(pod: Pod, job: Job): boolean {
+  if (pod.status?.reason !== 'DeadlineExceeded') return false
+  const ended = timeOf(statusOf(pod, 'dump')?.state?.terminated?.finishedAt)
+  const start = timeOf(pod.status.startTime)
+  const seconds = job.spec.template.spec.activeDeadlineSeconds
+  return !ended || !start || seconds === undefined || ended >= addSeconds(start, seconds)
 }

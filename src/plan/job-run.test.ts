@@ -17,6 +17,7 @@ import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
 import { exitCodeOf, moverReasons, type MoverReason } from '../api/mover-reasons.ts'
 import type { Told } from './job-obstacles.ts'
 import { judgeJob, lostAt } from './job-run.ts'
+import { addSeconds } from './times.ts'
 
 const start = at('02:00')
 const end = at('02:10')
@@ -452,13 +453,19 @@ test('what the command wrote to its standard error is kept without what looks li
   assert.doesNotMatch(stderr, /hunter2/)
 })
 
-test('a run that its deadline ended keeps the words of its command, and not the status that the kubelet gave it', () => {
-  const containerStatuses = [ended('dump', 143, { message: 'still reading' }), failing('SourceSignalled', 143)]
-  const status = { phase: 'Failed', reason: 'DeadlineExceeded', containerStatuses } as const
-  for (const before of [undefined, { reason: 'ContainerConfigError', message: 'so it was' } as const]) {
-    const run = judgeJob(over, [pod(over, 1, { status })], [], before, end)
-    assert.equal(run.reason, before?.reason ?? 'DeadlineExceeded')
-    assert.deepEqual([run.stderr, run.exitCode], ['still reading', undefined])
+test('of a run that its deadline ended the status is kept which the command ended with before, not that of the kubelet', () => {
+  const seconds = over.spec.template.spec.activeDeadlineSeconds ?? 0
+  const ends = addSeconds(start, seconds)
+  for (const [finished, status, kept] of [
+    [addSeconds(ends, -1), 3, 3],
+    [ends, 143, undefined],
+    [addSeconds(ends, 5), 143, undefined],
+  ] as const) {
+    const dump = ended('dump', status, { message: 'last words', finishedAt: stamp(finished) })
+    const containerStatuses = [dump, failing('SourceSignalled', status)]
+    const seen = { phase: 'Failed', reason: 'DeadlineExceeded', startTime: stamp(start), containerStatuses } as const
+    const run = judgeJob(over, [pod(over, 1, { status: seen })], [], undefined, end)
+    assert.deepEqual([run.reason, run.exitCode, run.stderr], ['DeadlineExceeded', kept, 'last words'])
   }
 })
 
