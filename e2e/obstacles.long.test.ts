@@ -30,7 +30,9 @@ test('runs whose pods are refused to the end', { concurrency: 3 }, async t => {
       const status = await run(place, 'refused', 'changed', 300 + 120)
       assert.deepEqual([status.phase, status.reason], ['Failed', 'PodSecurityRejected'])
       assert.match(status.message ?? '', /violates PodSecurity "restricted:latest"/)
-      assert.ok(Date.now() - began >= 300_000)
+      // Kubernetes writes the times that this is counted from in whole seconds, rounded down.
+      const seconds = (Date.now() - began) / 1000
+      assert.ok(seconds >= 299, `it was given up after ${seconds} s`)
       const left = (await runJobs(place, 'changed')).map(({ metadata }) => metadata.name)
       assert.ok(!left.includes(status.run ?? ''), 'a Job that cannot run must not block the schedule')
     }),
