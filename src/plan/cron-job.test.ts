@@ -15,6 +15,7 @@ import {
   stamp,
   world,
 } from '../../test/world.ts'
+import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
 import type { CronJob, Job } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
@@ -233,8 +234,28 @@ test('a Job that was lost before anybody saw it gets its Backup before it goes',
   )
   const then = planPolicy(world(of, { jobs: [job], backups: [scheduled(slot)] }), lost)
   assert.equal(only(then.actions, 'write-backup-status')[0]?.status.reason, 'DeadlineExceeded')
-  const gone = planPolicy(world(undefined, { jobs: [job] }), lost)
-  assert.equal(only(gone.actions, 'delete-job').length, 1, 'without its policy nobody records it')
+})
+
+test('a lost Job that its policy will never record just goes', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })
+  const lost = addSeconds(slot, 65_400 + 600)
+  const of = steady({}, { accountedUntil: stamp(at('01:00')) })
+  const rows: readonly (readonly [string, BackupPolicy | undefined])[] = [
+    ['its policy is gone', undefined],
+    ['its policy goes', { ...of, metadata: { ...of.metadata, deletionTimestamp: stamp(lost) } }],
+    ['its policy has become one for snapshots', { ...of, spec: { ...of.spec, strategy: { type: 'snapshot' } } }],
+    ['nobody can read the schedule', { ...of, spec: { ...of.spec, schedule: '0 0 * * fri-1' } }],
+  ]
+  for (const [what, policy] of rows) {
+    const { actions } = planPolicy(world(policy, { jobs: [job] }), lost)
+    assert.deepEqual(
+      only(actions, 'delete-job').map(({ name, unlessRecorded }) => [name, unlessRecorded]),
+      [[job.metadata.name, undefined]],
+      what,
+    )
+    assert.deepEqual(only(actions, 'create-scheduled-backup'), [], what)
+  }
 })
 
 test('a Job that cannot end is deleted, so that the schedule goes on', () => {

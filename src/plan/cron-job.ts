@@ -5,7 +5,7 @@ import { annotation, label } from '../api/labels.ts'
 import { commandTarget, slotOfJobName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { conditionTime, isFinished } from './job-run.ts'
-import type { PolicySchedule } from './policy-schedule.ts'
+import { scheduleOf, type PolicySchedule } from './policy-schedule.ts'
 import { isOf } from './lookup.ts'
 import { nextSlot } from './schedule.ts'
 import { countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
@@ -122,13 +122,20 @@ function rememberedFrom(
 }
 
 /**
- * The slot of a Job that is yet to be recorded as a Backup.
+ * The slot of a Job that is yet to be recorded as a Backup; undefined where its policy records none.
  * Of a Job of an earlier policy of this name, or one that is going already: what it made is told by the bucket alone.
  */
 export function unrecordedSlot(job: Job, policy: BackupPolicy, { accountedUntil }: SlotBook): Date | undefined {
   if (job.metadata.deletionTimestamp || isBefore(job, timeOf(policy.metadata.creationTimestamp))) return undefined
+  if (!recordsJobs(policy)) return undefined
   const slot = slotOfJob(job)
   return slot && (!accountedUntil || slot > accountedUntil) ? slot : undefined
+}
+
+/** Not while it goes, after a change of its strategy, or with a schedule that nobody can read: see {@link accountForJobs} and who calls it. */
+function recordsJobs(policy: BackupPolicy): boolean {
+  const { metadata, spec } = policy
+  return spec.strategy.type === 'job' && !metadata.deletionTimestamp && !('problem' in scheduleOf(policy))
 }
 
 function isBefore(job: Job, time: Date | undefined): boolean {

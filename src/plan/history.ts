@@ -179,7 +179,7 @@ export function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
             unlessRecorded: true,
           },
         ]
-      : [{ ...go, because: 'it did not end long after its deadline, and its Backup is gone' }]
+      : [{ ...go, because: 'it did not end long after its deadline, and has no Backup' }]
   })
 }
 
