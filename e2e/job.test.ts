@@ -155,7 +155,11 @@ test('strategy job', { concurrency: 20 }, async t => {
         )
         runs.push(status.run ?? '')
         const manifests = await store.keys(`${namespace}/pruned/manifests/`)
-        assert.equal(manifests.length, Math.min(2, runs.length))
+        assert.equal(
+          manifests.length,
+          Math.min(2, runs.length),
+          `${manifests.join(', ')} after ${JSON.stringify(status)}`,
+        )
       }
       const kept = [runs[3] ?? '', runs[5] ?? '']
       const runsIn = async (part: string) => {
