@@ -8,7 +8,6 @@ import { backupOf, isGenuine, isOf } from '../plan/lookup.ts'
 import { planRetention } from '../plan/retention.ts'
 import type { PolicyWorld } from '../plan/world.ts'
 import type { Client } from '../runtime/client.ts'
-import { isLaterVersion } from '../runtime/resource-version.ts'
 import { podEssence, type Caches } from './caches.ts'
 import { jobs, pods, snapshots } from './resources.ts'
 
@@ -48,12 +47,8 @@ async function hasNewerPods(
 ): Promise<boolean> {
   const labelSelector = `batch.kubernetes.io/job-name=${job},${label.managedBy}=${managerName}`
   const { items } = await client.list<Pod>(pods, { namespace, labelSelector, signal })
-  const newer = items.filter(({ metadata }) => {
-    const known = caches.pods.get(namespace, metadata.name)
-    return !known || isLaterVersion(metadata.resourceVersion, known.metadata.resourceVersion)
-  })
-  for (const pod of newer) caches.pods.offer(podEssence(pod))
-  return newer.length > 0
+  const news = items.filter(pod => caches.pods.offer(podEssence(pod)))
+  return news.length > 0
 }
 
 /** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */

@@ -8,7 +8,7 @@ import { conditionTime, isFinished } from './job-run.ts'
 import { scheduleOf, type PolicySchedule } from './policy-schedule.ts'
 import { isOf } from './lookup.ts'
 import { nextSlot } from './schedule.ts'
-import { countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
+import { bookOf, countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -70,18 +70,13 @@ export function accountForJobs(
   before: SlotBook,
   now: Date,
 ): SlotPlan {
-  const runs = world.jobs.filter(job => job.metadata.labels?.[label.role] === 'run')
+  const runs = world.jobs.filter(isRun)
   const intervals = runs.map(job => ({
     from: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) ?? now,
     to: endOf(job, now),
   }))
   const known = new Set(world.backups.map(({ metadata }) => metadata.name))
-  const fresh = runs
-    .flatMap(job => {
-      const slot = unrecordedSlot(job, policy, before)
-      return slot ? [{ job, slot }] : []
-    })
-    .toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+  const fresh = unrecordedJobs(world, now).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
 
   const actions: Action[] = []
   let book = before
@@ -109,10 +104,7 @@ export function accountForJobs(
  * forgotten: the oldest that is left (docs/design.md R6). Each outcome has a history of its own.
  * @param fresh Jobs that are not in the book yet, oldest first.
  */
-function rememberedFrom(
-  cronJob: CronJob | undefined,
-  fresh: readonly { readonly job: Job; readonly slot: Date }[],
-): Date | undefined {
+function rememberedFrom(cronJob: CronJob | undefined, fresh: readonly SlotJob[]): Date | undefined {
   const { successfulJobsHistoryLimit, failedJobsHistoryLimit } = cronJob?.spec ?? {}
   const oldest = (outcome: 'Complete' | 'Failed', limit = Infinity) => {
     const kept = fresh.filter(({ job }) => conditionTime(job, outcome))
@@ -122,15 +114,22 @@ function rememberedFrom(
 }
 
 /**
- * The slot of a Job that is yet to be recorded as a Backup; undefined where its policy records none.
+ * The Jobs of the CronJob that are yet to be recorded as Backups, with their slots; none where the policy records none.
  * Of a Job of an earlier policy of this name, or one that is going already: what it made is told by the bucket alone.
  */
-export function unrecordedSlot(job: Job, policy: BackupPolicy, { accountedUntil }: SlotBook): Date | undefined {
-  if (job.metadata.deletionTimestamp || isBefore(job, timeOf(policy.metadata.creationTimestamp))) return undefined
-  if (!recordsJobs(policy)) return undefined
-  const slot = slotOfJob(job)
-  return slot && (!accountedUntil || slot > accountedUntil) ? slot : undefined
+export function unrecordedJobs({ policy, jobs }: PolicyWorld, now: Date): readonly SlotJob[] {
+  if (!policy || !recordsJobs(policy)) return []
+  const { accountedUntil } = bookOf(policy.status, now)
+  const since = timeOf(policy.metadata.creationTimestamp)
+  return jobs.flatMap(job => {
+    const slot = isRun(job) && !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined
+    return slot && (!accountedUntil || slot > accountedUntil) ? [{ job, slot }] : []
+  })
 }
+
+type SlotJob = { readonly job: Job; readonly slot: Date }
+
+const isRun = ({ metadata }: Job) => metadata.labels?.[label.role] === 'run'
 
 /** Not while it goes, after a change of its strategy, or with a schedule that nobody can read: see {@link accountForJobs} and who calls it. */
 function recordsJobs(policy: BackupPolicy): boolean {

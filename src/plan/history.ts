@@ -5,10 +5,9 @@ import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
 import { readyLimit } from './backup-snapshot.ts'
-import { unrecordedSlot } from './cron-job.ts'
+import { unrecordedJobs } from './cron-job.ts'
 import { sameJson } from './equal.ts'
 import { isFinished, lostAt } from './job-run.ts'
-import { bookOf } from './slots.ts'
 import { moverMessageOf } from './job-pods.ts'
 import { backupOf, childrenOf, isGenuine, runJobName, snapshotNamed, snapshotOf } from './lookup.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
@@ -130,12 +129,12 @@ function withoutData(world: PolicyWorld, now: Date): readonly Action[] {
 }
 
 /** Runs whose Backup does not say yet what became of them: what they have replaced stays until then, so that the last success is never untold. */
-function untoldRuns({ policy, backups, jobs }: PolicyWorld, now: Date): ReadonlySet<string> {
+function untoldRuns(world: PolicyWorld, now: Date): ReadonlySet<string> {
+  const { backups } = world
   const going = backups.filter(({ status }) => !isFinal(status?.phase)).map(runJobName)
   const recorded = new Set(backups.map(({ metadata }) => metadata.name))
-  const book = bookOf(policy?.status, now)
-  const fresh = jobs.filter(job => policy && !recorded.has(job.metadata.name) && unrecordedSlot(job, policy, book))
-  return new Set([...going, ...fresh.map(({ metadata }) => metadata.name)])
+  const fresh = unrecordedJobs(world, now).map(({ job }) => job.metadata.name)
+  return new Set([...going, ...fresh.filter(job => !recorded.has(job))])
 }
 
 /** What runs that failed, or were cancelled, have left in the cluster; also when their policy is gone. */
@@ -160,6 +159,7 @@ export function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
     world.backups.filter(({ status }) => status?.phase === 'Failed').map(backup => [backup.status?.run ?? '', backup]),
   )
   const runs = new Set(world.backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
+  const unrecorded = new Set(unrecordedJobs(world, now).map(({ job }) => job))
   return world.jobs.flatMap((job): Action[] => {
     const { name, uid = '', labels, deletionTimestamp } = job.metadata
     if (labels?.[label.role] !== 'run' || isFinished(job) || deletionTimestamp) return []
@@ -168,7 +168,7 @@ export function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
     if (failed) return [{ ...go, because: `its Backup ${failed.metadata.name} failed: ${failed.status?.reason}` }]
     const lost = lostAt(job)
     // The one that nobody has seen yet gets its Backup first, unless none can be created.
-    const unseen = world.policy && unrecordedSlot(job, world.policy, bookOf(world.policy.status, now))
+    const unseen = unrecorded.has(job)
     const until = lost && unseen ? addSeconds(lost, unseenSeconds) : lost
     if (runs.has(name) || !until || now < until) return []
     return unseen

@@ -163,12 +163,15 @@ export class Store<T extends KubeObject> {
    * What the server answered to a writer, perhaps before the watch tells of it, perhaps long after: nothing orders the two. An object
    * that was deleted since must not come back, and one that has changed since must not go back: the watch has told that change, and
    * may never tell of the object again.
+   * @returns whether it was news
    */
-  offer(object: T): void {
+  offer(object: T): boolean {
     const { uid = '', resourceVersion } = object.metadata
     const known = this.#objects.get(keyOf(object))
-    if (this.#removed.has(uid) || (known && !isLaterVersion(resourceVersion, known.metadata.resourceVersion))) return
+    if (this.#removed.has(uid)) return false
+    if (known && !isLaterVersion(resourceVersion, known.metadata.resourceVersion)) return false
     this.#put(object)
+    return true
   }
 
   remove(key: string): void {

@@ -3,29 +3,20 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { events, grants, leases } from '../../src/controllers/resources.ts'
-import { Client } from '../../src/runtime/client.ts'
-import { startControlPlane, type ControlPlane } from './control-plane.ts'
-import { installOperatorChart, installSnapshotCrds } from './operator.ts'
-import { tellStory } from './operator-story.ts'
+import { startStoryCluster, tellStory, type StoryCluster } from './operator-story.ts'
 import { fingerprint, kindOf, writesOfTheStory } from './story-writes.ts'
 
-let plane: ControlPlane
-let admin: Client
+let cluster: StoryCluster
 before(async () => {
-  plane = await startControlPlane()
-  admin = new Client(plane.adminConfig)
-  await Promise.all([installOperatorChart(plane), installSnapshotCrds(plane)])
+  cluster = await startStoryCluster()
 })
-after(async () => {
-  await admin.close()
-  await plane.stop()
-})
+after(() => cluster.stop())
 
 test('killed with -9 before and after every kind of write, it does everything once and leaves nothing over', async t => {
   const met = new Map<string, 'before' | 'after'>()
   const cuts = { before: new Set<string>(), after: new Set<string>() }
   let kills = 0
-  const story = await tellStory(t, { plane, admin }, 'killed', {
+  const story = await tellStory(t, cluster, 'killed', {
     onWrite: (write, operator) => {
       const kind = kindOf(write)
       // Of a policy's status many versions are written, each of which tells of something else.

@@ -2,27 +2,18 @@
 // the same way (docs/design.md "Names are locks", F31, F33).
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Client } from '../../src/runtime/client.ts'
 import type { Fate } from './api-proxy.ts'
-import { startControlPlane, type ControlPlane } from './control-plane.ts'
-import { installOperatorChart, installSnapshotCrds } from './operator.ts'
-import { tellStory } from './operator-story.ts'
+import { startStoryCluster, tellStory, type StoryCluster } from './operator-story.ts'
 import { fingerprint } from './story-writes.ts'
 
-let plane: ControlPlane
-let admin: Client
+let cluster: StoryCluster
 before(async () => {
-  plane = await startControlPlane()
-  admin = new Client(plane.adminConfig)
-  await Promise.all([installOperatorChart(plane), installSnapshotCrds(plane)])
+  cluster = await startStoryCluster()
 })
-after(async () => {
-  await admin.close()
-  await plane.stop()
-})
+after(() => cluster.stop())
 
 test('with a cache that is a second and a half behind, it does everything once', async t => {
-  const story = await tellStory(t, { plane, admin }, 'behind', { watchDelayMs: 1500 })
+  const story = await tellStory(t, cluster, 'behind', { watchDelayMs: 1500 })
   t.diagnostic(`${story.seconds.toFixed(0)} s`)
 })
 
@@ -36,7 +27,7 @@ test('an API server that refuses, or carries out and forgets to answer, makes no
     { answer: 429, when: 'before', retryAfter: 1 },
   ]
   const met = new Set<string>()
-  const story = await tellStory(t, { plane, admin }, 'refused', {
+  const story = await tellStory(t, cluster, 'refused', {
     onWrite: write => {
       const key = fingerprint(write)
       if (met.has(key)) return 'pass'

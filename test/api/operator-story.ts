@@ -10,11 +10,12 @@ import { commandTarget, cronJobName } from '../../src/api/names.ts'
 import * as resources from '../../src/controllers/resources.ts'
 import { nextSlot } from '../../src/plan/schedule.ts'
 import { parseSchedule } from '../../src/plan/schedule-parse.ts'
-import type { Client } from '../../src/runtime/client.ts'
+import { Client } from '../../src/runtime/client.ts'
 import type { Resource } from '../../src/runtime/resource.ts'
 import type { Fate, Write } from './api-proxy.ts'
 import { clusterHands } from './cluster-hands.ts'
-import type { ControlPlane } from './control-plane.ts'
+import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { installOperatorChart, installSnapshotCrds } from './operator.ts'
 import { createBucket, type Bucket } from './pretend-bucket.ts'
 import { onDemand } from './stage.ts'
 import { hour, hourly, setTheStage, slotBefore, unknownRuns } from './story-stage.ts'
@@ -26,6 +27,29 @@ export type Means = {
 }
 
 export type Story = { readonly starts: number; readonly seconds: number }
+
+export type StoryCluster = {
+  readonly plane: ControlPlane
+  readonly admin: Client
+  readonly stop: () => Promise<void>
+}
+
+/** A control plane on which stories can be told, one after the other, each in a namespace of its own. */
+export async function startStoryCluster(): Promise<StoryCluster> {
+  const plane = await startControlPlane()
+  const admin = new Client(plane.adminConfig)
+  const stop = async () => {
+    await admin.close()
+    await plane.stop()
+  }
+  try {
+    await Promise.all([installOperatorChart(plane), installSnapshotCrds(plane)])
+    return { plane, admin, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
 
 type Scene = {
   readonly admin: Client
@@ -42,7 +66,7 @@ type Scene = {
  */
 export async function tellStory(
   t: { after: (fn: () => unknown) => void },
-  { plane, admin }: { readonly plane: ControlPlane; readonly admin: Client },
+  { plane, admin }: StoryCluster,
   namespace: string,
   means: Means,
 ): Promise<Story> {

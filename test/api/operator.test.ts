@@ -84,14 +84,7 @@ test('without the snapshot CRDs policies are Stalled; when they come, they becom
 })
 
 test('promtool finds nothing to improve in what a leader serves that has run a backup', async () => {
-  // It is counted when the operator hears that it was written.
-  const input = await eventually(
-    'the run to be counted',
-    () => metricsWith(/^backup_success_total\{.*policy="app".*\} 1$/m),
-    {
-      seconds: 10,
-    },
-  )
+  const input = await counted(1)
   assert.equal(await capture([await promtool(), 'check', 'metrics'], { input }), '')
 })
 
@@ -115,10 +108,7 @@ test('a killed leader is followed by the other copy within the lease and five se
   second = await start('second')
   await eventually('the second copy to serve metrics', () => second.metrics(), { seconds: 20 })
   assert.doesNotMatch(await second.metrics(), /^backup_policy_ready\{/m, 'a copy that does not lead exports no backups')
-  await eventually('both runs to be counted', () => metricsWith(/^backup_success_total\{.*policy="app".*\} 2$/m), {
-    seconds: 10,
-  })
-  const success = series(await first.metrics(), 'backup_last_success_timestamp_seconds', 'app')
+  const success = series(await counted(2), 'backup_last_success_timestamp_seconds', 'app')
 
   await first.kill()
   const killed = performance.now()
@@ -211,10 +201,14 @@ async function run(name: string, policy = 'app'): Promise<Backup> {
   return await ended(name)
 }
 
-/** What the first operator serves, once it has such a line. */
-async function metricsWith(line: RegExp): Promise<string | undefined> {
-  const text = await first.metrics()
-  return line.test(text) ? text : undefined
+/** What the first operator serves, once it has counted so many good runs of `app`: it does when it hears that each was written. */
+function counted(runs: number): Promise<string> {
+  const line = new RegExp(`^backup_success_total\\{.*policy="app".*\\} ${runs}$`, 'm')
+  const served = async () => {
+    const text = await first.metrics()
+    return line.test(text) ? text : undefined
+  }
+  return eventually(`${runs} runs to be counted`, served, { seconds: 10 })
 }
 
 async function snapshotsOf(backup: string): Promise<readonly VolumeSnapshot[]> {
