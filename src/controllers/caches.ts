@@ -134,7 +134,9 @@ export function podEssence({ apiVersion, kind, metadata, status }: Pod): Pod {
   return { apiVersion, kind, metadata, status }
 }
 
-function claimEssence({ apiVersion, kind, metadata, spec, status }: PersistentVolumeClaim): PersistentVolumeClaim {
+/** Of claims what says whether they are selected, and where their data are. */
+export function claimEssence(claim: PersistentVolumeClaim): PersistentVolumeClaim {
+  const { apiVersion, kind, metadata, spec, status } = claim
   const { name, namespace, uid, resourceVersion, labels, deletionTimestamp } = metadata
   const { storageClassName, volumeName, volumeMode } = spec
   return {

@@ -17,6 +17,7 @@ import type { Client } from '../runtime/client.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { keyFrom } from '../runtime/resource.ts'
 import type { Caches } from './caches.ts'
+import { lookFirst } from './first-look.ts'
 import { pods, snapshotContents } from './resources.ts'
 
 /** How long a count of selected pods is good for: they are counted for a warning only. */
@@ -33,6 +34,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
+    await lookFirst({ client, caches }, { namespace, name }, signal)
     const policy = caches.policies.get(namespace, name)
     const backups = byName(caches.backups.byIndex('policy', key))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))

@@ -9,7 +9,7 @@ import type { EventNote } from '../runtime/events.ts'
 import { silentLog } from '../runtime/log.ts'
 import type { RuntimeMetrics } from '../runtime/metrics.ts'
 import { ToyApiServer, toyClient } from '../../test/toy/api-server.ts'
-import { at, desiredCronJob, job, namespace, policy, settings } from '../../test/world.ts'
+import { at, backup, desiredCronJob, job, jobStrategy, namespace, policy, settings } from '../../test/world.ts'
 import { createCaches } from './caches.ts'
 import { createPolicyController } from './policy-controller.ts'
 
@@ -98,4 +98,17 @@ test('where a stranger has the name of the CronJob, ours is made as soon as the 
   caches.cronJobs.remove(`${namespace}/${name}`)
   await clock.advance(0)
   assert.equal(server.get('cronjobs', name)?.metadata.labels?.[label.managedBy], managerName)
+})
+
+test('a Backup asked for right after an edit of its policy is made as the edit says, though the watch of policies is late', async t => {
+  const { server, clock, caches, run } = operator(t)
+  await run()
+  const edited = policy({ strategy: { type: 'job', job: { ...jobStrategy.job, image: 'postgres:16' } } })
+  server.update('backuppolicies', 'nightly', current => ({ ...current, spec: edited.spec }))
+  const { resourceVersion: _, ...metadata } = backup('now').metadata
+  caches.backups.set(server.create('backups', { ...backup('now'), metadata }))
+  await clock.advance(0)
+  const runs = server.all('jobs').filter(({ metadata }) => metadata.labels?.[label.role] === 'run')
+  const images = runs.map(({ spec }) => spec.template.spec.containers.find(({ name }) => name === 'dump')?.image)
+  assert.deepEqual(images, ['postgres:16'])
 })

@@ -31,8 +31,8 @@ export type ApiProxyOptions = {
   readonly onWrite: (write: Write) => Fate
   /** Called when the API server has carried a write out, whether or not the client hears of it. */
   readonly onWritten?: (write: Write, status: number) => void
-  /** Milliseconds by which every watch event is late. */
-  readonly watchDelayMs?: number
+  /** Milliseconds by which an event of the watch at this path is late, asked when it comes. */
+  readonly watchDelayMs?: (path: string) => number
 }
 
 /** Listens on the loopback interface, without TLS. */
@@ -69,8 +69,11 @@ async function serve(options: ApiProxyOptions, agent: Agent, request: IncomingMe
     const answer = await forward()
     response.writeHead(answer.statusCode ?? 500, answer.headers)
     response.flushHeaders()
-    const late = url.includes('watch=') ? (options.watchDelayMs ?? 0) : 0
-    for await (const chunk of inOrder(answer, late)) response.write(chunk)
+    const [path = '', query = ''] = url.split('?')
+    const { watchDelayMs } = options
+    const isLate = watchDelayMs && query.includes('watch=')
+    const chunks: AsyncIterable<Buffer> = isLate ? inOrder(answer, () => watchDelayMs(path)) : answer
+    for await (const chunk of chunks) response.write(chunk)
     response.end()
     return
   }
@@ -103,15 +106,14 @@ function refuse(response: ServerResponse, { answer, retryAfter }: Extract<Fate, 
   response.writeHead(answer, headers).end(JSON.stringify(status))
 }
 
-/** Each chunk `lateMs` after it came; those that come together also go together. */
-async function* inOrder(stream: AsyncIterable<Buffer>, lateMs: number): AsyncIterable<Buffer> {
-  if (lateMs === 0) return yield* stream
+/** Each chunk `lateMs` after it came, and after those before it; those that come together also go together. */
+async function* inOrder(stream: AsyncIterable<Buffer>, lateMs: () => number): AsyncIterable<Buffer> {
   const waiting: { readonly chunk: Buffer; readonly due: number }[] = []
   let wake = Promise.withResolvers<void>()
   let ended: { readonly error?: unknown } | undefined
   const read = async () => {
     for await (const chunk of stream) {
-      waiting.push({ chunk, due: performance.now() + lateMs })
+      waiting.push({ chunk, due: performance.now() + lateMs() })
       wake.resolve()
     }
   }

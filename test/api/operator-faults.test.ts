@@ -13,7 +13,7 @@ before(async () => {
 after(() => cluster.stop())
 
 test('with a cache that is a second and a half behind, it does everything once', async t => {
-  const story = await tellStory(t, cluster, 'behind', { watchDelayMs: 1500 })
+  const story = await tellStory(t, cluster, 'behind', { watchDelayMs: () => 1500 })
   t.diagnostic(`${story.seconds.toFixed(0)} s`)
 })
 

@@ -45,7 +45,7 @@ test('S1: each right that no story needs is needed here, and nothing is asked fo
   const proxy = await startApiProxy({
     url: plane.url,
     ca: plane.ca,
-    watchDelayMs: 3000,
+    watchDelayMs: () => 3000,
     onWrite: ({ method, path, body }) => {
       if (path.endsWith('/jobs') && body.includes(`"${label.policy}":"refused"`)) return { answer: 403, when: 'before' }
       if (method !== 'POST' || !path.includes(`/namespaces/${namespace}/`) || lost.has(path)) return 'pass'

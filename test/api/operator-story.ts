@@ -23,7 +23,7 @@ import { superviseOperator } from './supervised-operator.ts'
 
 export type Means = {
   readonly onWrite?: (write: Write, operator: { readonly shoot: () => void }) => Fate
-  readonly watchDelayMs?: number
+  readonly watchDelayMs?: () => number
 }
 
 export type Story = { readonly starts: number; readonly seconds: number }

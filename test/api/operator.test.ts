@@ -38,6 +38,9 @@ let hands: Hands | undefined
 let proxy: ApiProxy
 /** What becomes of the creates of VolumeSnapshots there. */
 let snapshotFate: Fate = 'pass'
+/** The kinds whose watches tell nothing for the time of a story. */
+let silent: readonly string[] = []
+const silentMs = 20_000
 
 before(async () => {
   plane = await startControlPlane({ audit: true })
@@ -46,6 +49,7 @@ before(async () => {
     url: plane.url,
     ca: plane.ca,
     onWrite: ({ method, path }) => (method === 'POST' && path.endsWith('/volumesnapshots') ? snapshotFate : 'pass'),
+    watchDelayMs: path => (silent.some(kind => path.endsWith(`/${kind}`)) ? silentMs : 0),
   })
   await installOperatorChart(plane)
   const policy = { schedule: '0 0 29 2 *', retention: 2, strategy: { type: 'snapshot' } }
@@ -102,6 +106,27 @@ test('an answer that the watch has overtaken takes back nothing that the watch t
   assert.equal(waiting?.status?.phase, 'Pending', 'its create was answered too early')
   answered.resolve()
   assert.equal((await ended('overtaken')).status?.phase, 'Completed')
+})
+
+test('a Backup is of what stands when it is asked for, though no watch has told of that yet (F31)', async () => {
+  await applyAll(plane, volume(namespace, 'new', 'nobody'))
+  await bind(admin, namespace, 'new')
+  silent = ['backuppolicies', 'persistentvolumeclaims', 'volumesnapshotclasses']
+  const chosen = { ...snapshotClass, metadata: { name: 'chosen' } }
+  const edited = policyObject(namespace, 'other', {
+    selector: { matchLabels: { app: 'new' } },
+    schedule: '0 0 29 2 *',
+    retention: 2,
+    strategy: { type: 'snapshot', snapshot: { volumeSnapshotClassName: 'chosen' } },
+  })
+  await applyAll(plane, [chosen, edited])
+  const body = { metadata: { labels: { app: 'new' } } }
+  await admin.patch(resources.claims, namespace, 'new', { kind: 'merge', body })
+  const { status } = await run('at-once', 'other').finally(() => (silent = []))
+  assert.deepEqual([status?.phase, status?.target], ['Completed', 'new'])
+  const classes = (await snapshotsOf('at-once')).map(({ spec }) => spec.volumeSnapshotClassName)
+  assert.deepEqual(classes, ['chosen'])
+  await admin.delete(resources.snapshotClasses, undefined, 'chosen')
 })
 
 test('a killed leader is followed by the other copy within the lease and five seconds, and nothing is lost', async t => {
