@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { isPermanent, type MoverReason } from '../src/api/mover-reasons.ts'
 import type { MoverTaskInput } from '../src/api/mover-task.ts'
+import { eventually } from '../dev/eventually.ts'
 import { makeCertificates } from './api/certificates.ts'
 import { makeRunDirectory, removeRunDirectory } from './api/run-directory.ts'
 import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type PodResult } from './backup-pod.ts'
@@ -310,6 +311,18 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
       proxy.fail('createUpload', { kind: 'lose-reply' })
       assertFailed(await runPod({ task, secret, command }), 'StoreUnavailable')
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    test('a pod that ends (SIGTERM) while the store opens its upload waits for the answer, and leaves nothing', async () => {
+      const { proxy, bucket, task } = await setUp()
+      const asked = (verb: string) => proxy.requests.some(request => request.startsWith(`${verb} `))
+      proxy.fail('createUpload', { kind: 'slow', ms: 1_500 }, { times: 1 })
+      const pod = await startPod({ task, secret, command })
+      await eventually('an upload to be asked for', () => asked('createUpload'), { seconds: 20, every: 10 })
+      pod.mover.process.kill('SIGTERM')
+      assertFailed(await pod.result(), 'Terminated')
+      assert.ok(asked('abortUpload'), 'the mover was gone before the upload was open')
       assert.deepEqual(await left(bucket), nothing)
     })
 

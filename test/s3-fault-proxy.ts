@@ -31,6 +31,7 @@ export type Fault =
   | { readonly kind: 'silence' }
   /** The store obeys, and the reply is cut in its middle. */
   | { readonly kind: 'cut-reply' }
+  /** The store obeys so much later, even when nobody waits for its answer any more. */
   | { readonly kind: 'slow'; readonly ms: number }
   /** What a store that ignores `If-None-Match` answers to a write of what is there already: 200 instead of 412. */
   | { readonly kind: 'ignore-condition' }
@@ -125,6 +126,7 @@ function read({ method, url = '/' }: IncomingMessage): { readonly verb: S3Verb; 
 }
 
 async function answer(target: string, incoming: IncomingMessage, reply: ServerResponse, fault?: Fault): Promise<void> {
+  let sent: Iterable<Buffer> | undefined
   switch (fault?.kind) {
     case 'reset':
       await once(incoming, 'readable')
@@ -152,6 +154,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
       reply.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><html><body><p>Hello<br></body></html>')
       return
     case 'slow':
+      sent = [await buffer(incoming)]
       await delay(fault.ms)
       break
     case 'ignore-condition':
@@ -160,7 +163,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case undefined:
       break
   }
-  const { answered, body } = await forward(target, incoming)
+  const { answered, body } = await forward(target, incoming, sent)
   if (fault?.kind === 'lose-reply') {
     incoming.socket.resetAndDestroy()
     return
@@ -190,11 +193,11 @@ async function interrupt(
   reply.destroy()
 }
 
-async function forward(target: string, incoming: IncomingMessage) {
+async function forward(target: string, incoming: IncomingMessage, sent: Iterable<Buffer> | IncomingMessage = incoming) {
   const { hostname, port } = new URL(target)
   const { method, url: path, headers } = incoming
   const forwarded = request({ hostname, port, method, path, headers })
-  const [[answered]] = (await Promise.all([once(forwarded, 'response'), pipeline(incoming, forwarded)])) as [
+  const [[answered]] = (await Promise.all([once(forwarded, 'response'), pipeline(sent, forwarded)])) as [
     [IncomingMessage],
     void,
   ]

@@ -46,6 +46,8 @@ interface Run extends BackupContext {
 
 /** What remains of the grace period (30 s) for cleaning up, and for learning what became of a commit. */
 const cleanupMs = 20_000
+/** How long before that the store may still answer to the opening of an upload. */
+const openingMs = 5_000
 /** After the commit nothing is urgent any more, but the Job must end. */
 const afterCommitMs = 10 * 60_000
 const progressMs = 10_000
@@ -105,8 +107,9 @@ async function attempt(run: Run): Promise<readonly CatalogRun[] | undefined> {
 function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) => void): SegmentedUpload {
   const { task, identity, layout, stores, report, startedAt, manifest } = run
   const expiresAt = startedAt.getTime() + task.jobDeadlineSeconds * 1000 + hourMs
+  const openingSignal = delayed(signal, openingMs)
   const note = (segment: number, record: Parameters<typeof encodeUploadRecord>[0]) =>
-    stores.patient.put(uploadRecordKey(layout, identity, segment), encodeUploadRecord(record), signal)
+    stores.patient.put(uploadRecordKey(layout, identity, segment), encodeUploadRecord(record), openingSignal)
   return new SegmentedUpload({
     store: stores.patient,
     keyOf: segment => segmentKey(layout, identity, task.artifact, segment),
@@ -114,6 +117,7 @@ function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) =
     partBytes: task.partBytes,
     maxParts: task.maxParts,
     signal,
+    openingSignal,
     onFailure,
     onStored: storedBytes => report.note({ storedBytes }),
     opening: (key, segment) => note(segment, { key: relative(layout, key), expiresAt }),

@@ -15,6 +15,8 @@ export interface UploadOptions {
   readonly partBytes: number
   readonly maxParts: number
   readonly signal: AbortSignal
+  /** Of opening an upload. Aborted later: a request that is given up may still be obeyed, when the clean-up has been and found nothing. */
+  readonly openingSignal: AbortSignal
   /** Around the opening of an upload: writes its record, without and then with its id. */
   readonly opening: (key: string, segment: number) => Promise<void>
   readonly opened: (upload: OpenUpload, segment: number) => Promise<void>
@@ -120,7 +122,7 @@ export class SegmentedUpload {
   }
 
   async #openSegment(): Promise<Segment> {
-    const { store, keyOf, metadata, signal } = this.#options
+    const { store, keyOf, metadata, openingSignal: signal } = this.#options
     const number = this.#segments++
     const key = keyOf(number)
     this.#opening = { key, number }
