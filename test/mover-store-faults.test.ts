@@ -326,6 +326,26 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       assert.deepEqual(await left(bucket), nothing)
     })
 
+    test('an upload that the store may open when the mover has gone keeps its note', async () => {
+      const { proxy, bucket, task } = await setUp()
+      const opened = Promise.withResolvers<void>()
+      proxy.fail('createUpload', { kind: 'slow', ms: 7_000, onObeyed: opened.resolve }, { times: 1 })
+      const pod = await startPod({ task, secret, command })
+      await eventually(
+        'an upload to be asked for',
+        () => proxy.requests.some(each => each.startsWith('createUpload')),
+        {
+          seconds: 20,
+          every: 10,
+        },
+      )
+      pod.mover.process.kill('SIGTERM')
+      assertFailed(await pod.result(), 'Terminated')
+      await opened.promise
+      const { objects, uploads } = await left(bucket)
+      assert.deepEqual([objects, uploads.length], [['uploads'], 1])
+    })
+
     test('damage on the way is noticed: every body is signed', async () => {
       const { proxy, task } = await setUp()
       assertCommitted(await runPod({ task, secret, command: small }))

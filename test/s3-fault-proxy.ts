@@ -32,7 +32,7 @@ export type Fault =
   /** The store obeys, and the reply is cut in its middle. */
   | { readonly kind: 'cut-reply' }
   /** The store obeys so much later, even when nobody waits for its answer any more. */
-  | { readonly kind: 'slow'; readonly ms: number }
+  | { readonly kind: 'slow'; readonly ms: number; readonly onObeyed?: () => void }
   /** What a store that ignores `If-None-Match` answers to a write of what is there already: 200 instead of 412. */
   | { readonly kind: 'ignore-condition' }
   | { readonly kind: 'redirect'; readonly to: string }
@@ -164,6 +164,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
       break
   }
   const { answered, body } = await forward(target, incoming, sent)
+  if (fault?.kind === 'slow') fault.onObeyed?.()
   if (fault?.kind === 'lose-reply') {
     incoming.socket.resetAndDestroy()
     return

@@ -2,6 +2,7 @@
 // or labels a claim, and then asks for a Backup means what stands there now (docs/decisions/0012-a-backup-is-of-what-stands-now.md).
 import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { Reason } from '../api/conditions.ts'
 import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../api/kubernetes.ts'
 import type { Client } from '../runtime/client.ts'
 import { keyFrom } from '../runtime/resource.ts'
@@ -9,16 +10,31 @@ import { claimEssence, type Caches } from './caches.ts'
 import { backupPolicies, claims, snapshotClasses } from './resources.ts'
 
 /**
- * Makes the caches at least as new as every Backup of the policy that nothing was said of yet. What is found stays in them, and they
- * tell of it like of any other change.
+ * Makes the caches at least as new as every Backup of the policy that is yet to be judged, also those that come meanwhile. What is found
+ * stays in them, and they tell of it like of any other change.
  */
 export async function lookFirst(
+  reach: { readonly client: Client; readonly caches: Caches },
+  policy: { readonly namespace: string; readonly name: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const { backups, policies } = reach.caches
+  const looked = new Set<string | undefined>()
+  while (policies.state === 'synced') {
+    const unjudged = backups.byIndex('policy', keyFrom(policy.namespace, policy.name)).filter(isUnjudged)
+    if (unjudged.every(({ metadata }) => looked.has(metadata.uid))) return
+    for (const { metadata } of unjudged) looked.add(metadata.uid)
+    await look(reach, policy, signal)
+  }
+}
+
+async function look(
   { client, caches }: { readonly client: Client; readonly caches: Caches },
   { namespace, name }: { readonly namespace: string; readonly name: string },
   signal: AbortSignal,
 ): Promise<void> {
-  if (!caches.backups.byIndex('policy', keyFrom(namespace, name)).some(isNew)) return
-  const policies = await client.list<BackupPolicy>(backupPolicies, { namespace, signal })
+  const named = { namespace, fieldSelector: `metadata.name=${name}`, signal }
+  const policies = await client.list<BackupPolicy>(backupPolicies, named)
   for (const policy of policies.items) caches.policies.offer(policy)
   if (caches.policies.get(namespace, name)?.spec.strategy.type !== 'snapshot') return
   const found = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
@@ -28,7 +44,15 @@ export async function lookFirst(
   for (const each of classes.items) caches.snapshotClasses.offer(each)
 }
 
-/** Those of a slot are made by ourselves, from what the schedule has found. */
-function isNew({ metadata, spec, status }: Backup): boolean {
-  return spec.slot === undefined && status?.phase === undefined && !metadata.deletionTimestamp
+/**
+ * A person asked for it, and nothing final can be said yet. Those of a slot, and the children of another Backup, are made by ourselves from
+ * what was known then.
+ */
+function isUnjudged({ metadata, spec, status }: Backup): boolean {
+  const isChild = metadata.ownerReferences?.some(({ kind }) => kind === 'Backup')
+  if (spec.slot !== undefined || isChild || metadata.deletionTimestamp) return false
+  return status?.phase === undefined || (status.phase === 'Pending' && waitsForOthers.has(status.reason))
 }
+
+/** Reasons of Backups that wait for what was perhaps created after them. */
+const waitsForOthers: ReadonlySet<string | undefined> = new Set<Reason>(['PolicyNotFound', 'SnapshotCRDsMissing'])

@@ -159,7 +159,7 @@ test('every series of a policy goes with it, and a late observation brings none 
   backups.set(backup('a', { phase: 'Failed', target: 'data', completionTime: '2026-01-09T02:00:00Z' }))
   metrics.observe({ ...run, outcome: 'failure', seconds: 1 })
   await scrape()
-  policies.remove('shop/nightly')
+  policies.remove(policy('nightly'))
   metrics.observe({ ...run, outcome: 'failure', seconds: 1 })
   assert.deepEqual(await scrape(), ['backup_operator_leader 1'])
 })

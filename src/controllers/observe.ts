@@ -15,16 +15,19 @@ import { backupCronJob } from '../resources/jobs.ts'
 import type { Settings } from '../resources/settings.ts'
 import type { Client } from '../runtime/client.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { WaitError } from '../runtime/errors.ts'
 import { keyFrom } from '../runtime/resource.ts'
 import type { Caches } from './caches.ts'
 import { lookFirst } from './first-look.ts'
 import { pods, snapshotContents } from './resources.ts'
 
+const absentMs = 10_000
 /** How long a count of selected pods is good for: they are counted for a warning only. */
 const podCountMs = 60_000
 
 /** All but what changes while other policies are planned: see `probesRunning`. */
 export type Observed = Omit<PolicyWorld, 'probesRunning'>
+/** @throws WaitError while the API server does not serve our own kind. */
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
 export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock): Observer {
@@ -35,6 +38,9 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
     await lookFirst({ client, caches }, { namespace, name }, signal)
+    // Without our own kind nobody can tell a policy that was deleted from one that cannot be seen: a proxy may answer 404, too.
+    if (caches.policies.state !== 'synced')
+      throw new WaitError(absentMs, 'the API server does not serve BackupPolicies')
     const policy = caches.policies.get(namespace, name)
     const backups = byName(caches.backups.byIndex('policy', key))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))

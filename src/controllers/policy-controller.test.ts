@@ -9,7 +9,7 @@ import type { EventNote } from '../runtime/events.ts'
 import { silentLog } from '../runtime/log.ts'
 import type { RuntimeMetrics } from '../runtime/metrics.ts'
 import { ToyApiServer, toyClient } from '../../test/toy/api-server.ts'
-import { at, backup, desiredCronJob, job, jobStrategy, namespace, policy, settings } from '../../test/world.ts'
+import { at, backup, desiredCronJob, job, jobStrategy, policy, settings } from '../../test/world.ts'
 import { createCaches } from './caches.ts'
 import { createPolicyController } from './policy-controller.ts'
 
@@ -95,7 +95,7 @@ test('where a stranger has the name of the CronJob, ours is made as soon as the 
   assert.deepEqual(server.get('cronjobs', name), stranger)
 
   server.remove('cronjobs', name)
-  caches.cronJobs.remove(`${namespace}/${name}`)
+  caches.cronJobs.remove(stranger)
   await clock.advance(0)
   assert.equal(server.get('cronjobs', name)?.metadata.labels?.[label.managedBy], managerName)
 })

@@ -6,7 +6,6 @@ import { matches } from '../plan/selection.ts'
 import { planPolicy } from '../plan/policy.ts'
 import { Controller, watching, watchingState } from '../runtime/controller.ts'
 import type { ControllerHooks } from '../runtime/controller.ts'
-import { WaitError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { keyFrom, keyOf, splitKey, type KubeObject } from '../runtime/resource.ts'
 import { applyPlan, type ApplyContext } from './apply.ts'
@@ -18,7 +17,6 @@ import { createObserver, probesRunning } from './observe.ts'
  * jumps is noticed; and pods that the selector matches are counted, not watched.
  */
 const longestWaitMs = 300_000
-const absentMs = 10_000
 
 export type PolicyControllerOptions = ApplyContext & {
   readonly log: Log
@@ -62,9 +60,6 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       watchingState(caches.snapshots, () => ofPolicy.allSnapshotting().map(keyOf)),
     ],
     async reconcile(key, signal) {
-      // Without our own kind nobody can tell a policy that was deleted from one that cannot be seen: a proxy may answer 404, too.
-      if (caches.policies.state !== 'synced')
-        throw new WaitError(absentMs, 'the API server does not serve BackupPolicies')
       const { namespace = '', name } = splitKey(key)
       const observed = await observe(namespace, name, signal)
       const now = clock.now()

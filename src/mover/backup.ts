@@ -125,10 +125,10 @@ function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) =
       report.update({ openUpload: { key, uploadId } })
       await note(segment, { key: relative(layout, key), uploadId, expiresAt })
     },
-    async closed(segment) {
+    async closed(segment, cleanup = AbortSignal.timeout(cleanupMs)) {
       report.update({ openUpload: undefined })
       const key = uploadRecordKey(layout, identity, segment)
-      const remove = () => stores.quick.delete([key], AbortSignal.timeout(cleanupMs))
+      const remove = () => stores.quick.delete([key], cleanup)
       await withoutFailing(report, `cannot remove the note about a closed upload`, remove)
     },
   })
@@ -247,7 +247,9 @@ function relative(layout: Layout, key: string): string {
 /** Aborts `ms` after `signal` did. */
 function delayed(signal: AbortSignal, ms: number): AbortSignal {
   const controller = new AbortController()
-  signal.addEventListener('abort', () => setTimeout(() => controller.abort(signal.reason), ms).unref(), { once: true })
+  const wait = () => setTimeout(() => controller.abort(signal.reason), ms).unref()
+  if (signal.aborted) wait()
+  else signal.addEventListener('abort', wait, { once: true })
   return controller.signal
 }
 

@@ -15,13 +15,13 @@ export interface UploadOptions {
   readonly partBytes: number
   readonly maxParts: number
   readonly signal: AbortSignal
-  /** Of opening an upload. Aborted later: a request that is given up may still be obeyed, when the clean-up has been and found nothing. */
+  /** Of opening an upload. Aborted later: what is given up without an answer may be obeyed when the clean-up has been and found nothing. */
   readonly openingSignal: AbortSignal
   /** Around the opening of an upload: writes its record, without and then with its id. */
   readonly opening: (key: string, segment: number) => Promise<void>
   readonly opened: (upload: OpenUpload, segment: number) => Promise<void>
   /** After its completion or abort: removes its record. */
-  readonly closed: (segment: number) => Promise<void>
+  readonly closed: (segment: number, signal?: AbortSignal) => Promise<void>
   /** Told the sum of bytes that the store has taken. */
   readonly onStored: (bytes: number) => void
   /** A part failed for good; `write` may not be called for a long while. */
@@ -97,15 +97,17 @@ export class SegmentedUpload {
     try {
       if (opening) {
         const { key, number } = opening
-        for (const uploadId of await store.listUploads(key, signal)) await store.abortUpload(key, uploadId, signal)
-        await this.#options.closed(number)
+        const uploads = await store.listUploads(key, signal)
+        for (const uploadId of uploads) await store.abortUpload(key, uploadId, signal)
+        // What may yet come to be keeps its record, by which a later run finds it.
+        if (uploads.length > 0 || !this.#options.openingSignal.aborted) await this.#options.closed(number, signal)
       }
       if (segment) {
         await store.abortUpload(segment.key, segment.uploadId, signal)
         // A completion may have succeeded without our knowing: then there is an object instead of an upload.
         await store.delete([segment.key], signal)
         this.#segment = undefined
-        await this.#options.closed(segment.number)
+        await this.#options.closed(segment.number, signal)
       }
     } catch (error) {
       failures.push(error)

@@ -28,6 +28,10 @@ export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: b
   const running = world.jobs.find(
     job => job.metadata.labels?.[label.role] === 'run' && !job.metadata.deletionTimestamp && goesOn(job, world, now),
   )
+  if (running && isCancelled(running, world)) {
+    const message = `Job ${running.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
+    return planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target: commandTarget }, now)
+  }
   if (running)
     return end(
       'Skipped',
@@ -99,6 +103,15 @@ function planLostJob(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, 
   // One that was never seen to run may be from the list, whose next reading was held up: no failure to wake anybody for.
   const strategy = startTime === undefined ? undefined : 'job'
   return planStatus(backup, { ...facts, phase: 'Failed', message }, now, strategy, unless)
+}
+
+/** Its Backup was deleted, and the garbage collector has not come by yet. */
+function isCancelled({ metadata }: Job, { backups }: PolicyWorld): boolean {
+  const owner = metadata.ownerReferences?.find(({ kind }) => kind === 'Backup')
+  return (
+    owner !== undefined &&
+    !backups.some(backup => backup.metadata.uid === owner.uid && !backup.metadata.deletionTimestamp)
+  )
 }
 
 /** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */

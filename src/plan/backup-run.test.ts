@@ -75,6 +75,22 @@ test('an on-demand Backup during a run is skipped, and says during which', () =>
   assert.match(status?.message ?? '', new RegExp(running.metadata.name))
 })
 
+test('an on-demand Backup waits for the end of a run whose Backup was deleted', () => {
+  const cancelled = asked({ metadata: { name: 'cancelled', uid: 'uid-of-cancelled' } })
+  const owner = { apiVersion: cancelled.apiVersion, kind: 'Backup', name: 'cancelled', uid: 'uid-of-cancelled' }
+  const running = onDemandJob(cancelled, { metadata: { ownerReferences: [owner] } })
+  const during = (backups: readonly Backup[]) =>
+    plan(world(policy(), { backups, jobs: [running], pods: [pod(running, 1)] }), asked())
+  assert.equal(during([cancelled]).status?.phase, 'Skipped')
+  const deleting = { ...cancelled, metadata: { ...cancelled.metadata, deletionTimestamp: stamp(now) } }
+  for (const left of [[], [deleting]]) {
+    const { status, does } = during(left)
+    assert.deepEqual([status?.phase, status?.reason], ['Pending', 'Overlapping'])
+    assert.ok(!does.includes('create-run-job'))
+    assert.deepEqual(plan(world(policy()), asked(status ? { status } : {})).does, ['create-run-job'])
+  }
+})
+
 test('of two that are asked for at once one starts', () => {
   const backups = [asked(), asked({ metadata: { name: 'other', uid: 'other' } })]
   assert.equal(only(planPolicy(world(policy(), { backups }), now).actions, 'create-run-job').length, 1)

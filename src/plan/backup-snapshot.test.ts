@@ -12,7 +12,6 @@ test('a Backup of a claim makes a VolumeSnapshot with the class of its driver', 
 test('what is known before creating fails at once', () => {
   for (const [seen, reason] of [
     [snapshots({ snapshotClasses: [] }), 'NoSnapshotClass'],
-    [snapshots({ snapshotClasses: undefined }), 'SnapshotCRDsMissing'],
     [snapshots({ claims: [claim('data', { status: { phase: 'Lost' } })] }), 'PVCLost'],
     [snapshots({ claims: [claim('logs')] }), 'TargetNotFound'],
   ] as const) {
@@ -20,6 +19,17 @@ test('what is known before creating fails at once', () => {
     assert.deepEqual([status?.phase, status?.reason], ['Failed', reason])
     assert.ok(!does.includes('create-snapshot'))
   }
+})
+
+test('the CRDs of snapshots may come a little later than a Backup', () => {
+  const without = snapshots({ snapshotClasses: undefined })
+  const waiting = plan(without, data)
+  assert.deepEqual([waiting.status?.phase, waiting.status?.reason], ['Pending', 'SnapshotCRDsMissing'])
+  assert.deepEqual(waiting.wakeAt, at('12:01'))
+  const { status } = waiting
+  assert.deepEqual(plan(snapshots(), { ...data, ...(status ? { status } : {}) }).does, ['create-snapshot'])
+  const given = plan(without, data, at('12:01'))
+  assert.deepEqual([given.status?.phase, given.status?.reason], ['Failed', 'SnapshotCRDsMissing'])
 })
 
 test('an error of the storage system is told and decides nothing; ready does', () => {

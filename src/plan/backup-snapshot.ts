@@ -5,6 +5,7 @@ import type { Reason } from '../api/conditions.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { planStatus, type BackupPlan } from './backup-status.ts'
 import { planTargets } from './backup-targets.ts'
+import { graceSeconds } from './grace.ts'
 import { snapshotName } from './lookup.ts'
 import { readinessOf } from './selection.ts'
 import { addSeconds, rfc3339, timeOf } from './times.ts'
@@ -32,11 +33,14 @@ export function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, back
     const facts = { phase: 'Failed', reason: 'SnapshotDeleted', message, target, run: name } as const
     return planStatus(backup, facts, now, 'snapshot', { kind: 'snapshot', name })
   }
-  if (!world.snapshotClasses)
-    return fail(
-      'SnapshotCRDsMissing',
-      'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter',
-    )
+  const created = timeOf(backup.metadata.creationTimestamp) ?? now
+  if (!world.snapshotClasses) {
+    const reason = 'SnapshotCRDsMissing'
+    const message = 'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter'
+    const until = addSeconds(created, graceSeconds)
+    if (now >= until) return fail(reason, message)
+    return { ...planStatus(backup, { phase: 'Pending', reason, message, target }, now), wakeAt: until }
+  }
   const claim = world.claims.find(({ metadata }) => metadata.name === target)
   if (!claim) return fail('TargetNotFound', `the selector of the policy matches no PersistentVolumeClaim ${target}`)
   const readiness = readinessOf(
@@ -47,7 +51,7 @@ export function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, back
   )
   if (!readiness.ready) {
     // The volume of a new claim may come a moment after it.
-    const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, volumeGraceSeconds)
+    const until = addSeconds(created, volumeGraceSeconds)
     if (readiness.passing && now < until) return { actions: [], wakeAt: until }
     return fail(readiness.reason, readiness.message)
   }

@@ -89,7 +89,7 @@ test('a change enqueues the keys of the old and of the new state', async () => {
   await clock.advance(0)
   pods.set(pod('x', '2', 'two'))
   await clock.advance(0)
-  pods.remove('a/x')
+  pods.remove(pod('x', '3', 'two'))
   await clock.advance(0)
   assert.deepEqual(keys, ['one', 'two', 'one', 'two'])
   await stop()

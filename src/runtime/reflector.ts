@@ -184,7 +184,7 @@ export class Reflector<T extends KubeObject> {
           if (type === 'DELETED') initial.delete(keyOf(object))
           else initial.set(keyOf(object), this.#arrived(object))
           continue
-        } else if (type === 'DELETED') this.store.remove(keyOf(object))
+        } else if (type === 'DELETED') this.store.remove(object)
         else this.store.set(this.#arrived(object))
         this.#resourceVersion = object.metadata.resourceVersion
       }

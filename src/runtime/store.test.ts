@@ -23,7 +23,7 @@ test('an index follows an object from value to value', () => {
   store.set(pod('x', '2', 'web'))
   assert.deepEqual(names(store.byIndex('app', 'db')), ['y'])
   assert.deepEqual(names(store.byIndex('app', 'web')), ['x'])
-  store.remove('a/x')
+  store.remove(pod('x', '3', 'web'))
   assert.deepEqual(store.byIndex('app', 'web'), [])
   assert.throws(() => store.byIndex('nope', 'x'), TypeError)
 })
@@ -38,10 +38,10 @@ test('a listener first hears of what is there, then of changes, and of nothing a
   store.set(pod('x', '1'))
   store.set(pod('x', '2'))
   store.set(pod('x', '3', 'db', 'other-uid'))
-  store.remove('a/x')
-  store.remove('a/x')
+  store.remove(pod('x', '4'))
+  store.remove(pod('x', '4'))
   stop()
-  store.set(pod('x', '4'))
+  store.set(pod('x', '5'))
   assert.deepEqual(heard, ['added 1 undefined', 'modified 2 1', 'deleted 2 2', 'added 3 undefined', 'deleted 3 3'])
 })
 
@@ -57,7 +57,7 @@ test('an answer to a write tells what the watch has not told yet, and takes noth
   store.set(pod('x', '14', 'next', 'other-uid'))
   store.offer(pod('x', '13', 'web', 'one-more-uid'))
   assert.deepEqual(names(store.byIndex('app', 'next')), ['x'])
-  store.remove('a/x')
+  store.remove(pod('x', '16', 'next', 'other-uid'))
   store.offer(pod('x', '15', 'web', 'other-uid'))
   assert.deepEqual(store.list(), [])
 })
@@ -72,6 +72,30 @@ test('the watch that tells late of what later answers have told takes nothing ba
   // etcd was restored from a backup.
   store.replace([pod('x', '3')])
   assert.deepEqual(heard.at(-1), '3')
+})
+
+test('an object that was deleted and made anew is not taken back by a watch that is late', () => {
+  const store = byApp()
+  store.set(pod('x', '9'))
+  store.offer(pod('x', '12', 'new', 'other-uid'))
+  store.set(pod('x', '10', 'edited'))
+  store.remove(pod('x', '11', 'edited'))
+  assert.deepEqual(names(store.byIndex('app', 'new')), ['x'])
+  store.set(pod('x', '12', 'new', 'other-uid'))
+  store.offer(pod('x', '13', 'written', 'other-uid'))
+  assert.deepEqual(names(store.byIndex('app', 'written')), ['x'])
+})
+
+test('an object that is seen again after it seemed to be gone takes answers as before', () => {
+  const store = byApp()
+  store.set(pod('x', '9'))
+  store.markAbsent()
+  store.replace([pod('x', '9')])
+  store.offer(pod('x', '10', 'web'))
+  store.remove(pod('x', '11', 'hidden'))
+  store.set(pod('x', '12', 'shown'))
+  store.offer(pod('x', '13', 'last'))
+  assert.deepEqual(names(store.byIndex('app', 'last')), ['x'])
 })
 
 test('a listener or an index that throws is reported and blinds nobody else', () => {

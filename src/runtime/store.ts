@@ -128,17 +128,33 @@ export class Store<T extends KubeObject> {
     const next = new Map(Array.from(objects, object => [keyOf(object), object]))
     const changed = this.#state !== state
     this.#state = state
-    for (const key of this.#objects.keys()) if (!next.has(key)) this.remove(key)
-    for (const object of next.values()) this.#put(object)
+    for (const key of this.#objects.keys()) if (!next.has(key)) this.#drop(key)
+    for (const object of next.values()) this.#seen(object)
     this.#settled.resolve()
     if (changed) for (const listener of this.#stateListeners) listener()
   }
 
-  /** What the watch tells. It may tell of a version after the answer to a later write: the object must not go back even for a moment. */
+  /**
+   * What the watch tells. It may tell of a version after an answer has told of a later one, or of another object with that name: what is
+   * known must not go back even for a moment.
+   */
   set(object: T): void {
-    const { uid, resourceVersion } = object.metadata
-    const known = this.#objects.get(keyOf(object))?.metadata
-    if (known?.uid === uid && isLaterVersion(known?.resourceVersion, resourceVersion)) return
+    if (!this.#isOvertaken(object)) this.#seen(object)
+  }
+
+  /** The watch tells that an object has gone: as it was last, with the version of its end. */
+  remove(object: KubeObject): void {
+    if (!this.#isOvertaken(object)) this.#drop(keyOf(object))
+  }
+
+  #isOvertaken(told: KubeObject): boolean {
+    const known = this.#objects.get(keyOf(told))
+    return isLaterVersion(known?.metadata.resourceVersion, told.metadata.resourceVersion)
+  }
+
+  /** It is there, whatever was said of it before: a selector, or a server without its kind for a while, may have taken it away. */
+  #seen(object: T): void {
+    this.#removed.delete(object.metadata.uid ?? '')
     this.#put(object)
   }
 
@@ -147,7 +163,7 @@ export class Store<T extends KubeObject> {
     const previous = this.#objects.get(key)
     if (previous !== undefined && previous.metadata.uid !== object.metadata.uid) {
       // Deleted and created again while nobody looked: two different objects that share a name.
-      this.remove(key)
+      this.#drop(key)
       this.#put(object)
       return
     }
@@ -174,7 +190,7 @@ export class Store<T extends KubeObject> {
     return true
   }
 
-  remove(key: string): void {
+  #drop(key: string): void {
     const object = this.#objects.get(key)
     if (object === undefined) return
     this.#remember(object.metadata.uid ?? '')

@@ -72,7 +72,10 @@ after(async () => {
 test('without the snapshot CRDs policies are Stalled; when they come, they become Ready without a restart', async () => {
   first = await start('first', proxy.url)
   await conditions('Ready False SnapshotCRDsMissing', 'Stalled True SnapshotCRDsMissing')
-  assert.equal((await run('too-early')).status?.reason, 'SnapshotCRDsMissing')
+  await admin.create(resources.backups, onDemand(namespace, 'early', 'app'))
+  const waits = async () =>
+    (await admin.get<Backup>(resources.backups, namespace, 'early'))?.status?.reason === 'SnapshotCRDsMissing'
+  await eventuallyBy(first, 'reason of Backup early', waits, 20)
 
   await installSnapshotCrds(plane)
   await applyAll(plane, [snapshotClass])
@@ -83,7 +86,7 @@ test('without the snapshot CRDs policies are Stalled; when they come, they becom
     undefined,
   )
   hands = clusterHands(admin, namespace)
-  assert.equal((await run('in-time')).status?.phase, 'Completed')
+  assert.equal((await ended('early')).status?.phase, 'Completed')
   assert.ok(first.running())
 })
 

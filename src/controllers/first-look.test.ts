@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Backup, BackupStatus } from '../api/backup.ts'
+import { FakeClock } from '../runtime/fake-clock.ts'
+import { WaitError } from '../runtime/errors.ts'
+import { silentLog } from '../runtime/log.ts'
+import type { RuntimeMetrics } from '../runtime/metrics.ts'
+import { ToyApiServer, toyClient } from '../../test/toy/api-server.ts'
+import { at, backup, namespace, policy, settings } from '../../test/world.ts'
+import { createCaches } from './caches.ts'
+import { lookFirst } from './first-look.ts'
+import { createObserver } from './observe.ts'
+
+const now = at('00:00:05')
+const signal = new AbortController().signal
+
+/** Caches that know the policies of the API server, as they are now, and nothing else. `onList` is called when a list was answered. */
+function behind(onList: () => void = () => {}) {
+  const server = new ToyApiServer(now)
+  const { resourceVersion: _, ...metadata } = policy().metadata
+  const nightly = server.create('backuppolicies', { ...policy(), metadata })
+  const writer = toyClient(server, () => {})
+  let lists = 0
+  const client: typeof writer = Object.assign(Object.create(writer), {
+    async list(...args: Parameters<typeof writer.list>) {
+      const found = await writer.list(...args)
+      lists++
+      onList()
+      return found
+    },
+  })
+  const metrics = { watchCache: () => {}, onRestart: () => () => {} } as unknown as RuntimeMetrics
+  const { caches } = createCaches({ client, log: silentLog, metrics })
+  caches.policies.replace([nightly])
+  const ask = (name: string, status?: BackupStatus, more: Partial<Backup['spec']> = {}) =>
+    caches.backups.set(backup(name, { spec: more, ...(status ? { status } : {}) }))
+  const keep = (retention: number) =>
+    server.update('backuppolicies', 'nightly', current => ({ ...current, spec: { ...current.spec, retention } }))
+  const kept = () => caches.policies.get(namespace, 'nightly')?.spec.retention
+  const look = () => lookFirst({ client, caches }, { namespace, name: 'nightly' }, signal)
+  return { client, caches, ask, keep, kept, look, lists: () => lists }
+}
+
+test('only for a Backup that is yet to be judged the API server is asked', async () => {
+  const { ask, keep, kept, look, lists } = behind()
+  keep(1)
+  const done = { phase: 'Completed', reason: 'Completed', message: '' } as const
+  const running = { phase: 'Running', reason: 'Running', message: '' } as const
+  ask('done', done)
+  ask('running', running)
+  ask('scheduled', undefined, { slot: now.toISOString() })
+  await look()
+  assert.deepEqual([lists(), kept()], [0, 7])
+  ask('new')
+  await look()
+  assert.deepEqual([lists(), kept()], [1, 1])
+})
+
+test('it is asked also for a Backup that waits for its policy, which may have come and changed since', async () => {
+  const { ask, keep, kept, look } = behind()
+  ask('early', { phase: 'Pending', reason: 'PolicyNotFound', message: '' })
+  keep(1)
+  await look()
+  assert.equal(kept(), 1)
+})
+
+test('a Backup that comes during the look is not judged by answers that are older than itself', async () => {
+  let edit: (() => void) | undefined
+  const world = behind(() => edit?.())
+  edit = () => {
+    edit = undefined
+    world.keep(1)
+    world.ask('second')
+  }
+  world.ask('first')
+  await world.look()
+  assert.deepEqual([world.lists(), world.kept()], [2, 1])
+})
+
+test('a kind that disappears during the look is no policy that was deleted', async () => {
+  const world = behind(() => world.caches.policies.markAbsent())
+  const { client, caches, ask } = world
+  ask('first')
+  const observe = createObserver(caches, client, settings, new FakeClock(now))
+  await assert.rejects(observe(namespace, 'nightly', signal), WaitError)
+})
