@@ -162,11 +162,14 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
       },
     ),
 
-    t.test('deleting a running Backup cancels it', async () => {
+    t.test('deleting a running Backup cancels it, and the next one may be asked for at once', async () => {
       const job = await startLong('cancelled')
       await remove(namespace, 'backup/cancelled')
+      await put(jobPolicy(namespace, 'cancelled', quick), onDemand(namespace, 'again', 'cancelled'))
       await isGone('cancelled', job)
       await assertNothingIsLeft('cancelled', job)
+      const status = await backupEnd(namespace, 'again')
+      assert.deepEqual([status.phase, status.reason], ['Completed', 'Completed'])
     }),
 
     t.test('a Job deleted in mid-run: JobDeleted, for good', async () => {

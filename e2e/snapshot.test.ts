@@ -169,8 +169,11 @@ suite('the snapshot strategy', { concurrency: true }, () => {
         const ofHeld = await snapshotsOf(namespace, 'minutely', 'data-1')
         assert.equal(ofHeld.length, 3)
         assert.ok(namesOf(ofHeld).includes(held.status?.run ?? ''))
-        const target = (await policyOf(namespace, 'minutely')).status?.targets?.find(({ name }) => name === 'data-0')
-        assert.equal(target?.kept, 2)
+        const target = async () =>
+          (await policyOf(namespace, 'minutely')).status?.targets?.find(({ name }) => name === 'data-0')
+        await eventually('the policy to count what is left', async () => (await target())?.kept === 2, {
+          seconds: patience,
+        })
 
         await kubectl(cluster, ['-n', namespace, 'annotate', 'backup', held.metadata.name, 'backup.dev/hold-'])
         await eventually(
