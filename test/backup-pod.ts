@@ -181,17 +181,18 @@ export async function initOf(pod: Pod): Promise<number> {
 /** The process below `pid` whose program has this name. */
 export async function descendant(pid: number, program: string): Promise<number> {
   for (;;) {
-    const found = await search(pid, program)
+    const found = search(pid, program)
     if (found) return found
     await delay(5)
   }
 }
 
-async function search(pid: number, program: string): Promise<number | undefined> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean)
+function search(pid: number, program: string): number | undefined {
+  // Nothing for one that has just ended.
+  const children = readText(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean)
   for (const child of children.map(Number)) {
     if (readText(`/proc/${child}/comm`).trim() === program) return child
-    const below = await search(child, program)
+    const below = search(child, program)
     if (below) return below
   }
   return undefined

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { openS3 } from '../src/storage/s3.ts'
-import { descendant, initOf, jobOf, runPod, startPod, taskFor, type PodResult } from './backup-pod.ts'
+import { descendant, initOf, jobOf, runPod, startPod, taskFor, type Pod, type PodResult } from './backup-pod.ts'
 import { settingsOf, startS3Server, type S3Server } from './s3-servers.ts'
 
 const secret = { AWS_ACCESS_KEY_ID: 'minioadmin', AWS_SECRET_ACCESS_KEY: 'minioadmin' }
@@ -26,6 +26,13 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     const { message } = result
     assert.deepEqual([message.phase, message.reason, result.code], ['failed', reason, code], JSON.stringify(result))
     assert.equal(message.openUpload, undefined)
+  }
+
+  /** Waits until the command has written its bytes and sleeps. @returns its helper. */
+  async function silence(pod: Pod): Promise<number> {
+    const helper = await descendant(await initOf(pod), 'artifact')
+    await descendant(helper, 'sleep')
+    return helper
   }
 
   /** Bytes: four parts and a bit; sixteenths of it fall before, between and behind their ends. */
@@ -57,9 +64,8 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     const bucket = await server.makeBucket()
     const pod = await startPod({ task: taskFor(server, bucket), secret, command: writes(9, 'sleep 1000') })
     await pod.reached(message => message.phase === 'receiving')
-    const init = await initOf(pod)
-    await descendant(init, 'sleep')
-    process.kill(init, 'SIGKILL')
+    await silence(pod)
+    process.kill(await initOf(pod), 'SIGKILL')
     assertFailed(await pod.result(), 'SourceKilled', 11)
     await assertNothingLeft(bucket)
   })
@@ -68,10 +74,8 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     const bucket = await server.makeBucket()
     const pod = await startPod({ task: taskFor(server, bucket), secret, command: writes(9, 'sleep 1000') })
     await pod.reached(message => message.phase === 'receiving')
-    const init = await initOf(pod)
-    await descendant(init, 'sleep')
     // The command goes with the container, whose first process ends when its helper does.
-    process.kill(await descendant(init, 'artifact'), 'SIGKILL')
+    process.kill(await silence(pod), 'SIGKILL')
     assertFailed(await pod.result(), 'SourceKilled', 11)
     await assertNothingLeft(bucket)
   })
@@ -80,7 +84,7 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     const bucket = await server.makeBucket()
     const pod = await startPod({ task: taskFor(server, bucket), secret, command: writes(9, 'sleep 1000') })
     await pod.reached(message => message.phase === 'receiving')
-    await descendant(await initOf(pod), 'sleep')
+    await silence(pod)
     pod.mover.process.kill('SIGKILL')
     const result = await pod.result()
     assert.equal(result.sourceCode, 75)
@@ -161,7 +165,7 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     const bucket = await server.makeBucket()
     const pod = await startPod({ task: taskFor(server, bucket), secret, command: writes(20, 'sleep 1000') })
     await pod.reached(message => message.phase === 'receiving')
-    await descendant(await initOf(pod), 'sleep')
+    await silence(pod)
     pod.mover.process.kill('SIGTERM')
     assertFailed(await pod.result(), 'Terminated', 30)
     await assertNothingLeft(bucket)

@@ -27,7 +27,7 @@ export class ControlChannel {
   readonly #silentDeath = new AbortController()
   #wake = () => {}
 
-  /** Aborts when the container died and left no status: whatever data still come, nobody will ever say that they are whole. */
+  /** Aborts when the container ended, or died, and left no status of its data: whatever of them still come, nobody will ever say that they are whole. */
   get silentDeath(): AbortSignal {
     return this.#silentDeath.signal
   }
@@ -84,6 +84,7 @@ export class ControlChannel {
     const event = parseControlLine(line)
     if (event) this.#events.push(event)
     else this.#refuse(line)
+    if (event?.event === 'exit') this.#endOfWords()
   }
 
   #refuse(line: string) {
@@ -93,8 +94,12 @@ export class ControlChannel {
 
   #die() {
     this.#dead = true
-    if (!this.#events.some(({ event }) => event === 'done' || event === 'exit')) this.#silentDeath.abort()
+    this.#endOfWords()
     this.#wake()
+  }
+
+  #endOfWords() {
+    if (!this.#events.some(({ event }) => event === 'done')) this.#silentDeath.abort()
   }
 }
 

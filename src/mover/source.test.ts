@@ -8,23 +8,28 @@ import { ControlChannel } from './control.ts'
 import { MoverFailure } from './failure.ts'
 import { receiveArtifact } from './source.ts'
 
-test('a container that dies before it has opened the data FIFO is noticed at once', async t => {
-  const shared = mkdtempSync(join(tmpdir(), 'source-'))
-  t.after(() => rmSync(shared, { recursive: true }))
-  execFileSync('mkfifo', [join(shared, 'ctl'), join(shared, 'a.7')])
-  const control = new ControlChannel(join(shared, 'ctl'))
-  t.after(() => control.close())
-  const container = openSync(join(shared, 'ctl'), constants.O_WRONLY | constants.O_NONBLOCK)
-  writeSync(container, 'hello 1000\nartifact 7 dump\n')
-  const receiving = receiveArtifact({
-    task: { artifact: 'dump', startTimeoutSeconds: 600, stallTimeoutSeconds: 600 },
-    shared,
-    control,
-    write: async () => {},
-    onStart() {},
-    onBytes() {},
-    signal: AbortSignal.timeout(20_000),
+for (const [how, words] of [
+  ['dies', ''],
+  ['ends with a status, its helper having died,', 'exit 137\n'],
+] as const)
+  test(`a container that ${how} before it has opened the data FIFO is noticed at once`, async t => {
+    const shared = mkdtempSync(join(tmpdir(), 'source-'))
+    t.after(() => rmSync(shared, { recursive: true }))
+    execFileSync('mkfifo', [join(shared, 'ctl'), join(shared, 'a.7')])
+    const control = new ControlChannel(join(shared, 'ctl'))
+    t.after(() => control.close())
+    const container = openSync(join(shared, 'ctl'), constants.O_WRONLY | constants.O_NONBLOCK)
+    writeSync(container, 'hello 1000\nartifact 7 dump\n')
+    const receiving = receiveArtifact({
+      task: { artifact: 'dump', startTimeoutSeconds: 600, stallTimeoutSeconds: 600 },
+      shared,
+      control,
+      write: async () => {},
+      onStart() {},
+      onBytes() {},
+      signal: AbortSignal.timeout(20_000),
+    })
+    writeSync(container, words)
+    closeSync(container)
+    await assert.rejects(receiving, error => error instanceof MoverFailure && error.reason === 'SourceKilled')
   })
-  closeSync(container)
-  await assert.rejects(receiving, error => error instanceof MoverFailure && error.reason === 'SourceKilled')
-})
