@@ -314,34 +314,28 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       assert.deepEqual(await left(bucket), nothing)
     })
 
-    test('a pod that ends (SIGTERM) while the store opens its upload waits for the answer, and leaves nothing', async () => {
+    /** A pod that is told to end (SIGTERM) while the store opens its upload, which takes so long. */
+    async function endedWhileOpening(ms: number) {
       const { proxy, bucket, task } = await setUp()
       const asked = (verb: string) => proxy.requests.some(request => request.startsWith(`${verb} `))
-      proxy.fail('createUpload', { kind: 'slow', ms: 1_500 }, { times: 1 })
+      const opened = Promise.withResolvers<void>()
+      proxy.fail('createUpload', { kind: 'slow', ms, onObeyed: opened.resolve }, { times: 1 })
       const pod = await startPod({ task, secret, command })
       await eventually('an upload to be asked for', () => asked('createUpload'), { seconds: 20, every: 10 })
       pod.mover.process.kill('SIGTERM')
       assertFailed(await pod.result(), 'Terminated')
+      return { bucket, asked, opened: opened.promise }
+    }
+
+    test('a pod that ends (SIGTERM) while the store opens its upload waits for the answer, and leaves nothing', async () => {
+      const { bucket, asked } = await endedWhileOpening(1_500)
       assert.ok(asked('abortUpload'), 'the mover was gone before the upload was open')
       assert.deepEqual(await left(bucket), nothing)
     })
 
     test('an upload that the store may open when the mover has gone keeps its note', async () => {
-      const { proxy, bucket, task } = await setUp()
-      const opened = Promise.withResolvers<void>()
-      proxy.fail('createUpload', { kind: 'slow', ms: 7_000, onObeyed: opened.resolve }, { times: 1 })
-      const pod = await startPod({ task, secret, command })
-      await eventually(
-        'an upload to be asked for',
-        () => proxy.requests.some(each => each.startsWith('createUpload')),
-        {
-          seconds: 20,
-          every: 10,
-        },
-      )
-      pod.mover.process.kill('SIGTERM')
-      assertFailed(await pod.result(), 'Terminated')
-      await opened.promise
+      const { bucket, opened } = await endedWhileOpening(7_000)
+      await opened
       const { objects, uploads } = await left(bucket)
       assert.deepEqual([objects, uploads.length], [['uploads'], 1])
     })

@@ -35,6 +35,9 @@ export type Caches = {
   readonly snapshotClasses: Store<VolumeSnapshotClass>
 }
 
+/** What a look at the API server needs: what it finds goes into the caches. */
+export type Reach = { readonly client: Client; readonly caches: Caches }
+
 export type CachesOptions = { readonly client: Client; readonly log: Log; readonly metrics: RuntimeMetrics }
 
 /** The caches, and what keeps them equal to the API server until the signal aborts. */

@@ -3,11 +3,9 @@ import { test } from 'node:test'
 import type { Backup, BackupStatus } from '../api/backup.ts'
 import { FakeClock } from '../runtime/fake-clock.ts'
 import { WaitError } from '../runtime/errors.ts'
-import { silentLog } from '../runtime/log.ts'
-import type { RuntimeMetrics } from '../runtime/metrics.ts'
 import { ToyApiServer, toyClient } from '../../test/toy/api-server.ts'
+import { toyCaches } from '../../test/toy/caches.ts'
 import { at, backup, namespace, policy, settings } from '../../test/world.ts'
-import { createCaches } from './caches.ts'
 import { lookFirst } from './first-look.ts'
 import { createObserver } from './observe.ts'
 
@@ -29,8 +27,7 @@ function behind(onList: () => void = () => {}) {
       return found
     },
   })
-  const metrics = { watchCache: () => {}, onRestart: () => () => {} } as unknown as RuntimeMetrics
-  const { caches } = createCaches({ client, log: silentLog, metrics })
+  const caches = toyCaches(client)
   caches.policies.replace([nightly])
   const ask = (name: string, status?: BackupStatus, more: Partial<Backup['spec']> = {}) =>
     caches.backups.set(backup(name, { spec: more, ...(status ? { status } : {}) }))

@@ -4,20 +4,17 @@ import type { Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../api/kubernetes.ts'
-import type { Client } from '../runtime/client.ts'
 import { keyFrom } from '../runtime/resource.ts'
-import { claimEssence, type Caches } from './caches.ts'
+import { claimEssence, type Reach } from './caches.ts'
 import { backupPolicies, claims, snapshotClasses } from './resources.ts'
+
+type PolicyName = { readonly namespace: string; readonly name: string }
 
 /**
  * Makes the caches at least as new as every Backup of the policy that is yet to be judged, also those that come meanwhile. What is found
  * stays in them, and they tell of it like of any other change.
  */
-export async function lookFirst(
-  reach: { readonly client: Client; readonly caches: Caches },
-  policy: { readonly namespace: string; readonly name: string },
-  signal: AbortSignal,
-): Promise<void> {
+export async function lookFirst(reach: Reach, policy: PolicyName, signal: AbortSignal): Promise<void> {
   const { backups, policies } = reach.caches
   const looked = new Set<string | undefined>()
   while (policies.state === 'synced') {
@@ -28,11 +25,7 @@ export async function lookFirst(
   }
 }
 
-async function look(
-  { client, caches }: { readonly client: Client; readonly caches: Caches },
-  { namespace, name }: { readonly namespace: string; readonly name: string },
-  signal: AbortSignal,
-): Promise<void> {
+async function look({ client, caches }: Reach, { namespace, name }: PolicyName, signal: AbortSignal): Promise<void> {
   const named = { namespace, fieldSelector: `metadata.name=${name}`, signal }
   const policies = await client.list<BackupPolicy>(backupPolicies, named)
   for (const policy of policies.items) caches.policies.offer(policy)

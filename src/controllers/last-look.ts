@@ -4,14 +4,12 @@ import type { Job, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../api/labels.ts'
 import type { Unless } from '../plan/actions.ts'
 import { snapshotRun } from '../plan/history.ts'
-import { backupOf, isGenuine, isOf } from '../plan/lookup.ts'
+import { backupOf, isGenuine, isOf, isRun } from '../plan/lookup.ts'
 import { planRetention } from '../plan/retention.ts'
 import type { PolicyWorld } from '../plan/world.ts'
 import type { Client } from '../runtime/client.ts'
-import { podEssence, type Caches } from './caches.ts'
+import { podEssence, type Reach } from './caches.ts'
 import { jobs, pods, snapshots } from './resources.ts'
-
-type Reach = { readonly client: Client; readonly caches: Caches }
 
 /**
  * What is found goes into the cache, which plans anew. Only what a plan would see counts: an object that lost our labels, or a stranger's
@@ -28,7 +26,7 @@ export async function isThere(
   if (kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, name, signal)
   if (kind === 'job') {
     const job = await client.get<Job>(jobs, namespace, name, options)
-    if (!job || !isOf(job, world.name) || job.metadata.labels?.[label.role] !== 'run')
+    if (!job || !isOf(job, world.name) || !isRun(job))
       return await hasNewerPods({ client, caches }, namespace, name, signal)
     caches.jobs.offer(job)
     return true

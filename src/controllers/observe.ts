@@ -21,6 +21,7 @@ import type { Caches } from './caches.ts'
 import { lookFirst } from './first-look.ts'
 import { pods, snapshotContents } from './resources.ts'
 
+/** How soon to look again where our own kind is not served. */
 const absentMs = 10_000
 /** How long a count of selected pods is good for: they are counted for a warning only. */
 const podCountMs = 60_000

@@ -7,10 +7,9 @@ import { stateHash } from '../resources/desired-state.ts'
 import { FakeClock } from '../runtime/fake-clock.ts'
 import type { EventNote } from '../runtime/events.ts'
 import { silentLog } from '../runtime/log.ts'
-import type { RuntimeMetrics } from '../runtime/metrics.ts'
 import { ToyApiServer, toyClient } from '../../test/toy/api-server.ts'
+import { toyCaches } from '../../test/toy/caches.ts'
 import { at, backup, desiredCronJob, job, jobStrategy, policy, settings } from '../../test/world.ts'
-import { createCaches } from './caches.ts'
 import { createPolicyController } from './policy-controller.ts'
 
 const start = at('00:00:05')
@@ -25,8 +24,7 @@ function operator(t: TestContext) {
     if (verb === 'create') creates.push(name)
     run()
   })
-  const metrics = { watchCache: () => {}, onRestart: () => () => {} } as unknown as RuntimeMetrics
-  const { caches } = createCaches({ client, log: silentLog, metrics })
+  const caches = toyCaches(client)
   const events = { record: (_: unknown, note: EventNote) => void notes.push(note) }
   const controller = createPolicyController({
     client,

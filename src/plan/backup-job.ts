@@ -2,13 +2,13 @@
 import type { Backup } from '../api/backup.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Job } from '../api/kubernetes.ts'
-import { annotation, label } from '../api/labels.ts'
+import { annotation } from '../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../api/mover-message.ts'
 import { backupArtifact, commandTarget } from '../api/names.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './backup-status.ts'
 import { hasMoverEnded, isOver, moverMessageOf, podsOfRun, unlessMoreIsSaid } from './job-pods.ts'
 import { endOf, judgeJob } from './job-run.ts'
-import { runJobName } from './lookup.ts'
+import { isRun, runJobName } from './lookup.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -25,9 +25,7 @@ export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: b
     return planStatus(backup, failure('TargetNotFound', message), now)
   }
   if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(world, backup, bucketIsOpen, now)
-  const running = world.jobs.find(
-    job => job.metadata.labels?.[label.role] === 'run' && !job.metadata.deletionTimestamp && goesOn(job, world, now),
-  )
+  const running = world.jobs.find(job => isRun(job) && !job.metadata.deletionTimestamp && goesOn(job, world, now))
   if (running && isCancelled(running, world)) {
     const message = `Job ${running.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
     return planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target: commandTarget }, now)

@@ -8,9 +8,8 @@ import { factsOfEntry, goesOn, planJobRun, planJobStart } from './backup-job.ts'
 import { planSnapshotRun, planSnapshotStart } from './backup-snapshot.ts'
 import { failure, planStatus, type BackupPlan } from './backup-status.ts'
 import { planTargets } from './backup-targets.ts'
-import { graceSeconds } from './grace.ts'
+import { graceEnd } from './grace.ts'
 import { jobOf, runJobName, snapshotOf } from './lookup.ts'
-import { addSeconds, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** What is known of the bucket while a run is judged. */
@@ -73,7 +72,7 @@ function planWithoutPolicy(world: PolicyWorld, backup: Backup, job: Job | undefi
     const plan = planStatus(backup, facts, now)
     return { ...plan, actions: [...stop, ...plan.actions] }
   }
-  const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, graceSeconds)
+  const until = graceEnd(backup, now)
   const message = `there is no BackupPolicy ${policy} in namespace ${world.namespace}`
   if (now >= until)
     return planStatus(backup, failure('PolicyNotFound', `${message}; create it, then create this Backup again`), now)

@@ -5,7 +5,7 @@ import type { Reason } from '../api/conditions.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { planStatus, type BackupPlan } from './backup-status.ts'
 import { planTargets } from './backup-targets.ts'
-import { graceSeconds } from './grace.ts'
+import { graceEnd } from './grace.ts'
 import { snapshotName } from './lookup.ts'
 import { readinessOf } from './selection.ts'
 import { addSeconds, rfc3339, timeOf } from './times.ts'
@@ -33,11 +33,10 @@ export function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, back
     const facts = { phase: 'Failed', reason: 'SnapshotDeleted', message, target, run: name } as const
     return planStatus(backup, facts, now, 'snapshot', { kind: 'snapshot', name })
   }
-  const created = timeOf(backup.metadata.creationTimestamp) ?? now
   if (!world.snapshotClasses) {
     const reason = 'SnapshotCRDsMissing'
     const message = 'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter'
-    const until = addSeconds(created, graceSeconds)
+    const until = graceEnd(backup, now)
     if (now >= until) return fail(reason, message)
     return { ...planStatus(backup, { phase: 'Pending', reason, message, target }, now), wakeAt: until }
   }
@@ -51,7 +50,7 @@ export function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, back
   )
   if (!readiness.ready) {
     // The volume of a new claim may come a moment after it.
-    const until = addSeconds(created, volumeGraceSeconds)
+    const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, volumeGraceSeconds)
     if (readiness.passing && now < until) return { actions: [], wakeAt: until }
     return fail(readiness.reason, readiness.message)
   }

@@ -11,7 +11,7 @@ import type { CatalogKnowledge } from './backup-run.ts'
 import { backupsInStore, isHeld } from './history.ts'
 import { byCreation, moverMessageOf } from './job-pods.ts'
 import { isFinished, judgeJob } from './job-run.ts'
-import { jobOf, runJobName } from './lookup.ts'
+import { isRun, jobOf, runJobName } from './lookup.ts'
 import { addSeconds, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -75,7 +75,7 @@ function newestCommitted(world: PolicyWorld): MoverMessage | undefined {
 
 /** The message's own Backup is judged, and no run could change the bucket meanwhile. */
 function isQuiet(world: PolicyWorld, run: string): boolean {
-  const active = world.jobs.some(job => job.metadata.labels?.[label.role] === 'run' && !isFinished(job))
+  const active = world.jobs.some(job => isRun(job) && !isFinished(job))
   const backup = world.backups.find(({ status }) => status?.run === run)
   return !active && (backup === undefined || isFinal(backup.status?.phase))
 }

@@ -1,12 +1,12 @@
 // The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (docs/design.md R3, R4, R6, R8).
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { CronJob, Job } from '../api/kubernetes.ts'
-import { annotation, label } from '../api/labels.ts'
+import { annotation } from '../api/labels.ts'
 import { commandTarget, slotOfJobName } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { conditionTime, isFinished } from './job-run.ts'
 import { scheduleOf, type PolicySchedule } from './policy-schedule.ts'
-import { isOf } from './lookup.ts'
+import { isOf, isRun } from './lookup.ts'
 import { nextSlot } from './schedule.ts'
 import { bookOf, countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, timeOf } from './times.ts'
@@ -128,8 +128,6 @@ export function unrecordedJobs({ policy, jobs }: PolicyWorld, now: Date): readon
 }
 
 type SlotJob = { readonly job: Job; readonly slot: Date }
-
-const isRun = ({ metadata }: Job) => metadata.labels?.[label.role] === 'run'
 
 /** Not while it goes, after a change of its strategy, or with a schedule that nobody can read: see {@link accountForJobs} and who calls it. */
 function recordsJobs(policy: BackupPolicy): boolean {

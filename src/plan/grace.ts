@@ -1,2 +1,10 @@
+import type { Backup } from '../api/backup.ts'
+import { addSeconds, timeOf } from './times.ts'
+
 /** A pipeline may create a Backup a little before what it needs: its policy, or the CRDs of snapshots. Seconds. */
-export const graceSeconds = 60
+const graceSeconds = 60
+
+/** Until when a Backup waits for what it needs. */
+export function graceEnd({ metadata }: Backup, now: Date): Date {
+  return addSeconds(timeOf(metadata.creationTimestamp) ?? now, graceSeconds)
+}

@@ -2,14 +2,14 @@
 import { isFinal, type Backup } from '../api/backup.ts'
 import type { BackupPolicy } from '../api/backup-policy.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
-import { annotation, label } from '../api/labels.ts'
+import { annotation } from '../api/labels.ts'
 import type { Action } from './actions.ts'
 import { readyLimit } from './backup-snapshot.ts'
 import { unrecordedJobs } from './cron-job.ts'
 import { sameJson } from './equal.ts'
 import { isFinished, lostAt } from './job-run.ts'
 import { moverMessageOf } from './job-pods.ts'
-import { backupOf, childrenOf, isGenuine, runJobName, snapshotNamed, snapshotOf } from './lookup.ts'
+import { backupOf, childrenOf, isGenuine, isRun, runJobName, snapshotNamed, snapshotOf } from './lookup.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { addSeconds, earliest, timeOf } from './times.ts'
 import type { PolicyWorld } from './world.ts'
@@ -161,8 +161,8 @@ export function stuckJobs(world: PolicyWorld, now: Date): readonly Action[] {
   const runs = new Set(world.backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
   const unrecorded = new Set(unrecordedJobs(world, now).map(({ job }) => job))
   return world.jobs.flatMap((job): Action[] => {
-    const { name, uid = '', labels, deletionTimestamp } = job.metadata
-    if (labels?.[label.role] !== 'run' || isFinished(job) || deletionTimestamp) return []
+    const { name, uid = '', deletionTimestamp } = job.metadata
+    if (!isRun(job) || isFinished(job) || deletionTimestamp) return []
     const go = { do: 'delete-job', name, uid } as const
     const failed = failures.get(name)
     if (failed) return [{ ...go, because: `its Backup ${failed.metadata.name} failed: ${failed.status?.reason}` }]

@@ -49,9 +49,14 @@ export function snapshotNamed(world: PolicyWorld, name: string): VolumeSnapshot 
   return lookupOf(world).snapshots.get(name)
 }
 
+/** Whether a Job makes a backup; others probe the store or read its catalog. */
+export function isRun({ metadata }: Job): boolean {
+  return metadata.labels?.[label.role] === 'run'
+}
+
 export function jobOf(world: PolicyWorld, backup: Backup): Job | undefined {
   const job = lookupOf(world).jobs.get(runJobName(backup))
-  return job?.metadata.labels?.[label.role] === 'run' ? job : undefined
+  return job && isRun(job) ? job : undefined
 }
 
 /** The Backups of single targets that an on-demand Backup over several stands for. */

@@ -9,8 +9,7 @@ import { planCatalog } from './catalog-sync.ts'
 import { accountForJobs, planCronJob } from './cron-job.ts'
 import { sameJson } from './equal.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, planRetained, retentionByTarget, stuckJobs } from './history.ts'
-import { label } from '../api/labels.ts'
-import { isOf } from './lookup.ts'
+import { isOf, isRun } from './lookup.ts'
 import { policyStatus } from './policy-status.ts'
 import { scheduleOf, scheduleSince } from './policy-schedule.ts'
 import { bookOf, type SlotBook } from './slots.ts'
@@ -87,7 +86,7 @@ function planGone(world: PolicyWorld, now: Date): Plan {
   const backups = world.backups.map(backup => planBackup(world, backup, undefined, now))
   const cronJob = planStrayCronJob(world)
   const helpers = world.jobs
-    .filter(({ metadata }) => metadata.labels?.[label.role] !== 'run' && !metadata.deletionTimestamp)
+    .filter(job => !isRun(job) && !job.metadata.deletionTimestamp)
     .map(({ metadata }): Action => ({
       do: 'delete-job',
       name: metadata.name,

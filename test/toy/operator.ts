@@ -5,7 +5,7 @@ import { backupStatus, isFinal, type Backup } from '../../src/api/backup.ts'
 import type { BackupPolicy } from '../../src/api/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { applyPlan, type ApplyContext } from '../../src/controllers/apply.ts'
-import { createCaches, type Caches } from '../../src/controllers/caches.ts'
+import type { Caches } from '../../src/controllers/caches.ts'
 import { createObserver, probesRunning, type Observer } from '../../src/controllers/observe.ts'
 import { planPolicy } from '../../src/plan/policy.ts'
 import type { Plan } from '../../src/plan/actions.ts'
@@ -13,10 +13,10 @@ import type { PolicyWorld } from '../../src/plan/world.ts'
 import { FakeClock } from '../../src/runtime/fake-clock.ts'
 import { isConflict, isNotFound, WaitError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
-import type { RuntimeMetrics } from '../../src/runtime/metrics.ts'
 import type { Store } from '../../src/runtime/store.ts'
 import { namespace, settings, stamp } from '../world.ts'
 import { Crash, toyClient, type Kinds, type Plural, type ToyApiServer, type Write } from './api-server.ts'
+import { toyCaches } from './caches.ts'
 
 /** More passes than this at one instant are a loop. */
 const mostPasses = 12
@@ -60,8 +60,7 @@ export class ToyOperator {
 
   #start() {
     const client = toyClient(this.#server, (write, before, body, run) => this.#around(write, before, body, run))
-    const metrics = { watchCache: () => {}, onRestart: () => () => {} } as unknown as RuntimeMetrics
-    const { caches } = createCaches({ client, log: silentLog, metrics })
+    const caches = toyCaches(client)
     const clock = new FakeClock(this.#server.now)
     clock.now = () => this.#server.now
     const monotonic = () => this.#server.now.getTime()
