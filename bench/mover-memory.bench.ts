@@ -2,7 +2,7 @@
 // Prints one JSON object with the machine and the versions, and fails above the limit. 200 GiB take 40 minutes on two cores.
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
-import { parseBackupRecord } from '../src/api/backup-record.ts'
+import { parseBackupRecord } from '../src/api/record.ts'
 import { jobOf, runPod, startPod, taskFor } from '../test/backup-pod.ts'
 import { startDiscardingS3 } from './discarding-s3.ts'
 import { incompressible } from './incompressible.ts'

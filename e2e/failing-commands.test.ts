@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
-import type { BackupStatus } from '../src/api/backup.ts'
+import type { BackupStatus } from '../src/api/kinds/backup.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
 import { cluster, waitFor } from './cluster.ts'

@@ -1,5 +1,5 @@
 // Plans of one Backup, for the tests of each kind of Backup.
-import type { Backup } from '../src/api/backup.ts'
+import type { Backup } from '../src/api/kinds/backup.ts'
 import { planBackup } from '../src/plan/backup-run.ts'
 import type { PolicyWorld } from '../src/plan/world.ts'
 import { at, backup, claim, only, snapshotPolicy, stamp, world } from './world.ts'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { isFinal } from '../src/api/backup.ts'
+import { isFinal } from '../src/api/kinds/backup.ts'
 import { annotation } from '../src/api/labels.ts'
 import { scheduleOf } from '../src/plan/policy-schedule.ts'
 import { slotsBetween } from '../src/plan/schedule.ts'

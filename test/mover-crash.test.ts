@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { encodeBackupRecord, parseBackupRecord, type BackupRecord } from '../src/api/backup-record.ts'
+import { encodeBackupRecord, parseBackupRecord, type BackupRecord } from '../src/api/record.ts'
 import {
   layoutOf,
   manifestFolder,

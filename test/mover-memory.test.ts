@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { startDiscardingS3 } from '../bench/discarding-s3.ts'
 import { incompressible } from '../bench/incompressible.ts'
-import { parseBackupRecord } from '../src/api/backup-record.ts'
+import { parseBackupRecord } from '../src/api/record.ts'
 import { jobOf, runPod, taskFor } from './backup-pod.ts'
 
 /** docs/design.md R13 allows 160 at any length; 200 GiB take 146 (docs/decisions/0010-mover-protocol.md). */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { repository } from '../dev/paths.ts'
-import { parseBackupRecord } from '../src/api/backup-record.ts'
+import { parseBackupRecord } from '../src/api/record.ts'
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from '../src/storage/layout.ts'
 
 const page = readFileSync(join(repository, 'docs/storage-format.md'), 'utf8')

@@ -1,7 +1,7 @@
 // Objects as the API server gives them, for tests of plans: each builder makes a whole, valid object, and takes what a test is about.
-import type { Backup, BackupSpec, BackupStatus } from '../src/api/backup.ts'
-import { backupPolicySpec, type BackupPolicy } from '../src/api/backup-policy.ts'
-import type { BackupPolicyStatus } from '../src/api/backup-policy-status.ts'
+import type { Backup, BackupSpec, BackupStatus } from '../src/api/kinds/backup.ts'
+import { backupPolicySpec, type BackupPolicy } from '../src/api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus } from '../src/api/kinds/backup-policy-status.ts'
 import type {
   ContainerStatus,
   CronJob,
@@ -15,7 +15,7 @@ import type {
   VolumeSnapshotClass,
 } from '../src/api/kubernetes.ts'
 import { annotation, label, labelValue, policyLabels, type JobRole } from '../src/api/labels.ts'
-import type { MoverMessage } from '../src/api/mover-message.ts'
+import type { MoverMessage } from '../src/api/mover/message.ts'
 import { commandTarget, cronJobName, onDemandSnapshotName, slotText } from '../src/api/names.ts'
 import type { Action } from '../src/plan/actions.ts'
 import { scheduleOf } from '../src/plan/policy-schedule.ts'

@@ -4,7 +4,7 @@
 //     <!-- generated: spec -->  …  <!-- end -->        also: status, rules
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { customResourceDefinition, kinds } from '../src/api/crd.ts'
+import { customResourceDefinition, kinds } from '../src/api/schema/crd.ts'
 
 type Kind = (typeof kinds)[number]
 

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
-import { customResourceDefinition, kinds } from '../src/api/crd.ts'
+import { customResourceDefinition, kinds } from '../src/api/schema/crd.ts'
 import { grants, type Grant } from '../src/controllers/resources.ts'
 import { specPages } from './field-docs.ts'
 

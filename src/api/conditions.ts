@@ -1,6 +1,6 @@
 // Every condition type and reason that we write. docs/conditions.md explains each for users; a test compares the two.
 // Events and metrics use the same reasons.
-import type { MoverReason, MoverWarningReason } from './mover-reasons.ts'
+import type { MoverReason, MoverWarningReason } from './mover/reasons.ts'
 
 export const policyConditionTypes = [
   /** The next run can start. */

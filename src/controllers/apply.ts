@@ -1,8 +1,8 @@
 // Carries out the actions of a plan, one after the other: the only place that creates, changes or deletes anything.
 // Every write is either a create under a fixed name or guarded by uid or resourceVersion, so that doing it twice, or from an old
 // view of the world, does nothing wrong (F28, F31).
-import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { CronJob, KubernetesObject } from '../api/kubernetes.ts'
 import type { Action, Unless } from '../plan/actions.ts'
 import { failure, finished, refusedStatus } from '../plan/backup-status.ts'

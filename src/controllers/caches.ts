@@ -1,6 +1,6 @@
 // What the operator watches. Only objects that we made, or that a policy can select, are kept; where less is enough, less is kept.
-import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type {
   CronJob,
   Job,

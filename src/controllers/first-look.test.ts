@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Backup, BackupStatus } from '../api/backup.ts'
+import type { Backup, BackupStatus } from '../api/kinds/backup.ts'
 import { FakeClock } from '../runtime/fake-clock.ts'
 import { WaitError } from '../runtime/errors.ts'
 import { ToyApiServer, toyClient } from '../../test/toy/api-server.ts'

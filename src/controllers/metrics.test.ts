@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Registry } from 'prom-client'
-import type { Backup, BackupStatus } from '../api/backup.ts'
-import { backupPolicySpec, type BackupPolicy } from '../api/backup-policy.ts'
-import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
+import type { Backup, BackupStatus } from '../api/kinds/backup.ts'
+import { backupPolicySpec, type BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus } from '../api/kinds/backup-policy-status.ts'
 import { Store } from '../runtime/store.ts'
 import { BackupMetrics } from './metrics.ts'
 

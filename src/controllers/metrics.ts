@@ -2,8 +2,8 @@
 // a restart and gone with its object; only what happened since this process leads is counted here. docs/metrics.md explains each.
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
-import { backupPhases, type Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import { backupPhases, type Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { lastRunSucceeded, lastSizeBytes } from '../plan/measures.ts'
 import { overdueSeconds } from '../plan/overdue.ts'
 import { timeOf } from '../plan/times.ts'

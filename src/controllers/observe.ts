@@ -1,7 +1,7 @@
 // Gathers what planning one policy looks at: from the caches, and the little that is not worth caching from the API server.
 import { labelValue } from '../api/labels.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import { isFinal } from '../api/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import { isFinal } from '../api/kinds/backup.ts'
 import type { CronJob, KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../api/kubernetes.ts'
 import { cronJobName } from '../api/names.ts'
 import { snapshotName } from '../plan/lookup.ts'

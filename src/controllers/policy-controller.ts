@@ -1,5 +1,5 @@
 // One key is one policy with everything that belongs to it: gather, plan, apply. Changes only enqueue keys.
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { CronJob } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import { matches } from '../plan/selection.ts'

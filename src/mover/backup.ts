@@ -1,8 +1,8 @@
 /** One attempt of one backup run: from the first look at the store to the manifest, and what follows it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { recordSizes, type BackupRecord, type BackupSegment } from '../api/backup-record.ts'
-import type { BackupTask } from '../api/mover-task.ts'
+import { recordSizes, type BackupRecord, type BackupSegment } from '../api/record.ts'
+import type { BackupTask } from '../api/mover/task.ts'
 import { slotOfJobName } from '../api/names.ts'
 import { readCatalog, type CatalogRun } from '../storage/catalog.ts'
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey, type Layout } from '../storage/layout.ts'

@@ -1,7 +1,7 @@
 /** One page of a target's backups, for an operator whose Backup objects differ from the bucket (docs/design.md R7). */
-import { catalogMessageLimit, type CatalogEntry } from '../api/mover-message.ts'
-import { recordSizes, type BackupRecord } from '../api/backup-record.ts'
-import type { CatalogTask } from '../api/mover-task.ts'
+import { catalogMessageLimit, type CatalogEntry } from '../api/mover/message.ts'
+import { recordSizes, type BackupRecord } from '../api/record.ts'
+import type { CatalogTask } from '../api/mover/task.ts'
 import { readCatalog } from '../storage/catalog.ts'
 import { layoutOf } from '../storage/layout.ts'
 import { claimFolder } from '../storage/ownership.ts'

@@ -1,5 +1,5 @@
 /** The manifest: the one write that makes a backup exist. */
-import { encodeBackupRecord, type BackupRecord } from '../api/backup-record.ts'
+import { encodeBackupRecord, type BackupRecord } from '../api/record.ts'
 import { readRun } from '../storage/catalog.ts'
 import type { Layout } from '../storage/layout.ts'
 import type { ObjectStore } from '../storage/object-store.ts'

@@ -1,5 +1,5 @@
 /** How a mover's work fails: with a reason of the contract, which carries the exit code. */
-import { moverReasons, type MoverReason } from '../api/mover-reasons.ts'
+import { moverReasons, type MoverReason } from '../api/mover/reasons.ts'
 import { StoreError } from '../storage/store-error.ts'
 
 export class MoverFailure extends Error {

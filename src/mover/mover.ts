@@ -1,8 +1,8 @@
 /** The mover: one task, one result, one exit code. */
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { exitCodeOf } from '../api/mover-reasons.ts'
-import { moverEnvironment, moverPaths, parseMoverTask, type MoverTask } from '../api/mover-task.ts'
+import { exitCodeOf } from '../api/mover/reasons.ts'
+import { moverEnvironment, moverPaths, parseMoverTask, type MoverTask } from '../api/mover/task.ts'
 import type { Log } from '../runtime/log.ts'
 import { ControlChannel } from './control.ts'
 import { failureOf, MoverFailure } from './failure.ts'

@@ -1,5 +1,5 @@
 /** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (docs/design.md R2). */
-import type { ProbeTask } from '../api/mover-task.ts'
+import type { ProbeTask } from '../api/mover/task.ts'
 import { layoutOf, segmentKey, type Layout } from '../storage/layout.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { claimFolder } from '../storage/ownership.ts'

@@ -1,7 +1,7 @@
 /** After the commit: retention of the target, and what killed attempts left behind. Nothing here fails the backup. */
-import { runsDigest, type BackupTask } from '../api/mover-task.ts'
-import type { KeptRuns } from '../api/mover-message.ts'
-import type { MoverWarningReason } from '../api/mover-reasons.ts'
+import { runsDigest, type BackupTask } from '../api/mover/task.ts'
+import type { KeptRuns } from '../api/mover/message.ts'
+import type { MoverWarningReason } from '../api/mover/reasons.ts'
 import { planRetention } from '../plan/retention.ts'
 import { deleteBackup, type CatalogRun } from '../storage/catalog.ts'
 import type { Layout } from '../storage/layout.ts'

@@ -1,6 +1,6 @@
 /** The task's store, opened with the credentials that are mounted now. */
 import { readFile } from 'node:fs/promises'
-import type { MoverTask } from '../api/mover-task.ts'
+import type { MoverTask } from '../api/mover/task.ts'
 import type { Log } from '../runtime/log.ts'
 import { loadCredentials } from '../storage/credentials.ts'
 import type { ObjectStore } from '../storage/object-store.ts'

@@ -1,6 +1,6 @@
 // What a plan can ask for: a closed list. `controllers/apply.ts` is the only place that carries it out, in this order.
-import type { Backup, BackupStatus } from '../api/backup.ts'
-import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
+import type { Backup, BackupStatus } from '../api/kinds/backup.ts'
+import type { BackupPolicyStatus } from '../api/kinds/backup-policy-status.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { CronJob } from '../api/kubernetes.ts'
 

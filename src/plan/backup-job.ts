@@ -1,9 +1,9 @@
 // A Backup of strategy job: the start of an on-demand run, and what becomes of the Job of any run.
-import type { Backup } from '../api/backup.ts'
+import type { Backup } from '../api/kinds/backup.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Job } from '../api/kubernetes.ts'
 import { annotation } from '../api/labels.ts'
-import { isCommitted, type CatalogEntry } from '../api/mover-message.ts'
+import { isCommitted, type CatalogEntry } from '../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../api/names.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './backup-status.ts'
 import { hasMoverEnded, isOver, moverMessageOf, podsOfRun, unlessMoreIsSaid } from './job-pods.ts'

@@ -19,8 +19,8 @@ import {
   stamp,
   world,
 } from '../../test/world.ts'
-import type { Backup, BackupStatus } from '../api/backup.ts'
-import type { CatalogEntry } from '../api/mover-message.ts'
+import type { Backup, BackupStatus } from '../api/kinds/backup.ts'
+import type { CatalogEntry } from '../api/mover/message.ts'
 import { onDemandJobName } from '../api/names.ts'
 import { planBackup } from './backup-run.ts'
 import { planPolicy } from './policy.ts'

@@ -1,7 +1,7 @@
 // One Backup: what it is waiting for, what has become of it, and what has to be done for it. A final phase never changes, except to Deleting.
-import { isFinal, type Backup } from '../api/backup.ts'
+import { isFinal, type Backup } from '../api/kinds/backup.ts'
 import type { Job } from '../api/kubernetes.ts'
-import type { CatalogEntry } from '../api/mover-message.ts'
+import type { CatalogEntry } from '../api/mover/message.ts'
 import { commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import { factsOfEntry, goesOn, planJobRun, planJobStart } from './backup-job.ts'

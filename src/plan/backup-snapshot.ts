@@ -1,6 +1,6 @@
 // A Backup of one PersistentVolumeClaim: its VolumeSnapshot, until that is ready or given up.
-import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { planStatus, type BackupPlan } from './backup-status.ts'

@@ -1,5 +1,5 @@
 // The status of a Backup from what is known of its run, and the writing of it: the only author of Backup status.
-import { isFinal, type Backup, type BackupPhase, type BackupStatus } from '../api/backup.ts'
+import { isFinal, type Backup, type BackupPhase, type BackupStatus } from '../api/kinds/backup.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Action, Unless } from './actions.ts'
 import { conditionsFrom, type Verdict } from './conditions.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asked, now, plan, snapshots } from '../../test/backup-plan.ts'
 import { claim, completed, failed, only } from '../../test/world.ts'
-import type { Backup } from '../api/backup.ts'
+import type { Backup } from '../api/kinds/backup.ts'
 import { childBackupName } from '../api/names.ts'
 import { childBackup } from '../resources/backup-objects.ts'
 

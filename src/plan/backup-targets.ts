@@ -1,5 +1,5 @@
 // An on-demand Backup of strategy snapshot that names no target: its children, and what becomes of them (docs/design.md R9).
-import { isFinal, type Backup, type BackupPhase } from '../api/backup.ts'
+import { isFinal, type Backup, type BackupPhase } from '../api/kinds/backup.ts'
 import type { Reason } from '../api/conditions.ts'
 import type { Action } from './actions.ts'
 import { failure, planStatus, type BackupPlan } from './backup-status.ts'

@@ -17,11 +17,11 @@ import {
   scheduled,
   world,
 } from '../../test/world.ts'
-import type { Backup } from '../api/backup.ts'
+import type { Backup } from '../api/kinds/backup.ts'
 import type { Job, Pod } from '../api/kubernetes.ts'
 import { annotation } from '../api/labels.ts'
-import type { CatalogEntry } from '../api/mover-message.ts'
-import { runsDigest } from '../api/mover-task.ts'
+import type { CatalogEntry } from '../api/mover/message.ts'
+import { runsDigest } from '../api/mover/task.ts'
 import { catalogJobName, onDemandJobName } from '../api/names.ts'
 import { storeLocation } from '../resources/desired-state.ts'
 import { planCatalog } from './catalog-sync.ts'

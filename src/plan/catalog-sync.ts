@@ -1,10 +1,10 @@
 // Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
-import { isFinal, type Backup, type BackupStatus } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import { isFinal, type Backup, type BackupStatus } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { annotation, label } from '../api/labels.ts'
-import { isCommitted, type CatalogEntry, type MoverMessage } from '../api/mover-message.ts'
-import { runsDigest } from '../api/mover-task.ts'
+import { isCommitted, type CatalogEntry, type MoverMessage } from '../api/mover/message.ts'
+import { runsDigest } from '../api/mover/task.ts'
 import { catalogJobName, commandTarget } from '../api/names.ts'
 import type { Action } from './actions.ts'
 import type { CatalogKnowledge } from './backup-run.ts'

@@ -1,5 +1,5 @@
 // The condition that warns of clock changes: the CronJob controller skips or doubles what falls into one (docs/design.md R3).
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Verdict } from './conditions.ts'
 import type { PolicyFacts } from './policy-facts.ts'
 import type { PolicySchedule } from './policy-schedule.ts'

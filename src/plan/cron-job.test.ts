@@ -15,8 +15,8 @@ import {
   stamp,
   world,
 } from '../../test/world.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus } from '../api/kinds/backup-policy-status.ts'
 import type { CronJob, Job } from '../api/kubernetes.ts'
 import { label } from '../api/labels.ts'
 import type { Action } from './actions.ts'

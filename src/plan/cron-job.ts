@@ -1,5 +1,5 @@
 // The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (docs/design.md R3, R4, R6, R8).
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../api/kubernetes.ts'
 import { annotation } from '../api/labels.ts'
 import { commandTarget, slotOfJobName } from '../api/names.ts'

@@ -1,4 +1,4 @@
-import type { Backup } from '../api/backup.ts'
+import type { Backup } from '../api/kinds/backup.ts'
 import { addSeconds, timeOf } from './times.ts'
 
 /** A pipeline may create a Backup a little before what it needs: its policy, or the CRDs of snapshots. Seconds. */

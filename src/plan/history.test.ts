@@ -18,7 +18,7 @@ import {
   stamp,
   world,
 } from '../../test/world.ts'
-import type { Backup } from '../api/backup.ts'
+import type { Backup } from '../api/kinds/backup.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation } from '../api/labels.ts'
 import { marksOf, nextCleanUp, planCleanUp, planRetained, retentionByTarget } from './history.ts'

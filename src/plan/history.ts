@@ -1,6 +1,6 @@
 // Backups that have ended: what retention says of them, and which objects go because their data are gone or their story is told.
-import { isFinal, type Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import { isFinal, type Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation } from '../api/labels.ts'
 import type { Action } from './actions.ts'

@@ -1,7 +1,7 @@
 // Why a run failed: the most telling of what its command, its mover, its pod and its Job have left behind.
 import type { Reason } from '../api/conditions.ts'
 import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import type { MoverMessage } from '../api/mover-message.ts'
+import type { MoverMessage } from '../api/mover/message.ts'
 import { creationObstacle, hiddenObstacle, type Told, waitingObstacle } from './job-obstacles.ts'
 import { statusOf } from './job-pods.ts'
 import { redact, tail } from './redact.ts'

@@ -1,7 +1,7 @@
 // The pods of a Job: which they are, in which order, and what they have said.
 import type { ContainerStatus, Job, Pod } from '../api/kubernetes.ts'
-import type { MoverMessage } from '../api/mover-message.ts'
-import { parseMoverMessage } from '../api/mover-message-parse.ts'
+import type { MoverMessage } from '../api/mover/message.ts'
+import { parseMoverMessage } from '../api/mover/message-parse.ts'
 import type { Unless } from './actions.ts'
 
 /** The pods of one Job among many, oldest first. */

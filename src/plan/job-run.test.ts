@@ -14,7 +14,7 @@ import {
   waiting,
 } from '../../test/world.ts'
 import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import { exitCodeOf, moverReasons, type MoverReason } from '../api/mover-reasons.ts'
+import { exitCodeOf, moverReasons, type MoverReason } from '../api/mover/reasons.ts'
 import type { Told } from './job-obstacles.ts'
 import { judgeJob, lostAt } from './job-run.ts'
 import { addSeconds } from './times.ts'

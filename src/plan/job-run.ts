@@ -1,8 +1,8 @@
 // What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
 import type { Reason } from '../api/conditions.ts'
 import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
-import { isCommitted, type MoverMessage } from '../api/mover-message.ts'
-import { isPermanent } from '../api/mover-reasons.ts'
+import { isCommitted, type MoverMessage } from '../api/mover/message.ts'
+import { isPermanent } from '../api/mover/reasons.ts'
 import { failureOf } from './job-failure.ts'
 import { hiddenObstacle, obstacleOf, type Told, waitingObstacle } from './job-obstacles.ts'
 import { isOver, moverMessageOf, podsOf, statusOf } from './job-pods.ts'

@@ -1,5 +1,5 @@
 // Who belongs to whom in a world, looked up instead of searched: a policy may have thousands of snapshots and as many Backups.
-import type { Backup } from '../api/backup.ts'
+import type { Backup } from '../api/kinds/backup.ts'
 import type { Job, VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../api/labels.ts'
 import { onDemandJobName, onDemandSnapshotName } from '../api/names.ts'

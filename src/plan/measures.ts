@@ -1,6 +1,6 @@
 // Figures about a policy's Backups.
-import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { timeOf } from './times.ts'
 
 /** The newest ended Backup of each target. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { backupPolicySpec, type BackupPolicy } from '../api/backup-policy.ts'
-import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
+import { backupPolicySpec, type BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus } from '../api/kinds/backup-policy-status.ts'
 import { overdueSeconds } from './overdue.ts'
 import { scheduleHash } from './policy-schedule.ts'
 

@@ -1,5 +1,5 @@
 // How long a policy has owed a good backup.
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { scheduleOf, scheduleSince } from './policy-schedule.ts'
 import { nextSlot } from './schedule.ts'
 import { latest, timeOf } from './times.ts'

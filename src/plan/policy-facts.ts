@@ -1,6 +1,6 @@
 // What planning has found out about a policy, for its status.
-import type { StoreStatus } from '../api/backup-policy-status.ts'
-import type { MoverMessage } from '../api/mover-message.ts'
+import type { StoreStatus } from '../api/kinds/backup-policy-status.ts'
+import type { MoverMessage } from '../api/mover/message.ts'
 import type { TargetHistory } from './history.ts'
 import type { PolicySchedule, UnreadableSchedule } from './policy-schedule.ts'
 import type { SlotBook } from './slots.ts'

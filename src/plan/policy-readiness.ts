@@ -1,6 +1,6 @@
 // Whether the next run of a policy can start, and each of its targets be backed up: the conditions Ready, Reconciling and Stalled.
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { TargetStatus } from '../api/backup-policy-status.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { TargetStatus } from '../api/kinds/backup-policy-status.ts'
 import type { Reason } from '../api/conditions.ts'
 import { commandTarget } from '../api/names.ts'
 import type { Verdict } from './conditions.ts'

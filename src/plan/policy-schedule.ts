@@ -1,5 +1,5 @@
 // A policy's schedule as its own clock reads it, and since when it has been that way.
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { commandTarget, nameHash } from '../api/names.ts'
 import type { SlotRule } from './schedule.ts'
 import { expandHash, InvalidScheduleError, parseSchedule, type Schedule } from './schedule-parse.ts'

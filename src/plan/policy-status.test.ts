@@ -21,8 +21,8 @@ import {
   volumeOf,
   world,
 } from '../../test/world.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { StoreStatus } from '../api/backup-policy-status.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { StoreStatus } from '../api/kinds/backup-policy-status.ts'
 import type { Condition } from '../api/kubernetes.ts'
 import { annotation } from '../api/labels.ts'
 import { stateHash, storeLocation } from '../resources/desired-state.ts'

@@ -1,7 +1,7 @@
 // The status of a policy, from what was seen and what is planned: its only author.
-import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { BackupPolicyStatus, TargetStatus } from '../api/backup-policy-status.ts'
+import type { Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus, TargetStatus } from '../api/kinds/backup-policy-status.ts'
 import type { Reason } from '../api/conditions.ts'
 import { clockVerdict } from './clock-change.ts'
 import { conditionsFrom, type Verdict } from './conditions.ts'

@@ -1,7 +1,7 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
-import { isFinal } from '../api/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus } from '../api/kinds/backup-policy-status.ts'
+import { isFinal } from '../api/kinds/backup.ts'
 import type { Action, Plan } from './actions.ts'
 import { planBackup } from './backup-run.ts'
 import type { BackupPlan } from './backup-status.ts'

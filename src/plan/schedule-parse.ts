@@ -1,8 +1,8 @@
 /**
- * Reading a schedule: the grammar of `src/api/cron-grammar.ts`, the stable hash behind `H`, and the sets of values that each
+ * Reading a schedule: the grammar of `src/api/schema/cron-grammar.ts`, the stable hash behind `H`, and the sets of values that each
  * field allows. The meaning of every construct is robfig/cron v3's standard parser, because the CronJob controller uses it.
  */
-import { cronMaxLength, cronMessage, cronPattern } from '../api/cron-grammar.ts'
+import { cronMaxLength, cronMessage, cronPattern } from '../api/schema/cron-grammar.ts'
 
 /** A schedule ready for calculation. Made by `parseSchedule`; times are wall-clock times of a zone that is given later. */
 export interface Schedule {

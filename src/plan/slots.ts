@@ -1,5 +1,5 @@
 // The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
-import type { BackupPolicyStatus } from '../api/backup-policy-status.ts'
+import type { BackupPolicyStatus } from '../api/kinds/backup-policy-status.ts'
 import type { Action } from './actions.ts'
 import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from './schedule.ts'
 import type { PolicySchedule } from './policy-schedule.ts'

@@ -1,5 +1,5 @@
 // Conditions that only policies with strategy snapshot have: their targets, and what becomes of snapshots.
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Verdict } from './conditions.ts'
 import { commonReason, type Target } from './policy-readiness.ts'
 import type { PolicyWorld } from './world.ts'

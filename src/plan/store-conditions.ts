@@ -1,5 +1,5 @@
 // Conditions about the store of a policy: whether retention may do its work there, and what the store cannot do.
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Reason } from '../api/conditions.ts'
 import { annotation } from '../api/labels.ts'
 import type { Verdict } from './conditions.ts'

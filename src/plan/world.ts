@@ -1,6 +1,6 @@
 // Everything that planning one policy looks at. Gathered by the controller, judged here.
-import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type {
   CronJob,
   Job,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { at, backup } from '../../test/world.ts'
-import { backupSpec } from '../api/backup.ts'
+import { backupSpec } from '../api/kinds/backup.ts'
 import { annotation, label } from '../api/labels.ts'
 import { slotRunName } from '../api/names.ts'
 import { childBackup, scheduledBackup, volumeSnapshot } from './backup-objects.ts'

@@ -1,5 +1,5 @@
 // The Backups that we create, and the VolumeSnapshots behind those of the snapshot strategy.
-import type { Backup } from '../api/backup.ts'
+import type { Backup } from '../api/kinds/backup.ts'
 import type { VolumeSnapshot } from '../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
 import { childBackupName, slotText } from '../api/names.ts'

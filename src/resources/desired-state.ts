@@ -1,5 +1,5 @@
 // Marks an object with a hash of what we want it to be, so that it is written only when that changes (docs/design.md R8).
-import type { BackendSpec } from '../api/backup-policy-backend.ts'
+import type { BackendSpec } from '../api/kinds/backup-policy-backend.ts'
 import { annotation } from '../api/labels.ts'
 import { nameHash } from '../api/names.ts'
 import type { KubernetesObject } from '../api/kubernetes.ts'

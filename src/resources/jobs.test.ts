@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import * as fc from 'fast-check'
 import { backend, backup, desiredCronJob, jobStrategy, policy, settings } from '../../test/world.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
-import { moverEnvironment, parseMoverTask } from '../api/mover-task.ts'
+import { moverEnvironment, parseMoverTask } from '../api/mover/task.ts'
 import { backupCronJob, catalogJob, onDemandJob, probeJob } from './jobs.ts'
 
 const noMarks = { held: [], accepted: [] }

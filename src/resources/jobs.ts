@@ -1,7 +1,7 @@
 // The CronJob of a policy and the Jobs that we create ourselves: on-demand runs, probes of the store, pages of the catalog.
-import type { Backup } from '../api/backup.ts'
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { JobStrategy } from '../api/backup-policy-job.ts'
+import type { Backup } from '../api/kinds/backup.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
 import type { CronJob, Job, ObjectMeta } from '../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
 import type { JobRole } from '../api/labels.ts'

@@ -1,12 +1,12 @@
 // The pods that we create: always `restricted`, without a token, with the credentials as files and with both lifelines of the data path.
-import type { BackupPolicy } from '../api/backup-policy.ts'
-import type { JobStrategy } from '../api/backup-policy-job.ts'
+import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { apiVersion } from '../api/labels.ts'
-import { encodeMoverTask, moverEnvironment, moverPaths, prepareCommand, sourceCommand } from '../api/mover-task.ts'
-import type { BackendTask, MoverTaskInput, PrefixOwner } from '../api/mover-task.ts'
+import { encodeMoverTask, moverEnvironment, moverPaths, prepareCommand, sourceCommand } from '../api/mover/task.ts'
+import type { BackendTask, MoverTaskInput, PrefixOwner } from '../api/mover/task.ts'
 import { backupArtifact } from '../api/names.ts'
-import { permanentExitCodes } from '../api/mover-reasons.ts'
+import { permanentExitCodes } from '../api/mover/reasons.ts'
 import type { OwnerReference } from '../api/kubernetes.ts'
 import type { Settings } from './settings.ts'
 

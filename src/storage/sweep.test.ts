@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { encodeBackupRecord, type BackupRecord } from '../api/backup-record.ts'
+import { encodeBackupRecord, type BackupRecord } from '../api/record.ts'
 import { deleteBackup, readCatalog } from './catalog.ts'
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from './layout.ts'
 import { MemoryStore } from './memory.ts'

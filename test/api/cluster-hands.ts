@@ -1,10 +1,10 @@
 // What the rest of a cluster would do, on a bare API server: snapshots become ready, Jobs and their pods succeed, and what belongs to a
 // Backup or a Job goes with it.
-import type { Backup } from '../../src/api/backup.ts'
+import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { Job, KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { annotation } from '../../src/api/labels.ts'
-import { encodeMoverMessage, type MoverMessage } from '../../src/api/mover-message.ts'
-import { moverEnvironment, parseMoverTask, type MoverTask } from '../../src/api/mover-task.ts'
+import { encodeMoverMessage, type MoverMessage } from '../../src/api/mover/message.ts'
+import { moverEnvironment, parseMoverTask, type MoverTask } from '../../src/api/mover/task.ts'
 import { backups, jobs, pods, snapshots } from '../../src/controllers/resources.ts'
 import type { Client } from '../../src/runtime/client.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../src/runtime/errors.ts'

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test'
 import { parse } from 'yaml'
 import { CommandError } from '../../dev/command.ts'
 import { repository } from '../../dev/paths.ts'
-import { customResourceDefinition, kinds } from '../../src/api/crd.ts'
+import { customResourceDefinition, kinds } from '../../src/api/schema/crd.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { backup, policy, refusals, type Refusal } from './crd-rules.ts'
 

@@ -2,8 +2,8 @@
 // way: nothing twice, nothing left over.
 import assert from 'node:assert/strict'
 import { eventually } from '../../dev/eventually.ts'
-import { isFinal, type Backup } from '../../src/api/backup.ts'
-import type { BackupPolicy } from '../../src/api/backup-policy.ts'
+import { isFinal, type Backup } from '../../src/api/kinds/backup.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { annotation, label } from '../../src/api/labels.ts'
 import { commandTarget, cronJobName } from '../../src/api/names.ts'

@@ -2,7 +2,7 @@
 // the same moment few are probed at once, and every one gets its turn.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { BackupPolicy } from '../../src/api/backup-policy.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { Job } from '../../src/api/kubernetes.ts'
 import { label } from '../../src/api/labels.ts'
 import * as resources from '../../src/controllers/resources.ts'

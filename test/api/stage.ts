@@ -1,5 +1,5 @@
 // What stands in a cluster before an operator looks at it, on a bare API server: namespaces, volumes, policies.
-import type { Backup } from '../../src/api/backup.ts'
+import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { KubernetesObject } from '../../src/api/kubernetes.ts'
 import { apiVersion } from '../../src/api/labels.ts'
 import { claims } from '../../src/controllers/resources.ts'

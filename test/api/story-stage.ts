@@ -1,7 +1,7 @@
 // What the story of operator-story.ts begins with: claims, policies whose clocks stopped while no operator ran, the Job that a CronJob made
 // meanwhile, and a bucket that holds more than the cluster knows.
 import assert from 'node:assert/strict'
-import type { BackupPolicy } from '../../src/api/backup-policy.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { Job, KubernetesObject } from '../../src/api/kubernetes.ts'
 import { annotation } from '../../src/api/labels.ts'
 import * as resources from '../../src/controllers/resources.ts'

@@ -1,5 +1,5 @@
 // The writes of the story in operator-story.ts: how each is told from the others, and which the story must come to.
-import type { Backup } from '../../src/api/backup.ts'
+import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { CronJob, KubernetesObject } from '../../src/api/kubernetes.ts'
 import type { Write } from './api-proxy.ts'
 

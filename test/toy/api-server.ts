@@ -1,8 +1,8 @@
 // An API server in memory: names, uids and versions as the real one has them, and nothing else. Deterministic: the same history
 // gives the same uids, whatever order its writes come in.
 import assert from 'node:assert/strict'
-import type { Backup } from '../../src/api/backup.ts'
-import type { BackupPolicy } from '../../src/api/backup-policy.ts'
+import type { Backup } from '../../src/api/kinds/backup.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type {
   CronJob,
   Job,

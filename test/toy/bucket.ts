@@ -1,7 +1,7 @@
 // The bucket of one policy, and what movers do with it: the real retention, on names only.
 import assert from 'node:assert/strict'
-import type { CatalogEntry, KeptRuns, MoverMessage } from '../../src/api/mover-message.ts'
-import { runsDigest, type BackupTask } from '../../src/api/mover-task.ts'
+import type { CatalogEntry, KeptRuns, MoverMessage } from '../../src/api/mover/message.ts'
+import { runsDigest, type BackupTask } from '../../src/api/mover/task.ts'
 import { slotText } from '../../src/api/names.ts'
 import { planRetention } from '../../src/plan/retention.ts'
 

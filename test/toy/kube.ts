@@ -2,9 +2,9 @@
 // What becomes of a run follows from its name alone, so that a crash of the operator changes no fate.
 import type { Job, Pod, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { label } from '../../src/api/labels.ts'
-import { encodeMoverMessage, catalogMessageLimit, type MoverMessage } from '../../src/api/mover-message.ts'
-import { exitCodeOf, isPermanent, type MoverReason } from '../../src/api/mover-reasons.ts'
-import { moverEnvironment, parseMoverTask } from '../../src/api/mover-task.ts'
+import { encodeMoverMessage, catalogMessageLimit, type MoverMessage } from '../../src/api/mover/message.ts'
+import { exitCodeOf, isPermanent, type MoverReason } from '../../src/api/mover/reasons.ts'
+import { moverEnvironment, parseMoverTask } from '../../src/api/mover/task.ts'
 import { nameHash, slotOfJobName } from '../../src/api/names.ts'
 import { addSeconds, timeOf } from '../../src/plan/times.ts'
 import { ended, failedCreate, pod, running, saying, stamp, waiting } from '../world.ts'

@@ -1,8 +1,8 @@
 // One process of the operator on the toy API server: the real caches, observer, plans and writes; only watches and transport are toys.
 import assert from 'node:assert/strict'
-import { backupPolicyStatus } from '../../src/api/backup-policy-status.ts'
-import { backupStatus, isFinal, type Backup } from '../../src/api/backup.ts'
-import type { BackupPolicy } from '../../src/api/backup-policy.ts'
+import { backupPolicyStatus } from '../../src/api/kinds/backup-policy-status.ts'
+import { backupStatus, isFinal, type Backup } from '../../src/api/kinds/backup.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { applyPlan, type ApplyContext } from '../../src/controllers/apply.ts'
 import type { Caches } from '../../src/controllers/caches.ts'

@@ -1,7 +1,7 @@
 // One telling of a story, and what must hold at every write in it.
 import assert from 'node:assert/strict'
-import type { Backup } from '../../src/api/backup.ts'
-import type { BackupPolicy } from '../../src/api/backup-policy.ts'
+import type { Backup } from '../../src/api/kinds/backup.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { annotation, label } from '../../src/api/labels.ts'
 import { commandTarget, cronJobName, slotOfJobName } from '../../src/api/names.ts'

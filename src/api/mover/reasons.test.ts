@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { exitCodeOf, isPermanent, moverReasons, type MoverReason } from './mover-reasons.ts'
+import { exitCodeOf, isPermanent, moverReasons, type MoverReason } from './reasons.ts'
 
 test('a failed mover ends with the exit code of its reason; no retry follows a permanent one', () => {
   assert.deepEqual([exitCodeOf('SourceExit'), isPermanent('SourceExit')], [10, true])

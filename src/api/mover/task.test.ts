@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { encodeMoverTask, parseMoverTask, runsDigest, sourceCommand, type MoverTaskInput } from './mover-task.ts'
+import { encodeMoverTask, parseMoverTask, runsDigest, sourceCommand, type MoverTaskInput } from './task.ts'
 
 const task = {
   version: 1,

@@ -11,9 +11,9 @@ import {
   nameRangeRule,
   numberRangeRule,
   rangeMessage,
-} from './cron-grammar.ts'
-import type { KubernetesObject } from './kubernetes.ts'
-import { all, dnsName, rule, timeZone } from './schema.ts'
+} from '../schema/cron-grammar.ts'
+import type { KubernetesObject } from '../kubernetes.ts'
+import { all, dnsName, rule, timeZone } from '../schema/schema.ts'
 
 const labelKey = z.string().max(317)
 const labelText = z.string().max(63)

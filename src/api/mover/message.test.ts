@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { encodeMoverMessage, messageLimit, moverPhases, type MoverMessage } from './mover-message.ts'
-import { moverReasons, moverWarnings, type MoverReason } from './mover-reasons.ts'
-import { parseMoverMessage } from './mover-message-parse.ts'
+import { encodeMoverMessage, messageLimit, moverPhases, type MoverMessage } from './message.ts'
+import { moverReasons, moverWarnings, type MoverReason } from './reasons.ts'
+import { parseMoverMessage } from './message-parse.ts'
 
 const reasons = Object.keys(moverReasons) as MoverReason[]
 const text = (maxLength: number) => fc.string({ maxLength, unit: 'grapheme' })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { encodeBackupRecord, parseBackupRecord, type BackupRecord } from './backup-record.ts'
+import { encodeBackupRecord, parseBackupRecord, type BackupRecord } from './record.ts'
 
 const record: BackupRecord = {
   version: 1,

@@ -1,7 +1,7 @@
 // Backup: one recoverable thing, one target at one slot. Scheduled ones are made by the operator, on-demand ones by people and pipelines.
 import { z } from 'zod'
-import type { KubernetesObject } from './kubernetes.ts'
-import { conditions, dateTime, dnsName, rule } from './schema.ts'
+import type { KubernetesObject } from '../kubernetes.ts'
+import { conditions, dateTime, dnsName, rule } from '../schema/schema.ts'
 
 export const backupPhases = ['Pending', 'Running', 'Completed', 'Failed', 'Skipped', 'Deleting'] as const
 export type BackupPhase = (typeof backupPhases)[number]

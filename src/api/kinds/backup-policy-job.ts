@@ -1,6 +1,6 @@
 // BackupPolicy spec.strategy.job: the command whose standard output is the backup, and what its container is given.
 import { z } from 'zod'
-import { all, dnsName, quantity, rule } from './schema.ts'
+import { all, dnsName, quantity, rule } from '../schema/schema.ts'
 
 const keyReference = (what: string) =>
   z

@@ -1,9 +1,9 @@
 // From a kind's Zod schema to the CustomResourceDefinition that the API server accepts: a structural schema, with CEL rules and defaults.
 import { z } from 'zod'
-import { backupColumns, backupSpec, backupStatus } from './backup.ts'
-import { backupPolicyColumns, backupPolicySpec } from './backup-policy.ts'
-import { backupPolicyStatus } from './backup-policy-status.ts'
-import { group, managerName, version } from './labels.ts'
+import { backupColumns, backupSpec, backupStatus } from '../kinds/backup.ts'
+import { backupPolicyColumns, backupPolicySpec } from '../kinds/backup-policy.ts'
+import { backupPolicyStatus } from '../kinds/backup-policy-status.ts'
+import { group, managerName, version } from '../labels.ts'
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 type Schema = { [key: string]: Json }

@@ -1,6 +1,6 @@
 // BackupPolicy status: what the operator saw and did.
 import { z } from 'zod'
-import { conditions, dateTime } from './schema.ts'
+import { conditions, dateTime } from '../schema/schema.ts'
 
 const slots = z.object({
   missed: z

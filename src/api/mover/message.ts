@@ -5,7 +5,7 @@
  * Kubernetes keeps 12 KiB / containers of a message, at most 4 KiB, and cuts the rest at either end. A message of a backup or a
  * probe has at most 1.5 KB, a page of the catalog at most 3.5 KB (its pod has one container).
  */
-import type { MoverReason, MoverWarningReason } from './mover-reasons.ts'
+import type { MoverReason, MoverWarningReason } from './reasons.ts'
 
 export interface MoverWarning {
   readonly reason: MoverWarningReason

@@ -1,6 +1,6 @@
 // BackupPolicy spec.backend: where backups are stored, and with which credentials.
 import { z } from 'zod'
-import { dnsName, rule } from './schema.ts'
+import { dnsName, rule } from '../schema/schema.ts'
 
 export const backend = z
   .object({

@@ -6,8 +6,8 @@ import {
   type MoverMessage,
   type MoverWarning,
   type ProbeFacts,
-} from './mover-message.ts'
-import { moverReasons, moverWarnings, type MoverReason } from './mover-reasons.ts'
+} from './message.ts'
+import { moverReasons, moverWarnings, type MoverReason } from './reasons.ts'
 
 /**
  * Reads a termination message, whatever it holds: another program may have written it, Kubernetes may have cut it. Never

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { catalogMessageLimit, encodeMoverMessage, isCommitted } from './mover-message.ts'
-import { parseMoverMessage } from './mover-message-parse.ts'
+import { catalogMessageLimit, encodeMoverMessage, isCommitted } from './message.ts'
+import { parseMoverMessage } from './message-parse.ts'
 
 describe('a mover message', () => {
   test('is read without the rest of a longer one that it overwrote', () => {
