@@ -9,16 +9,17 @@ import { repository } from '../dev/paths.ts'
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   api: [],
   runtime: [],
-  plan: ['api'],
+  schedule: ['api'],
+  plan: ['api', 'schedule'],
   resources: ['api'],
   storage: ['api'],
-  controllers: ['api', 'plan', 'resources', 'storage', 'runtime'],
-  mover: ['api', 'plan', 'resources', 'storage', 'runtime'],
+  controllers: ['api', 'schedule', 'plan', 'resources', 'storage', 'runtime'],
+  mover: ['api', 'schedule', 'plan', 'resources', 'storage', 'runtime'],
 }
 /** What the tests of a folder may import besides: the worlds that plans are tried on hold built objects. */
 const testsMayImport: Readonly<Record<string, readonly string[]>> = { plan: ['resources'] }
 /** Pure folders decide from their arguments alone: no Node module, no package, no clock, no chance. */
-const pure = ['plan', 'resources']
+const pure = ['schedule', 'plan', 'resources']
 const impure = /\bDate\.now\b|\bnew Date\(\)|\bperformance\.|\bMath\.random\b|\bset(Timeout|Interval)\b|\bprocess\./
 const emptyNames = ['index', 'utils', 'util', 'helpers', 'helper', 'common', 'types', 'misc']
 

@@ -6,7 +6,7 @@ import { backupPhases, type Backup } from '../api/kinds/backup.ts'
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { lastRunSucceeded, lastSizeBytes } from '../plan/measures.ts'
 import { overdueSeconds } from '../plan/overdue.ts'
-import { timeOf } from '../plan/times.ts'
+import { timeOf } from '../schedule/times.ts'
 import { keyFrom, keyOf } from '../runtime/resource.ts'
 import type { Cache } from '../runtime/store.ts'
 

@@ -9,7 +9,7 @@ import { failure, planStatus, type BackupPlan, type Facts } from './backup-statu
 import { hasMoverEnded, isOver, moverMessageOf, podsOfRun, unlessMoreIsSaid } from './job-pods.ts'
 import { endOf, judgeJob } from './job-run.ts'
 import { isRun, runJobName } from './lookup.ts'
-import { addSeconds, rfc3339, sizeText, timeOf } from './times.ts'
+import { addSeconds, rfc3339, sizeText, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** How long a run whose Job is gone waits for the list of the bucket. Seconds. */

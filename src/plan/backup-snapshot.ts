@@ -8,7 +8,7 @@ import { planTargets } from './backup-targets.ts'
 import { graceEnd } from './grace.ts'
 import { snapshotName } from './lookup.ts'
 import { readinessOf } from './selection.ts'
-import { addSeconds, rfc3339, timeOf } from './times.ts'
+import { addSeconds, rfc3339, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** How long the caches of claims and volumes may be of different moments. Seconds. */

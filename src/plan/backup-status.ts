@@ -4,7 +4,7 @@ import type { Reason } from '../api/conditions.ts'
 import type { Action, Unless } from './actions.ts'
 import { conditionsFrom, type Verdict } from './conditions.ts'
 import { sameJson } from './equal.ts'
-import { addSeconds, durationText, rfc3339, timeOf } from './times.ts'
+import { addSeconds, durationText, rfc3339, timeOf } from '../schedule/times.ts'
 
 /** A start that the API server refuses for so long makes its run fail. Seconds. */
 const refusedSeconds = 300

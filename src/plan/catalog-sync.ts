@@ -12,7 +12,7 @@ import { backupsInStore, isHeld } from './history.ts'
 import { byCreation, moverMessageOf } from './job-pods.ts'
 import { isFinished, judgeJob } from './job-run.ts'
 import { isRun, jobOf, runJobName } from './lookup.ts'
-import { addSeconds, timeOf } from './times.ts'
+import { addSeconds, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 export type CatalogPlan = CatalogKnowledge & {

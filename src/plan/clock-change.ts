@@ -3,8 +3,8 @@ import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Verdict } from './conditions.ts'
 import type { PolicyFacts } from './policy-facts.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
-import { clockChangeEffect, type ClockChangeEffect } from './schedule.ts'
-import { addSeconds, rfc3339 } from './times.ts'
+import { clockChangeEffect, type ClockChangeEffect } from '../schedule/schedule.ts'
+import { addSeconds, rfc3339 } from '../schedule/times.ts'
 
 /** How far ahead clock changes are looked for. Seconds. */
 const yearSeconds = 366 * 24 * 3600

@@ -1,7 +1,7 @@
 // Conditions that keep the time of their last change.
 import type { BackupConditionType, PolicyConditionType, Reason } from '../api/conditions.ts'
 import type { Condition } from '../api/kubernetes.ts'
-import { rfc3339 } from './times.ts'
+import { rfc3339 } from '../schedule/times.ts'
 
 export type Verdict = {
   readonly type: PolicyConditionType | BackupConditionType

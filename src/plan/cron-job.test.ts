@@ -22,7 +22,7 @@ import { label } from '../api/labels.ts'
 import type { Action } from './actions.ts'
 import { planPolicy } from './policy.ts'
 import { scheduleHash } from './policy-schedule.ts'
-import { addSeconds } from './times.ts'
+import { addSeconds } from '../schedule/times.ts'
 
 const now = at('12:00')
 

@@ -7,9 +7,9 @@ import type { Action } from './actions.ts'
 import { conditionTime, isFinished } from './job-run.ts'
 import { scheduleOf, type PolicySchedule } from './policy-schedule.ts'
 import { isOf, isRun } from './lookup.ts'
-import { nextSlot } from './schedule.ts'
+import { nextSlot } from '../schedule/schedule.ts'
 import { bookOf, countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
-import { addSeconds, latest, timeOf } from './times.ts'
+import { addSeconds, latest, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */

@@ -1,5 +1,5 @@
 import type { Backup } from '../api/kinds/backup.ts'
-import { addSeconds, timeOf } from './times.ts'
+import { addSeconds, timeOf } from '../schedule/times.ts'
 
 /** A pipeline may create a Backup a little before what it needs: its policy, or the CRDs of snapshots. Seconds. */
 const graceSeconds = 60

@@ -11,7 +11,7 @@ import { isFinished, lostAt } from './job-run.ts'
 import { moverMessageOf } from './job-pods.ts'
 import { backupOf, childrenOf, isGenuine, isRun, runJobName, snapshotNamed, snapshotOf } from './lookup.ts'
 import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
-import { addSeconds, earliest, timeOf } from './times.ts'
+import { addSeconds, earliest, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** Failed Backups of a schedule that stay for people to read, for each target. */

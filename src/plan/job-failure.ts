@@ -5,7 +5,7 @@ import type { MoverMessage } from '../api/mover/message.ts'
 import { creationObstacle, hiddenObstacle, type Told, waitingObstacle } from './job-obstacles.ts'
 import { statusOf } from './job-pods.ts'
 import { redact, tail } from './redact.ts'
-import { addSeconds, timeOf } from './times.ts'
+import { addSeconds, timeOf } from '../schedule/times.ts'
 
 export function failureOf(
   job: Job,

@@ -2,7 +2,7 @@
 import type { Reason } from '../api/conditions.ts'
 import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
 import { isOver } from './job-pods.ts'
-import { timeOf } from './times.ts'
+import { timeOf } from '../schedule/times.ts'
 
 type Obstacle = {
   readonly reason: Reason

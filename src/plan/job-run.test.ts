@@ -17,7 +17,7 @@ import type { Job, JobEvent, Pod } from '../api/kubernetes.ts'
 import { exitCodeOf, moverReasons, type MoverReason } from '../api/mover/reasons.ts'
 import type { Told } from './job-obstacles.ts'
 import { judgeJob, lostAt } from './job-run.ts'
-import { addSeconds } from './times.ts'
+import { addSeconds } from '../schedule/times.ts'
 
 const start = at('02:00')
 const end = at('02:10')

@@ -7,7 +7,7 @@ import { failureOf } from './job-failure.ts'
 import { hiddenObstacle, obstacleOf, type Told, waitingObstacle } from './job-obstacles.ts'
 import { isOver, moverMessageOf, podsOf, statusOf } from './job-pods.ts'
 import { redact } from './redact.ts'
-import { addSeconds, earliest, timeOf } from './times.ts'
+import { addSeconds, earliest, timeOf } from '../schedule/times.ts'
 
 /** How long a failed attempt whose other container cannot start may hold the run up before the Job is deleted. Seconds. */
 const stuckAttemptSeconds = 30

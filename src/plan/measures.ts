@@ -1,7 +1,7 @@
 // Figures about a policy's Backups.
 import type { Backup } from '../api/kinds/backup.ts'
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
-import { timeOf } from './times.ts'
+import { timeOf } from '../schedule/times.ts'
 
 /** The newest ended Backup of each target. */
 function newestByTarget(backups: readonly Backup[], counts: (backup: Backup) => boolean): readonly Backup[] {

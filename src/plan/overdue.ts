@@ -1,8 +1,8 @@
 // How long a policy has owed a good backup.
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { scheduleOf, scheduleSince } from './policy-schedule.ts'
-import { nextSlot } from './schedule.ts'
-import { latest, timeOf } from './times.ts'
+import { nextSlot } from '../schedule/schedule.ts'
+import { latest, timeOf } from '../schedule/times.ts'
 
 /**
  * Seconds since the first slot that should have led to a good backup by now and did not; 0 while nothing is owed, and while the

@@ -1,10 +1,10 @@
 // A policy's schedule as its own clock reads it, and since when it has been that way.
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { commandTarget, nameHash } from '../api/names.ts'
-import type { SlotRule } from './schedule.ts'
-import { expandHash, InvalidScheduleError, parseSchedule, type Schedule } from './schedule-parse.ts'
-import { validateTimeZone } from './schedule.ts'
-import { timeOf } from './times.ts'
+import type { SlotRule } from '../schedule/schedule.ts'
+import { expandHash, InvalidScheduleError, parseSchedule, type Schedule } from '../schedule/parse.ts'
+import { validateTimeZone } from '../schedule/schedule.ts'
+import { timeOf } from '../schedule/times.ts'
 
 export type PolicySchedule = {
   /** The schedule in plain CronJob grammar: H is replaced. */

@@ -11,7 +11,7 @@ import { jobTarget, readiness, snapshotTargets, type Target } from './policy-rea
 import { scheduleHash } from './policy-schedule.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
-import { latest, rfc3339, timeOf } from './times.ts'
+import { latest, rfc3339, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 const targetsShown = 256

@@ -15,7 +15,7 @@ import { scheduleOf, scheduleSince } from './policy-schedule.ts'
 import { bookOf, type SlotBook } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-schedule.ts'
 import { planProbe } from './store-probe.ts'
-import { earliest, rfc3339, timeOf } from './times.ts'
+import { earliest, rfc3339, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 export function planPolicy(world: PolicyWorld, now: Date): Plan {

@@ -1,9 +1,9 @@
 // The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
 import type { BackupPolicyStatus } from '../api/kinds/backup-policy-status.ts'
 import type { Action } from './actions.ts'
-import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from './schedule.ts'
+import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from '../schedule/schedule.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
-import { latest, rfc3339, timeOf } from './times.ts'
+import { latest, rfc3339, timeOf } from '../schedule/times.ts'
 
 /** More slots than this in one go are not looked at one by one: what passed unseen for so long was missed. */
 const looksAtEach = 200

@@ -3,9 +3,9 @@ import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import { isFinal } from '../api/kinds/backup.ts'
 import { slotRunName } from '../api/names.ts'
 import type { PolicySchedule } from './policy-schedule.ts'
-import { planSlots } from './schedule.ts'
+import { planSlots } from '../schedule/schedule.ts'
 import { counted, countMissed, reach, type SlotBook, type SlotPlan } from './slots.ts'
-import { addSeconds, latest, timeOf } from './times.ts'
+import { addSeconds, latest, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /**

@@ -9,7 +9,7 @@ import { nameHash, probeJobName } from '../api/names.ts'
 import type { Action, Unless } from './actions.ts'
 import { unlessMoreIsSaid } from './job-pods.ts'
 import { isFinished, judgeJob } from './job-run.ts'
-import { addSeconds, rfc3339, timeOf } from './times.ts'
+import { addSeconds, rfc3339, timeOf } from '../schedule/times.ts'
 import type { PolicyWorld } from './world.ts'
 
 /** At most so many probes at once in the whole cluster: a thousand policies may be applied at the same moment. */

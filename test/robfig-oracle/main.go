@@ -1,4 +1,4 @@
-// Writes src/plan/schedule.golden.json: what robfig/cron, which the CronJob controller uses, accepts and when it runs.
+// Writes src/schedule/schedule.golden.json: what robfig/cron, which the CronJob controller uses, accepts and when it runs.
 // By hand, after a change of the cases:
 //
 //	cd test/robfig-oracle && go run . > ../../src/plan/schedule.golden.json

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import type { CronJob, Job } from '../../src/api/kubernetes.ts'
 import { annotation } from '../../src/api/labels.ts'
-import { parseSchedule } from '../../src/plan/schedule-parse.ts'
-import { nextSlot, summarizeSlots } from '../../src/plan/schedule.ts'
-import { addSeconds, latest, timeOf } from '../../src/plan/times.ts'
+import { parseSchedule } from '../../src/schedule/parse.ts'
+import { nextSlot, summarizeSlots } from '../../src/schedule/schedule.ts'
+import { addSeconds, latest, timeOf } from '../../src/schedule/times.ts'
 import { jobNameOfSlot, stamp } from '../world.ts'
 import type { ToyApiServer } from './api-server.ts'
 

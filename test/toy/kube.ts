@@ -6,7 +6,7 @@ import { encodeMoverMessage, catalogMessageLimit, type MoverMessage } from '../.
 import { exitCodeOf, isPermanent, type MoverReason } from '../../src/api/mover/reasons.ts'
 import { moverEnvironment, parseMoverTask } from '../../src/api/mover/task.ts'
 import { nameHash, slotOfJobName } from '../../src/api/names.ts'
-import { addSeconds, timeOf } from '../../src/plan/times.ts'
+import { addSeconds, timeOf } from '../../src/schedule/times.ts'
 import { ended, failedCreate, pod, running, saying, stamp, waiting } from '../world.ts'
 import type { ToyApiServer } from './api-server.ts'
 import { ToyBucket } from './bucket.ts'

@@ -7,9 +7,9 @@
  * has to search, which loses a slot on a day that looks ordinary. To say the same, we take the same walk.
  * The truth is robfig's own output: `test/robfig-oracle` writes it to `schedule.golden.json`.
  */
-import { countWalls, hourMs, lastWall, minuteMs, nextWall, selectsDay, type Slots } from './schedule-calendar.ts'
-import type { Schedule } from './schedule-parse.ts'
-import { nextTransition, offsetAt, type Zone } from './schedule-zone.ts'
+import { countWalls, hourMs, lastWall, minuteMs, nextWall, selectsDay, type Slots } from './calendar.ts'
+import type { Schedule } from './parse.ts'
+import { nextTransition, offsetAt, type Zone } from './zone.ts'
 
 /** robfig gives up when no time is found until the end of the fifth year after the current one. */
 const yearsAhead = 5

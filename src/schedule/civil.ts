@@ -6,9 +6,9 @@
  * first pass. A schedule that runs in every hour is an interval: it fires at every instant at which the clock shows one of
  * its minutes, in both passes of an overlap.
  */
-import { countWalls, dayMs, hourMs, lastWall, nextWall, type Slots } from './schedule-calendar.ts'
-import { isEveryHour, type Schedule } from './schedule-parse.ts'
-import { nextTransition, offsetAt, type Transition, type Zone } from './schedule-zone.ts'
+import { countWalls, dayMs, hourMs, lastWall, nextWall, type Slots } from './calendar.ts'
+import { isEveryHour, type Schedule } from './parse.ts'
+import { nextTransition, offsetAt, type Transition, type Zone } from './zone.ts'
 
 /** 29 February can be eight years away (1896–1904, 2096–2104). */
 const searchMs = 9 * 366 * dayMs

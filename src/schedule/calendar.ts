@@ -2,7 +2,7 @@
  * Arithmetic of a schedule on wall-clock times, without any zone: which minutes of which days it selects. A wall-clock time is
  * the number of milliseconds that `Date.UTC` gives for its year, month, day, hour and minute.
  */
-import type { Schedule } from './schedule-parse.ts'
+import type { Schedule } from './parse.ts'
 
 export const minuteMs = 60_000
 export const hourMs = 3_600_000

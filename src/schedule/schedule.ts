@@ -4,11 +4,11 @@
  * Two rules for the days on which clocks change: `cronjob` says what the CronJob controller does (jobs, R18), `civil` is what our
  * own clock does (snapshots). On all other days they agree.
  */
-import { hourMs } from './schedule-calendar.ts'
-import { nextCivilSlot, summarizeCivilSlots } from './schedule-civil.ts'
-import { nextCronJobSlot, summarizeCronJobSlots } from './schedule-cronjob.ts'
-import type { Schedule } from './schedule-parse.ts'
-import { nextTransition, zoneOf, type Zone } from './schedule-zone.ts'
+import { hourMs } from './calendar.ts'
+import { nextCivilSlot, summarizeCivilSlots } from './civil.ts'
+import { nextCronJobSlot, summarizeCronJobSlots } from './cronjob.ts'
+import type { Schedule } from './parse.ts'
+import { nextTransition, zoneOf, type Zone } from './zone.ts'
 
 export type SlotRule = 'cronjob' | 'civil'
 

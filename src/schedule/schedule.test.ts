@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { expandHash, parseSchedule } from './schedule-parse.ts'
+import { expandHash, parseSchedule } from './parse.ts'
 import {
   clockChangeEffect,
   nextSlot,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { expandHash, InvalidScheduleError, parseSchedule } from './schedule-parse.ts'
+import { expandHash, InvalidScheduleError, parseSchedule } from './parse.ts'
 
 function range(max: number) {
   const value = fc.integer({ min: 0, max })

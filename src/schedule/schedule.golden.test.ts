@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import golden from './schedule.golden.json' with { type: 'json' }
-import { expandHash, InvalidScheduleError, parseSchedule } from './schedule-parse.ts'
+import { expandHash, InvalidScheduleError, parseSchedule } from './parse.ts'
 import { nextSlot, slotsBetween, summarizeSlots } from './schedule.ts'
 
 /** Accepted by robfig and refused here, for the reasons in cron-grammar.ts. */
