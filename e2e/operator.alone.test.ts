@@ -9,7 +9,7 @@ import type { Backup } from '../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { Job, KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/resources.ts'
-import { scheduleHash } from '../src/plan/policy-schedule.ts'
+import { scheduleHash } from '../src/plan/policy/schedule.ts'
 import { cluster, patience, waitFor } from './cluster.ts'
 import { installMinio, installOperator, operatorDeployment } from './install.ts'
 import {

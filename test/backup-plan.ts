@@ -1,7 +1,7 @@
 // Plans of one Backup, for the tests of each kind of Backup.
 import type { Backup } from '../src/api/kinds/backup.ts'
-import { planBackup } from '../src/plan/backup-run.ts'
-import type { PolicyWorld } from '../src/plan/world.ts'
+import { planBackup } from '../src/plan/runs/run.ts'
+import type { PolicyWorld } from '../src/plan/view/world.ts'
 import { at, backup, claim, only, snapshotPolicy, stamp, world } from './world.ts'
 
 export const now = at('12:00')

@@ -127,7 +127,10 @@ test('no document names a reason that does not exist', () => {
 })
 
 test('the words for what retention does are those of the code', () => {
-  const source = section(`\n${read('src/plan/retention.ts')}`.replace('export type RetentionReason =', '## R'), '## R')
+  const source = section(
+    `\n${read('src/plan/history/retention.ts')}`.replace('export type RetentionReason =', '## R'),
+    '## R',
+  )
   const words = [...source.slice(0, source.indexOf('export interface')).matchAll(/\| '(\w+)'/g)]
   assert.deepEqual(sorted(retentionWords), sorted(words.map(([, word = '']) => word)))
 })

@@ -13,7 +13,7 @@ import type {
 } from '../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../api/labels.ts'
 import { cronJobName } from '../api/names.ts'
-import { isRunningProbe } from '../plan/store-probe.ts'
+import { isRunningProbe } from '../plan/policy/store-probe.ts'
 import type { Client } from '../runtime/client.ts'
 import type { Log } from '../runtime/log.ts'
 import type { RuntimeMetrics } from '../runtime/metrics.ts'

@@ -2,7 +2,7 @@
 import { runsDigest, type BackupTask } from '../api/mover/task.ts'
 import type { KeptRuns } from '../api/mover/message.ts'
 import type { MoverWarningReason } from '../api/mover/reasons.ts'
-import { planRetention } from '../plan/retention.ts'
+import { planRetention } from '../plan/history/retention.ts'
 import { deleteBackup, type CatalogRun } from '../storage/catalog.ts'
 import type { Layout } from '../storage/layout.ts'
 import type { ObjectStore } from '../storage/object-store.ts'

@@ -2,7 +2,7 @@
 import type { CatalogEntry, MoverMessage } from '../../src/api/mover/message.ts'
 import { runsDigest, type BackupTask, type CatalogTask, type MoverTask } from '../../src/api/mover/task.ts'
 import { slotOfJobName, slotText } from '../../src/api/names.ts'
-import { planRetention } from '../../src/plan/retention.ts'
+import { planRetention } from '../../src/plan/history/retention.ts'
 
 /** So few that two runs are two pages: the second one is asked for with a cursor. */
 const entriesOfPage = 1

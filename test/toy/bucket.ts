@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { CatalogEntry, KeptRuns, MoverMessage } from '../../src/api/mover/message.ts'
 import { runsDigest, type BackupTask } from '../../src/api/mover/task.ts'
 import { slotText } from '../../src/api/names.ts'
-import { planRetention } from '../../src/plan/retention.ts'
+import { planRetention } from '../../src/plan/history/retention.ts'
 
 export type StoredRun = {
   readonly run: string

@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  at,
+  backup,
+  complete,
+  completed,
+  desiredCronJob,
+  failed,
+  job,
+  jobFailed,
+  jobOfSlot,
+  only,
+  pod,
+  policy,
+  saying,
+  scheduled,
+  world,
+} from '../../../test/world.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { Job, Pod } from '../../api/kubernetes.ts'
+import { annotation } from '../../api/labels.ts'
+import type { CatalogEntry } from '../../api/mover/message.ts'
+import { runsDigest } from '../../api/mover/task.ts'
+import { catalogJobName, onDemandJobName } from '../../api/names.ts'
+import { storeLocation } from '../../resources/desired-state.ts'
+import { planCatalog } from './catalog.ts'
+import { planPolicy } from '../policy/policy.ts'
+
+const backendOf = policy().spec.backend
+assert.ok(backendOf)
+const store = storeLocation(backendOf)
+const now = at('12:00')
+const slots = [at('01:00'), at('02:00'), at('03:00')]
+const runs = slots.map(slot => jobOfSlot(slot).metadata.name)
+const [first = '', second = '', third = ''] = runs
+
+const entry = (run: string, slot: Date): CatalogEntry => ({
+  run,
+  slot: slot.getTime(),
+  startedAt: slot.getTime(),
+  finishedAt: slot.getTime() + 60_000,
+  bytes: 10,
+  storedBytes: 5,
+})
+const entries = runs.map((run, i) => entry(run, slots[i] ?? now))
+
+/** The newest run has just committed and found these runs in the bucket. */
+function afterLastRun(kept: readonly string[]): { readonly jobs: readonly Job[]; readonly pods: readonly Pod[] } {
+  const slot = at('03:00')
+  const of = jobOfSlot(slot, {
+    metadata: {
+      annotations: { [annotation.store]: store, [annotation.cronJobSlot]: '2026-01-05T03:00:00Z' },
+    },
+    status: complete(slot, at('03:10')),
+  })
+  const message = {
+    phase: 'committed',
+    run: third,
+    finishedAt: at('03:10').getTime(),
+    kept: { count: kept.length, digest: runsDigest(kept) },
+  } as const
+  return { jobs: [of], pods: [pod(of, 1, { status: { phase: 'Succeeded', containerStatuses: [saying(message)] } })] }
+}
+
+const known = (run: string): Backup =>
+  scheduled(slots[runs.indexOf(run)] ?? now, { status: completed(run, at('03:10'), { store }) })
+
+function page(cursor: string, found: readonly CatalogEntry[], next?: string) {
+  const of = job(catalogJobName('nightly', third, cursor), 'catalog', {
+    metadata: { creationTimestamp: '2026-01-05T03:11:00Z' },
+    status: complete(at('03:11'), at('03:12')),
+    spec: { activeDeadlineSeconds: 240 },
+  })
+  const catalog = { entries: found, ...(next === undefined ? {} : { next }) }
+  const containerStatuses = [saying({ phase: 'done', catalog })]
+  return { job: of, pod: pod(of, 1, { status: { phase: 'Succeeded', containerStatuses } }) }
+}
+
+function plan(kept: readonly string[], backups: readonly Backup[], pages: readonly ReturnType<typeof page>[] = []) {
+  const last = afterLastRun(kept)
+  const seen = world(policy(), {
+    backups,
+    jobs: [...last.jobs, ...pages.map(each => each.job)],
+    pods: [...last.pods, ...pages.map(each => each.pod)],
+  })
+  return planCatalog(seen, policy(), now)
+}
+
+test('an equal digest needs nothing but to be remembered', () => {
+  const { actions, digest } = plan(runs, runs.map(known))
+  assert.deepEqual([actions, digest], [[], runsDigest(runs)])
+})
+
+test('another digest begins to read the list', () => {
+  const { actions, digest, entries: read } = plan(runs, [known(second), known(third)])
+  assert.deepEqual(actions, [{ do: 'create-catalog-job', run: third, cursor: undefined }])
+  assert.deepEqual([digest, read], [undefined, undefined])
+})
+
+test('nothing is judged before the list is whole', () => {
+  const { actions } = plan(runs, [known(third)], [page('', entries.slice(0, 1), 'next')])
+  assert.deepEqual(actions, [{ do: 'create-catalog-job', run: third, cursor: 'next' }])
+})
+
+test('runs of all pages that have no Backup get one', () => {
+  const pages = [page('', entries.slice(0, 1), 'a'), page('a', entries.slice(1, 2), 'b'), page('b', entries.slice(2))]
+  const { actions, digest } = plan(runs, [known(third)], pages)
+  assert.deepEqual(
+    only(actions, 'create-scheduled-backup').map(({ name, slot }) => [name, slot]),
+    [
+      [first, slots[0]],
+      [second, slots[1]],
+    ],
+  )
+  assert.equal(digest, undefined, 'the digest is not settled before the Backups are there')
+})
+
+test('a Backup whose run is in no page goes', () => {
+  const { actions } = plan([second, third], runs.map(known), [page('', entries.slice(1))])
+  assert.deepEqual(
+    actions.map(action => (action.do === 'delete-backup' ? action.name : action.do)),
+    [first],
+  )
+})
+
+test('a Backup that was made but has no status yet, because of a crash, is filled from the list', () => {
+  const of = policy()
+  const last = afterLastRun(runs)
+  const whole = page('', entries)
+  const seen = world(of, {
+    cronJob: desiredCronJob(of),
+    backups: [scheduled(at('01:00')), known(second), known(third)],
+    jobs: [...last.jobs, whole.job],
+    pods: [...last.pods, whole.pod],
+  })
+  const { actions } = planPolicy(seen, now)
+  const [written] = only(actions, 'write-backup-status').filter(({ backup }) => backup.metadata.name === first)
+  assert.deepEqual([written?.status.phase, written?.status.run, written?.status.bytes], ['Completed', first, 10])
+  assert.deepEqual(only(actions, 'create-scheduled-backup'), [])
+})
+
+test('when the list and the Backups are of one mind the digest is remembered, though it counts what we cannot read', () => {
+  const { actions, digest } = plan([...runs, 'unreadable'], runs.map(known), [page('', entries)])
+  assert.deepEqual([actions, digest], [[], runsDigest([...runs, 'unreadable'])])
+})
+
+test('once it is remembered the pages go', () => {
+  const of = policy(
+    {},
+    { status: { targets: [{ name: 'command', ready: true, reason: '', message: '', digest: runsDigest(runs) }] } },
+  )
+  const last = afterLastRun(runs)
+  const whole = page('', entries)
+  const seen = world(of, { backups: [], jobs: [...last.jobs, whole.job], pods: [...last.pods, whole.pod] })
+  const { actions } = planCatalog(seen, of, now)
+  assert.deepEqual(
+    actions.map(action => action.do),
+    ['delete-job'],
+  )
+})
+
+test('a page that failed, or whose words were lost, is asked for again ten minutes after it began', () => {
+  const name = catalogJobName('nightly', third, '')
+  for (const status of [jobFailed(at('03:11'), at('03:12')), complete(at('03:11'), at('03:12'))]) {
+    const of = job(name, 'catalog', { status })
+    const last = afterLastRun(runs)
+    const seen = world(policy(), { backups: [known(third)], jobs: [...last.jobs, of], pods: last.pods })
+    const waits = planCatalog(seen, policy(), at('03:20:59'))
+    assert.deepEqual([waits.actions, waits.digest, waits.open, waits.wakeAt], [[], undefined, true, at('03:21')])
+    const again = planCatalog(seen, policy(), at('03:21'))
+    assert.deepEqual(
+      only(again.actions, 'delete-job').map(action => [action.name, action.uid]),
+      [[name, of.metadata.uid]],
+    )
+    assert.deepEqual([again.actions.length, again.open, again.wakeAt], [1, true, undefined])
+  }
+})
+
+const lost = (backupOfRun: Backup) => ({
+  ...backupOfRun,
+  metadata: { ...backupOfRun.metadata, resourceVersion: '7' },
+  status: failed(backupOfRun.metadata.name, at('02:10'), { reason: 'JobDeleted' }),
+})
+
+test('a run that was taken for failed when its Job went comes back where the bucket has it', () => {
+  const wrong = lost(scheduled(at('02:00')))
+  const first = plan(runs, [...runs.filter(run => run !== second).map(known), wrong], [page('', entries)])
+  assert.deepEqual(
+    first.actions.map(action =>
+      action.do === 'delete-backup' ? [action.name, action.uid, action.resourceVersion] : action.do,
+    ),
+    [[second, wrong.metadata.uid, wrong.metadata.resourceVersion]],
+    'one that somebody has put a hold on meanwhile stays',
+  )
+  assert.deepEqual([first.digest, first.open], [undefined, true], 'it is not settled before the Backup is there')
+  const then = plan(runs, runs.filter(run => run !== second).map(known), [page('', entries)])
+  assert.deepEqual(
+    then.actions.map(action => (action.do === 'create-scheduled-backup' ? action.name : action.do)),
+    [second],
+  )
+})
+
+test("a person's Backup that was taken for failed stays, and another tells of what the bucket has", () => {
+  const wrong = backup('now')
+  const run = onDemandJobName('nightly', wrong.metadata.uid ?? '')
+  const asked = { ...wrong, status: failed(run, at('02:10'), { reason: 'JobDeleted' }) }
+  const { actions } = plan(
+    [...runs, run],
+    [...runs.map(known), asked],
+    [page('', [...entries, entry(run, at('02:00'))])],
+  )
+  assert.deepEqual(
+    actions.map(action => (action.do === 'create-scheduled-backup' ? action.name : action.do)),
+    [run],
+  )
+})
+
+test('a failed Backup stays while its Job tells why, when it is held, and when the bucket has nothing of it', () => {
+  const others = runs.filter(run => run !== second).map(known)
+  const wrong = lost(scheduled(at('02:00')))
+  const held = { ...wrong, metadata: { ...wrong.metadata, annotations: { [annotation.hold]: 'true' } } }
+  assert.deepEqual(plan(runs, [...others, held], [page('', entries)]).actions, [])
+  const without = entries.filter(({ run }) => run !== second)
+  assert.deepEqual(plan([first, third, 'unreadable'], [...others, wrong], [page('', without)]).actions, [])
+  const last = afterLastRun(runs)
+  const whole = page('', entries)
+  const jobs = [...last.jobs, whole.job, jobOfSlot(at('02:00'), { status: jobFailed(at('02:00'), at('02:10')) })]
+  const seen = world(policy(), { backups: [...others, wrong], jobs, pods: [...last.pods, whole.pod] })
+  assert.deepEqual(planCatalog(seen, policy(), now).actions, [])
+})
+
+test('nothing is read while a run may change the bucket', () => {
+  const last = afterLastRun(runs)
+  const seen = world(policy(), {
+    backups: [known(third)],
+    jobs: [...last.jobs, jobOfSlot(at('04:00'))],
+    pods: last.pods,
+  })
+  assert.deepEqual(planCatalog(seen, policy(), now).actions, [])
+})
+
+test('a run that told of the bucket and was taken for failed does not keep the list from being read', () => {
+  const failedOne = scheduled(at('03:00'), { status: failed(third, at('03:10')) })
+  assert.deepEqual(only(plan(runs, [failedOne]).actions, 'create-catalog-job').length, 1)
+})
+
+test('nothing is read before the run that told of it is recorded', () => {
+  const running = scheduled(at('03:00'), { status: { phase: 'Running', run: third } })
+  assert.deepEqual(plan(runs, [running]).actions, [])
+})
+
+test('a Backup of a run that ended after the list was read stays, though its own words were lost', () => {
+  const late = scheduled(at('04:00'), { status: completed('backup-nightly-late', at('03:59'), { store }) })
+  const { actions } = plan(runs, [...runs.map(known), late], [page('', entries)])
+  assert.deepEqual(actions, [])
+})
+
+test('Backups in another store are not in the list of this one, and stay', () => {
+  const elsewhere = scheduled(at('00:30'), { status: completed('elsewhere', at('00:40'), { store: 'other' }) })
+  const { actions, digest } = plan(runs, [...runs.map(known), elsewhere])
+  assert.deepEqual([actions, digest], [[], runsDigest(runs)])
+})

@@ -1,0 +1,502 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import {
+  at,
+  complete,
+  ended,
+  failedCreate,
+  jobFailed,
+  jobOfSlot,
+  pod,
+  running,
+  saying,
+  stamp,
+  waiting,
+} from '../../../test/world.ts'
+import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
+import { exitCodeOf, moverReasons, type MoverReason } from '../../api/mover/reasons.ts'
+import type { Told } from './obstacles.ts'
+import { judgeJob, lostAt } from './verdict.ts'
+import { addSeconds } from '../../schedule/times.ts'
+
+const start = at('02:00')
+const end = at('02:10')
+const going = jobOfSlot(start)
+const over = jobOfSlot(start, { status: jobFailed(start, end) })
+const done = jobOfSlot(start, { status: complete(start, end) })
+
+const committed = { phase: 'committed', run: going.metadata.name, finishedAt: end.getTime(), bytes: 10 } as const
+const failing = (reason: MoverReason, sourceStatus?: number) =>
+  saying({ phase: 'failed', reason, message: `told: ${reason}`, sourceStatus }, exitCodeOf(reason))
+const dead = (of: Job, ...containerStatuses: NonNullable<NonNullable<Pod['status']>['containerStatuses']>) =>
+  pod(of, 1, { status: { phase: 'Failed', containerStatuses } })
+
+/** A row: what is seen, and what becomes of the run. */
+type Row = readonly [
+  what: string,
+  seen: {
+    readonly job: Job
+    readonly pods?: readonly Pod[]
+    readonly events?: readonly JobEvent[]
+    readonly before?: Told
+    readonly now?: Date
+  },
+  phase: string,
+  reason: string,
+  message?: RegExp,
+]
+
+const rows: readonly Row[] = [
+  // data-path.md, section 4: what ends what
+  [
+    'a command that exits with 3 fails with its status',
+    { job: over, pods: [dead(over, ended('dump', 3, { message: 'no such table' }), failing('SourceExit', 3))] },
+    'Failed',
+    'SourceExit',
+    /told: SourceExit/,
+  ],
+  [
+    'a command that is killed',
+    { job: over, pods: [dead(over, ended('dump', 137), failing('SourceSignalled', 137))] },
+    'Failed',
+    'SourceSignalled',
+  ],
+  [
+    'a command that is out of memory, as cgroup v1 ends it: one process',
+    { job: over, pods: [dead(over, ended('dump', 137, { reason: 'OOMKilled' }), failing('SourceSignalled', 137))] },
+    'Failed',
+    'OOMKilled',
+    /limits\.memory/,
+  ],
+  [
+    'a container that is out of memory, as cgroup v2 ends it: all of it',
+    { job: over, pods: [dead(over, ended('dump', 137, { reason: 'OOMKilled' }), failing('SourceKilled'))] },
+    'Failed',
+    'OOMKilled',
+  ],
+  [
+    'a container that died without a status',
+    { job: over, pods: [dead(over, ended('dump', 137), failing('SourceKilled'))] },
+    'Failed',
+    'SourceKilled',
+  ],
+  [
+    'a mover that was killed and had not got far',
+    {
+      job: over,
+      pods: [dead(over, ended('dump', 75), saying({ phase: 'receiving', bytes: 5 }, 137))],
+    },
+    'Failed',
+    'MoverDied',
+    /exit code 137/,
+  ],
+  [
+    'a mover that is out of memory is our fault',
+    { job: over, pods: [dead(over, ended('dump', 75), ended('mover', 137, { reason: 'OOMKilled' }))] },
+    'Failed',
+    'OOMKilled',
+    /defect/,
+  ],
+  ...(
+    [
+      'StoreUnavailable',
+      'EndpointUnreachable',
+      'AccessDenied',
+      'BucketNotFound',
+      'EmptyOutput',
+      'CommandNotFound',
+      'SourceStalled',
+      'Protocol',
+      'RunExists',
+    ] as const satisfies MoverReason[]
+  ).map((reason): Row => [
+    `what the mover says is the reason: ${reason}`,
+    { job: over, pods: [dead(over, ended('dump', 75), failing(reason))] },
+    'Failed',
+    reason,
+  ]),
+  [
+    'a pod that was evicted',
+    { job: over, pods: [pod(over, 1, { status: { phase: 'Failed', reason: 'Evicted', message: 'low on disk' } })] },
+    'Failed',
+    'Evicted',
+    /low on disk/,
+  ],
+  [
+    'a pod that reached its own deadline',
+    { job: over, pods: [pod(over, 1, { status: { phase: 'Failed', reason: 'DeadlineExceeded' } })] },
+    'Failed',
+    'DeadlineExceeded',
+    /21600 s/,
+  ],
+  [
+    "the Job's deadline, after which its pod is gone",
+    { job: jobOfSlot(start, { status: jobFailed(start, end, { reason: 'DeadlineExceeded' }) }) },
+    'Failed',
+    'DeadlineExceeded',
+    /65400 s/,
+  ],
+  [
+    'a deadline is explained by what was seen before it',
+    {
+      job: jobOfSlot(start, { status: jobFailed(start, end, { reason: 'DeadlineExceeded' }) }),
+      before: { reason: 'PodUnschedulable', message: 'so it was' },
+    },
+    'Failed',
+    'PodUnschedulable',
+    /before a pod could be made; before that, so it was/,
+  ],
+  [
+    'what kept a pod until its deadline is remembered while the Job goes on',
+    {
+      job: going,
+      pods: [dead(going, ended('dump', 137, { reason: 'ContainerStatusUnknown' }), failing('Terminated'))],
+      before: { reason: 'ImagePullFailed', message: 'so it was' },
+    },
+    'Pending',
+    'ImagePullFailed',
+    /^so it was$/,
+  ],
+  [
+    'what no obstacle came before is not remembered',
+    { job: going, pods: [dead(going, failing('Terminated'))], before: { reason: 'Running', message: 'it ran' } },
+    'Pending',
+    'PodPending',
+  ],
+  [
+    'a Job that failed and has no pod to say why',
+    { job: jobOfSlot(start, { status: jobFailed(start, end, { message: 'backoff limit reached' }) }) },
+    'Failed',
+    'JobFailed',
+    /backoff limit reached/,
+  ],
+  // R1: the commit decides
+  [
+    'a committed message is success, though the pod failed after it',
+    { job: over, pods: [dead(over, ended('dump', 137), saying(committed, 137))] },
+    'Completed',
+    'Completed',
+  ],
+  [
+    'a committed message is success, though the Job reached its deadline',
+    {
+      job: jobOfSlot(start, { status: jobFailed(start, end, { reason: 'DeadlineExceeded' }) }),
+      pods: [dead(over, ended('dump', 0), saying(committed))],
+    },
+    'Completed',
+    'Completed',
+  ],
+  [
+    'a committed message is success before the Job has ended',
+    { job: going, pods: [pod(going, 1, { status: { containerStatuses: [running('dump'), saying(committed)] } })] },
+    'Completed',
+    'Completed',
+  ],
+  [
+    'an earlier attempt that committed is success, though a later one failed',
+    {
+      job: over,
+      pods: [
+        dead(over, ended('dump', 0), saying(committed, 137)),
+        pod(over, 2, {
+          metadata: { creationTimestamp: stamp(at('02:09')) },
+          status: { phase: 'Failed', containerStatuses: [ended('dump', 75), failing('RunExists')] },
+        }),
+      ],
+    },
+    'Completed',
+    'Completed',
+  ],
+  ['a complete Job is success, though its pod is gone', { job: done }, 'Completed', 'Completed', /sizes are not known/],
+  [
+    'a complete Job is success, though the last words of its mover were lost',
+    {
+      job: done,
+      pods: [pod(done, 1, { status: { phase: 'Succeeded', containerStatuses: [saying({ phase: 'committing' })] } })],
+    },
+    'Completed',
+    'Completed',
+  ],
+  [
+    'a Job whose controller has decided is not failed before its pods have ended: the mover may still commit',
+    {
+      job: jobOfSlot(start, { status: { ...jobFailed(start, end, { type: 'FailureTarget' }), active: 1 } }),
+      pods: [pod(going, 1)],
+    },
+    'Running',
+    'Running',
+  ],
+  // what a failed attempt means for the run
+  [
+    'a failed attempt is not the run: the next one is on its way',
+    { job: going, pods: [dead(going, ended('dump', 75), failing('StoreUnavailable'))] },
+    'Pending',
+    'PodPending',
+  ],
+  [
+    'the second attempt runs',
+    {
+      job: going,
+      pods: [
+        dead(going, ended('dump', 75), failing('StoreUnavailable')),
+        pod(going, 2, { metadata: { creationTimestamp: stamp(at('02:05')) } }),
+      ],
+    },
+    'Running',
+    'Running',
+    /attempt 2/,
+  ],
+  [
+    'a mover that failed while the image of the command is still pulled waits: the command will see it and end',
+    {
+      job: going,
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Pending',
+            containerStatuses: [waiting('dump', 'ContainerCreating'), failing('StoreUnavailable')],
+          },
+        }),
+      ],
+      now: at('02:20'),
+    },
+    'Pending',
+    'PodPending',
+  ],
+  [
+    'an attempt whose command can never start ends the run after half a minute',
+    {
+      job: going,
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Pending',
+            containerStatuses: [waiting('dump', 'ContainerCreating'), failing('SourceNotStarted')],
+          },
+        }),
+      ],
+      now: at('02:10:30'),
+    },
+    'Failed',
+    'SourceNotStarted',
+  ],
+  [
+    'an image that cannot be pulled explains why the command did not start',
+    {
+      job: going,
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Pending',
+            containerStatuses: [waiting('dump', 'ImagePullBackOff', 'not found'), failing('SourceNotStarted')],
+          },
+        }),
+      ],
+      now: at('02:10:30'),
+    },
+    'Failed',
+    'ImagePullFailed',
+    /not found/,
+  ],
+  // what Kubernetes hides
+  [
+    'an image that cannot be pulled is told at once',
+    {
+      job: going,
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Pending',
+            containerStatuses: [waiting('dump', 'ErrImagePull', 'pull https://u:secret@reg/x')],
+          },
+        }),
+      ],
+      now: at('02:01'),
+    },
+    'Pending',
+    'ImagePullFailed',
+    /^the image of container dump cannot be pulled \(ErrImagePull\): pull https:\/\/u:[^s]*@reg\/x$/,
+  ],
+  [
+    'an image that cannot be pulled for five minutes fails the run',
+    {
+      job: going,
+      pods: [pod(going, 1, { status: { phase: 'Pending', containerStatuses: [waiting('dump', 'ImagePullBackOff')] } })],
+      now: at('02:05'),
+    },
+    'Failed',
+    'ImagePullFailed',
+  ],
+  [
+    'the five minutes of an image begin when its pod has a node',
+    {
+      job: going,
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Pending',
+            conditions: [{ type: 'PodScheduled', status: 'True', lastTransitionTime: stamp(at('02:04')) }],
+            containerStatuses: [waiting('dump', 'ImagePullBackOff')],
+          },
+        }),
+      ],
+      now: at('02:05'),
+    },
+    'Pending',
+    'ImagePullFailed',
+  ],
+  [
+    'a missing Secret of the command',
+    {
+      job: going,
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Pending',
+            containerStatuses: [waiting('dump', 'CreateContainerConfigError', 'secret "pg" not found')],
+          },
+        }),
+      ],
+      now: at('02:01'),
+    },
+    'Pending',
+    'ContainerConfigError',
+    /secret "pg" not found/,
+  ],
+  [
+    'a pod that no node can take waits for as long as the Job may',
+    {
+      job: going,
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Pending',
+            conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/3 nodes' }],
+          },
+        }),
+      ],
+      now: at('09:00'),
+    },
+    'Pending',
+    'PodUnschedulable',
+    /0\/3 nodes/,
+  ],
+  [
+    'a quota that refuses the pod',
+    {
+      job: going,
+      events: [failedCreate(going, 'pods "x" is forbidden: exceeded quota: small', start)],
+      now: at('09:00'),
+    },
+    'Pending',
+    'QuotaExceeded',
+  ],
+  [
+    'a quota that wants limits',
+    { job: going, events: [failedCreate(going, 'failed quota: q: must specify limits.memory for: dump', start)] },
+    'Pending',
+    'QuotaExceeded',
+  ],
+  [
+    'pod security that refuses the pod fails the run after five minutes',
+    { job: going, events: [failedCreate(going, 'violates PodSecurity "restricted:latest"', start)], now: at('02:05') },
+    'Failed',
+    'PodSecurityRejected',
+  ],
+  [
+    'another refusal is told in its own words',
+    { job: going, events: [failedCreate(going, 'admission webhook said no', start)] },
+    'Pending',
+    'PodCreationFailed',
+    /webhook said no/,
+  ],
+  [
+    'a warning about another Job says nothing about this one',
+    { job: going, events: [failedCreate(jobOfSlot(at('01:00')), 'exceeded quota', start)] },
+    'Pending',
+    'PodPending',
+  ],
+  // the ordinary way
+  ['a Job without a pod waits', { job: going }, 'Pending', 'PodPending'],
+  ['a running pod runs', { job: going, pods: [pod(going, 1)] }, 'Running', 'Running'],
+  [
+    'a Job that has not ended ten minutes after its deadline is lost with its node',
+    { job: going, pods: [pod(going, 1)], now: new Date(start.getTime() + (65_400 + 600) * 1000) },
+    'Failed',
+    'DeadlineExceeded',
+    /node is probably lost/,
+  ],
+]
+
+suite('a run is judged by what is seen of its Job:', () => {
+  for (const [what, { job, pods = [], events = [], before, now = end }, phase, reason, message] of rows)
+    test(what, () => {
+      const run = judgeJob(job, pods, events, before, now)
+      assert.deepEqual([run.phase, run.reason], [phase, reason])
+      if (message) assert.match(run.message, message)
+      assert.deepEqual(judgeJob(job, pods.toReversed(), events, before, now), run, 'the order of the pods counts')
+      if (run.wakeAt) assert.ok(run.wakeAt > now, 'it would be looked at again at once')
+    })
+})
+
+test('a Job that can hang is looked at again when it is lost', () => {
+  const run = judgeJob(going, [pod(going, 1)], [], undefined, end)
+  assert.deepEqual(run.wakeAt, lostAt(going))
+})
+
+test('what the command wrote to its standard error is kept without what looks like a secret', () => {
+  const text = 'connecting to postgres://app:hunter2@db/shop\nfatal: no such table'
+  const failed = dead(over, ended('dump', 3, { message: text }), failing('SourceExit', 3))
+  const { stderr = '', exitCode } = judgeJob(over, [failed], [], undefined, end)
+  assert.equal(exitCode, 3)
+  assert.match(stderr, /fatal: no such table/)
+  assert.doesNotMatch(stderr, /hunter2/)
+})
+
+test('of a run that its deadline ended the status is kept which the command ended with before, not that of the kubelet', () => {
+  const seconds = over.spec.template.spec.activeDeadlineSeconds ?? 0
+  const ends = addSeconds(start, seconds)
+  for (const [finished, status, kept] of [
+    [addSeconds(ends, -1), 3, 3],
+    [ends, 143, undefined],
+    [addSeconds(ends, 5), 143, undefined],
+  ] as const) {
+    const dump = ended('dump', status, { message: 'last words', finishedAt: stamp(finished) })
+    const containerStatuses = [dump, failing('SourceSignalled', status)]
+    const seen = { phase: 'Failed', reason: 'DeadlineExceeded', startTime: stamp(start), containerStatuses } as const
+    const run = judgeJob(over, [pod(over, 1, { status: seen })], [], undefined, end)
+    assert.deepEqual([run.reason, run.exitCode, run.stderr], ['DeadlineExceeded', kept, 'last words'])
+  }
+})
+
+test('a message of a mover is believed only from the pods of the Job itself', () => {
+  const stranger = jobOfSlot(at('03:00'))
+  const run = judgeJob(
+    going,
+    [pod(stranger, 1, { status: { containerStatuses: [saying(committed)] } })],
+    [],
+    undefined,
+    end,
+  )
+  assert.equal(run.phase, 'Pending')
+})
+
+test('the end of a run is when it was committed, or when the Job failed', () => {
+  const finishedAt = at('02:07').getTime()
+  const good = judgeJob(
+    done,
+    [pod(done, 1, { status: { containerStatuses: [saying({ ...committed, finishedAt })] } })],
+    [],
+    undefined,
+    end,
+  )
+  assert.deepEqual(good.endTime, at('02:07'))
+  assert.deepEqual(judgeJob(over, [], [], undefined, at('04:00')).endTime, end)
+})
+
+test('every reason of a mover fails a Job that has no retry left with that very reason', () => {
+  for (const reason of Object.keys(moverReasons) as MoverReason[]) {
+    const run = judgeJob(over, [dead(over, ended('dump', 75), failing(reason))], [], undefined, end)
+    assert.deepEqual([run.phase, run.reason], ['Failed', reason])
+  }
+})

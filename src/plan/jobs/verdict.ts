@@ -1,0 +1,165 @@
+// What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
+import type { Reason } from '../../api/conditions.ts'
+import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
+import { isCommitted, type MoverMessage } from '../../api/mover/message.ts'
+import { isPermanent } from '../../api/mover/reasons.ts'
+import { failureOf } from './failure.ts'
+import { hiddenObstacle, obstacleOf, type Told, waitingObstacle } from './obstacles.ts'
+import { isOver, moverMessageOf, podsOf, statusOf } from './pods.ts'
+import { redact } from '../core/redact.ts'
+import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
+
+/** How long a failed attempt whose other container cannot start may hold the run up before the Job is deleted. Seconds. */
+const stuckAttemptSeconds = 30
+/** How long a state that no waiting cures (image, configuration, pod security) may last. Seconds. */
+const hopelessSeconds = 300
+/** A Job that its controller has not ended this long after its own deadline is on a lost node. Seconds (docs/design.md R1). */
+const lostJobSeconds = 600
+
+export type JobRun = {
+  readonly phase: 'Pending' | 'Running' | 'Completed' | 'Failed'
+  readonly reason: Reason
+  readonly message: string
+  /** The decisive, or else the newest, message of a mover. */
+  readonly said: MoverMessage | undefined
+  readonly startTime: Date | undefined
+  readonly endTime: Date | undefined
+  readonly attempts: number
+  readonly exitCode?: number
+  readonly stderr?: string
+  /** When to look again, if nothing changes. */
+  readonly wakeAt?: Date
+}
+
+/**
+ * Judges a Job by itself, its pods (in any order) and the warnings about it.
+ * @param before what was said of the run so far: what Kubernetes shows only for a while is remembered there.
+ */
+export function judgeJob(
+  job: Job,
+  allPods: readonly Pod[],
+  allEvents: readonly JobEvent[],
+  before: Told | undefined,
+  now: Date,
+): JobRun {
+  const pods = podsOf(job, allPods)
+  const events = allEvents.filter(({ involvedObject }) => involvedObject.uid === job.metadata.uid)
+  const startTime = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
+  const base = { startTime, attempts: pods.length } as const
+  const committed = pods.map(moverMessageOf).find(isCommitted)
+  if (committed)
+    return {
+      ...base,
+      phase: 'Completed',
+      reason: 'Completed',
+      message: committed.suspect
+        ? 'the backup is complete, but far smaller than the one before; look at it, and at the condition RetentionBlocked of its policy'
+        : 'the backup is complete',
+      said: committed,
+      endTime: endOf(committed, now),
+    }
+
+  const newest = pods.at(-1)
+  const said = newest && moverMessageOf(newest)
+  const complete = conditionTime(job, 'Complete')
+  // The mover ends with 0 only after its manifest is written, so that a complete Job is proof even when its message is lost.
+  if (complete) {
+    const done = said?.phase === 'done' ? said : undefined
+    const message = done
+      ? 'the task is done'
+      : 'the backup is complete; what its mover said of it is lost, so that sizes are not known here'
+    return { ...base, phase: 'Completed', reason: 'Completed', message, said: done, endTime: complete }
+  }
+  // Not at FailureTarget: until its pods have ended a mover may still commit.
+  const failed = conditionTime(job, 'Failed')
+  if (failed)
+    return { ...base, ...failureOf(job, newest, said, events, before), phase: 'Failed', said, endTime: failed }
+
+  const deadline = lostAt(job)
+  if (deadline && now >= deadline) {
+    const message =
+      'the Job did not end long after its deadline; its node is probably lost. The Job was deleted so that the schedule goes on'
+    return { ...base, phase: 'Failed', reason: 'DeadlineExceeded', message, said, endTime: now }
+  }
+  const stuck = newest && stuckSince(newest)
+  const stuckUntil = stuck && addSeconds(stuck, stuckAttemptSeconds)
+  if (stuckUntil && now >= stuckUntil)
+    return {
+      ...base,
+      ...failureOf(job, newest, said, events, before),
+      phase: 'Failed',
+      said,
+      endTime: now,
+    }
+
+  // A pod that its deadline has ended no longer shows what kept it, and its Job ends a moment later.
+  const over = newest === undefined || isOver(newest)
+  const obstacle = obstacleOf(job, newest, events) ?? (over ? hiddenObstacle(before) : undefined)
+  if (obstacle) {
+    const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
+    const { reason } = obstacle
+    const message = redact(obstacle.message)
+    if (hopeless && now >= hopeless) return { ...base, phase: 'Failed', reason, message, said, endTime: now }
+    return {
+      ...base,
+      phase: 'Pending',
+      reason,
+      message,
+      said,
+      endTime: undefined,
+      wakeAt: earliest(deadline, stuckUntil, hopeless),
+    }
+  }
+  const running = newest?.status?.phase === 'Running'
+  const attempt = pods.length > 1 ? `, attempt ${pods.length}` : ''
+  return {
+    ...base,
+    phase: running ? 'Running' : 'Pending',
+    reason: running ? 'Running' : 'PodPending',
+    message: running ? `the backup is being made${attempt}` : `waiting for the pod to start${attempt}`,
+    said,
+    endTime: undefined,
+    wakeAt: earliest(deadline, stuckUntil),
+  }
+}
+
+/** Whether the Job has reached its end, as its controller sees it. */
+export function isFinished(job: Job): boolean {
+  return conditionTime(job, 'Complete') !== undefined || conditionTime(job, 'Failed') !== undefined
+}
+
+/** When a Job that has not ended is given up. */
+export function lostAt(job: Job): Date | undefined {
+  const start = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
+  return start && addSeconds(start, (job.spec.activeDeadlineSeconds ?? 0) + lostJobSeconds)
+}
+
+/**
+ * Since when the mover has ended with a failure in a pod that cannot end, because its other container never starts. One that is only
+ * slow to start (its image is being pulled) finds the mover gone and ends, and the Job tries again.
+ */
+function stuckSince(pod: Pod): Date | undefined {
+  if (isOver(pod)) return undefined
+  const ended = statusOf(pod, 'mover')?.state?.terminated
+  const waits = statusOf(pod, 'dump')?.state?.waiting !== undefined
+  if (!ended || ended.exitCode === 0 || !waits) return undefined
+  const reason = moverMessageOf(pod)?.reason
+  const pointless = reason !== undefined && (isPermanent(reason) || reason === 'SourceNotStarted')
+  return pointless || waitingObstacle(pod) ? timeOf(ended.finishedAt) : undefined
+}
+
+/** Since when a condition of the Job is true. */
+export function conditionTime(job: Job, type: string): Date | undefined {
+  const condition = job.status?.conditions?.find(each => each.type === type && each.status === 'True')
+  return (
+    condition &&
+    (timeOf(condition.lastTransitionTime) ??
+      timeOf(job.status?.completionTime) ??
+      timeOf(job.metadata.creationTimestamp))
+  )
+}
+
+/** When a run ended. The mover tells it by the clock of its node, which may be ahead of ours: what has happened is not in the future. */
+export function endOf({ finishedAt }: { readonly finishedAt?: number }, now: Date): Date {
+  return new Date(Math.min(finishedAt ?? now.getTime(), now.getTime()))
+}

@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  at,
+  complete,
+  desiredCronJob,
+  failed,
+  jobFailed,
+  jobOfSlot,
+  only,
+  pod,
+  policy,
+  running,
+  scheduled,
+  stamp,
+  world,
+} from '../../../test/world.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { CronJob, Job } from '../../api/kubernetes.ts'
+import { label } from '../../api/labels.ts'
+import type { Action } from '../core/actions.ts'
+import { planPolicy } from './policy.ts'
+import { scheduleHash } from './schedule.ts'
+import { addSeconds } from '../../schedule/times.ts'
+
+const now = at('12:00')
+
+function cronJobActions(actions: readonly Action[]): readonly string[] {
+  return actions.map(action => action.do).filter(name => name.includes('cron-job'))
+}
+
+/** A policy whose schedule has been the same since midnight, with the book at a slot. */
+function steady(spec: object = {}, status: Partial<BackupPolicyStatus> = {}) {
+  const made = policy(spec)
+  return policy(spec, { status: { scheduleHash: scheduleHash(made), scheduleSince: stamp(at('00:00')), ...status } })
+}
+
+function withCronJob(of: ReturnType<typeof policy>, change: (current: CronJob) => CronJob) {
+  const current = world(of).cronJob
+  assert.ok(current)
+  return world(of, { cronJob: change(current) })
+}
+
+test('a policy without its CronJob gets it', () => {
+  assert.deepEqual(cronJobActions(planPolicy(world(policy(), { cronJob: undefined }), now).actions), [
+    'create-cron-job',
+  ])
+})
+
+test('a CronJob that is as it should be is left alone', () => {
+  assert.deepEqual(cronJobActions(planPolicy(world(policy()), now).actions), [])
+})
+
+test('what fires nothing is written at once: image, arguments, retention', () => {
+  const before = policy({ retention: 3 })
+  const { actions } = planPolicy(world(policy(), { cronJob: world(before).cronJob }), now)
+  assert.deepEqual(cronJobActions(actions), ['replace-cron-job'])
+})
+
+for (const [what, before, after] of [
+  ['a schedule', { schedule: '0 1 * * *' }, {}],
+  ['a time zone', { timeZone: 'Europe/Berlin' }, {}],
+  ['a starting deadline', { startingDeadlineSeconds: 60 }, {}],
+  ['a resume', { suspend: true }, {}],
+] as const)
+  test(`${what} is written only after the CronJob's clock was set, so that nothing fires for the past`, () => {
+    const { actions } = planPolicy(world(policy(after), { cronJob: world(policy(before)).cronJob }), now)
+    assert.deepEqual(cronJobActions(actions), ['rest-cron-job-clock', 'replace-cron-job'])
+  })
+
+test('a suspension needs no rest: it fires nothing', () => {
+  const { actions } = planPolicy(world(policy({ suspend: true }), { cronJob: world(policy()).cronJob }), now)
+  assert.deepEqual(cronJobActions(actions), ['replace-cron-job'])
+})
+
+test('a CronJob that somebody suspended by hand is resumed, without firing for the past', () => {
+  const seen = withCronJob(policy(), current => ({ ...current, spec: { ...current.spec, suspend: true } }))
+  assert.deepEqual(cronJobActions(planPolicy(seen, now).actions), ['rest-cron-job-clock', 'replace-cron-job'])
+})
+
+const strangers: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
+  ['a stranger', {}],
+  ['our CronJob of another policy', { [label.managedBy]: 'backup-operator', [label.policy]: 'other' }],
+]
+for (const [what, labels] of strangers)
+  test(`${what} that has the name is left alone, and the policy is stalled`, () => {
+    const seen = withCronJob(policy(), current => ({
+      ...current,
+      metadata: { ...current.metadata, labels, annotations: {}, ownerReferences: [] },
+    }))
+    const { actions } = planPolicy(seen, now)
+    assert.deepEqual(cronJobActions(actions), [])
+    const [written] = only(actions, 'write-policy-status')
+    const ready = written?.status.conditions?.find(({ type }) => type === 'Ready')
+    assert.deepEqual([ready?.status, ready?.reason], ['False', 'NameTaken'])
+    assert.equal(written?.status.cronJob, undefined)
+  })
+
+test('the CronJob of an earlier policy of this name waits for the garbage collector', () => {
+  const seen = world(policy({}, { metadata: { uid: 'new' } }), { cronJob: world(policy({ retention: 3 })).cronJob })
+  assert.deepEqual(cronJobActions(planPolicy(seen, now).actions), [])
+})
+
+test('a CronJob that outlived its policy goes', () => {
+  const orphan = world(policy()).cronJob
+  const { actions } = planPolicy(world(undefined, { cronJob: orphan }), now)
+  assert.deepEqual(cronJobActions(actions), ['delete-cron-job'])
+})
+
+test('a policy that became a snapshot policy loses its CronJob', () => {
+  const { actions } = planPolicy(
+    world(policy({ strategy: { type: 'snapshot' } }), { cronJob: desiredCronJob(policy()) }),
+    now,
+  )
+  assert.deepEqual(cronJobActions(actions), ['delete-cron-job'])
+})
+
+test('a Job of the CronJob gets its Backup, under its own name, once', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot)
+  const { actions } = planPolicy(world(steady(), { jobs: [job] }), at('02:01'))
+  const [made, ...others] = only(actions, 'create-scheduled-backup')
+  assert.deepEqual(others, [])
+  assert.deepEqual([made?.name, made?.target, made?.slot], [job.metadata.name, 'command', slot])
+  const again = planPolicy(world(steady(), { jobs: [job], backups: [scheduled(slot)] }), at('02:01'))
+  assert.deepEqual(only(again.actions, 'create-scheduled-backup'), [])
+})
+
+test('a Job up to the mark of the book is never recorded again, so that a deleted Backup stays deleted', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: complete(slot, at('02:10')) })
+  const { actions } = planPolicy(world(steady({}, { accountedUntil: stamp(slot) }), { jobs: [job] }), now)
+  assert.deepEqual(only(actions, 'create-scheduled-backup'), [])
+})
+
+test('all Jobs that were not seen to start are recorded, oldest first', () => {
+  const jobs = [at('03:00'), at('02:00'), at('01:00')].map(slot => jobOfSlot(slot, { status: complete(slot, slot) }))
+  const { actions } = planPolicy(world(steady({ schedule: '0 * * * *' }), { jobs }), at('03:30'))
+  assert.deepEqual(
+    only(actions, 'create-scheduled-backup').map(({ slot }) => slot),
+    [at('01:00'), at('02:00'), at('03:00')],
+  )
+})
+
+const hourly = { schedule: '0 * * * *', startingDeadlineSeconds: 600 }
+const slotsAfter = (actions: readonly Action[]) => only(actions, 'write-policy-status')[0]?.status.slots
+
+test('a slot without a Job is open until its deadline, and missed after it', () => {
+  const of = steady(hourly, { accountedUntil: stamp(at('01:00')) })
+  const open = planPolicy(world(of), at('02:11:59'))
+  assert.equal(slotsAfter(open.actions)?.missed, 0)
+  const closed = planPolicy(world(of), at('02:12'))
+  assert.deepEqual(slotsAfter(closed.actions), { missed: 1, skipped: 0, lastMissed: stamp(at('02:00')) })
+  assert.equal(only(closed.actions, 'event').filter(({ reason }) => reason === 'Missed').length, 1)
+})
+
+test('the outcome of a slot does not wait for the next look', () => {
+  const of = steady(hourly, { accountedUntil: stamp(at('01:00')) })
+  const { wakeAt } = planPolicy(world(of), at('02:05'))
+  assert.deepEqual(wakeAt, at('02:12'))
+})
+
+test('a slot that a run covered was skipped', () => {
+  const long = jobOfSlot(at('01:00'), { status: complete(at('01:00'), at('02:20')) })
+  const of = steady(hourly, { accountedUntil: stamp(at('01:00')) })
+  const { actions } = planPolicy(world(of, { jobs: [long], backups: [scheduled(at('01:00'))] }), at('02:30'))
+  assert.deepEqual(slotsAfter(actions), { missed: 0, skipped: 1, lastSkipped: stamp(at('02:00')) })
+})
+
+test('the Job of a slot closes the book on all slots before it', () => {
+  const jobs = [jobOfSlot(at('05:00'))]
+  const of = steady({ ...hourly, startingDeadlineSeconds: 36_000 }, { accountedUntil: stamp(at('02:00')) })
+  const { actions } = planPolicy(world(of, { jobs }), at('05:01'))
+  assert.deepEqual(slotsAfter(actions), { missed: 2, skipped: 0, lastMissed: stamp(at('04:00')) })
+})
+
+test('slots whose Jobs the CronJob controller may have forgotten are not called missed; those after them are', () => {
+  const of = steady(hourly, { accountedUntil: stamp(at('00:00')) })
+  const cronJob = desiredCronJob(of)
+  const ofHour = (hour: number, outcome: (start: Date, end: Date) => Job['status']) => {
+    const slot = at(`${String(hour).padStart(2, '0')}:00`)
+    return jobOfSlot(slot, { status: outcome(slot, addSeconds(slot, 60)) })
+  }
+  const good = [5, 6, 7, 8, 9, 10, 11, 12, 14, 15].map(hour => ofHour(hour, complete))
+  const after = (jobs: readonly Job[]) => slotsAfter(planPolicy(world(of, { cronJob, jobs }), at('15:30')).actions)
+  const oneMissed = { missed: 1, skipped: 0, lastMissed: stamp(at('13:00')) }
+  assert.deepEqual(after([ofHour(1, jobFailed), ...good]), oneMissed, 'an older failure says nothing of successes')
+  assert.deepEqual(after(good), oneMissed)
+  assert.equal(after([ofHour(1, jobFailed), ...good.slice(1)])?.missed, 5, 'nine are not the whole history')
+  const seen = steady(hourly, { accountedUntil: stamp(at('05:00')) })
+  const known = planPolicy(world(seen, { cronJob, jobs: good, backups: [scheduled(at('05:00'))] }), at('15:30'))
+  assert.deepEqual(slotsAfter(known.actions), oneMissed)
+})
+
+test('nothing is missed while a policy is suspended', () => {
+  const of = steady({ ...hourly, suspend: true })
+  assert.equal(slotsAfter(planPolicy(world(of), now).actions)?.missed, 0)
+})
+
+test('a change of the schedule begins a new count', () => {
+  const before = steady(hourly)
+  const after = policy({ ...hourly, schedule: '30 * * * *' }, { status: before.status })
+  const [written] = only(planPolicy(world(after), now).actions, 'write-policy-status')
+  assert.deepEqual(written?.status.slots, { missed: 0, skipped: 0 })
+  assert.equal(written?.status.scheduleSince, stamp(now))
+})
+
+test('a month of minutely slots without an operator is a number, not a month of objects', () => {
+  const of = steady({ schedule: '* * * * *' }, { accountedUntil: stamp(at('00:00')) })
+  const { actions } = planPolicy(world(of), at('+30d 00:00'))
+  assert.equal(only(actions, 'create-scheduled-backup').length, 0)
+  assert.equal(slotsAfter(actions)?.missed, 30 * 1440 - 62)
+})
+
+test('a mark that a wild clock left in the future does not stop the recording of Jobs', () => {
+  const of = steady(hourly, { accountedUntil: stamp(at('+400d 00:00')) })
+  const [written] = only(planPolicy(world(of), at('02:30')).actions, 'write-policy-status')
+  assert.equal(written?.status.accountedUntil, stamp(at('02:30')))
+})
+
+test('a Job that was lost before anybody saw it gets its Backup before it goes', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })
+  const lost = addSeconds(slot, 65_400 + 600)
+  const of = steady({}, { accountedUntil: stamp(at('01:00')) })
+  const first = planPolicy(world(of, { jobs: [job] }), lost)
+  assert.equal(only(first.actions, 'create-scheduled-backup').length, 1)
+  assert.deepEqual(only(first.actions, 'delete-job'), [])
+  assert.deepEqual(
+    only(planPolicy(world(of, { jobs: [job] }), addSeconds(lost, 600)).actions, 'delete-job').map(({ name }) => name),
+    [job.metadata.name],
+    'it does not block the schedule for as long as its Backup is refused',
+  )
+  const then = planPolicy(world(of, { jobs: [job], backups: [scheduled(slot)] }), lost)
+  assert.equal(only(then.actions, 'write-backup-status')[0]?.status.reason, 'DeadlineExceeded')
+})
+
+test('a lost Job that its policy will never record just goes', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })
+  const lost = addSeconds(slot, 65_400 + 600)
+  const of = steady({}, { accountedUntil: stamp(at('01:00')) })
+  const rows: readonly (readonly [string, BackupPolicy | undefined])[] = [
+    ['its policy is gone', undefined],
+    ['its policy goes', { ...of, metadata: { ...of.metadata, deletionTimestamp: stamp(lost) } }],
+    ['its policy has become one for snapshots', { ...of, spec: { ...of.spec, strategy: { type: 'snapshot' } } }],
+    ['nobody can read the schedule', { ...of, spec: { ...of.spec, schedule: '0 0 * * fri-1' } }],
+  ]
+  for (const [what, policy] of rows) {
+    const { actions } = planPolicy(world(policy, { jobs: [job] }), lost)
+    assert.deepEqual(
+      only(actions, 'delete-job').map(({ name, unlessRecorded }) => [name, unlessRecorded]),
+      [[job.metadata.name, undefined]],
+      what,
+    )
+    assert.deepEqual(only(actions, 'create-scheduled-backup'), [], what)
+  }
+})
+
+test('a Job that cannot end is deleted, so that the schedule goes on', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })
+  const lost = new Date(slot.getTime() + (65_400 + 600) * 1000)
+  const of = steady({}, { accountedUntil: stamp(slot) })
+  const backups = [scheduled(slot, { status: failed(job.metadata.name, lost, { reason: 'DeadlineExceeded' }) })]
+  const pods = [pod(job, 1, { status: { phase: 'Running', containerStatuses: [running('mover')] } })]
+  const known = planPolicy(world(of, { jobs: [job], pods, backups }), lost)
+  assert.deepEqual(
+    only(known.actions, 'delete-job').map(({ name }) => name),
+    [job.metadata.name],
+  )
+  const forgotten = planPolicy(world(of, { jobs: [job], pods }), lost)
+  assert.deepEqual(
+    only(forgotten.actions, 'delete-job').map(({ name }) => name),
+    [job.metadata.name],
+  )
+  const early = planPolicy(world(of, { jobs: [job], pods }), at('04:00'))
+  assert.deepEqual(only(early.actions, 'delete-job'), [])
+})

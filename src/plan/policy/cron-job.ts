@@ -1,0 +1,147 @@
+// The CronJob of a policy with strategy job: keep it as it should be, record each of its Jobs, account for its slots (docs/design.md R3, R4, R6, R8).
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { CronJob, Job } from '../../api/kubernetes.ts'
+import { annotation } from '../../api/labels.ts'
+import { commandTarget, slotOfJobName } from '../../api/names.ts'
+import type { Action } from '../core/actions.ts'
+import { conditionTime, isFinished } from '../jobs/verdict.ts'
+import { scheduleOf, type PolicySchedule } from './schedule.ts'
+import { isOf, isRun } from '../view/lookup.ts'
+import { nextSlot } from '../../schedule/schedule.ts'
+import { bookOf, countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
+import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
+import type { PolicyWorld } from '../view/world.ts'
+
+/** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */
+const lateJobSeconds = 120
+
+export type NameTaken = { readonly taken: string }
+
+/** Brings the CronJob to what it should be, or says that a stranger has its name. */
+export function planCronJob(world: PolicyWorld, policy: BackupPolicy, desired: CronJob): readonly Action[] | NameTaken {
+  const current = world.cronJob
+  if (!current) return [{ do: 'create-cron-job' }]
+  if (!isOf(current, policy.metadata.name))
+    return {
+      taken: `a CronJob named ${current.metadata.name} exists and is not ours; rename or delete it, or rename the policy`,
+    }
+  // Of an earlier policy of this name: the garbage collector is on its way.
+  if (current.metadata.ownerReferences?.some(({ kind, uid }) => kind === 'BackupPolicy' && uid !== policy.metadata.uid))
+    return []
+  if (current.metadata.deletionTimestamp) return []
+  const wish = desired.metadata.annotations?.[annotation.desiredState]
+  const drifted = !sameClock(current, desired)
+  if (current.metadata.annotations?.[annotation.desiredState] === wish && !drifted) return []
+  const { name, uid = '' } = current.metadata
+  const rest: readonly Action[] = drifted && !desired.spec.suspend ? [{ do: 'rest-cron-job-clock', name, uid }] : []
+  return [...rest, { do: 'replace-cron-job', current }]
+}
+
+/** Writing any of these lets the CronJob controller fire the latest past slot. */
+function sameClock(a: CronJob, b: CronJob): boolean {
+  return (
+    a.spec.schedule === b.spec.schedule &&
+    a.spec.timeZone === b.spec.timeZone &&
+    (a.spec.suspend ?? false) === (b.spec.suspend ?? false) &&
+    a.spec.startingDeadlineSeconds === b.spec.startingDeadlineSeconds
+  )
+}
+
+/** The slot of a Job that a CronJob made; undefined for a Job of ours. */
+export function slotOfJob(job: Job): Date | undefined {
+  const owner = job.metadata.ownerReferences?.find(({ kind, controller }) => kind === 'CronJob' && controller)
+  if (!owner) return undefined
+  return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
+}
+
+/**
+ * Records the Jobs that are newer than the book, and closes the book on slots that can no longer run.
+ *
+ * A Job of slot s is proof about all slots before s: the controller only ever starts the newest one. Jobs up to the book's mark
+ * are never recorded again, so that a Backup that was pruned or deleted does not come back.
+ *
+ * `next`: the next slot. `closes`: when the next slot that has no Job yet gets its outcome.
+ */
+export function accountForJobs(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  clock: PolicySchedule,
+  since: Date,
+  before: SlotBook,
+  now: Date,
+): SlotPlan {
+  const runs = world.jobs.filter(isRun)
+  const intervals = runs.map(job => ({
+    from: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) ?? now,
+    to: endOf(job, now),
+  }))
+  const known = new Set(world.backups.map(({ metadata }) => metadata.name))
+  const fresh = unrecordedJobs(world, now).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+
+  const actions: Action[] = []
+  let book = before
+  const remembered = rememberedFrom(world.cronJob, fresh)
+  // Slots before this that have no Job may have run: calling them missed would be a guess. Their backups come back from the bucket.
+  for (const { job, slot } of fresh) {
+    const range = { from: latest(book.accountedUntil, since, remembered) ?? since, to: new Date(slot.getTime() - 1) }
+    if (range.from < range.to) book = countUnrun(book, clock, range, intervals)
+    book = reach(book, slot)
+    if (!known.has(job.metadata.name))
+      actions.push({ do: 'create-scheduled-backup', name: job.metadata.name, target: commandTarget, slot })
+  }
+  if (policy.spec.suspend) return { actions, book, next: undefined, closes: undefined }
+  const openSeconds = policy.spec.startingDeadlineSeconds + lateJobSeconds
+  const closed = addSeconds(now, -openSeconds)
+  const from = latest(book.accountedUntil, since) ?? since
+  if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals)
+  const open = nextSlot(clock.schedule, clock.timeZone, latest(from, closed) ?? from, clock.rule)
+  const next = nextSlot(clock.schedule, clock.timeZone, now, clock.rule)
+  return { actions, book, next, closes: open && addSeconds(open, openSeconds) }
+}
+
+/**
+ * Where the operator was down for so long that a CronJob's history is full of Jobs that it has not seen, older ones may have been
+ * forgotten: the oldest that is left (docs/design.md R6). Each outcome has a history of its own.
+ * @param fresh Jobs that are not in the book yet, oldest first.
+ */
+function rememberedFrom(cronJob: CronJob | undefined, fresh: readonly SlotJob[]): Date | undefined {
+  const { successfulJobsHistoryLimit, failedJobsHistoryLimit } = cronJob?.spec ?? {}
+  const oldest = (outcome: 'Complete' | 'Failed', limit = Infinity) => {
+    const kept = fresh.filter(({ job }) => conditionTime(job, outcome))
+    return kept.length >= limit ? kept[0]?.slot : undefined
+  }
+  return latest(oldest('Complete', successfulJobsHistoryLimit), oldest('Failed', failedJobsHistoryLimit))
+}
+
+/**
+ * The Jobs of the CronJob that are yet to be recorded as Backups, with their slots; none where the policy records none.
+ * Of a Job of an earlier policy of this name, or one that is going already: what it made is told by the bucket alone.
+ */
+export function unrecordedJobs({ policy, jobs }: PolicyWorld, now: Date): readonly SlotJob[] {
+  if (!policy || !recordsJobs(policy)) return []
+  const { accountedUntil } = bookOf(policy.status, now)
+  const since = timeOf(policy.metadata.creationTimestamp)
+  return jobs.flatMap(job => {
+    const slot = isRun(job) && !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined
+    return slot && (!accountedUntil || slot > accountedUntil) ? [{ job, slot }] : []
+  })
+}
+
+type SlotJob = { readonly job: Job; readonly slot: Date }
+
+/** Not while it goes, after a change of its strategy, or with a schedule that nobody can read: see {@link accountForJobs} and who calls it. */
+function recordsJobs(policy: BackupPolicy): boolean {
+  const { metadata, spec } = policy
+  return spec.strategy.type === 'job' && !metadata.deletionTimestamp && !('problem' in scheduleOf(policy))
+}
+
+function isBefore(job: Job, time: Date | undefined): boolean {
+  const created = timeOf(job.metadata.creationTimestamp)
+  return created !== undefined && time !== undefined && created < time
+}
+
+function endOf(job: Job, now: Date): Date | undefined {
+  if (!isFinished(job)) return undefined
+  const failed = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
+  return timeOf(job.status?.completionTime) ?? timeOf(failed?.lastTransitionTime) ?? now
+}

@@ -1,0 +1,98 @@
+// The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
+import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { Action } from '../core/actions.ts'
+import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from '../../schedule/schedule.ts'
+import type { PolicySchedule } from './schedule.ts'
+import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
+
+/** More slots than this in one go are not looked at one by one: what passed unseen for so long was missed. */
+const looksAtEach = 200
+
+export type SlotBook = {
+  /** Every slot up to here has an outcome. */
+  readonly accountedUntil: Date | undefined
+  readonly counts: NonNullable<BackupPolicyStatus['slots']>
+}
+
+/** What is to be done for the slots of a policy now. */
+export type SlotPlan = {
+  readonly actions: readonly Action[]
+  readonly book: SlotBook
+  /** The next slot of the schedule; undefined while that is suspended. */
+  readonly next: Date | undefined
+  /** When the next slot that is still open gets its outcome. */
+  readonly closes: Date | undefined
+}
+
+/** A mark far in the future was made by a clock that ran wild: nothing would run until then, so it becomes now (F23). */
+export function bookOf(status: BackupPolicyStatus | undefined, now: Date): SlotBook {
+  const mark = timeOf(status?.accountedUntil)
+  const wild = mark !== undefined && mark.getTime() - now.getTime() > CLOCK_TOLERANCE_MS
+  return { accountedUntil: wild ? now : mark, counts: status?.slots ?? { missed: 0, skipped: 0 } }
+}
+
+/** When a run was going on; without an end it still is. */
+export type Interval = { readonly from: Date; readonly to: Date | undefined }
+
+/** Counts the slots with `from` < slot ≤ `to` that have no run: skipped where a run covered them, otherwise missed. */
+export function countUnrun(
+  book: SlotBook,
+  clock: PolicySchedule,
+  range: { readonly from: Date; readonly to: Date },
+  runs: readonly Interval[],
+): SlotBook {
+  const all = summarizeSlots(clock.schedule, clock.timeZone, range, clock.rule)
+  if (!all) return book
+  const each = slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
+  const skipped = each.filter(slot => runs.some(({ from, to }) => from <= slot && (to === undefined || slot <= to)))
+  return counted(
+    counted(reach(book, all.newest), 'skipped', skipped.length, skipped.at(-1)),
+    'missed',
+    all.count - skipped.length,
+    newestMissed(all, each, skipped),
+  )
+}
+
+/**
+ * Counts the slots with `from` < slot ≤ `to` as missed, but for those that have a Backup: a crash can come between making the Backups
+ * of a slot and writing the book.
+ */
+export function countMissed(
+  book: SlotBook,
+  clock: PolicySchedule,
+  range: { readonly from: Date; readonly to: Date },
+  recorded: readonly Date[],
+): SlotBook {
+  const all = summarizeSlots(clock.schedule, clock.timeZone, range, clock.rule)
+  if (!all) return book
+  const inRange = recorded.filter(slot => slot > range.from && slot <= range.to)
+  const ran = [...new Set(inRange.map(slot => slot.getTime()))].map(ms => new Date(ms))
+  const each = ran.length === 0 ? [] : slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
+  const missed = Math.max(0, all.count - ran.length)
+  return counted(reach(book, all.newest), 'missed', missed, newestMissed(all, each, ran))
+}
+
+export function reach(book: SlotBook, slot: Date): SlotBook {
+  return { ...book, accountedUntil: latest(book.accountedUntil, slot) }
+}
+
+export function counted(
+  book: SlotBook,
+  outcome: 'missed' | 'skipped',
+  count: number,
+  newest: Date | undefined,
+): SlotBook {
+  if (count === 0 || !newest) return book
+  const last = outcome === 'missed' ? { lastMissed: rfc3339(newest) } : { lastSkipped: rfc3339(newest) }
+  return { ...book, counts: { ...book.counts, [outcome]: book.counts[outcome] + count, ...last } }
+}
+
+function newestMissed(
+  all: { readonly count: number; readonly newest: Date },
+  each: readonly Date[],
+  others: readonly Date[],
+): Date | undefined {
+  if (all.count > each.length) return all.newest
+  const covered = new Set(others.map(slot => slot.getTime()))
+  return each.findLast(slot => !covered.has(slot.getTime()))
+}

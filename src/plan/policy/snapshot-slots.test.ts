@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { at, claim, completed, only, scheduled, snapshotPolicy, stamp, world } from '../../../test/world.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import { slotRunName } from '../../api/names.ts'
+import { planPolicy } from './policy.ts'
+import { scheduleHash } from './schedule.ts'
+
+const claims = [claim('data'), claim('logs')]
+const hourly = { schedule: '0 * * * *', startingDeadlineSeconds: 600 }
+
+/** An hourly policy that has been so since midnight, with the book at a slot. */
+function steady(until: Date | undefined, more: object = {}, status: Partial<BackupPolicyStatus> = {}) {
+  const spec = { ...hourly, ...more }
+  const mark = until ? { accountedUntil: stamp(until) } : {}
+  const hash = scheduleHash(snapshotPolicy(spec))
+  return snapshotPolicy(spec, { status: { scheduleHash: hash, scheduleSince: stamp(at('00:00')), ...mark, ...status } })
+}
+
+function at0(time: Date, of: ReturnType<typeof steady>, more: Parameters<typeof world>[1] = {}) {
+  const { actions, wakeAt } = planPolicy(world(of, { claims, ...more }), time)
+  const started = only(actions, 'create-scheduled-backup')
+  return {
+    started: started.map(({ target, slot }) => `${target} ${stamp(slot).slice(11, 16)}`),
+    status: only(actions, 'write-policy-status')[0]?.status,
+    wakeAt,
+    order: actions.map(action => action.do),
+  }
+}
+
+const done = (target: string, slot: Date, status: Backup['status'] = completed('x', slot, { target })) =>
+  scheduled(slot, { name: slotRunName('nightly', target, slot), target, status })
+
+test('a due slot starts a Backup of every claim, and the book is written after them', () => {
+  const { started, status, order } = at0(at('02:00'), steady(at('01:00')))
+  assert.deepEqual(started, ['data 02:00', 'logs 02:00'])
+  assert.equal(status?.accountedUntil, stamp(at('02:00')))
+  assert.ok(order.lastIndexOf('create-scheduled-backup') < order.indexOf('write-policy-status'))
+})
+
+test('between slots nothing starts, and the next slot wakes', () => {
+  const { started, wakeAt } = at0(at('02:55'), steady(at('02:00')))
+  assert.deepEqual([started, wakeAt], [[], at('03:00')])
+})
+
+test('after an outage the newest slot is caught up inside its deadline, older ones are missed', () => {
+  const { started, status } = at0(at('05:09'), steady(at('01:00')))
+  assert.deepEqual(started, ['data 05:00', 'logs 05:00'])
+  assert.deepEqual(status?.slots, { missed: 3, skipped: 0, lastMissed: stamp(at('04:00')) })
+})
+
+test('after its deadline a slot is missed', () => {
+  const { started, status } = at0(at('05:11'), steady(at('04:00')))
+  assert.deepEqual([started, status?.slots], [[], { missed: 1, skipped: 0, lastMissed: stamp(at('05:00')) }])
+})
+
+test('after a crash behind the first Backup of a slot only the others are made', () => {
+  const { started } = at0(at('02:01'), steady(at('01:00')), { backups: [done('data', at('02:00'), {})] })
+  assert.deepEqual(started, ['logs 02:00'])
+})
+
+test('a slot that was half made before a long outage is not counted as missed, too', () => {
+  const { status } = at0(at('05:00'), steady(at('01:00')), { backups: [done('data', at('02:00'))] })
+  assert.deepEqual(status?.slots, { missed: 2, skipped: 0, lastMissed: stamp(at('04:00')) })
+  const all = at0(at('03:00'), steady(at('01:00')), { backups: [done('data', at('02:00'))] })
+  assert.deepEqual(all.status?.slots, { missed: 0, skipped: 0 })
+})
+
+test('a claim whose earlier run goes on is skipped, its neighbour is not', () => {
+  const backups = [done('data', at('01:00'), { phase: 'Running' }), done('logs', at('01:00'))]
+  const { started, status } = at0(at('02:00'), steady(at('01:00')), { backups })
+  assert.deepEqual(
+    [started, status?.slots],
+    [['logs 02:00'], { missed: 0, skipped: 1, lastSkipped: stamp(at('02:00')) }],
+  )
+})
+
+test('an edit fires nothing for a time before it', () => {
+  const before = steady(at('01:00'))
+  const { started, status } = at0(
+    at('02:05'),
+    snapshotPolicy({ ...hourly, schedule: '*/10 * * * *' }, { status: before.status }),
+  )
+  assert.deepEqual(started, [])
+  assert.equal(status?.scheduleSince, stamp(at('02:05')))
+})
+
+test('a resume fires nothing for a time before it', () => {
+  const suspended = steady(at('01:00'), { suspend: true })
+  const { started, status } = at0(at('02:05'), snapshotPolicy(hourly, { status: suspended.status }))
+  assert.deepEqual([started, status?.slots?.missed ?? 0], [[], 0])
+})
+
+test('a policy that nobody has looked at yet catches up since its creation, unless it was edited meanwhile', () => {
+  const unseen = (generation: number) =>
+    snapshotPolicy(hourly, { metadata: { generation, creationTimestamp: stamp(at('01:30')) }, status: undefined })
+  assert.deepEqual(at0(at('02:05'), unseen(1)).started, ['data 02:00', 'logs 02:00'])
+  const edited = at0(at('02:05'), unseen(2))
+  assert.deepEqual([edited.started, edited.status?.scheduleSince], [[], stamp(at('02:05'))])
+})
+
+test('nothing starts while the policy is suspended', () => {
+  assert.deepEqual(at0(at('02:00'), steady(at('01:00'), { suspend: true })).started, [])
+})
+
+test('without the snapshot API a slot waits for its deadline, and is then missed, in time', () => {
+  const snapshotClasses = undefined
+  const waits = at0(at('02:00'), steady(at('01:00')), { snapshotClasses })
+  assert.deepEqual([waits.started, waits.status?.slots?.missed, waits.wakeAt], [[], 0, at('02:10:01')])
+  assert.deepEqual(at0(at('02:10:01'), steady(at('01:00')), { snapshotClasses }).status?.slots?.missed, 1)
+  assert.deepEqual(at0(at('02:09'), steady(at('01:00'))).started.length, 2)
+})
+
+test('a slot at which nothing is selected was missed', () => {
+  assert.deepEqual(at0(at('02:00'), steady(at('01:00')), { claims: [] }).status?.slots?.missed, 1)
+})
+
+test('a mark that a wild clock left a year ahead becomes now, and the next slot runs', () => {
+  const wild = at0(at('02:30'), steady(at('+400d 00:00')))
+  assert.equal(wild.status?.accountedUntil, stamp(at('02:30')))
+  assert.deepEqual(at0(at('03:00'), snapshotPolicy(hourly, { status: wild.status })).started, [
+    'data 03:00',
+    'logs 03:00',
+  ])
+})

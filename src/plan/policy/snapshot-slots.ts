@@ -1,0 +1,69 @@
+// The clock of the snapshot strategy: which slot starts now, for which claims, and which slots passed without a run.
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import { isFinal } from '../../api/kinds/backup.ts'
+import { slotRunName } from '../../api/names.ts'
+import type { PolicySchedule } from './schedule.ts'
+import { planSlots } from '../../schedule/schedule.ts'
+import { counted, countMissed, reach, type SlotBook, type SlotPlan } from './slots.ts'
+import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
+import type { PolicyWorld } from '../view/world.ts'
+
+/**
+ * A due slot makes one Backup per selected claim; its name is the lock that makes it happen once, also after a crash between two of
+ * them. A claim whose earlier scheduled run still goes on is skipped.
+ * @param ended Backups that this very plan judges as ended: whether that is written yet must not decide about a slot.
+ */
+export function planSnapshotSlots(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  clock: PolicySchedule,
+  since: Date,
+  before: SlotBook,
+  now: Date,
+  ended: ReadonlySet<string>,
+): SlotPlan {
+  const { startingDeadlineSeconds, suspend } = policy.spec
+  const { schedule, timeZone, rule } = clock
+  const slots = planSlots({
+    schedule,
+    timeZone,
+    rule,
+    lastAccounted: before.accountedUntil,
+    notBefore: since,
+    now,
+    startingDeadlineSeconds,
+  })
+  if (suspend) return { actions: [], book: before, next: undefined, closes: undefined }
+  let book = before
+  if (slots.missed) {
+    const range = { from: latest(before.accountedUntil, since) ?? since, to: slots.missed.newest }
+    const recorded = world.backups.flatMap(({ spec }) => timeOf(spec.slot) ?? [])
+    book = countMissed(book, clock, range, recorded)
+  }
+  const { due, next } = slots
+  if (!due) return { actions: [], book, next, closes: undefined }
+  // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
+  if (!world.snapshotClasses) return { actions: [], book, next, closes: addSeconds(due, startingDeadlineSeconds + 1) }
+  book = reach(book, due)
+  if (world.claims.length === 0) return { actions: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
+
+  const names = new Set(world.backups.map(({ metadata }) => metadata.name))
+  const busy = new Set(
+    world.backups
+      .filter(({ metadata, spec, status }) => spec.slot && !isFinal(status?.phase) && !ended.has(metadata.name))
+      .map(({ spec }) => spec.target),
+  )
+  const wanted = world.claims.map(({ metadata }) => ({
+    target: metadata.name,
+    name: slotRunName(policy.metadata.name, metadata.name, due),
+  }))
+  const missing = wanted.filter(({ name }) => !names.has(name))
+  const free = missing.filter(({ target }) => !busy.has(target))
+  if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
+  return {
+    actions: free.map(({ name, target }) => ({ do: 'create-scheduled-backup', name, target, slot: due })),
+    book,
+    next,
+    closes: undefined,
+  }
+}

@@ -1,0 +1,144 @@
+// The status of a policy, from what was seen and what is planned: its only author.
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus, TargetStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { Reason } from '../../api/conditions.ts'
+import { clockVerdict } from './clock-change.ts'
+import { conditionsFrom, type Verdict } from '../core/conditions.ts'
+import { goodByAge, type TargetHistory } from '../history/history.ts'
+import type { PolicyFacts } from './facts.ts'
+import { jobTarget, readiness, snapshotTargets, type Target } from './readiness.ts'
+import { scheduleHash } from './schedule.ts'
+import { snapshotVerdicts } from './snapshot-conditions.ts'
+import { storeVerdicts } from './store-conditions.ts'
+import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import type { PolicyWorld } from '../view/world.ts'
+
+const targetsShown = 256
+
+export function policyStatus(
+  world: PolicyWorld,
+  policy: BackupPolicy,
+  facts: PolicyFacts,
+  now: Date,
+): BackupPolicyStatus {
+  const job = policy.spec.strategy.type === 'job'
+  const targets = job ? [jobTarget(facts)] : snapshotTargets(world, policy)
+  const ended = world.backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
+  const ofTargets = byEnd(ended.filter(({ status }) => status?.target !== undefined))
+  const newest = ofTargets.at(-1)
+  // A node's clock or a person may have written times that are not yet; they must not hide what comes.
+  const past = (time: Date | undefined) => (time && time <= now ? time : undefined)
+  const lastSuccess = latest(
+    past(timeOf(policy.status?.lastSuccess)),
+    ...ended.map(({ status }) => (status?.phase === 'Completed' ? timeOf(status.completionTime) : undefined)),
+  )
+  const lastRun = latest(
+    past(timeOf(policy.status?.lastRun)),
+    ...ended.map(({ spec, metadata }) => past(timeOf(spec.slot)) ?? timeOf(metadata.creationTimestamp)),
+  )
+  const selected = job ? world.selectedPods : world.claims.length
+  const verdicts = [
+    ...readiness(world, policy, facts, targets),
+    lastBackup(ofTargets, targets, policy),
+    selection(policy, selected),
+    ...(job ? [] : snapshotVerdicts(world, policy, targets)),
+    ...clockVerdict(policy, facts, now),
+    ...storeVerdicts(world, policy, facts),
+  ]
+  const statuses = targets.map(({ readiness: _, ...target }): TargetStatus => ({
+    ...target,
+    ...kept(facts.histories.find(history => history.target === target.name)),
+    ...(job && facts.digest ? { digest: facts.digest } : {}),
+  }))
+  const gone = facts.histories
+    .filter(({ target, runs }) => runs.length > 0 && !targets.some(({ name }) => name === target))
+    .map((history): TargetStatus => ({
+      name: history.target,
+      ready: false,
+      reason: 'TargetNotFound',
+      message: 'the policy no longer selects it; its backups stay',
+      ...kept(history),
+    }))
+  return {
+    observedGeneration: policy.metadata.generation,
+    conditions: conditionsFrom(verdicts, policy.status?.conditions, policy.metadata.generation, now),
+    selected,
+    targets: [...statuses, ...gone].slice(0, targetsShown),
+    ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
+    ...(lastRun ? { lastRun: rfc3339(lastRun) } : {}),
+    ...(lastSuccess ? { lastSuccess: rfc3339(lastSuccess) } : {}),
+    ...(newest ? { lastBackup: newest.metadata.name } : {}),
+    ...(facts.book.accountedUntil ? { accountedUntil: rfc3339(facts.book.accountedUntil) } : {}),
+    scheduleSince: rfc3339(facts.since),
+    scheduleHash: scheduleHash(policy),
+    slots: facts.book.counts,
+    ...(facts.store ? { store: facts.store } : {}),
+    ...(job && world.cronJob && !facts.nameTaken ? { cronJob: world.cronJob.metadata.name } : {}),
+  }
+}
+
+/** The newest run of every target counts, so that one target's success does not hide another's failure. `ended`: oldest first. */
+function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy: BackupPolicy): Verdict {
+  const newest = new Map(ended.map(backup => [backup.status?.target, backup]))
+  const selected = targets.flatMap(({ name }) => newest.get(name) ?? [])
+  const failed = selected.filter(({ status }) => status?.phase === 'Failed')
+  const chosen = byEnd(failed).at(-1) ?? byEnd(selected).at(-1) ?? ended.at(-1)
+  if (!chosen) {
+    // Its Backup may have been pruned or deleted; what it proved stays true.
+    const before = policy.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
+    if (before && before.status !== 'Unknown')
+      return {
+        type: 'LastBackupSucceeded',
+        status: before.status,
+        reason: before.reason as Reason,
+        message: before.message,
+      }
+    return { type: 'LastBackupSucceeded', status: 'Unknown', reason: 'NoBackupYet', message: 'no run has ended yet' }
+  }
+  const { metadata, status } = chosen
+  const others = failed.filter(backup => backup !== chosen).map(backup => backup.status?.target)
+  const also = others.length === 0 ? '' : `; the newest backups of ${others.join(', ')} failed, too`
+  return {
+    type: 'LastBackupSucceeded',
+    status: status?.phase === 'Completed' ? 'True' : 'False',
+    reason: (status?.reason ?? 'Completed') as Reason,
+    message: `Backup ${metadata.name}: ${status?.message ?? ''}${also}`,
+  }
+}
+
+function selection(policy: BackupPolicy, selected: number): Verdict {
+  const kind = policy.spec.strategy.type === 'job' ? 'pod' : 'PersistentVolumeClaim'
+  return selected > 0
+    ? {
+        type: 'TargetsSelected',
+        status: 'True',
+        reason: 'Selected',
+        message: `the selector matches ${selected} ${kind}${selected === 1 ? '' : 's'}`,
+      }
+    : {
+        type: 'TargetsSelected',
+        status: 'False',
+        reason: 'SelectorMatchedNothing',
+        message: `the selector matches no ${kind} in this namespace; compare it with kubectl get ${kind.toLowerCase()}s --show-labels`,
+      }
+}
+
+function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
+  if (!history) return { kept: 0 }
+  const good = goodByAge(history.runs).filter(({ suspect }) => !suspect)
+  const [oldest, newest] = [good[0], good.at(-1)]
+  const { nextToGo } = history.plan
+  return {
+    kept: good.length,
+    ...(newest ? { newest: rfc3339(newest.slot) } : {}),
+    ...(oldest ? { oldest: rfc3339(oldest.slot) } : {}),
+    ...(nextToGo ? { nextToGo } : {}),
+  }
+}
+
+/** In the order of their ends; those of one second by name, because the order of a cache means nothing. */
+function byEnd(backups: readonly Backup[]): readonly Backup[] {
+  const key = ({ status, metadata }: Backup) => `${status?.completionTime ?? ''} ${metadata.name}`
+  return backups.toSorted((a, b) => (key(a) < key(b) ? -1 : 1))
+}

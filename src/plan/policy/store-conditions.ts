@@ -1,0 +1,57 @@
+// Conditions about the store of a policy: whether retention may do its work there, and what the store cannot do.
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Reason } from '../../api/conditions.ts'
+import { annotation } from '../../api/labels.ts'
+import type { Verdict } from '../core/conditions.ts'
+import { goodByAge, type TargetHistory } from '../history/history.ts'
+import type { PolicyFacts } from './facts.ts'
+import type { PolicyWorld } from '../view/world.ts'
+
+/** What a mover says about a suspect newest backup is told from the objects instead, so that accepting it shows at once. */
+const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete'] as const
+
+export function storeVerdicts(world: PolicyWorld, policy: BackupPolicy, facts: PolicyFacts): readonly Verdict[] {
+  const { said, store } = facts
+  const sameBackend = policy.status?.store?.backendHash === world.backendHash
+  const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
+  const warning = said?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
+  const blocked: readonly Verdict[] =
+    suspectVerdict(facts.histories) ??
+    (said
+      ? warning
+        ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
+        : []
+      : store?.retentionBlocked
+        ? [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionBlocked', message: store.message }]
+        : before && sameBackend && before.reason !== 'Suspect' && policy.spec.strategy.type === 'job'
+          ? [
+              {
+                type: 'RetentionBlocked',
+                status: before.status,
+                reason: before.reason as Reason,
+                message: before.message,
+              },
+            ]
+          : [])
+  const unconditional: readonly Verdict[] = store?.unconditionalCommit
+    ? [
+        {
+          type: 'UnconditionalCommit',
+          status: 'True',
+          reason: 'UnconditionalCommit',
+          message:
+            'the store does not support If-None-Match: two attempts of one run that end at the same moment are told apart by looking first, not by the store',
+        },
+      ]
+    : []
+  return [...blocked, ...unconditional]
+}
+
+/** A newest backup that is far smaller than the one before must be seen by a person before anything older goes (docs/design.md R14). */
+function suspectVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
+  const newest = histories.flatMap(({ runs }) => goodByAge(runs).at(-1) ?? []).filter(({ suspect }) => suspect)
+  if (newest.length === 0) return undefined
+  const names = newest.map(({ id }) => id).join(', ')
+  const message = `the newest backup, run ${names}, is far smaller than the one before. Nothing is deleted until a good one follows, or somebody has looked and annotated its Backup with ${annotation.accepted}=true`
+  return [{ type: 'RetentionBlocked', status: 'True', reason: 'Suspect', message }]
+}

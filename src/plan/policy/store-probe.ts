@@ -1,0 +1,150 @@
+// What is known of a policy's store, and when to ask again (docs/design.md R2). Store facts come only from pods.
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { Job } from '../../api/kubernetes.ts'
+import { label } from '../../api/labels.ts'
+import { moverReasons } from '../../api/mover/reasons.ts'
+import { nameHash, probeJobName } from '../../api/names.ts'
+import type { Action, Unless } from '../core/actions.ts'
+import { unlessMoreIsSaid } from '../jobs/pods.ts'
+import { isFinished, judgeJob } from '../jobs/verdict.ts'
+import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
+import type { PolicyWorld } from '../view/world.ts'
+
+/** At most so many probes at once in the whole cluster: a thousand policies may be applied at the same moment. */
+const maxProbes = 10
+const firstRetrySeconds = 60
+const longestRetrySeconds = 600
+/** How soon to look again for a free place: each policy after its own time, so that a thousand do not ask at once. Seconds. */
+const placeSeconds = { least: 5, spread: 20 } as const
+/** A probe that cannot even start must not keep the others waiting. Seconds. */
+const placeKeptSeconds = 60
+
+export type ProbePlan = {
+  readonly actions: readonly Action[]
+  readonly store: StoreStatus
+  /** What `store` rests on being unsaid. */
+  readonly unless?: Unless
+  readonly wakeAt: Date | undefined
+}
+
+export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash: string, now: Date): ProbePlan {
+  const before = policy.status?.store
+  let store: StoreStatus = before?.backendHash === backendHash ? before : unknown(backendHash)
+  if (store.result === 'Usable' && failedOnStoreSince(world.backups, timeOf(store.lastProbeTime)))
+    store = { ...unknown(backendHash), attempts: store.attempts }
+
+  const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, store.attempts)
+  const probes = world.jobs.filter(job => job.metadata.labels?.[label.role] === 'probe')
+  const current = probes.find(job => job.metadata.name === name)
+  // Older probes have been read: their result is in the status that named this attempt.
+  const cleanUp: readonly Action[] = probes
+    .filter(job => job !== current && !job.metadata.deletionTimestamp)
+    .map(job => ({
+      do: 'delete-job',
+      name: job.metadata.name,
+      uid: job.metadata.uid ?? '',
+      because: 'the result of this probe is known',
+    }))
+
+  if (current) {
+    const run = judgeJob(current, world.pods, world.jobEvents, store, now)
+    if (run.phase === 'Pending' || run.phase === 'Running') {
+      const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
+      return {
+        actions: cleanUp,
+        store: waiting ? { ...store, reason: run.reason, message: run.message.slice(0, 1024) } : store,
+        wakeAt: run.wakeAt,
+      }
+    }
+    const tried = {
+      backendHash,
+      attempts: store.attempts + 1,
+      failures: store.failures + 1,
+      lastProbeTime: rfc3339(now),
+    }
+    if (run.phase === 'Completed' && run.said?.phase === 'done') {
+      const { probe, warnings = [] } = run.said
+      const message = ['the store can be used', ...warnings.map(warning => warning.message)].join('; ').slice(0, 1024)
+      return {
+        actions: cleanUp,
+        store: {
+          ...tried,
+          failures: 0,
+          result: 'Usable',
+          reason: 'Ready',
+          message,
+          unconditionalCommit: probe ? !probe.conditionalPut : undefined,
+          retentionBlocked: probe ? !(probe.canList && probe.canDelete) : undefined,
+        },
+        wakeAt: now,
+      }
+    }
+    const reason = run.phase === 'Completed' ? 'ProbeFailed' : run.reason
+    const message = run.phase === 'Completed' ? 'the probe ended without saying what it found' : run.message
+    const unless = unlessMoreIsSaid(current, world.pods)
+    return {
+      actions: cleanUp,
+      store: { ...tried, result: 'Unusable', reason, message: message.slice(0, 1024) },
+      ...(unless ? { unless } : {}),
+      wakeAt: now,
+    }
+  }
+
+  if (store.result === 'Usable') return { actions: cleanUp, store, wakeAt: undefined }
+  const again = nextProbe(store)
+  if (again && now < again) return { actions: cleanUp, store, wakeAt: again }
+  if (world.probesRunning >= maxProbes) return { actions: cleanUp, store, wakeAt: addSeconds(now, placeWait(policy)) }
+  return {
+    actions: [...cleanUp, { do: 'create-probe-job', backendHash, attempt: store.attempts }],
+    store,
+    wakeAt: undefined,
+  }
+}
+
+function placeWait({ metadata }: BackupPolicy): number {
+  return placeSeconds.least + (Number.parseInt(nameHash(metadata.uid ?? ''), 36) % placeSeconds.spread)
+}
+
+/** Whether a probe takes one of the places. */
+export function takesPlace(job: Job, now: Date): boolean {
+  const created = timeOf(job.metadata.creationTimestamp)
+  return isRunningProbe(job) && created !== undefined && now < addSeconds(created, placeKeptSeconds)
+}
+
+/** Whether a Job is a probe that has not ended. */
+export function isRunningProbe(job: Job): boolean {
+  return job.metadata.labels?.[label.role] === 'probe' && !isFinished(job)
+}
+
+function unknown(backendHash: string): StoreStatus {
+  return {
+    backendHash,
+    result: 'Unknown',
+    reason: 'Probing',
+    message: 'a probe finds out whether the store can be used',
+    attempts: 0,
+    failures: 0,
+  }
+}
+
+/** 1, 2, 4, 8, 10, 10, … minutes after the last one. */
+function nextProbe(store: StoreStatus): Date | undefined {
+  const last = timeOf(store.lastProbeTime)
+  if (!last || store.failures === 0) return undefined
+  return addSeconds(last, Math.min(longestRetrySeconds, firstRetrySeconds * 2 ** (store.failures - 1)))
+}
+
+/** Reasons that speak of the store, not of the command: exit codes 20 and 21 of the mover. */
+function failedOnStoreSince(backups: readonly Backup[], since: Date | undefined): boolean {
+  return backups.some(({ status }) => {
+    const ended = timeOf(status?.completionTime)
+    if (status?.phase !== 'Failed' || !ended || (since && ended <= since)) return false
+    const code: number | undefined =
+      status.reason && Object.hasOwn(moverReasons, status.reason)
+        ? moverReasons[status.reason as keyof typeof moverReasons]
+        : undefined
+    return code === 20 || code === 21
+  })
+}

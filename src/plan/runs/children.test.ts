@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { asked, now, plan, snapshots } from '../../../test/backup-plan.ts'
+import { claim, completed, failed, only } from '../../../test/world.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import { childBackupName } from '../../api/names.ts'
+import { childBackup } from '../../resources/backup-objects.ts'
+
+const child = (parent: Backup, target: string, status?: Backup['status']): Backup => {
+  const made = childBackup(parent, target)
+  return { ...made, metadata: { ...made.metadata, uid: `uid-of-${target}` }, ...(status ? { status } : {}) }
+}
+
+test('without a target every claim gets a child, and the parent is written after the last of them', () => {
+  const { actions, does, status } = plan(snapshots(), asked())
+  assert.deepEqual(does, ['create-child-backup', 'create-child-backup', 'write-backup-status'])
+  assert.deepEqual(
+    only(actions, 'create-child-backup').map(({ target }) => target),
+    ['data', 'logs'],
+  )
+  assert.deepEqual([status?.phase, status?.reason], ['Pending', 'Children'])
+})
+
+test('after a crash behind the first child only the others are made', () => {
+  const parent = asked()
+  const { actions } = plan(snapshots({ backups: [parent, child(parent, 'data')] }), parent)
+  assert.deepEqual(
+    only(actions, 'create-child-backup').map(({ target }) => target),
+    ['logs'],
+  )
+})
+
+test('a single claim needs no child', () => {
+  const parent = asked()
+  const { status, does } = plan(snapshots({ claims: [claim('data')] }), parent)
+  assert.deepEqual([does, status?.target], [['write-backup-status'], 'data'])
+  assert.deepEqual(plan(snapshots({ claims: [claim('data')] }), { ...parent, status }).does, ['create-snapshot'])
+})
+
+test('a claim that went after its sibling was made does not turn the parent into the run of the rest', () => {
+  const parent = asked()
+  const { status } = plan(snapshots({ claims: [claim('logs')], backups: [parent, child(parent, 'data')] }), parent)
+  assert.deepEqual([status?.reason, status?.target], ['Children', undefined])
+})
+
+test('the parent shows the worst of its children, once all have ended', () => {
+  const parent = asked({ status: { phase: 'Pending', reason: 'Children' } })
+  const good = child(parent, 'data', completed('a', now, { target: 'data' }))
+  const bad = child(parent, 'logs', failed('b', now, { target: 'logs', reason: 'SnapshotNotReady' }))
+  const going = child(parent, 'logs', { phase: 'Running' })
+  const shows = (...children: readonly Backup[]) => plan(snapshots({ backups: [parent, ...children] }), parent).status
+  assert.deepEqual([shows(good, going)?.phase, shows(good, going)?.message], ['Running', '1 of 2 targets are done'])
+  assert.deepEqual([shows(good, bad)?.phase, shows(good, bad)?.reason], ['Failed', 'PartiallyFailed'])
+  assert.match(shows(good, bad)?.message ?? '', /1 of 2 targets failed: logs: SnapshotNotReady/)
+  assert.equal(shows(good)?.phase, 'Completed')
+  assert.deepEqual(
+    [shows()?.phase, shows()?.message],
+    ['Failed', 'the Backups of its targets were deleted before they had ended'],
+  )
+})
+
+test('nothing selected is a failure, not silence', () => {
+  const { status } = plan(snapshots({ claims: [] }), asked())
+  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SelectorMatchedNothing'])
+})
+
+test('children have names of their own, however long the parent is called', () => {
+  const long = 'x'.repeat(253)
+  const names = ['data', 'logs'].map(target => childBackupName(long, 'uid', target))
+  assert.ok(names.every(name => name.length <= 63) && names[0] !== names[1])
+})

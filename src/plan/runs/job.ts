@@ -1,0 +1,152 @@
+// A Backup of strategy job: the start of an on-demand run, and what becomes of the Job of any run.
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { Reason } from '../../api/conditions.ts'
+import type { Job } from '../../api/kubernetes.ts'
+import { annotation } from '../../api/labels.ts'
+import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
+import { backupArtifact, commandTarget } from '../../api/names.ts'
+import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
+import { hasMoverEnded, isOver, moverMessageOf, podsOfRun, unlessMoreIsSaid } from '../jobs/pods.ts'
+import { endOf, judgeJob } from '../jobs/verdict.ts'
+import { isRun, runJobName } from '../view/lookup.ts'
+import { addSeconds, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
+import type { PolicyWorld } from '../view/world.ts'
+
+/** How long a run whose Job is gone waits for the list of the bucket. Seconds. */
+const listSeconds = 3600
+
+export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
+  const { slot, target } = backup.spec
+  const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
+    planStatus(backup, { phase, reason, message, target: commandTarget }, now)
+  if (target !== undefined && target !== commandTarget) {
+    // Of no target: a mistyped name says nothing about the backups of the one there is.
+    const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
+    return planStatus(backup, failure('TargetNotFound', message), now)
+  }
+  if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(world, backup, bucketIsOpen, now)
+  const running = world.jobs.find(job => isRun(job) && !job.metadata.deletionTimestamp && goesOn(job, world, now))
+  if (running && isCancelled(running, world)) {
+    const message = `Job ${running.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
+    return planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target: commandTarget }, now)
+  }
+  if (running)
+    return end(
+      'Skipped',
+      'Overlapping',
+      `another run of the policy, Job ${running.metadata.name}, is still going on; create a new Backup when it has ended`,
+    )
+  return { actions: [{ do: 'create-run-job', backup }] }
+}
+
+export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): BackupPlan {
+  const run = judgeJob(job, world.pods, world.jobEvents, backup.status, now)
+  const { said } = run
+  const store = job.metadata.annotations?.[annotation.store]
+  const common = {
+    reason: run.reason,
+    message: run.message,
+    target: commandTarget,
+    run: job.metadata.name,
+    attempts: run.attempts,
+    ...(run.startTime ? { startTime: rfc3339(run.startTime) } : {}),
+    ...(store ? { store } : {}),
+  }
+  if (run.phase === 'Pending' || run.phase === 'Running') {
+    const { wakeAt } = run
+    return {
+      ...planStatus(backup, { ...common, phase: run.phase }, now),
+      ...(wakeAt ? { wakeAt } : {}),
+    }
+  }
+  const { exitCode, stderr, endTime = now } = run
+  const details = { ...(exitCode === undefined ? {} : { exitCode }), ...(stderr ? { stderr } : {}) }
+  const stored = run.phase === 'Completed' && said ? storedFacts(said) : {}
+  const facts = { ...common, ...details, ...stored, phase: run.phase }
+  return planStatus(backup, facts, endTime, 'job', unlessMoreIsSaid(job, world.pods))
+}
+
+/**
+ * The Job may have gone after a good end, or while its mover commits: pods outlive their Job by the grace period. It is waited for them,
+ * and where the bucket holds more than is known here also for the list, though not for ever: a node may be lost, and pages may fail, or
+ * never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
+ */
+function planLostJob(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
+  const { startTime, completionTime, store } = backup.status ?? {}
+  const run = runJobName(backup)
+  const times = startTime ? { startTime } : {}
+  const begun = { target: commandTarget, run, ...times, ...(store ? { store } : {}) } as const
+  const pods = podsOfRun(run, world.pods)
+  const committed = pods.map(moverMessageOf).find(isCommitted)
+  if (committed) {
+    const message = 'the backup is complete; its Job was deleted while it ended'
+    const verdict = { phase: 'Completed', reason: 'Completed', message } as const
+    const facts = { ...begun, ...storedFacts(committed), attempts: pods.length, ...verdict }
+    return planStatus(backup, facts, endOf(committed, now), 'job')
+  }
+  const gone = timeOf(completionTime) ?? now
+  const until = addSeconds(gone, listSeconds)
+  const facts = { ...begun, reason: 'JobDeleted', completionTime: rfc3339(gone) } as const
+  const unless = { kind: 'job', name: run } as const
+  const ending = pods.find(pod => !isOver(pod) && !hasMoverEnded(pod))
+  if ((ending || bucketIsOpen) && now < until) {
+    const wait = ending
+      ? `its pod ${ending.metadata.name} may still commit, and is waited for`
+      : 'the bucket is read to see whether it had committed'
+    const message = `Job ${run} of this run was deleted before it was seen to end; ${wait}`
+    return { ...planStatus(backup, { ...facts, phase: 'Running', message }, now, undefined, unless), wakeAt: until }
+  }
+  const unread = `, and the bucket could not be read to see whether it had committed; if it had, it comes back as a Backup once that is read`
+  const message = `Job ${run} of this run was deleted before it ended${bucketIsOpen ? unread : ''}`
+  // One that was never seen to run may be from the list, whose next reading was held up: no failure to wake anybody for.
+  const strategy = startTime === undefined ? undefined : 'job'
+  return planStatus(backup, { ...facts, phase: 'Failed', message }, now, strategy, unless)
+}
+
+/** Its Backup was deleted, and the garbage collector has not come by yet. */
+function isCancelled({ metadata }: Job, { backups }: PolicyWorld): boolean {
+  const owner = metadata.ownerReferences?.find(({ kind }) => kind === 'Backup')
+  return (
+    owner !== undefined &&
+    !backups.some(backup => backup.metadata.uid === owner.uid && !backup.metadata.deletionTimestamp)
+  )
+}
+
+/** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */
+export function goesOn(job: Job, world: PolicyWorld, now: Date): boolean {
+  const { phase } = judgeJob(job, world.pods, world.jobEvents, undefined, now)
+  return phase === 'Pending' || phase === 'Running'
+}
+
+type Stored = {
+  readonly bytes?: number
+  readonly storedBytes?: number
+  readonly manifest?: string
+  readonly sha256?: string
+  readonly suspect?: boolean
+}
+
+function storedFacts({ bytes, storedBytes, manifest, sha256, suspect }: Stored): Partial<Facts> {
+  const sizes = bytes !== undefined && storedBytes !== undefined ? { bytes, storedBytes } : undefined
+  return {
+    ...(sizes ? { artifacts: [{ name: backupArtifact, ...sizes, ...(sha256 ? { sha256 } : {}) }] } : {}),
+    ...(bytes === undefined ? {} : { bytes }),
+    ...(storedBytes === undefined ? {} : { storedBytes, size: sizeText(storedBytes) }),
+    ...(manifest === undefined ? {} : { manifest }),
+    ...(suspect ? { suspect } : {}),
+  }
+}
+
+export function factsOfEntry(entry: CatalogEntry, store: string | undefined, now: Date): Facts {
+  return {
+    ...storedFacts(entry),
+    phase: 'Completed',
+    reason: 'Completed',
+    message: 'found in the bucket',
+    ...(store ? { store } : {}),
+    target: commandTarget,
+    run: entry.run,
+    startTime: rfc3339(new Date(entry.startedAt)),
+    completionTime: rfc3339(endOf(entry, now)),
+  }
+}

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { asked, now, plan } from '../../../test/backup-plan.ts'
+import {
+  at,
+  complete,
+  completed,
+  failed,
+  job,
+  jobFailed,
+  jobOfSlot,
+  only,
+  pod,
+  policy,
+  ready,
+  saying,
+  scheduled,
+  snapshotOf,
+  stamp,
+  world,
+} from '../../../test/world.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
+import type { CatalogEntry } from '../../api/mover/message.ts'
+import { onDemandJobName } from '../../api/names.ts'
+import { planBackup } from './run.ts'
+import { planPolicy } from '../policy/policy.ts'
+import { childBackup } from '../../resources/backup-objects.ts'
+
+const onDemandJob = (of: Backup, more: Parameters<typeof job>[2] = {}) =>
+  job(onDemandJobName('nightly', of.metadata.uid ?? ''), 'run', {
+    status: { startTime: stamp(now), active: 1 },
+    ...more,
+  })
+
+// ── strategy job
+
+test('an on-demand Backup starts a Job, also while the schedule is suspended', () => {
+  for (const suspend of [false, true])
+    assert.deepEqual(plan(world(policy({ suspend })), asked()).does, ['create-run-job'])
+})
+
+test('its Job is followed', () => {
+  const of = asked()
+  const run = onDemandJob(of)
+  const { status } = plan(world(policy(), { jobs: [run], pods: [pod(run, 1)] }), of)
+  assert.deepEqual([status?.phase, status?.run, status?.target], ['Running', run.metadata.name, 'command'])
+})
+
+test('a success is told once, with its sizes and duration', () => {
+  const of = asked()
+  const run = onDemandJob(of, { status: complete(now, at('12:02')) })
+  const message = {
+    phase: 'committed',
+    finishedAt: at('12:02').getTime(),
+    bytes: 2048,
+    storedBytes: 1024,
+    manifest: 'm',
+  } as const
+  const pods = [pod(run, 1, { status: { phase: 'Succeeded', containerStatuses: [saying(message)] } })]
+  const { actions, status } = plan(world(policy(), { jobs: [run], pods }), of, at('12:03'))
+  assert.deepEqual(
+    [status?.phase, status?.bytes, status?.size, status?.duration, status?.completionTime],
+    ['Completed', 2048, '1.0 KiB', '2m', stamp(at('12:02'))],
+  )
+  const [write] = only(actions, 'write-backup-status')
+  assert.deepEqual(write?.outcome, { outcome: 'success', seconds: 120, strategy: 'job' })
+  assert.equal(only(actions, 'event').length, 1)
+  assert.deepEqual(plan(world(policy(), { jobs: [run], pods }), { ...of, status }).actions, [])
+})
+
+test('an on-demand Backup during a run is skipped, and says during which', () => {
+  const running = jobOfSlot(at('02:00'))
+  const { status } = plan(world(policy(), { jobs: [running], pods: [pod(running, 1)] }), asked())
+  assert.deepEqual([status?.phase, status?.reason], ['Skipped', 'Overlapping'])
+  assert.match(status?.message ?? '', new RegExp(running.metadata.name))
+})
+
+test('an on-demand Backup waits for the end of a run whose Backup was deleted', () => {
+  const cancelled = asked({ metadata: { name: 'cancelled', uid: 'uid-of-cancelled' } })
+  const owner = { apiVersion: cancelled.apiVersion, kind: 'Backup', name: 'cancelled', uid: 'uid-of-cancelled' }
+  const running = onDemandJob(cancelled, { metadata: { ownerReferences: [owner] } })
+  const during = (backups: readonly Backup[]) =>
+    plan(world(policy(), { backups, jobs: [running], pods: [pod(running, 1)] }), asked())
+  assert.equal(during([cancelled]).status?.phase, 'Skipped')
+  const deleting = { ...cancelled, metadata: { ...cancelled.metadata, deletionTimestamp: stamp(now) } }
+  for (const left of [[], [deleting]]) {
+    const { status, does } = during(left)
+    assert.deepEqual([status?.phase, status?.reason], ['Pending', 'Overlapping'])
+    assert.ok(!does.includes('create-run-job'))
+    assert.deepEqual(plan(world(policy()), asked(status ? { status } : {})).does, ['create-run-job'])
+  }
+})
+
+test('of two that are asked for at once one starts', () => {
+  const backups = [asked(), asked({ metadata: { name: 'other', uid: 'other' } })]
+  assert.equal(only(planPolicy(world(policy(), { backups }), now).actions, 'create-run-job').length, 1)
+})
+
+test('a target that a job policy does not have is refused', () => {
+  const { status } = plan(world(policy()), asked({ spec: { target: 'data' } }))
+  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'TargetNotFound'])
+  assert.match(status?.message ?? '', /the one target is command/)
+})
+
+test('a Job that disappeared before its end is a failure, after one more look', () => {
+  const slot = at('02:00')
+  for (const of of [
+    scheduled(slot, { status: { phase: 'Running' } }),
+    asked({ status: { phase: 'Running', run: 'x' } }),
+  ]) {
+    const { actions, status } = plan(world(policy()), of)
+    assert.deepEqual([status?.phase, status?.reason], ['Failed', 'JobDeleted'])
+    assert.equal(only(actions, 'write-backup-status')[0]?.unless?.kind, 'job')
+  }
+})
+
+test('only a run that was seen to begin is told and counted as one that lost its Job: others may come from the list', () => {
+  for (const [status, tells] of [
+    [undefined, false],
+    [{ phase: 'Running', startTime: stamp(at('02:00')) }, true],
+  ] as const) {
+    const { actions } = plan(world(policy()), scheduled(at('02:00'), { status }))
+    const [written] = only(actions, 'write-backup-status')
+    assert.equal(written?.status.phase, 'Failed')
+    assert.deepEqual([written.outcome !== undefined, only(actions, 'event').length === 1], [tells, tells])
+  }
+})
+
+test('a run whose Job is gone is judged once its pods have ended: a mover in its grace period may commit', () => {
+  const slot = at('02:00')
+  const run = jobOfSlot(slot)
+  const begun = { phase: 'Running', startTime: stamp(slot), store: 'there' } as const
+  const lost = scheduled(slot, { status: begun })
+  const seen = (status?: Parameters<typeof pod>[2]) => world(policy(), { pods: [pod(run, 1, status)] })
+
+  const first = plan(seen(), lost)
+  assert.deepEqual([first.status?.phase, first.status?.reason, first.wakeAt], ['Running', 'JobDeleted', at('13:00')])
+  assert.match(first.status?.message ?? '', new RegExp(`pod ${run.metadata.name}-1 may still commit`))
+  assert.equal(first.actions.length, 1, 'nothing is counted or told yet')
+  const waiting = { ...lost, status: first.status }
+
+  const finishedAt = at('12:01').getTime()
+  const message = { phase: 'committed', finishedAt, bytes: 2048, storedBytes: 1024, manifest: 'm' } as const
+  const committed = plan(seen({ status: { containerStatuses: [saying(message)] } }), waiting, at('12:02'))
+  assert.deepEqual(
+    [committed.status?.phase, committed.status?.size, committed.status?.store, committed.status?.completionTime],
+    ['Completed', '1.0 KiB', 'there', stamp(at('12:01'))],
+  )
+  assert.equal(only(committed.actions, 'write-backup-status')[0]?.outcome?.outcome, 'success')
+  assert.deepEqual(
+    plan(world(policy()), { ...lost, status: committed.status }).actions,
+    [],
+    'it stays when the pod goes',
+  )
+
+  const ends = [
+    ['its mover ended without a commit', seen({ status: { containerStatuses: [saying({ phase: 'failed' }, 24)] } })],
+    ['its pod is over', seen({ status: { phase: 'Failed' } })],
+    ['its pod is gone', world(policy())],
+  ] as const
+  for (const [why, end] of ends) {
+    const { status } = plan(end, waiting, at('12:02'))
+    assert.deepEqual([status?.phase, status?.reason, status?.completionTime], ['Failed', 'JobDeleted', stamp(now)], why)
+  }
+  assert.equal(plan(seen(), waiting, at('13:00')).status?.phase, 'Failed', 'a pod on a lost node never ends')
+})
+
+test('a run whose Job is gone waits an hour for the list of a bucket that holds more than is known', () => {
+  const list = (entries?: ReadonlyMap<string, CatalogEntry>) => ({ entries, open: true })
+  const slot = at('02:00')
+  const ofSlot = scheduled(slot, { status: { phase: 'Running', startTime: stamp(slot) } })
+  const onDemand = asked({
+    status: { phase: 'Running', startTime: stamp(slot), run: onDemandJobName('nightly', 'uid') },
+  })
+  for (const lost of [ofSlot, { ...onDemand, metadata: { ...onDemand.metadata, uid: 'uid' } }]) {
+    const run = lost.spec.slot ? lost.metadata.name : onDemandJobName('nightly', 'uid')
+    const seen = world(policy(), { backups: [lost] })
+    const first = planBackup(seen, lost, list(), now)
+    const [written] = only(first.actions, 'write-backup-status')
+    assert.deepEqual(
+      [written?.status.phase, written?.status.reason, written?.unless, first.wakeAt],
+      ['Running', 'JobDeleted', { kind: 'job', name: run }, at('13:00')],
+    )
+    assert.equal(first.actions.length, 1, 'nothing is counted or told yet')
+    const waiting = { ...lost, status: written?.status }
+    assert.deepEqual(planBackup(seen, waiting, list(), at('12:59')), { actions: [], wakeAt: at('13:00') })
+    const late = only(planBackup(seen, waiting, list(), at('13:00')).actions, 'write-backup-status')[0]?.status
+    assert.deepEqual([late?.phase, late?.reason, late?.completionTime], ['Failed', 'JobDeleted', stamp(now)])
+    assert.match(late?.message ?? '', /could not be read.*comes back/)
+    const settled = only(
+      planBackup(seen, waiting, { entries: undefined, open: false }, at('12:01')).actions,
+      'write-backup-status',
+    )
+    assert.doesNotMatch(settled[0]?.status.message ?? '', /could not be read/)
+    assert.equal(settled[0]?.status.phase, 'Failed')
+    const [startedAt, finishedAt] = [slot.getTime(), at('02:05').getTime()]
+    const entry = { run, slot: slot.getTime(), startedAt, finishedAt, bytes: 10, storedBytes: 5 }
+    const found = only(
+      planBackup(seen, waiting, list(new Map([[run, entry]])), at('12:30')).actions,
+      'write-backup-status',
+    )
+    assert.deepEqual(
+      [found[0]?.status.phase, found[0]?.status.run, found[0]?.status.completionTime],
+      ['Completed', run, stamp(at('02:05'))],
+    )
+  }
+})
+
+test('a final phase stays, whatever is seen later', () => {
+  const slot = at('02:00')
+  const run = jobOfSlot(slot, { status: complete(slot, at('02:10')) })
+  for (const status of [failed('x', now), completed('x', now), { phase: 'Skipped' }, { phase: 'Deleting' }] as const)
+    assert.deepEqual(plan(world(policy(), { jobs: [run] }), scheduled(slot, { status })).actions, [])
+})
+
+// ── policies that are not there
+
+test('a policy may come a little later than the Backup that names it', () => {
+  const early = plan(world(undefined), asked(), at('12:00:59'))
+  assert.deepEqual(
+    [early.status?.phase, early.status?.reason, early.wakeAt],
+    ['Pending', 'PolicyNotFound', at('12:01')],
+  )
+  const late = plan(world(undefined), asked(), at('12:01'))
+  assert.deepEqual([late.status?.phase, late.status?.reason], ['Failed', 'PolicyNotFound'])
+  const waiting = asked({ status: early.status })
+  assert.deepEqual(plan(world(policy()), waiting).does, ['create-run-job'])
+})
+
+test('deleting a policy ends its run', () => {
+  const slot = at('02:00')
+  const run = jobOfSlot(slot)
+  const { does, status } = plan(world(undefined, { jobs: [run], pods: [pod(run, 1)] }), scheduled(slot))
+  assert.deepEqual(does, ['delete-job', 'write-backup-status'])
+  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'PolicyDeleted'])
+  // A crash between the two: the Job is gone.
+  assert.equal(plan(world(undefined), scheduled(slot)).status?.reason, 'PolicyDeleted')
+})
+
+test('a run that had committed when its policy was deleted is a success', () => {
+  const slot = at('02:00')
+  const run = jobOfSlot(slot)
+  const pods = [
+    pod(run, 1, { status: { containerStatuses: [saying({ phase: 'committed', finishedAt: now.getTime() })] } }),
+  ]
+  assert.equal(plan(world(undefined, { jobs: [run], pods }), scheduled(slot)).status?.phase, 'Completed')
+})
+
+test('a run that had failed when its policy was deleted keeps its own reason', () => {
+  const slot = at('02:00')
+  const run = jobOfSlot(slot, { status: jobFailed(slot, now) })
+  const pods = [
+    pod(run, 1, {
+      status: { phase: 'Failed', containerStatuses: [saying({ phase: 'failed', reason: 'SourceExit' })] },
+    }),
+  ]
+  assert.equal(plan(world(undefined, { jobs: [run], pods }), scheduled(slot)).status?.reason, 'SourceExit')
+})
+
+test('a snapshot that was ready when its policy was deleted is kept, and a success', () => {
+  const of = scheduled(at('02:00'), {
+    name: 'nightly-data-1',
+    target: 'data',
+    status: { phase: 'Running', reason: 'SnapshotPending' },
+  })
+  const { does, status } = plan(world(undefined, { snapshots: [snapshotOf(of, { status: ready })] }), of)
+  assert.deepEqual([status?.phase, does.includes('delete-snapshot')], ['Completed', false])
+})
+
+test('a snapshot that was not ready when its policy was deleted goes, as it was seen', () => {
+  const of = scheduled(at('02:00'), { name: 'nightly-data-1', target: 'data' })
+  const snapshot = snapshotOf(of)
+  const { actions, status } = plan(world(undefined, { snapshots: [snapshot] }), of)
+  assert.equal(status?.reason, 'PolicyDeleted')
+  assert.equal(only(actions, 'delete-snapshot')[0]?.resourceVersion, snapshot.metadata.resourceVersion)
+})
+
+test('an on-demand Backup over several targets tells what became of them, also when its policy is deleted', () => {
+  const of = asked({ status: { phase: 'Running', reason: 'Children' } })
+  const child = (target: string, status: BackupStatus) => {
+    const made = childBackup(of, target)
+    return { ...made, metadata: { ...made.metadata, uid: target }, status }
+  }
+  const stopped: BackupStatus = { phase: 'Failed', reason: 'PolicyDeleted', target: 'logs' }
+  const children = [child('data', stopped), child('logs', stopped)]
+  assert.equal(plan(world(undefined, { backups: [of, ...children] }), of, at('15:00')).status?.reason, 'PolicyDeleted')
+  const done = children.map(each => ({
+    ...each,
+    status: { ...each.status, phase: 'Completed', reason: 'Completed' } as const,
+  }))
+  assert.equal(plan(world(undefined, { backups: [of, ...done] }), of, at('15:00')).status?.phase, 'Completed')
+})

@@ -1,0 +1,106 @@
+// The status of a Backup from what is known of its run, and the writing of it: the only author of Backup status.
+import { isFinal, type Backup, type BackupPhase, type BackupStatus } from '../../api/kinds/backup.ts'
+import type { Reason } from '../../api/conditions.ts'
+import type { Action, Unless } from '../core/actions.ts'
+import { conditionsFrom, type Verdict } from '../core/conditions.ts'
+import { sameJson } from '../core/equal.ts'
+import { addSeconds, durationText, rfc3339, timeOf } from '../../schedule/times.ts'
+
+/** A start that the API server refuses for so long makes its run fail. Seconds. */
+const refusedSeconds = 300
+
+/** What is to be done for one Backup, and when to look at it again if nothing changes. */
+export type BackupPlan = { readonly actions: readonly Action[]; readonly wakeAt?: Date }
+
+/** A status without what is derived from it. */
+export type Facts = Omit<BackupStatus, 'conditions' | 'duration' | 'phase' | 'reason' | 'message'> & {
+  readonly phase: BackupPhase
+  readonly reason: Reason
+  readonly message: string
+}
+
+/** The status of a run that goes on. */
+export function ongoing(backup: Backup, facts: Facts, now: Date): BackupStatus {
+  const { phase, reason } = facts
+  const message = facts.message.slice(0, 2048)
+  return {
+    ...facts,
+    message,
+    conditions: conditionsFrom(
+      [
+        { type: 'Ready', status: 'Unknown', reason, message },
+        {
+          type: 'Reconciling',
+          status: 'True',
+          reason,
+          message: phase === 'Pending' ? 'the run waits to start' : 'the run is going on',
+        },
+      ],
+      backup.status?.conditions,
+      backup.metadata.generation,
+      now,
+    ),
+  }
+}
+
+/** The status of a run that has ended at `end`, unless the facts say when. */
+export function finished(backup: Backup, facts: Facts, end: Date): BackupStatus {
+  const { phase, reason } = facts
+  const completionTime = facts.completionTime ?? rfc3339(end)
+  const [start, ended] = [timeOf(facts.startTime), timeOf(completionTime)]
+  const message = facts.message.slice(0, 2048)
+  const ready: Verdict = { type: 'Ready', status: phase === 'Completed' ? 'True' : 'False', reason, message }
+  const stalled: readonly Verdict[] = phase === 'Failed' ? [{ type: 'Stalled', status: 'True', reason, message }] : []
+  return {
+    ...facts,
+    message,
+    completionTime,
+    ...(start && ended ? { duration: durationText((ended.getTime() - start.getTime()) / 1000) } : {}),
+    conditions: conditionsFrom([ready, ...stalled], backup.status?.conditions, backup.metadata.generation, end),
+  }
+}
+
+/** The status of a run whose Job or VolumeSnapshot the API server refuses to create. */
+export function refusedStatus(backup: Backup, message: string, now: Date): BackupStatus {
+  const { target } = backup.status ?? {}
+  const facts = { ...(target ? { target } : {}), reason: 'CreationRefused', message } as const
+  const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, refusedSeconds)
+  return now < until
+    ? ongoing(backup, { ...facts, phase: 'Pending' }, now)
+    : finished(backup, { ...facts, phase: 'Failed' }, now)
+}
+
+export function failure(reason: Reason, message: string) {
+  return { phase: 'Failed', reason, message } as const
+}
+
+/**
+ * Writes the status that follows from the facts, where it changed; a final one is also told to people and counted.
+ * @param now when the run ended, if the phase is final and the facts do not say.
+ * @param strategy undefined: it is no run of its own, and is neither told nor counted.
+ * @param unless what the verdict rests on being gone, or unsaid; it is looked at once more before it is written, because it is final.
+ */
+export function planStatus(
+  backup: Backup,
+  facts: Facts,
+  now: Date,
+  strategy?: 'job' | 'snapshot',
+  unless?: Unless,
+): BackupPlan {
+  const status = isFinal(facts.phase) ? finished(backup, facts, now) : ongoing(backup, facts, now)
+  if (sameJson(backup.status, status)) return { actions: [] }
+  const { phase } = status
+  const action: Action = { do: 'write-backup-status', backup, status, ...(unless ? { unless } : {}) }
+  if (strategy === undefined || (phase !== 'Completed' && phase !== 'Failed')) return { actions: [action] }
+  const [start, end] = [timeOf(status.startTime), timeOf(status.completionTime)]
+  const seconds = start && end ? Math.max(0, (end.getTime() - start.getTime()) / 1000) : 0
+  const good = phase === 'Completed'
+  const notice: Action = {
+    do: 'event',
+    about: backup,
+    type: good ? 'Normal' : 'Warning',
+    reason: (status.reason ?? phase) as Reason,
+    message: status.message ?? '',
+  }
+  return { actions: [{ ...action, outcome: { outcome: good ? 'success' : 'failure', seconds, strategy } }, notice] }
+}
