@@ -15,10 +15,10 @@ import {
   segmentKey,
   uploadRecordKey,
   type Attempt,
-} from '../src/storage/layout.ts'
+} from '../src/storage/bucket/layout.ts'
 import type { ObjectStore } from '../src/storage/object-store.ts'
-import { openS3 } from '../src/storage/s3.ts'
-import { dataMetadata, encodeUploadRecord } from '../src/storage/upload-record.ts'
+import { openS3 } from '../src/storage/s3/s3.ts'
+import { dataMetadata, encodeUploadRecord } from '../src/storage/bucket/upload-record.ts'
 import { makeRunDirectory, removeRunDirectory } from './api/run-directory.ts'
 import { jobOf, runPod, startPod, taskFor, type Pod } from './backup-pod.ts'
 import { startFaultProxy, type Around } from './s3-fault-proxy.ts'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { openS3 } from '../src/storage/s3.ts'
+import { openS3 } from '../src/storage/s3/s3.ts'
 import { descendant, initOf, jobOf, runPod, startPod, taskFor, type Pod, type PodResult } from './backup-pod.ts'
 import { settingsOf, startS3Server, type S3Server } from './s3-servers.ts'
 

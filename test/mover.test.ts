@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test'
 import { parseBackupRecord, type BackupRecord } from '../src/api/record.ts'
 import { runsDigest } from '../src/api/mover/task.ts'
 import type { ObjectStore } from '../src/storage/object-store.ts'
-import { openS3 } from '../src/storage/s3.ts'
+import { openS3 } from '../src/storage/s3/s3.ts'
 import { jobOf, runPod, startPod, taskFor } from './backup-pod.ts'
 import { s3ServerKinds, settingsOf, startS3Server, type S3Server } from './s3-servers.ts'
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CreateBucketCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { goToolDirectory } from '../dev/go-tools.ts'
-import { openS3, type S3Settings } from '../src/storage/s3.ts'
+import { openS3, type S3Settings } from '../src/storage/s3/s3.ts'
 import { freePort } from './free-port.ts'
 import { kill, makeRunDirectory, removeRunDirectory, spawnRecorded, sweepRunDirectories } from './api/run-directory.ts'
 

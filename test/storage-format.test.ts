@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { repository } from '../dev/paths.ts'
 import { parseBackupRecord } from '../src/api/record.ts'
-import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from '../src/storage/layout.ts'
+import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from '../src/storage/bucket/layout.ts'
 
 const page = readFileSync(join(repository, 'docs/storage-format.md'), 'utf8')
 

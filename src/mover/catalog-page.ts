@@ -2,9 +2,9 @@
 import { catalogMessageLimit, type CatalogEntry } from '../api/mover/message.ts'
 import { recordSizes, type BackupRecord } from '../api/record.ts'
 import type { CatalogTask } from '../api/mover/task.ts'
-import { readCatalog } from '../storage/catalog.ts'
-import { layoutOf } from '../storage/layout.ts'
-import { claimFolder } from '../storage/ownership.ts'
+import { readCatalog } from '../storage/bucket/catalog.ts'
+import { layoutOf } from '../storage/bucket/layout.ts'
+import { claimFolder } from '../storage/bucket/ownership.ts'
 import type { Report } from './report.ts'
 import { openStores } from './stores.ts'
 

@@ -1,7 +1,7 @@
 /** The manifest: the one write that makes a backup exist. */
 import { encodeBackupRecord, type BackupRecord } from '../api/record.ts'
-import { readRun } from '../storage/catalog.ts'
-import type { Layout } from '../storage/layout.ts'
+import { readRun } from '../storage/bucket/catalog.ts'
+import type { Layout } from '../storage/bucket/layout.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { putOnce } from '../storage/put-once.ts'
 import { isStoreError } from '../storage/store-error.ts'

@@ -1,8 +1,8 @@
 /** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (docs/design.md R2). */
 import type { ProbeTask } from '../api/mover/task.ts'
-import { layoutOf, segmentKey, type Layout } from '../storage/layout.ts'
+import { layoutOf, segmentKey, type Layout } from '../storage/bucket/layout.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { claimFolder } from '../storage/ownership.ts'
+import { claimFolder } from '../storage/bucket/ownership.ts'
 import { isStoreError } from '../storage/store-error.ts'
 import { MoverFailure } from './failure.ts'
 import type { MoverIdentity } from './identity.ts'

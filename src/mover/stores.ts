@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import type { MoverTask } from '../api/mover/task.ts'
 import type { Log } from '../runtime/log.ts'
-import { loadCredentials } from '../storage/credentials.ts'
+import { loadCredentials } from '../storage/s3/credentials.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { withRetries } from '../storage/retry.ts'
 import type { StoreError } from '../storage/store-error.ts'
@@ -21,7 +21,7 @@ const quickRetryMs = 20_000
 export async function openStores(task: MoverTask, log: Log): Promise<Stores> {
   const credentials = await loadCredentials(task.credentialsDirectory, task.secretName)
   const ca = task.caFile === undefined ? undefined : await readAuthorities(task.caFile)
-  const { openS3 } = await import('../storage/s3.ts')
+  const { openS3 } = await import('../storage/s3/s3.ts')
   const store = openS3({ ...task.backend, credentials, ca, idleTimeoutMs: task.storeIdleSeconds * 1000 })
   const onRetry = (error: StoreError, tries: number) => log.warn({ reason: error.reason, tries }, error.message)
   const patience = task.kind === 'backup' ? task.storeRetrySeconds * 1000 : quickRetryMs

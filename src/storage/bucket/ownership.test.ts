@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { layoutOf } from './layout.ts'
-import { MemoryStore } from './memory.ts'
-import type { ObjectStore } from './object-store.ts'
+import { MemoryStore } from '../memory.ts'
+import type { ObjectStore } from '../object-store.ts'
 import { claimFolder } from './ownership.ts'
-import { putOnce } from './put-once.ts'
-import { StoreError } from './store-error.ts'
+import { putOnce } from '../put-once.ts'
+import { StoreError } from '../store-error.ts'
 
 const owner = { clusterId: 'c1', namespace: 'shop', policy: 'orders', policyUid: 'u1' }
 const layout = layoutOf(owner)

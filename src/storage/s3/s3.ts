@@ -19,10 +19,10 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import type { StoreCredentials } from './credentials.ts'
-import type { ObjectHead, ObjectStore } from './object-store.ts'
-import { completionOf, sendInSlices } from './s3-bodies.ts'
-import { storeErrorOf } from './s3-errors.ts'
-import { isStoreError, StoreError } from './store-error.ts'
+import type { ObjectHead, ObjectStore } from '../object-store.ts'
+import { completionOf, sendInSlices } from './bodies.ts'
+import { storeErrorOf } from './errors.ts'
+import { isStoreError, StoreError } from '../store-error.ts'
 
 export interface S3Settings {
   readonly bucket: string

@@ -1,9 +1,9 @@
 /** The mark that says whose folder this is (docs/design.md R11): two clusters that share a bucket must not prune each other's backups. */
 import { z } from 'zod'
-import type { PrefixOwner } from '../api/mover/task.ts'
+import type { PrefixOwner } from '../../api/mover/task.ts'
 import type { Layout } from './layout.ts'
-import type { ObjectStore } from './object-store.ts'
-import { isStoreError } from './store-error.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { isStoreError } from '../store-error.ts'
 
 export class OwnershipError extends Error {
   readonly reason: 'PrefixOwnedByOther' | 'FormatUnsupported'

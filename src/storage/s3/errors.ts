@@ -1,5 +1,5 @@
 /** What an error of the AWS SDK, of the network or of TLS means to us. */
-import { StoreError, type StoreErrorReason } from './store-error.ts'
+import { StoreError, type StoreErrorReason } from '../store-error.ts'
 
 /** What the request was about, for sentences that a person can act on. */
 export interface RequestContext {

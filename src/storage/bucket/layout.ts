@@ -7,7 +7,7 @@
  *     uploads/<run>.<attempt>.<seq>.json                  one per open multipart upload
  *     probe.json                                          written and removed by the probe
  */
-import { slotText } from '../api/names.ts'
+import { slotText } from '../../api/names.ts'
 
 export interface Layout {
   /** The policy's folder, with a slash at its end. */

@@ -1,7 +1,7 @@
 /** Bodies of large requests, in less memory than the SDK's own way would take. Both come after or instead of what it makes of them. */
 import { Readable } from 'node:stream'
 import { CompleteMultipartUploadCommand, type S3Client } from '@aws-sdk/client-s3'
-import type { CompletedPart } from './object-store.ts'
+import type { CompletedPart } from '../object-store.ts'
 
 const sliceBytes = 256 << 10
 

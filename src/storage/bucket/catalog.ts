@@ -1,8 +1,8 @@
 /** The backups of one target, read from their manifests; and deleting one so that nothing half-deleted looks restorable. */
-import { parseBackupRecord, type BackupRecord } from '../api/record.ts'
+import { parseBackupRecord, type BackupRecord } from '../../api/record.ts'
 import { manifestFolder, parseManifestKey, type Layout } from './layout.ts'
-import type { ObjectStore } from './object-store.ts'
-import { isStoreError } from './store-error.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { isStoreError } from '../store-error.ts'
 
 export interface CatalogRun {
   /** Key of the manifest. */

@@ -4,8 +4,8 @@
  */
 import { readRun } from './catalog.ts'
 import { parseDataKey, parseManifestKey, type Layout } from './layout.ts'
-import type { ObjectInfo, ObjectStore } from './object-store.ts'
-import { isStoreError } from './store-error.ts'
+import type { ObjectInfo, ObjectStore } from '../object-store.ts'
+import { isStoreError } from '../store-error.ts'
 import { dataMetadata, parseUploadRecord } from './upload-record.ts'
 
 export interface Swept {
