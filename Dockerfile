@@ -32,7 +32,7 @@ ENV NODE_COMPILE_CACHE=/app/compile-cache
 RUN install -d -o 65532 -g 65532 /app/compile-cache
 USER 65532:65532
 RUN ["/usr/local/bin/node", "/app/src/main.ts", "--help"]
-RUN ["/usr/local/bin/node", "--input-type=module", "--eval", "for (const part of ['mover/command', 'mover/mover', 'mover/backup', 'mover/probe', 'mover/catalog-page', 'storage/s3', 'runtime/log', 'runtime/config', 'runtime/shutdown', 'controllers/operator']) await import('/app/src/' + part + '.ts')"]
+RUN ["/usr/local/bin/node", "--input-type=module", "--eval", "for (const part of ['mover/command', 'mover/mover', 'mover/backup/backup', 'mover/tasks/probe', 'mover/tasks/catalog-page', 'storage/s3/s3', 'runtime/log', 'runtime/config', 'runtime/shutdown', 'controllers/operator']) await import('/app/src/' + part + '.ts')"]
 USER root
 RUN chown -R root:root /app/compile-cache && chmod -R a+rX /app/compile-cache
 USER 65532:65532

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { exitCodeOf } from '../api/mover/reasons.ts'
 import { moverEnvironment, moverPaths, parseMoverTask, type MoverTask } from '../api/mover/task.ts'
 import type { Log } from '../runtime/log.ts'
-import { ControlChannel } from './control.ts'
+import { ControlChannel } from './protocol/control.ts'
 import { failureOf, MoverFailure } from './failure.ts'
-import { holdLifeline, type Lifeline } from './fifo.ts'
+import { holdLifeline, type Lifeline } from './protocol/fifo.ts'
 import { identityOf, required, type Environment, type MoverIdentity } from './identity.ts'
-import { Report } from './report.ts'
+import { Report } from './protocol/report.ts'
 
 export interface MoverSetting {
   readonly environment: Environment
@@ -72,16 +72,16 @@ async function runTask(task: MoverTask, identity: MoverIdentity, setting: TaskSe
   const { container, report, signal } = setting
   switch (task.kind) {
     case 'probe': {
-      const { runProbe } = await import('./probe.ts')
+      const { runProbe } = await import('./tasks/probe.ts')
       return runProbe(task, identity, report, signal)
     }
     case 'catalog': {
-      const { runCatalog } = await import('./catalog-page.ts')
+      const { runCatalog } = await import('./tasks/catalog-page.ts')
       return runCatalog(task, report, signal)
     }
     case 'backup': {
       if (!container) throw new MoverFailure('Internal', `${setting.shared} was not prepared by the init container`)
-      const { runBackup } = await import('./backup.ts')
+      const { runBackup } = await import('./backup/backup.ts')
       return runBackup(task, { ...container, ...setting, identity })
     }
   }

@@ -1,4 +1,4 @@
-import packageJson from '../../package.json' with { type: 'json' }
+import packageJson from '../../../package.json' with { type: 'json' }
 
 /** Of the programs that made a backup, for its manifest. */
 export function toolVersions(): Record<string, string> {

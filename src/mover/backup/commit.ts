@@ -1,11 +1,11 @@
 /** The manifest: the one write that makes a backup exist. */
-import { encodeBackupRecord, type BackupRecord } from '../api/record.ts'
-import { readRun } from '../storage/bucket/catalog.ts'
-import type { Layout } from '../storage/bucket/layout.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { putOnce } from '../storage/put-once.ts'
-import { isStoreError } from '../storage/store-error.ts'
-import { failureOf, MoverFailure } from './failure.ts'
+import { encodeBackupRecord, type BackupRecord } from '../../api/record.ts'
+import { readRun } from '../../storage/bucket/catalog.ts'
+import type { Layout } from '../../storage/bucket/layout.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { putOnce } from '../../storage/put-once.ts'
+import { isStoreError } from '../../storage/store-error.ts'
+import { failureOf, MoverFailure } from '../failure.ts'
 
 export type CommitOutcome =
   /** The record is in the bucket, as this attempt wrote it. */

@@ -1,6 +1,6 @@
 /** What the command's container tells: lines on the control FIFO, whose EOF means that this container is dead. */
 import type { Socket } from 'node:net'
-import { MoverFailure } from './failure.ts'
+import { MoverFailure } from '../failure.ts'
 import { openFifo } from './fifo.ts'
 
 export type ControlEvent =

@@ -1,13 +1,13 @@
 /** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (docs/design.md R2). */
-import type { ProbeTask } from '../api/mover/task.ts'
-import { layoutOf, segmentKey, type Layout } from '../storage/bucket/layout.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { claimFolder } from '../storage/bucket/ownership.ts'
-import { isStoreError } from '../storage/store-error.ts'
-import { MoverFailure } from './failure.ts'
-import type { MoverIdentity } from './identity.ts'
-import type { Report } from './report.ts'
-import { openStores } from './stores.ts'
+import type { ProbeTask } from '../../api/mover/task.ts'
+import { layoutOf, segmentKey, type Layout } from '../../storage/bucket/layout.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { claimFolder } from '../../storage/bucket/ownership.ts'
+import { isStoreError } from '../../storage/store-error.ts'
+import { MoverFailure } from '../failure.ts'
+import type { MoverIdentity } from '../identity.ts'
+import type { Report } from '../protocol/report.ts'
+import { openStores } from '../stores.ts'
 
 /** @throws what stands in the way of a backup. What only stands in the way of pruning is a warning. */
 export async function runProbe(task: ProbeTask, identity: MoverIdentity, report: Report, signal: AbortSignal) {

@@ -1,12 +1,12 @@
 /** One page of a target's backups, for an operator whose Backup objects differ from the bucket (docs/design.md R7). */
-import { catalogMessageLimit, type CatalogEntry } from '../api/mover/message.ts'
-import { recordSizes, type BackupRecord } from '../api/record.ts'
-import type { CatalogTask } from '../api/mover/task.ts'
-import { readCatalog } from '../storage/bucket/catalog.ts'
-import { layoutOf } from '../storage/bucket/layout.ts'
-import { claimFolder } from '../storage/bucket/ownership.ts'
-import type { Report } from './report.ts'
-import { openStores } from './stores.ts'
+import { catalogMessageLimit, type CatalogEntry } from '../../api/mover/message.ts'
+import { recordSizes, type BackupRecord } from '../../api/record.ts'
+import type { CatalogTask } from '../../api/mover/task.ts'
+import { readCatalog } from '../../storage/bucket/catalog.ts'
+import { layoutOf } from '../../storage/bucket/layout.ts'
+import { claimFolder } from '../../storage/bucket/ownership.ts'
+import type { Report } from '../protocol/report.ts'
+import { openStores } from '../stores.ts'
 
 /** No page holds more; what does not fit into the message goes to the next. */
 const mostEntries = 40

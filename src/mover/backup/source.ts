@@ -1,9 +1,9 @@
 /** One artifact from the command's container, by the protocol of the control FIFO. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { BackupTask } from '../api/mover/task.ts'
-import type { ControlChannel, ControlEvent } from './control.ts'
-import { MoverFailure } from './failure.ts'
+import type { BackupTask } from '../../api/mover/task.ts'
+import type { ControlChannel, ControlEvent } from '../protocol/control.ts'
+import { MoverFailure } from '../failure.ts'
 import { compressFifo, type Streamed } from './stream.ts'
 
 export interface SourceOptions {

@@ -4,8 +4,8 @@
  * its first moment on.
  */
 import { createHash, type Hash } from 'node:crypto'
-import type { BackupSegment } from '../api/record.ts'
-import type { CompletedPart, ObjectStore } from '../storage/object-store.ts'
+import type { BackupSegment } from '../../api/record.ts'
+import type { CompletedPart, ObjectStore } from '../../storage/object-store.ts'
 
 export interface UploadOptions {
   readonly store: ObjectStore

@@ -3,10 +3,10 @@
  * and one JSON line of log a step.
  */
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs'
-import { encodeMoverMessage, messageLimit, type MoverMessage } from '../api/mover/message.ts'
-import type { MoverWarningReason } from '../api/mover/reasons.ts'
-import type { Log } from '../runtime/log.ts'
-import type { MoverFailure } from './failure.ts'
+import { encodeMoverMessage, messageLimit, type MoverMessage } from '../../api/mover/message.ts'
+import type { MoverWarningReason } from '../../api/mover/reasons.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { MoverFailure } from '../failure.ts'
 
 export class Report {
   readonly #path: string

@@ -4,8 +4,8 @@ import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ControlChannel } from './control.ts'
-import { MoverFailure } from './failure.ts'
+import { ControlChannel } from '../protocol/control.ts'
+import { MoverFailure } from '../failure.ts'
 import { receiveArtifact } from './source.ts'
 
 for (const [how, words] of [

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { ControlChannel, parseControlLine } from './control.ts'
-import { MoverFailure } from './failure.ts'
+import { MoverFailure } from '../failure.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'backup-operator-control-'))
 after(() => rmSync(directory, { recursive: true }))

@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto'
 import type { TransformOptions } from 'node:stream'
 import { constants, createZstdCompress, type ZstdOptions } from 'node:zlib'
-import { MoverFailure } from './failure.ts'
-import { openFifo } from './fifo.ts'
+import { MoverFailure } from '../failure.ts'
+import { openFifo } from '../protocol/fifo.ts'
 
 const MiB = 1 << 20
 /** A pipe holds 64 KiB: a buffer with less room than that would make short reads. */

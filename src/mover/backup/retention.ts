@@ -1,14 +1,14 @@
 /** After the commit: retention of the target, and what killed attempts left behind. Nothing here fails the backup. */
-import { runsDigest, type BackupTask } from '../api/mover/task.ts'
-import type { KeptRuns } from '../api/mover/message.ts'
-import type { MoverWarningReason } from '../api/mover/reasons.ts'
-import { planRetention } from '../plan/history/retention.ts'
-import { deleteBackup, type CatalogRun } from '../storage/bucket/catalog.ts'
-import type { Layout } from '../storage/bucket/layout.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { isStoreError } from '../storage/store-error.ts'
-import { sweep } from '../storage/bucket/sweep.ts'
-import type { Report } from './report.ts'
+import { runsDigest, type BackupTask } from '../../api/mover/task.ts'
+import type { KeptRuns } from '../../api/mover/message.ts'
+import type { MoverWarningReason } from '../../api/mover/reasons.ts'
+import { planRetention } from '../../plan/history/retention.ts'
+import { deleteBackup, type CatalogRun } from '../../storage/bucket/catalog.ts'
+import type { Layout } from '../../storage/bucket/layout.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { isStoreError } from '../../storage/store-error.ts'
+import { sweep } from '../../storage/bucket/sweep.ts'
+import type { Report } from '../protocol/report.ts'
 
 export interface RetentionOptions {
   readonly task: Pick<BackupTask, 'retention' | 'held' | 'accepted' | 'maxDeletes'>
