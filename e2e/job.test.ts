@@ -13,7 +13,7 @@ import { repository } from '../dev/paths.ts'
 import type { Backup } from '../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import { parseBackupRecord } from '../src/api/record.ts'
-import * as resources from '../src/controllers/resources.ts'
+import * as resources from '../src/controllers/shared/resources.ts'
 import { cluster, execInPod, patience, postgresImage, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import {

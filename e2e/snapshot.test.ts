@@ -10,7 +10,7 @@ import type { Backup } from '../src/api/kinds/backup.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import { label } from '../src/api/labels.ts'
 import { slotText } from '../src/api/names.ts'
-import * as resources from '../src/controllers/resources.ts'
+import * as resources from '../src/controllers/shared/resources.ts'
 import { cluster, execInPod, idlePod, patience, storyNamespace, waitFor } from './cluster.ts'
 import { installOperator } from './install.ts'
 import {

@@ -11,7 +11,7 @@ import { eventually } from '../dev/eventually.ts'
 import { forwardPort } from '../dev/port-forward.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { BackupStatus } from '../src/api/kinds/backup.ts'
-import * as resources from '../src/controllers/resources.ts'
+import * as resources from '../src/controllers/shared/resources.ts'
 import { cluster, execInPod, patience } from './cluster.ts'
 import { api, store as minio } from './stack.ts'
 

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import { customResourceDefinition, kinds } from '../src/api/schema/crd.ts'
-import { grants, type Grant } from '../src/controllers/resources.ts'
+import { grants, type Grant } from '../src/controllers/shared/resources.ts'
 import { specPages } from './field-docs.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -39,7 +39,7 @@ function generated(): ReadonlyMap<string, string> {
       `${bannerFor('src/api')}{{- if .Values.crds.install }}\n${escaped}{{- end }}\n`,
     )
   }
-  const rulesBanner = bannerFor('src/controllers/resources.ts')
+  const rulesBanner = bannerFor('src/controllers/shared/resources.ts')
   const rules = (own: boolean) =>
     rulesBanner + yaml(grants.filter(grant => !!grant.ownNamespace === own).map(policyRule))
   files.set(`${chart}/files/cluster-role-rules.yaml`, rules(false))

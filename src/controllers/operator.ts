@@ -12,10 +12,10 @@ import { Lease } from '../runtime/lease.ts'
 import type { Log } from '../runtime/log.ts'
 import { createRuntimeMetrics } from '../runtime/metrics.ts'
 import { startServer, type Report } from '../runtime/server.ts'
-import { createCaches, type Caches } from './caches.ts'
-import { BackupMetrics } from './metrics.ts'
-import { createPolicyController } from './policy-controller.ts'
-import { namespaces } from './resources.ts'
+import { createCaches, type Caches } from './shared/caches.ts'
+import { BackupMetrics } from './metrics/metrics.ts'
+import { createPolicyController } from './policy/controller.ts'
+import { namespaces } from './shared/resources.ts'
 
 export type OperatorOptions = {
   readonly config: ClientConfig

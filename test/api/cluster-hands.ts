@@ -5,7 +5,7 @@ import type { Job, KubernetesObject, VolumeSnapshot } from '../../src/api/kubern
 import { annotation } from '../../src/api/labels.ts'
 import { encodeMoverMessage, type MoverMessage } from '../../src/api/mover/message.ts'
 import { moverEnvironment, parseMoverTask, type MoverTask } from '../../src/api/mover/task.ts'
-import { backups, jobs, pods, snapshots } from '../../src/controllers/resources.ts'
+import { backups, jobs, pods, snapshots } from '../../src/controllers/shared/resources.ts'
 import type { Client } from '../../src/runtime/client.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../src/runtime/errors.ts'
 import { Reflector } from '../../src/runtime/reflector.ts'

@@ -2,7 +2,7 @@
 // killed: nothing twice, nothing left over (docs/design.md "Names are locks", F28).
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { events, grants, leases } from '../../src/controllers/resources.ts'
+import { events, grants, leases } from '../../src/controllers/shared/resources.ts'
 import { startStoryCluster, tellStory, type StoryCluster } from './operator-story.ts'
 import { fingerprint, kindOf, writesOfTheStory } from './story-writes.ts'
 

@@ -2,13 +2,13 @@
 // a restart and gone with its object; only what happened since this process leads is counted here. docs/metrics.md explains each.
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
-import { backupPhases, type Backup } from '../api/kinds/backup.ts'
-import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
-import { lastRunSucceeded, lastSizeBytes } from '../plan/policy/measures.ts'
-import { overdueSeconds } from '../plan/policy/overdue.ts'
-import { timeOf } from '../schedule/times.ts'
-import { keyFrom, keyOf } from '../runtime/resource.ts'
-import type { Cache } from '../runtime/store.ts'
+import { backupPhases, type Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import { lastRunSucceeded, lastSizeBytes } from '../../plan/policy/measures.ts'
+import { overdueSeconds } from '../../plan/policy/overdue.ts'
+import { timeOf } from '../../schedule/times.ts'
+import { keyFrom, keyOf } from '../../runtime/resource.ts'
+import type { Cache } from '../../runtime/store.ts'
 
 export type BackupMetricsOptions = {
   readonly policies: Cache<BackupPolicy>

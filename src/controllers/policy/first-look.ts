@@ -1,12 +1,12 @@
 // Asks the API server before the first verdict on a Backup: the watches of several kinds are not of one moment, and whoever edits a policy,
 // or labels a claim, and then asks for a Backup means what stands there now (docs/decisions/0012-a-backup-is-of-what-stands-now.md).
-import type { Backup } from '../api/kinds/backup.ts'
-import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
-import type { Reason } from '../api/conditions.ts'
-import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../api/kubernetes.ts'
-import { keyFrom } from '../runtime/resource.ts'
-import { claimEssence, type Reach } from './caches.ts'
-import { backupPolicies, claims, snapshotClasses } from './resources.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Reason } from '../../api/conditions.ts'
+import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../../api/kubernetes.ts'
+import { keyFrom } from '../../runtime/resource.ts'
+import { claimEssence, type Reach } from '../shared/caches.ts'
+import { backupPolicies, claims, snapshotClasses } from '../shared/resources.ts'
 
 type PolicyName = { readonly namespace: string; readonly name: string }
 

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Backup } from '../api/kinds/backup.ts'
-import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
-import type { KubernetesObject, Pod } from '../api/kubernetes.ts'
-import { label, policyLabels } from '../api/labels.ts'
-import type { Action } from '../plan/core/actions.ts'
-import { planPolicy } from '../plan/policy/policy.ts'
-import type { PolicyWorld } from '../plan/view/world.ts'
-import { FakeClock } from '../runtime/fake-clock.ts'
-import { ApiError, WaitError } from '../runtime/errors.ts'
-import type { EventNote } from '../runtime/events.ts'
-import { silentLog } from '../runtime/log.ts'
-import type { Resource } from '../runtime/resource.ts'
-import { Store } from '../runtime/store.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { KubernetesObject, Pod } from '../../api/kubernetes.ts'
+import { label, policyLabels } from '../../api/labels.ts'
+import type { Action } from '../../plan/core/actions.ts'
+import { planPolicy } from '../../plan/policy/policy.ts'
+import type { PolicyWorld } from '../../plan/view/world.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
+import { ApiError, WaitError } from '../../runtime/errors.ts'
+import type { EventNote } from '../../runtime/events.ts'
+import { silentLog } from '../../runtime/log.ts'
+import type { Resource } from '../../runtime/resource.ts'
+import { Store } from '../../runtime/store.ts'
 import {
   at,
   backup,
@@ -27,7 +27,7 @@ import {
   snapshotPolicy,
   stamp,
   world,
-} from '../../test/world.ts'
+} from '../../../test/world.ts'
 import { applyPlan, type ApplyContext } from './apply.ts'
 import type { Caches } from './caches.ts'
 

@@ -1,6 +1,6 @@
 // What the operator watches. Only objects that we made, or that a policy can select, are kept; where less is enough, less is kept.
-import type { Backup } from '../api/kinds/backup.ts'
-import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type {
   CronJob,
   Job,
@@ -10,16 +10,16 @@ import type {
   Pod,
   VolumeSnapshot,
   VolumeSnapshotClass,
-} from '../api/kubernetes.ts'
-import { label, labelValue, managerName } from '../api/labels.ts'
-import { cronJobName } from '../api/names.ts'
-import { isRunningProbe } from '../plan/policy/store-probe.ts'
-import type { Client } from '../runtime/client.ts'
-import type { Log } from '../runtime/log.ts'
-import type { RuntimeMetrics } from '../runtime/metrics.ts'
-import { Reflector, type ReflectorOptions } from '../runtime/reflector.ts'
-import { keyFrom, resourceName, type KubeObject } from '../runtime/resource.ts'
-import type { Store } from '../runtime/store.ts'
+} from '../../api/kubernetes.ts'
+import { label, labelValue, managerName } from '../../api/labels.ts'
+import { cronJobName } from '../../api/names.ts'
+import { isRunningProbe } from '../../plan/policy/store-probe.ts'
+import type { Client } from '../../runtime/client.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { RuntimeMetrics } from '../../runtime/metrics.ts'
+import { Reflector, type ReflectorOptions } from '../../runtime/reflector.ts'
+import { keyFrom, resourceName, type KubeObject } from '../../runtime/resource.ts'
+import type { Store } from '../../runtime/store.ts'
 import * as resources from './resources.ts'
 
 export type Caches = {

@@ -1,15 +1,15 @@
 // Asks the API server once more before something final is written or deleted: the caches of several kinds are not of one moment, and may
 // be behind (F31).
-import type { Job, Pod, VolumeSnapshot } from '../api/kubernetes.ts'
-import { label, labelValue, managerName } from '../api/labels.ts'
-import type { Unless } from '../plan/core/actions.ts'
-import { snapshotRun } from '../plan/history/history.ts'
-import { backupOf, isGenuine, isOf, isRun } from '../plan/view/lookup.ts'
-import { planRetention } from '../plan/history/retention.ts'
-import type { PolicyWorld } from '../plan/view/world.ts'
-import type { Client } from '../runtime/client.ts'
-import { podEssence, type Reach } from './caches.ts'
-import { jobs, pods, snapshots } from './resources.ts'
+import type { Job, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { label, labelValue, managerName } from '../../api/labels.ts'
+import type { Unless } from '../../plan/core/actions.ts'
+import { snapshotRun } from '../../plan/history/history.ts'
+import { backupOf, isGenuine, isOf, isRun } from '../../plan/view/lookup.ts'
+import { planRetention } from '../../plan/history/retention.ts'
+import type { PolicyWorld } from '../../plan/view/world.ts'
+import type { Client } from '../../runtime/client.ts'
+import { podEssence, type Reach } from '../shared/caches.ts'
+import { jobs, pods, snapshots } from '../shared/resources.ts'
 
 /**
  * What is found goes into the cache, which plans anew. Only what a plan would see counts: an object that lost our labels, or a stranger's

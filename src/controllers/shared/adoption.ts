@@ -1,7 +1,7 @@
 // Names are locks: which object under our name is ours, how ours is brought up to date, and what is said of a stranger's.
-import type { CronJob, KubernetesObject } from '../api/kubernetes.ts'
-import { annotation, label } from '../api/labels.ts'
-import { isOurs } from '../plan/view/lookup.ts'
+import type { CronJob, KubernetesObject } from '../../api/kubernetes.ts'
+import { annotation, label } from '../../api/labels.ts'
+import { isOurs } from '../../plan/view/lookup.ts'
 
 /** Labels and annotations of others stay; the spec is ours alone. The resourceVersion refuses to overwrite what we have not seen. */
 export function replaced(current: CronJob, desired: CronJob): CronJob {
