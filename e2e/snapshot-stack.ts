@@ -8,7 +8,7 @@ import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot, VolumeSnapshotClass } from '../src/api/kubernetes.ts'
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
-import type { Resource } from '../src/runtime/resource.ts'
+import type { Resource } from '../src/runtime/client/resource.ts'
 import { cluster, patience, storyNamespace } from './cluster.ts'
 import { api, never, put, secret } from './stack.ts'
 

@@ -12,7 +12,7 @@ import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { Job, KubernetesObject, Pod } from '../src/api/kubernetes.ts'
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
-import { Client } from '../src/runtime/client.ts'
+import { Client } from '../src/runtime/client/client.ts'
 import { cluster, patience, postgresImage, storyNamespace } from './cluster.ts'
 
 const { server, ca, cert, key } = apiAccess(cluster)

@@ -43,7 +43,7 @@ type OperatorFlags = {
 async function operator(flags: OperatorFlags): Promise<void> {
   const [{ createLog }, { inClusterConfig }, { listenForShutdown }, { runOperator }] = await Promise.all([
     import('./runtime/log.ts'),
-    import('./runtime/config.ts'),
+    import('./runtime/client/config.ts'),
     import('./runtime/shutdown.ts'),
     import('./controllers/operator.ts'),
   ])

@@ -12,8 +12,8 @@ import type { Backup } from '../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import { BackupMetrics } from '../src/controllers/metrics/metrics.ts'
 import { createRuntimeMetrics } from '../src/runtime/metrics.ts'
-import type { KubeObject } from '../src/runtime/resource.ts'
-import { Store } from '../src/runtime/store.ts'
+import type { KubeObject } from '../src/runtime/client/resource.ts'
+import { Store } from '../src/runtime/cache/store.ts'
 import { chartDirectory } from './chart.ts'
 
 const alertsFile = join(chartDirectory, 'files/alerts.yaml')

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Client } from './client.ts'
+import { Client } from './client/client.ts'
 import { FakeClock } from './fake-clock.ts'
 import { realClock } from './clock.ts'
 import { EventRecorder, cut } from './events.ts'
-import { FakeApiServer, json, status } from './fake-api-server.ts'
-import type { KubeObject } from './resource.ts'
+import { FakeApiServer, json, status } from './client/fake-api-server.ts'
+import type { KubeObject } from './client/resource.ts'
 
 const widget: KubeObject = {
   apiVersion: 'example.dev/v1',

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import type { Client } from './client.ts'
+import type { Client } from './client/client.ts'
 import { realClock } from './clock.ts'
 import type { Clock } from './clock.ts'
-import { isAlreadyExists, isNotFound } from './errors.ts'
+import { isAlreadyExists, isNotFound } from './client/errors.ts'
 import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
-import { keyOf } from './resource.ts'
-import type { KubeObject, Resource } from './resource.ts'
+import { keyOf } from './client/resource.ts'
+import type { KubeObject, Resource } from './client/resource.ts'
 
 /** core/v1 Events: the ones that `kubectl describe` shows. The recorder needs the verbs create and patch on them. */
 export const events: Resource = { group: '', version: 'v1', plural: 'events', kind: 'Event', namespaced: true }

@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import { Registry } from 'prom-client'
 import { FakeClock } from './fake-clock.ts'
 import { createRuntimeMetrics } from './metrics.ts'
-import type { KubeObject } from './resource.ts'
-import { Store } from './store.ts'
+import type { KubeObject } from './client/resource.ts'
+import { Store } from './cache/store.ts'
 
 test('counters are there from the first scrape, and caches are measured at each', async () => {
   const registry = new Registry()

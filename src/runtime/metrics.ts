@@ -1,12 +1,12 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
-import type { RequestSample } from './requests.ts'
+import type { RequestSample } from './client/requests.ts'
 import { realClock } from './clock.ts'
 import type { Clock } from './clock.ts'
-import type { ControllerHooks, ReconcileResult } from './controller.ts'
-import type { RestartReason } from './reflector.ts'
-import type { KubeObject } from './resource.ts'
-import type { Cache } from './store.ts'
+import type { ControllerHooks, ReconcileResult } from './work/controller.ts'
+import type { RestartReason } from './cache/reflector.ts'
+import type { KubeObject } from './client/resource.ts'
+import type { Cache } from './cache/store.ts'
 
 /** What the runtime measures about itself, under the names that client-go and controller-runtime made known. */
 export type RuntimeMetrics = {

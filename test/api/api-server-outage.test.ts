@@ -7,7 +7,7 @@ import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import * as resources from '../../src/controllers/shared/resources.ts'
-import { Client } from '../../src/runtime/client.ts'
+import { Client } from '../../src/runtime/client/client.ts'
 import { clusterHands, type Hands } from './cluster-hands.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import {

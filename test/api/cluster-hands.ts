@@ -6,9 +6,9 @@ import { annotation } from '../../src/api/labels.ts'
 import { encodeMoverMessage, type MoverMessage } from '../../src/api/mover/message.ts'
 import { moverEnvironment, parseMoverTask, type MoverTask } from '../../src/api/mover/task.ts'
 import { backups, jobs, pods, snapshots } from '../../src/controllers/shared/resources.ts'
-import type { Client } from '../../src/runtime/client.ts'
-import { isAlreadyExists, isConflict, isNotFound } from '../../src/runtime/errors.ts'
-import { Reflector } from '../../src/runtime/reflector.ts'
+import type { Client } from '../../src/runtime/client/client.ts'
+import { isAlreadyExists, isConflict, isNotFound } from '../../src/runtime/client/errors.ts'
+import { Reflector } from '../../src/runtime/cache/reflector.ts'
 import { createBucket, type Bucket } from './pretend-bucket.ts'
 
 export type Hands = {

@@ -3,7 +3,7 @@ import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { KubernetesObject } from '../../src/api/kubernetes.ts'
 import { apiVersion } from '../../src/api/labels.ts'
 import { claims } from '../../src/controllers/shared/resources.ts'
-import type { Client } from '../../src/runtime/client.ts'
+import type { Client } from '../../src/runtime/client/client.ts'
 import type { ControlPlane } from './control-plane.ts'
 
 export function namespaceObjects(name: string): readonly KubernetesObject[] {

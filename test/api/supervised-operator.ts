@@ -1,6 +1,6 @@
 // An operator behind a proxy that decides the fate of its writes, started again whenever it was killed.
 import { tail } from '../../dev/command.ts'
-import type { Client } from '../../src/runtime/client.ts'
+import type { Client } from '../../src/runtime/client/client.ts'
 import { startApiProxy, type ApiProxyOptions, type Fate, type Write } from './api-proxy.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { expireLease, startOperator, type RunningOperator } from './operator.ts'

@@ -14,9 +14,9 @@ import type {
   VolumeSnapshot,
   VolumeSnapshotClass,
 } from '../../src/api/kubernetes.ts'
-import type { Client } from '../../src/runtime/client.ts'
-import { ApiError } from '../../src/runtime/errors.ts'
-import type { Resource } from '../../src/runtime/resource.ts'
+import type { Client } from '../../src/runtime/client/client.ts'
+import { ApiError } from '../../src/runtime/client/errors.ts'
+import type { Resource } from '../../src/runtime/client/resource.ts'
 import { namespace, stamp } from '../world.ts'
 
 export type Kinds = {

@@ -1,5 +1,5 @@
 import { createCaches, type Caches } from '../../src/controllers/shared/caches.ts'
-import type { Client } from '../../src/runtime/client.ts'
+import type { Client } from '../../src/runtime/client/client.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import type { RuntimeMetrics } from '../../src/runtime/metrics.ts'
 

@@ -4,7 +4,7 @@ import { Registry } from 'prom-client'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import { backupPolicySpec, type BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
-import { Store } from '../../runtime/store.ts'
+import { Store } from '../../runtime/cache/store.ts'
 import { BackupMetrics } from './metrics.ts'
 
 const lastTransitionTime = '2026-01-01T00:00:00Z'

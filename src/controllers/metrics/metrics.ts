@@ -7,8 +7,8 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { lastRunSucceeded, lastSizeBytes } from '../../plan/policy/measures.ts'
 import { overdueSeconds } from '../../plan/policy/overdue.ts'
 import { timeOf } from '../../schedule/times.ts'
-import { keyFrom, keyOf } from '../../runtime/resource.ts'
-import type { Cache } from '../../runtime/store.ts'
+import { keyFrom, keyOf } from '../../runtime/client/resource.ts'
+import type { Cache } from '../../runtime/cache/store.ts'
 
 export type BackupMetricsOptions = {
   readonly policies: Cache<BackupPolicy>

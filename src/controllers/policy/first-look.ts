@@ -4,7 +4,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
 import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../../api/kubernetes.ts'
-import { keyFrom } from '../../runtime/resource.ts'
+import { keyFrom } from '../../runtime/client/resource.ts'
 import { claimEssence, type Reach } from '../shared/caches.ts'
 import { backupPolicies, claims, snapshotClasses } from '../shared/resources.ts'
 

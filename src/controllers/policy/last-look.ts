@@ -7,7 +7,7 @@ import { snapshotRun } from '../../plan/history/history.ts'
 import { backupOf, isGenuine, isOf, isRun } from '../../plan/view/lookup.ts'
 import { planRetention } from '../../plan/history/retention.ts'
 import type { PolicyWorld } from '../../plan/view/world.ts'
-import type { Client } from '../../runtime/client.ts'
+import type { Client } from '../../runtime/client/client.ts'
 import { podEssence, type Reach } from '../shared/caches.ts'
 import { jobs, pods, snapshots } from '../shared/resources.ts'
 

@@ -8,11 +8,11 @@ import type { Action } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import type { PolicyWorld } from '../../plan/view/world.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
-import { ApiError, WaitError } from '../../runtime/errors.ts'
+import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import type { EventNote } from '../../runtime/events.ts'
 import { silentLog } from '../../runtime/log.ts'
-import type { Resource } from '../../runtime/resource.ts'
-import { Store } from '../../runtime/store.ts'
+import type { Resource } from '../../runtime/client/resource.ts'
+import { Store } from '../../runtime/cache/store.ts'
 import {
   at,
   backup,

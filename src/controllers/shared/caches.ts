@@ -14,12 +14,12 @@ import type {
 import { label, labelValue, managerName } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
 import { isRunningProbe } from '../../plan/policy/store-probe.ts'
-import type { Client } from '../../runtime/client.ts'
+import type { Client } from '../../runtime/client/client.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { RuntimeMetrics } from '../../runtime/metrics.ts'
-import { Reflector, type ReflectorOptions } from '../../runtime/reflector.ts'
-import { keyFrom, resourceName, type KubeObject } from '../../runtime/resource.ts'
-import type { Store } from '../../runtime/store.ts'
+import { Reflector, type ReflectorOptions } from '../../runtime/cache/reflector.ts'
+import { keyFrom, resourceName, type KubeObject } from '../../runtime/client/resource.ts'
+import type { Store } from '../../runtime/cache/store.ts'
 import * as resources from './resources.ts'
 
 export type Caches = {

@@ -2,7 +2,7 @@
 // verb that the operator does not have. test/chart-install.test.ts compares the rights of its account with the list (S1). That it asks
 // for nothing else and uses each verb is seen in an audit log of the end-to-end tests (e2e/grants.ts).
 import { group, version } from '../../api/labels.ts'
-import type { Resource } from '../../runtime/resource.ts'
+import type { Resource } from '../../runtime/client/resource.ts'
 
 type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete'
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FakeClock } from './fake-clock.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { Controller, watching } from './controller.ts'
 import type { ControllerOptions, ReconcileResult } from './controller.ts'
-import { ApiError, FencedError, WaitError } from './errors.ts'
-import type { Log } from './log.ts'
-import { keyOf } from './resource.ts'
-import type { KubeObject } from './resource.ts'
-import { Store } from './store.ts'
+import { ApiError, FencedError, WaitError } from '../client/errors.ts'
+import type { Log } from '../log.ts'
+import { keyOf } from '../client/resource.ts'
+import type { KubeObject } from '../client/resource.ts'
+import { Store } from '../cache/store.ts'
 
 function pod(name: string, version: string, owner?: string): KubeObject {
   const labels: Record<string, string> = owner === undefined ? {} : { owner }

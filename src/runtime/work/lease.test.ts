@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FakeClock } from './fake-clock.ts'
-import type { Client } from './client.ts'
-import type { CallOptions } from './requests.ts'
-import { ApiError, ConnectionError } from './errors.ts'
+import { FakeClock } from '../fake-clock.ts'
+import type { Client } from '../client/client.ts'
+import type { CallOptions } from '../client/requests.ts'
+import { ApiError, ConnectionError } from '../client/errors.ts'
 import { Lease } from './lease.ts'
 import type { LeaseObject } from './lease.ts'
-import type { KubeObject, Resource } from './resource.ts'
+import type { KubeObject, Resource } from '../client/resource.ts'
 
 type Fault = 'unreachable' | 'silent' | 'answer lost' | 'answer late'
 

@@ -2,13 +2,13 @@ import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { Agent } from 'undici'
 import type { Dispatcher } from 'undici'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../clock.ts'
 import type { ClientConfig } from './config.ts'
 import { Credentials } from './credentials.ts'
 import { apiError, resultOf } from './answer.ts'
 import type { Answer, RawAnswer } from './answer.ts'
 import { ConnectionError, ResponseError } from './errors.ts'
-import type { Log } from './log.ts'
+import type { Log } from '../log.ts'
 
 const decompress = promisify(gunzip)
 

@@ -1,9 +1,9 @@
-import { realClock } from './clock.ts'
-import type { Clock } from './clock.ts'
+import { realClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { ClientConfig } from './config.ts'
 import { ApiError, FencedError, isGone, isNotFound } from './errors.ts'
-import { silentLog } from './log.ts'
-import type { Log } from './log.ts'
+import { silentLog } from '../log.ts'
+import type { Log } from '../log.ts'
 import { apiVersionOf, pathOf, resourceName } from './resource.ts'
 import type { KubeObject, PathTarget, Resource } from './resource.ts'
 import type {
@@ -21,8 +21,8 @@ import type {
 import { withRetries } from './retry.ts'
 import { Transport, requestLine } from './transport.ts'
 import type { Call } from './transport.ts'
-import { watchEvents } from './watch.ts'
-import type { WatchEvent } from './watch.ts'
+import { watchEvents } from '../cache/watch.ts'
+import type { WatchEvent } from '../cache/watch.ts'
 
 export type ClientOptions = {
   readonly clock?: Clock

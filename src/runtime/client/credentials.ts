@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../clock.ts'
 import type { ClientConfig } from './config.ts'
-import type { Log } from './log.ts'
+import type { Log } from '../log.ts'
 
 /** Projected tokens are replaced at 80 % of their life and the old one stays valid for minutes, so this is always early enough. */
 const readAgainAfterMs = 10_000

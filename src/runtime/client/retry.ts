@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../clock.ts'
 import { ApiError, ConnectionError } from './errors.ts'
 
 export type RetryPlan = {

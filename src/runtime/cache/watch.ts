@@ -1,7 +1,7 @@
-import { ResponseError } from './errors.ts'
-import type { KubeObject } from './resource.ts'
-import { statusError } from './answer.ts'
-import type { Status } from './answer.ts'
+import { ResponseError } from '../client/errors.ts'
+import type { KubeObject } from '../client/resource.ts'
+import { statusError } from '../client/answer.ts'
+import type { Status } from '../client/answer.ts'
 
 /** One change of a watch. ERROR events never get here: they are thrown as ApiError. */
 export type WatchEvent = {

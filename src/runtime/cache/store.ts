@@ -1,5 +1,5 @@
-import { keyFrom, keyOf } from './resource.ts'
-import type { KubeObject } from './resource.ts'
+import { keyFrom, keyOf } from '../client/resource.ts'
+import type { KubeObject } from '../client/resource.ts'
 import { isLaterVersion } from './resource-version.ts'
 
 /** What happened to one object between two looks at it; several changes may have become one. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { FakeClock } from './fake-clock.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { WorkQueue } from './work-queue.ts'
 
 function plain(clock = new FakeClock()): { readonly clock: FakeClock; readonly queue: WorkQueue } {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { KubeObject } from './resource.ts'
+import type { KubeObject } from '../client/resource.ts'
 import { Store } from './store.ts'
 
 function pod(name: string, version: string, app = 'db', uid = `uid-${name}`): KubeObject {

@@ -1,11 +1,11 @@
-import type { Client } from './client.ts'
-import { realClock } from './clock.ts'
-import type { Clock } from './clock.ts'
-import { isAlreadyExists, isConflict, isNotFound } from './errors.ts'
-import { silentLog } from './log.ts'
-import type { Log } from './log.ts'
-import type { KubeObject, Resource } from './resource.ts'
-import { jittered } from './retry.ts'
+import type { Client } from '../client/client.ts'
+import { realClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
+import { isAlreadyExists, isConflict, isNotFound } from '../client/errors.ts'
+import { silentLog } from '../log.ts'
+import type { Log } from '../log.ts'
+import type { KubeObject, Resource } from '../client/resource.ts'
+import { jittered } from '../client/retry.ts'
 
 export const leases: Resource = {
   group: 'coordination.k8s.io',

@@ -1,5 +1,5 @@
-import type { Clock } from './clock.ts'
-import { jittered } from './retry.ts'
+import type { Clock } from '../clock.ts'
+import { jittered } from '../client/retry.ts'
 
 export type WorkQueueHooks = {
   readonly onDepth?: (depth: number) => void
