@@ -8,8 +8,8 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { makeCertificates } from '../test/api/certificates.ts'
-import { makeRunDirectory, removeRunDirectory } from '../test/api/run-directory.ts'
+import { makeCertificates } from '../test/api/control-plane/certificates.ts'
+import { makeRunDirectory, removeRunDirectory } from '../test/api/control-plane/run-directory.ts'
 
 export type DiscardingS3 = {
   readonly endpoint: string

@@ -3,7 +3,7 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { parseBackupRecord } from '../src/api/record.ts'
-import { jobOf, runPod, startPod, taskFor } from '../test/backup-pod.ts'
+import { jobOf, runPod, startPod, taskFor } from '../test/mover/backup-pod.ts'
 import { startDiscardingS3 } from './discarding-s3.ts'
 import { incompressible } from './incompressible.ts'
 

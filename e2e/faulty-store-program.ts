@@ -1,5 +1,5 @@
 // The fault proxy of the tests as a program: `node faulty-store-program.ts <endpoint> <port> <faults>`. It prints each request.
-import { startFaultProxy } from '../test/s3-fault-proxy.ts'
+import { startFaultProxy } from '../test/storage/s3-fault-proxy.ts'
 import type { PlannedFault } from './faulty-store.ts'
 
 const [endpoint = '', port = '', faults = '[]'] = process.argv.slice(2)

@@ -7,7 +7,7 @@ import { zstdDecompressSync } from 'node:zlib'
 import { kubectl } from '../dev/cluster-access.ts'
 import type { BackupStatus } from '../src/api/kinds/backup.ts'
 import { parseBackupRecord } from '../src/api/record.ts'
-import type { Fault, S3Verb } from '../test/s3-fault-proxy.ts'
+import type { Fault, S3Verb } from '../test/storage/s3-fault-proxy.ts'
 import { cluster, waitFor } from './cluster.ts'
 import { program } from './program.ts'
 import { backend, jobPolicy, type Manifest, put, run, shell, store as minio } from './stack.ts'
@@ -84,7 +84,7 @@ export function faultyStore(namespace: string): readonly Manifest[] {
   const planned = stories.flatMap(story =>
     story.faults.map(fault => ({ ...fault, key: dataOf(namespace, story.name) }) satisfies PlannedFault),
   )
-  const imports = ['test/s3-fault-proxy.ts']
+  const imports = ['test/storage/s3-fault-proxy.ts']
   const args = [minio.endpoint, String(port), JSON.stringify(planned)]
   return program(namespace, name, { file: 'e2e/faulty-store-program.ts', imports, args, port })
 }

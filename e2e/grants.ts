@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { kubectlJson, localCluster } from '../dev/cluster-access.ts'
 import { auditLogPrefix, logDirectory } from '../dev/paths.ts'
 import { releaseName, releaseNamespace } from '../dev/release.ts'
-import { installedRights, refusals, requestsOf, rightName, unusedRights } from '../test/rights.ts'
+import { installedRights, refusals, requestsOf, rightName, unusedRights } from '../test/runner/rights.ts'
 
-/** Rights that the stories need not come to use, and what they are for; test/api/operator-rights.test.ts uses each. */
+/** Rights that the stories need not come to use, and what they are for; test/api/operator/rights.test.ts uses each. */
 export const usedElsewhere: readonly { readonly why: string; readonly rights: readonly string[] }[] = [
   {
     why: 'API servers without WatchList: what is watched elsewhere from its first state on is listed there first',

@@ -8,10 +8,10 @@ import { join, posix } from 'node:path'
 import { buildGoTool, type GoToolName } from '../dev/go-tools.ts'
 import { cacheDirectory, repository } from '../dev/paths.ts'
 import { grantProblems } from '../e2e/grants.ts'
-import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from './api/run-directory.ts'
-import { withCluster } from './cluster.ts'
-import { leftovers, runVariable } from './leftovers.ts'
-import type { Tally } from './tally.ts'
+import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from './api/control-plane/run-directory.ts'
+import { withCluster } from './runner/cluster.ts'
+import { leftovers, runVariable } from './runner/leftovers.ts'
+import type { Tally } from './runner/tally.ts'
 
 type Stage = {
   /** The programs that its tests start. */
@@ -101,7 +101,7 @@ async function runStage(name: StageName, long: boolean): Promise<Tally> {
       `--test-timeout=${timeoutSeconds * 1000}`,
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
-      `--test-reporter=${join(repository, 'test/tally.ts')}`,
+      `--test-reporter=${join(repository, 'test/runner/tally.ts')}`,
       `--test-reporter-destination=${tally}`,
       ...files,
     ]

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { jobNameOfSlot } from '../../test/world.ts'
+import { jobNameOfSlot } from '../../test/plan/world.ts'
 import { labelValue } from './labels.ts'
 import {
   catalogJobName,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { at, backup } from '../../test/world.ts'
+import { at, backup } from '../../test/plan/world.ts'
 import { backupSpec } from '../api/kinds/backup.ts'
 import { annotation, label } from '../api/labels.ts'
 import { slotRunName } from '../api/names.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import * as fc from 'fast-check'
-import { backend, backup, desiredCronJob, jobStrategy, policy, settings } from '../../test/world.ts'
+import { backend, backup, desiredCronJob, jobStrategy, policy, settings } from '../../test/plan/world.ts'
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'

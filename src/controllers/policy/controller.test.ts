@@ -7,9 +7,9 @@ import { stateHash } from '../../resources/desired-state.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import type { EventNote } from '../../runtime/events.ts'
 import { silentLog } from '../../runtime/log.ts'
-import { ToyApiServer, toyClient } from '../../../test/toy/api-server.ts'
-import { toyCaches } from '../../../test/toy/caches.ts'
-import { at, backup, desiredCronJob, job, jobStrategy, policy, settings } from '../../../test/world.ts'
+import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
+import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { at, backup, desiredCronJob, job, jobStrategy, policy, settings } from '../../../test/plan/world.ts'
 import { createPolicyController } from './controller.ts'
 
 const start = at('00:00:05')

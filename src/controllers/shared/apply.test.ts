@@ -27,7 +27,7 @@ import {
   snapshotPolicy,
   stamp,
   world,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import { applyPlan, type ApplyContext } from './apply.ts'
 import type { Caches } from './caches.ts'
 

@@ -1,5 +1,5 @@
 // Every resource that the controllers touch, and what for. The chart's roles are generated from this list: a verb that is not here is a
-// verb that the operator does not have. test/chart-install.test.ts compares the rights of its account with the list (S1). That it asks
+// verb that the operator does not have. test/chart/install.test.ts compares the rights of its account with the list (S1). That it asks
 // for nothing else and uses each verb is seen in an audit log of the end-to-end tests (e2e/grants.ts).
 import { group, version } from '../../api/labels.ts'
 import type { Resource } from '../../runtime/client/resource.ts'

@@ -16,7 +16,7 @@ import {
   saying,
   scheduled,
   world,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'

@@ -17,7 +17,7 @@ import {
   snapshotPolicy,
   stamp,
   world,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'

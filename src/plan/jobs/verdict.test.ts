@@ -12,7 +12,7 @@ import {
   saying,
   stamp,
   waiting,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import { exitCodeOf, moverReasons, type MoverReason } from '../../api/mover/reasons.ts'
 import type { Told } from './obstacles.ts'

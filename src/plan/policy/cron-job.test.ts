@@ -14,7 +14,7 @@ import {
   scheduled,
   stamp,
   world,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { at, claim, completed, only, scheduled, snapshotPolicy, stamp, world } from '../../../test/world.ts'
+import { at, claim, completed, only, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { slotRunName } from '../../api/names.ts'

@@ -20,7 +20,7 @@ import {
   stamp,
   volumeOf,
   world,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Condition } from '../../api/kubernetes.ts'

@@ -12,7 +12,7 @@ import {
   scheduled,
   stamp,
   world,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
 import type { MoverReason } from '../../api/mover/reasons.ts'

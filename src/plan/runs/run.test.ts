@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { asked, now, plan } from '../../../test/backup-plan.ts'
+import { asked, now, plan } from '../../../test/plan/backup-plan.ts'
 import {
   at,
   complete,
@@ -18,7 +18,7 @@ import {
   snapshotOf,
   stamp,
   world,
-} from '../../../test/world.ts'
+} from '../../../test/plan/world.ts'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { onDemandJobName } from '../../api/names.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { asked, plan, snapshots } from '../../../test/backup-plan.ts'
-import { at, claim, only, ready, snapshotOf } from '../../../test/world.ts'
+import { asked, plan, snapshots } from '../../../test/plan/backup-plan.ts'
+import { at, claim, only, ready, snapshotOf } from '../../../test/plan/world.ts'
 
 const data = asked({ spec: { target: 'data' } })
 test('a Backup of a claim makes a VolumeSnapshot with the class of its driver', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { claim, driver, snapshotClass, volumeOf } from '../../../test/world.ts'
+import { claim, driver, snapshotClass, volumeOf } from '../../../test/plan/world.ts'
 import type {
   LabelSelector,
   PersistentVolume,

@@ -1,0 +1,165 @@
+// The chart's ValidatingAdmissionPolicies on a real API server (docs/design.md R22): what the operator's token can write.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { parse } from 'yaml'
+import { eventually } from '../../../dev/eventually.ts'
+import { repository } from '../../../dev/paths.ts'
+import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
+import type { CronJob, JobSpec, KubernetesObject } from '../../../src/api/kubernetes.ts'
+import { backupCronJob, catalogJob, onDemandJob, probeJob } from '../../../src/resources/jobs.ts'
+import type { Settings } from '../../../src/resources/settings.ts'
+import { installChart, releaseName, releaseNamespace, renderChart } from '../../chart/chart.ts'
+import { answer, kubectlAs, type Kubectl } from '../control-plane/account.ts'
+import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
+import { offences } from './fence-offences.ts'
+
+let plane: ControlPlane
+let operator: Kubectl
+let settings: Settings
+let policy: BackupPolicy
+
+before(async () => {
+  plane = await startControlPlane()
+  await installChart(plane)
+  operator = await kubectlAs(plane, releaseNamespace, releaseName)
+  settings = {
+    image: await chartImage(),
+    imagePullPolicy: 'IfNotPresent',
+    imagePullSecrets: ['pull'],
+    clusterId: 'test',
+  }
+  await plane.kubectl(['create', 'namespace', 'shop'])
+  policy = await storedJobPolicy()
+  // Policies reach the API server's admission a moment after they are stored.
+  await eventually(
+    'the fence to stand',
+    async () =>
+      /denied request/.test(await answer(operator, ['create', '--dry-run=server', '-f', '-'], stranger('shop'))),
+    { seconds: 20 },
+  )
+})
+after(() => plane.stop())
+
+test('the operator may create every object that it builds, and change its CronJob', async () => {
+  const job = policy.spec.strategy.job
+  assert.ok(job)
+  const marks = { held: [], accepted: [] }
+  const withCa: BackupPolicy = {
+    ...policy,
+    spec: { ...policy.spec, backend: { ...backendOf(policy), ca: 'store-ca' } },
+  }
+  const backup = JSON.parse(
+    await plane.kubectl(['-n', 'shop', 'create', '-o', 'json', '-f', '-'], {
+      input: JSON.stringify({
+        apiVersion: 'backup.dev/v1alpha1',
+        kind: 'Backup',
+        metadata: { name: 'now' },
+        spec: { policy: policy.metadata.name },
+      }),
+    }),
+  ) as Parameters<typeof onDemandJob>[2]
+  const cronJob = backupCronJob(policy, job, '0 2 * * *', marks, settings)
+  const ours = [
+    cronJob,
+    onDemandJob(withCa, job, backup, marks, settings),
+    probeJob(policy, 'hash', 1, settings),
+    probeJob(withCa, 'other', 1, settings),
+    catalogJob(policy, 'run', undefined, settings),
+  ]
+  for (const object of ours) await operator(['create', '-f', '-'], { input: JSON.stringify(object) })
+  // The API server's own defaults must pass as well: they come back with the next update.
+  const stored = await operator(['-n', 'shop', 'get', 'cronjob', cronJob.metadata.name, '-o', 'json'])
+  await operator(['replace', '-f', '-'], { input: stored.replace('"0 2 * * *"', '"0 3 * * *"') })
+  for (const object of ours.slice(1)) await operator(['-n', 'shop', 'delete', 'job', object.metadata.name])
+})
+
+test('with the operator’s token a privileged Job in kube-system is denied', async () => {
+  assert.match(
+    await answer(operator, ['create', '-f', '-'], stranger('kube-system')),
+    /^Error from server \(Forbidden\): error when creating "STDIN": jobs.batch "stranger" is forbidden: ValidatingAdmissionPolicy 'backup-operator-fence'.*denied request: the operator may run the containers prepare, dump and mover only/,
+  )
+})
+
+for (const { name, change, message } of offences)
+  test(`the fence refuses the operator ${name}, in a Job and in a CronJob`, async () => {
+    const job = policy.spec.strategy.job
+    assert.ok(job)
+    const cronJob = backupCronJob(policy, job, '0 2 * * *', { held: [], accepted: [] }, settings)
+    const spec = cronJob.spec.jobTemplate.spec
+    const changed = { ...spec, template: { ...spec.template, spec: change(spec.template.spec) } } as JobSpec
+    const asCronJob: CronJob = {
+      ...cronJob,
+      metadata: { ...cronJob.metadata, name: 'offence' },
+      spec: { ...cronJob.spec, jobTemplate: { ...cronJob.spec.jobTemplate, spec: changed } },
+    }
+    const asJob = { ...asCronJob, kind: 'Job', spec: changed }
+    for (const object of [asCronJob, asJob]) {
+      const said = await answer(operator, ['create', '--dry-run=server', '-f', '-'], object)
+      assert.match(said, /is forbidden: ValidatingAdmissionPolicy 'backup-operator-fence'/)
+      assert.match(said, message)
+    }
+  })
+
+test('the fence is about the operator only: others create Jobs as before', async () => {
+  await plane.kubectl(['create', '--dry-run=server', '-f', '-'], { input: JSON.stringify(stranger('shop')) })
+})
+
+test('the operator can neither change nor delete Jobs and CronJobs of others', async () => {
+  await plane.kubectl(['-n', 'shop', 'create', 'cronjob', 'theirs', '--image=busybox', '--schedule=0 0 1 1 *'])
+  const refused =
+    /'backup-operator-own-objects'.*denied request: the operator may change and delete only objects that it made/
+  assert.match(await answer(operator, ['-n', 'shop', 'delete', 'cronjob', 'theirs']), refused)
+  const theirs = JSON.parse(
+    await plane.kubectl(['-n', 'shop', 'get', 'cronjob', 'theirs', '-o', 'json']),
+  ) as KubernetesObject
+  const job = policy.spec.strategy.job
+  assert.ok(job)
+  const { metadata, ...ours } = backupCronJob(policy, job, '0 2 * * *', { held: [], accepted: [] }, settings)
+  const takenOver = {
+    ...ours,
+    metadata: { ...metadata, name: 'theirs', resourceVersion: theirs.metadata.resourceVersion },
+  }
+  assert.match(await answer(operator, ['replace', '-f', '-'], takenOver), refused)
+})
+
+/** What somebody with the operator's token would really want: a privileged pod with the node's file system. */
+function stranger(namespace: string) {
+  const spec = {
+    restartPolicy: 'Never',
+    containers: [{ name: 'root', image: 'busybox', securityContext: { privileged: true } }],
+    volumes: [{ name: 'node', hostPath: { path: '/' } }],
+  }
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { name: 'stranger', namespace },
+    spec: { template: { spec } },
+  }
+}
+
+const jobExample = parse(await readFile(join(repository, 'examples/job-postgres.yaml'), 'utf8')) as BackupPolicy
+
+async function storedJobPolicy(): Promise<BackupPolicy> {
+  const input = JSON.stringify(jobExample)
+  return JSON.parse(await plane.kubectl(['-n', 'shop', 'create', '-o', 'json', '-f', '-'], { input })) as BackupPolicy
+}
+
+function backendOf({ spec }: BackupPolicy) {
+  assert.ok(spec.backend)
+  return spec.backend
+}
+
+async function chartImage(): Promise<string> {
+  const deployment = (await renderChart()).find(({ kind }) => kind === 'Deployment') as
+    | {
+        readonly spec: {
+          readonly template: { readonly spec: { readonly containers: readonly { readonly image: string }[] } }
+        }
+      }
+    | undefined
+  const image = deployment?.spec.template.spec.containers[0]?.image
+  assert.ok(image)
+  return image
+}

@@ -1,0 +1,313 @@
+// The CRDs on a real API server: what they refuse and how they say so, what they accept and make of it, and how they look in kubectl.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { parse } from 'yaml'
+import { CommandError } from '../../../dev/command.ts'
+import { repository } from '../../../dev/paths.ts'
+import { customResourceDefinition, kinds } from '../../../src/api/schema/crd.ts'
+import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
+import { backup, policy, refusals, type Refusal } from './crd-rules.ts'
+
+type Json = { [key: string]: unknown }
+
+const sampleFile = join(repository, 'examples/sample-backuppolicy.yaml')
+const jobExample = await readExample('job-postgres.yaml')
+const aBackup = {
+  apiVersion: 'backup.dev/v1alpha1',
+  kind: backup,
+  metadata: { name: 'now' },
+  spec: { policy: 'sample' },
+}
+
+let plane: ControlPlane
+before(async () => {
+  plane = await startControlPlane()
+  for (const kind of kinds)
+    await plane.kubectl(['create', '-f', '-'], { input: JSON.stringify(customResourceDefinition(kind)) })
+  const names = kinds.map(({ plural }) => `crd/${plural}.backup.dev`)
+  await plane.kubectl(['wait', '--for=condition=Established', '--timeout=30s', ...names])
+  await plane.kubectl(['create', '-f', '-'], { input: JSON.stringify(aBackup) })
+})
+after(() => plane.stop())
+
+/** Every CEL rule of a schema: `<field> #<n>` → its message. */
+function rulesOf(schema: Json, field = ''): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  const rules = (schema['x-kubernetes-validations'] ?? []) as readonly { readonly message: string }[]
+  for (const [index, { message }] of rules.entries()) found.set(`${field} #${index}`, message)
+  const children = Object.entries((schema.properties ?? {}) as Json).map(
+    ([name, child]) => [field ? `${field}.${name}` : name, child] as const,
+  )
+  if (schema.items) children.push([`${field}[]`, schema.items])
+  if (typeof schema.additionalProperties === 'object') children.push([`${field}{}`, schema.additionalProperties])
+  for (const [name, child] of children) for (const entry of rulesOf(child as Json, name)) found.set(...entry)
+  return found
+}
+
+const rules: ReadonlyMap<string, string> = new Map(
+  kinds.flatMap(kind => {
+    const schema = customResourceDefinition(kind).spec.versions[0]?.schema.openAPIV3Schema
+    return [...rulesOf(schema as unknown as Json)].map(([at, message]) => [`${kind.kind} ${at}`, message] as const)
+  }),
+)
+const keyOf = ({ kind, field, rule = 0 }: Refusal) => `${kind} ${field} #${rule}`
+
+test('every rule of the schemas has its row in the table, and every row its rule', () => {
+  assert.deepEqual(refusals.map(keyOf).toSorted(), [...rules.keys()].toSorted())
+})
+
+for (const row of refusals)
+  test(`${keyOf(row)} refuses ${JSON.stringify(row.change)} with its own message and nothing else`, async () => {
+    const object = changed(row.kind === policy ? jobExample : aBackup, row.change)
+    const verb = row.kind === backup && row.field === 'spec' ? 'replace' : 'create'
+    const said = await refusal([verb, '--dry-run=server', '-f', '-'], object)
+    const { name } = object.metadata as { name: string }
+    const head = `The ${row.kind} "${name}" is invalid: ${row.field.replaceAll('[]', '[0]')}: Invalid value: `
+    assert.ok(said.startsWith(head), said)
+    assert.ok(said.endsWith(`: ${rules.get(keyOf(row))}\n`), said)
+    assert.equal(said.trim().split('\n').length, 1, said)
+  })
+
+/** The rows of the bad-input table (docs/design.md, section 4) that are refused at admission, with the words that say what to do. */
+const badInput: readonly (readonly [input: string, change: Json, advice: RegExp])[] = [
+  ['an invalid cron', { 'spec.schedule': 'every night' }, /for example '0 2 \* \* \*' \(every day at 02:00\)/],
+  [
+    'a six-field cron',
+    { 'spec.schedule': '0 0 2 * * *' },
+    /write five fields, minute hour day-of-month month day-of-week/,
+  ],
+  ['@every', { 'spec.schedule': '@every 1h' }, /@every, L, W and # are not known/],
+  ['a night of two days', { 'spec.schedule': '0 22-4 * * *' }, /for example 22-23,0-4 for the hours 22-4/],
+  [
+    'a span of H that runs backward',
+    { 'spec.schedule': 'H(40-10) 2 * * *' },
+    /from the smaller value to the larger one/,
+  ],
+  [
+    'months over the end of the year',
+    { 'spec.schedule': '0 2 1 nov-feb *' },
+    /write one that goes over the end as two/,
+  ],
+  ['Sunday as 7', { 'spec.schedule': '0 2 * * 7' }, /Sunday is 0, not 7/],
+  ['a time zone in the schedule', { 'spec.schedule': 'TZ=UTC 0 2 * * *' }, /a time zone goes into timeZone/],
+  ['an unknown time zone', { 'spec.timeZone': 'CEST' }, /IANA time zone, for example Europe\/Berlin/],
+  ['the zone of the API server', { 'spec.timeZone': 'Local' }, /IANA time zone/],
+  ['an empty time zone', { 'spec.timeZone': '' }, /IANA time zone/],
+  ['retention 0', { 'spec.retention': 0 }, /would delete every backup; to stop making backups set suspend: true/],
+  ['a negative retention', { 'spec.retention': -3 }, /retention must be at least 1/],
+  [
+    'no retention at all',
+    { 'spec.retention': undefined },
+    // The second line is the API server's: it tries no CEL rule on an object that lacks a field.
+    /^The BackupPolicy "postgres-dump" is invalid: \n\* spec.retention: Required value\n\* <nil>: Invalid value: null: some validation rules were not checked because .*\n$/,
+  ],
+  ['the block of another strategy', { 'spec.strategy.type': 'snapshot' }, /set type: job or remove the block/],
+  [
+    'an empty selector',
+    { 'spec.selector': { matchLabels: {} } },
+    /name at least one label, for example matchLabels: \{app: postgres\}/,
+  ],
+  ['a bucket with a path', { 'spec.backend.bucket': 'backups/shop' }, /a path goes into prefix/],
+  [
+    'an endpoint without a scheme',
+    { 'spec.backend.endpoint': 'minio:9000' },
+    /endpoint must be http:\/\/host\[:port\]/,
+  ],
+  [
+    'an endpoint with a path',
+    { 'spec.backend.endpoint': 'http://minio:9000/backups' },
+    /without credentials, path or query/,
+  ],
+  ['a prefix that climbs', { 'spec.backend.prefix': 'a/../b' }, /without \. or \.\. segments/],
+  [
+    'options without a program',
+    { 'spec.strategy.job.args': ['--all'] },
+    /write the program first, for example args: \[pg_dump/,
+  ],
+  ['an empty command line', { 'spec.strategy.job.args': [] }, /strategy.job needs the program to run/],
+]
+for (const [input, change, advice] of badInput)
+  test(`${input} is refused, and the message says what to write`, async () => {
+    assert.match(await refusal(['create', '--dry-run=server', '-f', '-'], changed(jobExample, change)), advice)
+  })
+
+const job = 'spec.strategy.job'
+
+/** What the structural schema refuses, in the API server's own words: types, lengths, and what nobody would get wrong by hand. */
+const structural: readonly (readonly [input: string, change: Json, said: RegExp])[] = [
+  ['a policy without a schedule', { 'spec.schedule': undefined }, /spec\.schedule: Required value/],
+  [
+    'a schedule that is too long',
+    { 'spec.schedule': '0,'.repeat(60) },
+    /spec\.schedule: Too long: may not be more than 100 bytes/,
+  ],
+  [
+    'retention in words',
+    { 'spec.retention': 'two' },
+    /spec\.retention: Invalid value: "string": .* must be of type integer/,
+  ],
+  [
+    'an unknown pull policy',
+    { [`${job}.imagePullPolicy`]: 'Sometimes' },
+    /Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never"/,
+  ],
+  [
+    'an unknown operator',
+    { 'spec.selector': { matchExpressions: [{ key: 'app', operator: 'Like', values: ['a'] }] } },
+    /Unsupported value: "Like": supported values: "In", "NotIn", "Exists", "DoesNotExist"/,
+  ],
+  [
+    'too many arguments',
+    { [`${job}.args`]: Array.from({ length: 300 }, () => 'a') },
+    /args: Too many: 300: must have at most 256 items/,
+  ],
+]
+for (const [input, change, said] of structural)
+  test(`${input}: refused at its field`, async () => {
+    assert.match(await refusal(['create', '--dry-run=server', '-f', '-'], changed(jobExample, change)), said)
+  })
+
+test('every string, list and map that a person writes is bounded', () => {
+  const unbounded = kinds.flatMap(kind => {
+    const schema = customResourceDefinition(kind).spec.versions[0]?.schema.openAPIV3Schema
+    return unboundedIn(schema?.properties.spec ?? {}, `${kind.kind}.spec`)
+  })
+  assert.deepEqual(unbounded, [])
+})
+
+function unboundedIn(schema: Json, field: string): readonly string[] {
+  const bound = { string: 'maxLength', array: 'maxItems', object: 'maxProperties' }[String(schema['type'])]
+  const rules = (schema['x-kubernetes-validations'] ?? []) as readonly { readonly rule: string }[]
+  // An object with named fields is bounded by them, and an enumeration by its values.
+  const listed = schema.enum !== undefined || rules.some(({ rule }) => /^self (in|==) /.test(rule))
+  const free = bound !== undefined && schema[bound] === undefined && !schema.properties && !listed
+  const children: (readonly [string, unknown])[] = Object.entries((schema.properties ?? {}) as Json).map(
+    ([name, child]) => [`${field}.${name}`, child],
+  )
+  if (schema.items) children.push([`${field}[]`, schema.items])
+  if (typeof schema.additionalProperties === 'object') children.push([`${field}{}`, schema.additionalProperties])
+  return [...(free ? [field] : []), ...children.flatMap(([name, child]) => unboundedIn(child as Json, name))]
+}
+
+test('ranges that run forward are accepted, with names in any case', async () => {
+  for (const schedule of ['0 8-18 1-31 JAN-dec mon-Fri', 'H(0-29)/10 00-23 * * 0-6', '5-5 2 * * *'])
+    await plane.kubectl(['create', '--dry-run=server', '-f', '-'], {
+      input: JSON.stringify(changed(jobExample, { 'spec.schedule': schedule })),
+    })
+})
+
+test('an unknown field is refused by kubectl, by its path', async () => {
+  const said = await refusal(['create', '-f', '-'], changed(jobExample, { 'spec.strategy.job.privileged': true }))
+  assert.match(said, /strict decoding error: unknown field "spec.strategy.job.privileged"/)
+})
+
+test('the sample is accepted unmodified, and every default stands in the stored object', async () => {
+  await plane.kubectl(['apply', '-f', sampleFile])
+  const stored = JSON.parse(await plane.kubectl(['get', 'bp', 'sample', '-o', 'json'])) as { spec: Json }
+  const written = await readExample('sample-backuppolicy.yaml')
+  const spec = written.spec as { backend: Json }
+  assert.deepEqual(stored.spec, {
+    ...spec,
+    timeZone: 'Etc/UTC',
+    suspend: false,
+    startingDeadlineSeconds: 3600,
+    activeDeadlineSeconds: 21600,
+    backoffLimit: 2,
+    backend: { ...spec.backend, region: 'us-east-1' },
+  })
+})
+
+test('applying a policy again changes nothing, and a diff with what is stored is empty', async () => {
+  for (const file of [sampleFile, join(repository, 'examples/job-postgres.yaml')]) {
+    await plane.kubectl(['apply', '-f', file])
+    assert.match(await plane.kubectl(['apply', '-f', file]), / unchanged$/m)
+    assert.equal(await plane.kubectl(['diff', '-f', file]), '')
+    // As GitOps tools do it.
+    const serverSide = ['apply', '--server-side', '--force-conflicts', '--field-manager=gitops', '-f', file]
+    await plane.kubectl(serverSide)
+    assert.equal(await plane.kubectl(['diff', '--server-side', '--field-manager=gitops', '-f', file]), '')
+  }
+})
+
+test('kubectl wait follows the condition Ready', async () => {
+  const condition = {
+    type: 'Ready',
+    status: 'True',
+    reason: 'Ready',
+    message: 'the next run can start',
+    lastTransitionTime: '2026-01-01T00:00:00Z',
+  }
+  await plane.kubectl(['apply', '-f', sampleFile])
+  const status = JSON.stringify({
+    status: { conditions: [condition], nextRun: '2026-01-02T02:00:00Z', lastSuccess: '2026-01-01T02:00:09Z' },
+  })
+  await plane.kubectl(['patch', 'bp', 'sample', '--subresource=status', '--type=merge', '-p', status])
+  await plane.kubectl(['wait', 'bp/sample', '--for=condition=Ready', '--timeout=5s'])
+})
+
+test('kubectl get answers whether all is well, for both kinds at once', async () => {
+  const done = { phase: 'Completed', reason: 'Completed', target: 'data', size: '12.3 MiB', duration: '9s' }
+  const status = JSON.stringify({ status: done })
+  await plane.kubectl(['patch', 'bk', 'now', '--subresource=status', '--type=merge', '-p', status])
+  const shown = await plane.kubectl(['get', 'bp,bk'])
+  assert.match(shown, /NAME +SCHEDULE +STRATEGY +LAST SUCCESS +NEXT RUN +READY +STATUS +AGE/)
+  assert.match(
+    shown,
+    /backuppolicy.backup.dev\/sample +0 2 \* \* \* +snapshot +\w+ +2026-01-02T02:00:00Z +True +Ready +\d+s/,
+  )
+  assert.match(shown, /NAME +POLICY +TARGET +PHASE +REASON +SIZE +DURATION +AGE/)
+  assert.match(shown, /backup.backup.dev\/now +sample +data +Completed +Completed +12.3 MiB +9s +\d+s/)
+  assert.match(await plane.kubectl(['get', 'backup', '-o', 'name']), /^backup.backup.dev\/now$/m)
+})
+
+test('kubectl explain has a text for every field', async () => {
+  const job = await plane.kubectl(['explain', 'bp.spec.strategy.job'])
+  assert.match(job, /^KIND: +BackupPolicy$/m)
+  assert.match(job, /args\t<\[\]string>\n +The rest of the command line; the program itself when command is left out/)
+  const silent: string[] = []
+  for (const kind of kinds) {
+    const schema = customResourceDefinition(kind).spec.versions[0]?.schema.openAPIV3Schema
+    assert.ok(schema)
+    for (const part of ['spec', 'status'] as const)
+      silent.push(...undescribed(schema.properties[part], `${kind.kind}.${part}`))
+  }
+  assert.deepEqual(silent, [])
+})
+
+/** Fields without a description; items of lists are described by their list. */
+function undescribed(schema: Json, field: string): readonly string[] {
+  const here = schema.description || field.endsWith('[]') ? [] : [field]
+  const children = Object.entries((schema.properties ?? {}) as Json).map(
+    ([name, child]) => [`${field}.${name}`, child] as const,
+  )
+  const items = schema.items ? [[`${field}[]`, schema.items] as const] : []
+  return [...here, ...[...children, ...items].flatMap(([name, child]) => undescribed(child as Json, name))]
+}
+
+async function readExample(file: string): Promise<Json> {
+  return parse(await readFile(join(repository, 'examples', file), 'utf8')) as Json
+}
+
+/** A deep copy with the named fields replaced; undefined removes one. */
+function changed(object: Json, changes: Readonly<Record<string, unknown>>): Json {
+  const copy = structuredClone(object)
+  for (const [path, value] of Object.entries(changes)) {
+    const parts = path.split('.')
+    const last = parts.pop() ?? ''
+    const parent = parts.reduce((node, part) => (node[part] ??= {}) as Json, copy)
+    if (value === undefined) delete parent[last]
+    else parent[last] = value
+  }
+  return copy
+}
+
+async function refusal(args: readonly string[], object: object): Promise<string> {
+  const accepted = await plane.kubectl(args, { input: JSON.stringify(object) }).catch((error: unknown) => {
+    if (error instanceof CommandError) return error
+    throw error
+  })
+  if (accepted instanceof CommandError) return accepted.stderr
+  throw new Error(`the API server accepted ${JSON.stringify(object)}`)
+}

@@ -1,0 +1,73 @@
+// What movers find in a bucket, put there, delete from it and say of it, without a store: the runs of each policy and nothing else.
+import type { CatalogEntry, MoverMessage } from '../../../src/api/mover/message.ts'
+import { runsDigest, type BackupTask, type CatalogTask, type MoverTask } from '../../../src/api/mover/task.ts'
+import { slotOfJobName, slotText } from '../../../src/api/names.ts'
+import { planRetention } from '../../../src/plan/history/retention.ts'
+
+/** So few that two runs are two pages: the second one is asked for with a cursor. */
+const entriesOfPage = 1
+
+export type Bucket = {
+  /** A run that ended at its slot, as a mover of before left it. */
+  readonly put: (policy: string, run: string, slot: Date) => void
+  /** Somebody else deletes its manifest: no mover tells of it. */
+  readonly lose: (policy: string, run: string) => void
+  readonly digest: (policy: string) => string
+  /** What the mover of Job `run` says at its end. */
+  readonly carryOut: (task: MoverTask, run: string, now: Date) => MoverMessage
+}
+
+export function createBucket(): Bucket {
+  const policies = new Map<string, Map<string, CatalogEntry>>()
+  const runsOf = (policy: string) => {
+    const runs = policies.get(policy) ?? new Map<string, CatalogEntry>()
+    policies.set(policy, runs)
+    return runs
+  }
+  return {
+    put: (policy, run, slot) => void runsOf(policy).set(run, entryOf(run, slot, slot)),
+    lose: (policy, run) => void runsOf(policy).delete(run),
+    digest: policy => runsDigest(runsOf(policy).keys()),
+    carryOut: (task, run, now) => {
+      const runs = runsOf(task.owner.policy)
+      if (task.kind === 'backup') return backUp(task, run, runs, now)
+      return { phase: 'done', ...(task.kind === 'catalog' ? readPage(task, runs) : { probe: usable }) }
+    },
+  }
+}
+
+const usable = { conditionalPut: true, canList: true, canDelete: true }
+
+/** The commit, then retention: the order of a mover. */
+function backUp(task: BackupTask, run: string, runs: Map<string, CatalogEntry>, now: Date): MoverMessage {
+  const slot = task.slot === undefined ? slotOfJobName(run, task.cronJob ?? '') : new Date(task.slot)
+  const entry = entryOf(run, slot ?? now, now)
+  runs.set(run, entry)
+  const good = [...runs.values()].map(each => ({ id: each.run, slot: new Date(each.slot), good: true }))
+  const deleted = planRetention(good, { keep: task.retention, held: task.held }).deleteNow
+  for (const each of deleted) runs.delete(each)
+  const kept = { count: runs.size, digest: runsDigest(runs.keys()) }
+  return { phase: 'committed', ...entry, manifest: `manifests/${keyOf(entry)}.json`, kept, deleted }
+}
+
+function readPage(
+  { cursor = '' }: CatalogTask,
+  runs: ReadonlyMap<string, CatalogEntry>,
+): Pick<MoverMessage, 'catalog'> {
+  const left = [...runs.values()]
+    .filter(entry => keyOf(entry) > cursor)
+    .toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
+  const entries = left.slice(0, entriesOfPage)
+  const last = entries.at(-1)
+  return { catalog: { entries, ...(last && left.length > entries.length ? { next: keyOf(last) } : {}) } }
+}
+
+function entryOf(run: string, slot: Date, end: Date): CatalogEntry {
+  const times = { startedAt: end.getTime(), finishedAt: end.getTime() }
+  return { run, slot: slot.getTime(), ...times, bytes: 10, storedBytes: 10 }
+}
+
+/** Keys of manifests are in the order of slots (docs/design.md R11). */
+function keyOf({ run, slot }: CatalogEntry): string {
+  return `${slotText(new Date(slot))}-${run}`
+}

@@ -1,0 +1,115 @@
+// The alerts that the chart ships, run by Prometheus' own tool, and the metrics behind them.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Registry } from 'prom-client'
+import { parse } from 'yaml'
+import { capture } from '../../dev/command.ts'
+import { promtool } from '../../dev/debian-tools.ts'
+import { repository } from '../../dev/paths.ts'
+import type { Backup } from '../../src/api/kinds/backup.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
+import { BackupMetrics } from '../../src/controllers/metrics/metrics.ts'
+import { createRuntimeMetrics } from '../../src/runtime/metrics.ts'
+import type { KubeObject } from '../../src/runtime/client/resource.ts'
+import { Store } from '../../src/runtime/cache/store.ts'
+import { chartDirectory } from './chart.ts'
+
+const alertsFile = join(chartDirectory, 'files/alerts.yaml')
+
+/** Everything that the operator's /metrics shows, with a policy whose values are all known. */
+async function fullRegistry(): Promise<Registry> {
+  const registry = new Registry()
+  const runtime = createRuntimeMetrics(registry)
+  runtime.controllerHooks('policies')
+  runtime.onRestart('pods')
+  runtime.onLeader('backup-operator')(true)
+  const cache = new Store<KubeObject>()
+  cache.replace([])
+  cache.markSeen(0)
+  runtime.watchCache('pods', cache)
+  runtime.onRequest({ verb: 'get', resource: 'pods', code: '200', seconds: 0.01 })
+  const policies = new Store<BackupPolicy>()
+  const backups = new Store<Backup>()
+  policies.replace([])
+  backups.replace([])
+  const metrics = new BackupMetrics({
+    policies,
+    backups,
+    isLeader: () => true,
+    now: () => new Date('2026-01-01T03:00:00Z'),
+  })
+  metrics.register(registry)
+  const sample = parse(await readFile(join(repository, 'examples/sample-backuppolicy.yaml'), 'utf8')) as BackupPolicy
+  const { metadata, spec } = sample
+  const creationTimestamp = '2026-01-01T00:00:00Z'
+  const [lastSuccess, nextRun] = ['2026-01-01T02:00:07Z', '2026-01-02T02:00:00Z']
+  policies.set({
+    ...sample,
+    metadata: { ...metadata, namespace: 'shop', creationTimestamp },
+    status: { lastSuccess, nextRun },
+  })
+  backups.set({
+    ...sample,
+    kind: 'Backup',
+    metadata: { name: 'one', namespace: 'shop' },
+    spec: { policy: metadata.name },
+    status: { phase: 'Completed', target: 'data', storedBytes: 1, completionTime: lastSuccess },
+  })
+  const strategy = spec.strategy.type
+  metrics.observe({ namespace: 'shop', policy: metadata.name, strategy, outcome: 'success', seconds: 7 })
+  return registry
+}
+
+test('promtool finds nothing to improve in what the operator exports', async () => {
+  const input = await (await fullRegistry()).metrics()
+  assert.equal(await capture([await promtool(), 'check', 'metrics'], { input }), '')
+})
+
+test('the alerts fire when they should and are silent when they should be', async () => {
+  await capture([await promtool(), 'check', 'rules', '--lint-fatal', alertsFile])
+  const said = await capture([await promtool(), 'test', 'rules', join(chartDirectory, 'files/alerts.test.yaml')])
+  assert.match(said, /SUCCESS/)
+})
+
+test('every alert asks for metrics that the operator exports, and has a runbook', async () => {
+  const exported = new Set((await (await fullRegistry()).getMetricsAsJSON()).map(({ name }) => name))
+  const { groups } = parse(await readFile(alertsFile, 'utf8')) as {
+    readonly groups: readonly {
+      readonly rules: readonly {
+        readonly alert: string
+        readonly expr: string
+        readonly annotations: Record<string, string>
+      }[]
+    }[]
+  }
+  const rules = groups.flatMap(group => group.rules)
+  assert.deepEqual(
+    rules.map(({ alert }) => alert),
+    ['BackupFailed', 'BackupOverdue', 'BackupPolicyNotReady', 'BackupOperatorDown'],
+  )
+  for (const { alert, expr, annotations } of rules) {
+    const names = expr.match(/\bbackup_\w+/g) ?? []
+    assert.ok(names.length > 0, alert)
+    for (const name of names) assert.ok(exported.has(name), `${alert} asks for ${name}, which nobody exports`)
+    assert.ok(annotations.summary && annotations.description && annotations.runbook, alert)
+  }
+})
+
+test('docs/metrics.md lists every metric with its type and labels, and no others', async () => {
+  const described = (await fullRegistry()).getMetricsAsArray() as unknown as readonly {
+    readonly name: string
+    readonly labelNames: readonly string[]
+  }[]
+  const types = new Map((await (await fullRegistry()).getMetricsAsJSON()).map(({ name, type }) => [name, String(type)]))
+  const metrics = described.map(({ name, labelNames }) =>
+    [name, types.get(name), labelNames.toSorted().join(', ')].join(' | '),
+  )
+  const page = await readFile(join(repository, 'docs/metrics.md'), 'utf8')
+  const documented = [...page.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\| \S[^|]*\|$/gm)].map(
+    ([, name, type, labels = '']) =>
+      [name, type, labels.replaceAll(/[` ]/g, '').split(',').sort().join(', ')].join(' | '),
+  )
+  assert.deepEqual(documented.toSorted(), metrics.toSorted())
+})

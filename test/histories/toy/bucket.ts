@@ -1,0 +1,88 @@
+// The bucket of one policy, and what movers do with it: the real retention, on names only.
+import assert from 'node:assert/strict'
+import type { CatalogEntry, KeptRuns, MoverMessage } from '../../../src/api/mover/message.ts'
+import { runsDigest, type BackupTask } from '../../../src/api/mover/task.ts'
+import { slotText } from '../../../src/api/names.ts'
+import { planRetention } from '../../../src/plan/history/retention.ts'
+
+export type StoredRun = {
+  readonly run: string
+  readonly slot: Date
+  readonly jobUid: string
+  readonly startedAt: number
+  readonly finishedAt: number
+  readonly suspect: boolean
+}
+
+/** Catalog pages are so small here that a few runs make several. */
+const pageSize = 2
+
+export class ToyBucket {
+  readonly runs = new Map<string, StoredRun>()
+  /** Names of all runs that were ever deleted by a mover. */
+  readonly pruned = new Set<string>()
+  usable = true
+
+  /** Writes the manifest, then retention as the mover does it. Undefined: another Job's manifest is there. */
+  commit(stored: StoredRun, task: BackupTask): MoverMessage | undefined {
+    const existing = this.runs.get(stored.run)
+    if (existing && existing.jobUid !== stored.jobUid) return undefined
+    this.runs.set(stored.run, existing ?? stored)
+    const plan = planRetention(
+      [...this.runs.values()].map(({ run, slot, suspect }) => ({
+        id: run,
+        slot,
+        good: true,
+        suspect: suspect && !task.accepted.includes(run),
+      })),
+      { keep: task.retention, held: task.held, maxDeletes: task.maxDeletes },
+    )
+    const before = this.runs.size
+    for (const id of plan.deleteNow) {
+      assert.ok(!task.held.includes(id), `the held run ${id} was deleted`)
+      this.runs.delete(id)
+      this.pruned.add(id)
+    }
+    assert.ok(this.runs.size >= Math.min(task.retention, before), 'a mover deleted more than retention allows')
+    const { run, slot, startedAt, finishedAt, suspect } = stored
+    return {
+      phase: 'committed',
+      run,
+      startedAt,
+      finishedAt,
+      slot: slot.getTime(),
+      bytes: 1000,
+      storedBytes: 100,
+      manifest: `manifests/${run}.json`,
+      ...(suspect ? { suspect } : {}),
+      kept: this.kept(),
+      deleted: plan.deleteNow,
+    }
+  }
+
+  kept(): KeptRuns {
+    return { count: this.runs.size, digest: runsDigest(this.runs.keys()) }
+  }
+
+  page(cursor: string | undefined): NonNullable<MoverMessage['catalog']> {
+    const keyed = [...this.runs.values()]
+      .map(stored => ({ key: `${slotText(stored.slot)}-${stored.run}`, stored }))
+      .filter(({ key }) => cursor === undefined || key > cursor)
+      .toSorted((a, b) => (a.key < b.key ? -1 : 1))
+    const page = keyed.slice(0, pageSize)
+    const next = page.length < keyed.length ? page.at(-1)?.key : undefined
+    return { entries: page.map(({ stored }) => entryOf(stored)), ...(next === undefined ? {} : { next }) }
+  }
+}
+
+function entryOf({ run, slot, startedAt, finishedAt, suspect }: StoredRun): CatalogEntry {
+  return {
+    run,
+    slot: slot.getTime(),
+    startedAt,
+    finishedAt,
+    bytes: 1000,
+    storedBytes: 100,
+    ...(suspect ? { suspect } : {}),
+  }
+}

@@ -1,0 +1,329 @@
+// One telling of a story, and what must hold at every write in it.
+import assert from 'node:assert/strict'
+import type { Backup } from '../../../src/api/kinds/backup.ts'
+import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
+import type { KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
+import { annotation, label } from '../../../src/api/labels.ts'
+import { commandTarget, cronJobName, slotOfJobName } from '../../../src/api/names.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../../src/schedule/times.ts'
+import {
+  at,
+  backup,
+  claim,
+  jobStrategy,
+  policy,
+  snapshotClass,
+  snapshotStrategy,
+  stamp,
+  volumeOf,
+} from '../../plan/world.ts'
+import { ToyApiServer, type Write } from './api-server.ts'
+import { ToyKube } from './kube.ts'
+import { ToyOperator, type Death } from './operator.ts'
+import { targets, type Spec, type Step, type Story } from './stories.ts'
+
+export const name = 'nightly'
+
+/** One telling of a story. */
+export class Telling {
+  readonly server = new ToyApiServer(at('00:10'))
+  readonly kube: ToyKube
+  readonly operator: ToyOperator
+  /** Slots for which the operator made a Backup, and the names of those. */
+  readonly recorded = new Set<string>()
+  readonly #recordedNames = new Set<string>()
+  #spec: Spec
+  #suspended = false
+  #operatorUp = true
+  #lag = 0
+  /** Before this nothing may fire. */
+  #changed: Date
+  /** The clock that an operator has last seen, and its `#changed`: what is changed and changed back unseen is no change. */
+  #seen: { readonly clock: string; readonly changed: Date } | undefined
+  #sequence = 0
+
+  constructor({ spec, fates }: Story, death?: Death) {
+    this.#spec = spec
+    this.#changed = this.server.now
+    this.kube = new ToyKube(this.server, fates)
+    this.operator = new ToyOperator(this.server, name, { onWrite: (...about) => this.#check(...about) }, death)
+    this.#createPolicy()
+    this.server.create('volumesnapshotclasses', snapshotClass('class-1'))
+    this.#setClaims(targets)
+  }
+
+  /** Jobs that came and went without the operator, and of which the bucket tells nothing either. */
+  unseenJobs(): readonly string[] {
+    return this.kube.cron.forgotten.filter(job => !this.#recordedNames.has(job))
+  }
+
+  /**
+   * The operator came back to a history that was full of Jobs that it did not know: before the oldest of them Jobs may have been
+   * forgotten, and nobody can know any more which slots ran.
+   */
+  unknownBefore: Date | undefined
+
+  #comeToHistory(): void {
+    for (const kept of this.kube.cron.fullHistories()) {
+      if (kept.some(({ metadata }) => this.#recordedNames.has(metadata.name))) continue
+      const slots = kept.map(({ metadata }) => slotOfJobName(metadata.name, cronJobName(name)))
+      this.unknownBefore = latest(this.unknownBefore, earliest(...slots))
+    }
+  }
+
+  async tell(steps: readonly Step[]): Promise<void> {
+    await this.#now()
+    for (const step of steps) {
+      if (step.do === 'wait') await this.#wait(step.seconds)
+      else this.#take(step)
+      await this.#now()
+    }
+  }
+
+  /** Everything works, and goes on until whatever runs has ended. */
+  async end(seconds: number): Promise<void> {
+    this.kube.cron.up = true
+    this.#operatorUp = true
+    this.#lag = 0
+    await this.#now()
+    await this.#wait(seconds)
+  }
+
+  async #wait(seconds: number): Promise<void> {
+    const until = addSeconds(this.server.now, seconds)
+    while (this.server.now < until) {
+      const wake = this.#operatorUp ? this.operator.wakeAt : undefined
+      const next = earliest(this.kube.next(), wake, until) ?? until
+      this.server.now = next > this.server.now ? next : this.server.now
+      await this.#now()
+    }
+  }
+
+  async #now(): Promise<void> {
+    this.kube.step()
+    while (this.#operatorUp && this.operator.isAwake()) {
+      this.#comeToHistory()
+      await this.operator.settle(this.#lag)
+      const policyNow = this.server.get('backuppolicies', name)
+      this.#seen = policyNow && { clock: clockOf(policyNow.spec), changed: this.#changed }
+      this.kube.step()
+    }
+  }
+
+  #take(step: Exclude<Step, { readonly do: 'wait' }>): void {
+    const { server, kube } = this
+    switch (step.do) {
+      case 'operator':
+        this.#operatorUp = step.up
+        return
+      case 'cron controller':
+        kube.cron.up = step.up
+        return
+      case 'lag':
+        this.#lag = step.passes
+        return
+      case 'edit':
+        this.#spec = { ...this.#spec, ...step.spec }
+        return this.#editPolicy()
+      case 'suspend':
+        this.#suspended = step.value
+        return this.#editPolicy()
+      case 'delete policy':
+        server.delete('backuppolicies', name)
+        return
+      case 'create policy':
+        if (!server.get('backuppolicies', name)) this.#createPolicy()
+        return
+      case 'back up now': {
+        const made = backup(
+          `now-${++this.#sequence}`,
+          step.target === undefined ? {} : { spec: { target: step.target } },
+        )
+        server.create('backups', { ...made, metadata: { name: made.metadata.name } })
+        return
+      }
+      case 'delete': {
+        const some = sorted(server.all(step.what))
+        const chosen = some[step.nth % some.length]
+        if (chosen) server.delete(step.what, chosen.metadata.name)
+        return
+      }
+      case 'annotate': {
+        const some = sorted(server.all('backups'))
+        const chosen = some[step.nth % some.length]
+        if (chosen)
+          server.update('backups', chosen.metadata.name, current => ({
+            ...current,
+            metadata: {
+              ...current.metadata,
+              annotations: { ...current.metadata.annotations, [annotation[step.which]]: step.value },
+            },
+          }))
+        return
+      }
+      case 'claims':
+        return this.#setClaims(step.names)
+      case 'claim phase':
+        return this.#setPhase(targets[0], step.phase)
+      case 'classes':
+        for (const { metadata } of server.all('volumesnapshotclasses'))
+          server.delete('volumesnapshotclasses', metadata.name)
+        for (let i = 1; i <= step.count; i++) server.create('volumesnapshotclasses', snapshotClass(`class-${i}`))
+        return
+      case 'snapshot API':
+        this.operator.snapshotApi = step.installed
+        // Objects go with their CRDs.
+        if (!step.installed)
+          for (const { metadata } of server.all('volumesnapshots')) server.remove('volumesnapshots', metadata.name)
+        return
+      case 'store':
+        kube.bucket.usable = step.usable
+        return
+      case 'lose a stored run': {
+        const runs = [...kube.bucket.runs.keys()].sort()
+        const chosen = runs[step.nth % runs.length]
+        if (chosen !== undefined) kube.bucket.runs.delete(chosen)
+        return
+      }
+      case 'suspend the CronJob by hand':
+        for (const { metadata } of server.all('cronjobs'))
+          server.update('cronjobs', metadata.name, current => ({
+            ...current,
+            spec: { ...current.spec, suspend: true },
+          }))
+    }
+  }
+
+  #policySpec(): BackupPolicy['spec'] {
+    const { strategy, ...spec } = this.#spec
+    const strategySpec = strategy === 'job' ? jobStrategy : snapshotStrategy
+    return policy({
+      ...spec,
+      suspend: this.#suspended,
+      activeDeadlineSeconds: 1800,
+      backoffLimit: 1,
+      strategy: strategySpec,
+    }).spec
+  }
+
+  #createPolicy(): void {
+    const made = policy()
+    this.server.create('backuppolicies', {
+      ...made,
+      metadata: { name: made.metadata.name },
+      spec: this.#policySpec(),
+    })
+    this.#changed = this.server.now
+    this.#seen = undefined
+  }
+
+  #editPolicy(): void {
+    const spec = this.#policySpec()
+    this.server.update('backuppolicies', name, current => {
+      if (clockOf(spec) === this.#seen?.clock) this.#changed = this.#seen.changed
+      else if (clockOf(spec) !== clockOf(current.spec)) this.#changed = this.server.now
+      const { generation = 1 } = current.metadata
+      return { ...current, spec, metadata: { ...current.metadata, generation: generation + 1 } }
+    })
+  }
+
+  #setClaims(names: readonly string[]): void {
+    for (const { metadata } of this.server.all('persistentvolumeclaims'))
+      if (!names.includes(metadata.name)) this.server.delete('persistentvolumeclaims', metadata.name)
+    for (const each of names)
+      if (!this.server.get('persistentvolumeclaims', each)) {
+        this.server.create('persistentvolumeclaims', claim(each))
+        this.#setPhase(each, 'Bound')
+        const volume = volumeOf(each)
+        if (!this.server.get('persistentvolumes', volume.metadata.name)) this.server.create('persistentvolumes', volume)
+      }
+  }
+
+  #setPhase(of: string, phase: 'Bound' | 'Pending' | 'Lost'): void {
+    this.server.update('persistentvolumeclaims', of, current => ({
+      ...current,
+      status: { phase },
+    }))
+  }
+
+  #check({ verb, plural, name: object }: Write, before: KubernetesObject | undefined, body: object | undefined): void {
+    if (verb === 'create' && plural === 'backups') this.#checkNewBackup(body as Backup, before !== undefined)
+    if (verb === 'delete' && plural === 'volumesnapshots' && before) this.#checkPruning(before as VolumeSnapshot)
+    if (verb === 'delete' && plural === 'backups' && before) this.#checkForgetting(before as Backup)
+    if (verb === 'update' && plural === 'backups') this.#checkVerdict(body as Backup)
+    if (verb === 'delete' && plural === 'jobs' && before) {
+      if (before.metadata.labels?.[label.role] !== 'run') return
+      const committed = this.kube.bucket.runs.has(object)
+      const backupOf = this.server.all('backups').find(({ status }) => status?.run === object)
+      assert.ok(!committed || backupOf?.status?.phase, `Job ${object} was deleted before its success was recorded`)
+    }
+  }
+
+  /** Pods outlive their Job by their grace period: nothing is known of a run before they have ended. */
+  #checkVerdict({ metadata, status }: Backup): void {
+    if (status?.phase !== 'Failed' || status.reason !== 'JobDeleted') return
+    const going = this.server
+      .all('pods')
+      .filter(pod => pod.metadata.labels?.['batch.kubernetes.io/job-name'] === status.run)
+      .find(pod => pod.status?.phase === 'Running')
+    assert.equal(going?.metadata.name, undefined, `Backup ${metadata.name} is Failed, but a pod of its run goes on`)
+  }
+
+  #checkNewBackup(made: Backup, exists: boolean): void {
+    const slot = timeOf(made.spec.slot)
+    if (!slot || exists) return
+    // An on-demand run that came back from the bucket has a time, but no slot of the schedule.
+    if (made.spec.target === commandTarget && !slotOfJobName(made.metadata.name, cronJobName(name))) return
+    this.recorded.add(stamp(slot))
+    this.#recordedNames.add(made.metadata.name)
+    const isRun =
+      this.server.get('jobs', made.metadata.name) !== undefined || this.kube.bucket.runs.has(made.metadata.name)
+    assert.ok(
+      isRun || slot >= this.#changed,
+      `slot ${stamp(slot)} fired at ${stamp(this.server.now)}, after a change at ${stamp(this.#changed)}`,
+    )
+  }
+
+  /** F38, F39, F45: what goes has enough good ones that are newer; what was never good does not count. */
+  #checkPruning(snapshot: VolumeSnapshot): void {
+    const good = (each: VolumeSnapshot) => {
+      const of = this.server
+        .all('backups')
+        .find(({ metadata }) => metadata.name === each.metadata.annotations?.[annotation.backup])
+      return each.status?.readyToUse === true && !each.metadata.deletionTimestamp && of?.status?.phase !== 'Failed'
+    }
+    if (!good(snapshot)) return
+    const policyNow = this.server.get('backuppolicies', name)
+    const source = snapshot.spec.source.persistentVolumeClaimName
+    const others = this.server
+      .all('volumesnapshots')
+      .filter(each => each.spec.source.persistentVolumeClaimName === source && each !== snapshot && good(each))
+    const of = this.server
+      .all('backups')
+      .find(({ metadata }) => metadata.name === snapshot.metadata.annotations?.[annotation.backup])
+    assert.notEqual(of?.metadata.annotations?.[annotation.hold], 'true', `${snapshot.metadata.name} is held`)
+    assert.ok(policyNow, `${snapshot.metadata.name} is good and was deleted without a policy`)
+    assert.ok(
+      others.length >= policyNow.spec.retention,
+      `${snapshot.metadata.name} is good and was deleted, although only ${others.length} others are good`,
+    )
+  }
+
+  /** A Backup that succeeded is forgotten only when its data are gone. */
+  #checkForgetting({ metadata, status }: Backup): void {
+    if (status?.phase !== 'Completed' && status?.phase !== 'Deleting') return
+    if (status.run === undefined) return
+    const there = status.snapshot
+      ? this.server.get('volumesnapshots', status.snapshot.name) !== undefined
+      : this.kube.bucket.runs.has(status.run)
+    assert.ok(!there, `Backup ${metadata.name} was deleted although its data are there`)
+  }
+}
+
+function clockOf({ schedule, timeZone, suspend, strategy }: BackupPolicy['spec']): string {
+  return [schedule, timeZone, suspend, strategy.type].join()
+}
+
+function sorted(objects: readonly KubernetesObject[]): readonly KubernetesObject[] {
+  return objects.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+}

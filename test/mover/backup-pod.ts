@@ -1,0 +1,239 @@
+// A backup pod as local processes: the real helpers run by busybox in a PID namespace of their own (so that the first process has
+// the kernel's manners of a container's), a directory instead of the emptyDir, and the real mover as a child.
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { cacheDirectory, repository } from '../../dev/paths.ts'
+import { parseMoverMessage } from '../../src/api/mover/message-parse.ts'
+import type { MoverMessage } from '../../src/api/mover/message.ts'
+import { encodeMoverTask, moverEnvironment, prepareCommand, sourceCommand } from '../../src/api/mover/task.ts'
+import type { MoverTaskInput } from '../../src/api/mover/task.ts'
+import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from '../api/control-plane/run-directory.ts'
+import { runVariable } from '../runner/leftovers.ts'
+import type { S3Server } from '../storage/s3-servers.ts'
+
+const busybox = '/bin/busybox'
+const helpers = join(repository, 'src/mover/shell')
+
+export type BackupTaskInput = Extract<MoverTaskInput, { kind: 'backup' }>
+
+export type PodOptions = {
+  readonly task: MoverTaskInput
+  /** Files of the mounted Secret; undefined leaves the volume empty. */
+  readonly secret?: Readonly<Record<string, string>>
+  /** The user's command line. Undefined: its container never starts. */
+  readonly command?: readonly string[]
+  /** Name of the Job. */
+  readonly run?: string
+  readonly jobUid?: string
+  /** A container that starts after the mover has been given this long, ms. */
+  readonly sourceAfterMs?: number
+  readonly nodeOptions?: readonly string[]
+  /** The mover's clock is so far ahead, ms. Its signatures are of the right time. */
+  readonly clockAheadMs?: number
+  /** The image of the mover cannot be pulled. */
+  readonly withoutMover?: true
+}
+
+export type Running = {
+  readonly process: ChildProcess
+  /** Exit status; 128 + signal when it was killed. */
+  readonly ended: Promise<number>
+  readonly output: () => string
+}
+
+export type Pod = {
+  readonly directory: string
+  readonly attempt: string
+  readonly mover: Running
+  readonly source: Running | undefined
+  readonly message: () => MoverMessage | undefined
+  /** Waits until the message satisfies the condition. */
+  readonly reached: (condition: (message: MoverMessage) => boolean) => Promise<MoverMessage>
+  /** Waits until both containers have ended, and removes everything. */
+  readonly result: () => Promise<PodResult>
+  readonly remove: () => Promise<void>
+}
+
+export type PodResult = {
+  readonly code: number
+  readonly sourceCode: number | undefined
+  readonly attempt: string
+  readonly message: MoverMessage
+  readonly log: readonly Readonly<Record<string, unknown>>[]
+  readonly sourceOutput: string
+}
+
+/** A task against a local server, with short times. */
+export function taskFor(server: Pick<S3Server, 'endpoint'>, bucket: string, change: Partial<BackupTaskInput> = {}) {
+  return {
+    version: 1,
+    kind: 'backup',
+    owner: { clusterId: 'cluster-1', namespace: 'shop', policy: 'orders', policyUid: 'uid-1' },
+    backend: { bucket, endpoint: server.endpoint },
+    secretName: 'minio-creds',
+    target: 'command',
+    cronJob: 'backup-orders',
+    retention: 3,
+    jobDeadlineSeconds: 3600,
+    stallTimeoutSeconds: 20,
+    startTimeoutSeconds: 20,
+    storeRetrySeconds: 5,
+    storeIdleSeconds: 5,
+    ...change,
+  } satisfies BackupTaskInput
+}
+
+/** The Job of the n-th slot, a minute apart from 2026-11-22T02:00Z. */
+export function jobOf(slot: number): string {
+  return `backup-orders-${Date.UTC(2026, 10, 22, 2, slot) / 60_000}`
+}
+
+export async function startPod(options: PodOptions): Promise<Pod> {
+  const { task, secret, command, run = jobOf(0), jobUid = `job-uid-of-${run}` } = options
+  await sweepRunDirectories()
+  const directory = await makeRunDirectory()
+  const shared = join(directory, 'shared')
+  const credentials = join(directory, 'credentials')
+  const terminationLog = join(directory, 'termination-log')
+  await mkdir(shared)
+  await mkdir(credentials)
+  for (const [key, value] of Object.entries(secret ?? {})) await writeFile(join(credentials, key), value)
+  if (task.kind === 'backup') {
+    const [program = '', ...args] = prepareCommand(helpers, busybox, shared)
+    await promisify(execFile)(program, args)
+  }
+  const attempt = randomUUID()
+  const mover = start(
+    directory,
+    options.withoutMover ? 'true' : process.execPath,
+    [
+      ...(options.nodeOptions ?? []),
+      join(repository, 'test/mover/main.ts'),
+      shared,
+      terminationLog,
+      String(options.clockAheadMs ?? 0),
+    ],
+    {
+      [moverEnvironment.task]: encodeMoverTask({ ...task, credentialsDirectory: credentials }),
+      [moverEnvironment.run]: run,
+      [moverEnvironment.jobUid]: jobUid,
+      [moverEnvironment.attempt]: attempt,
+      // As in the image: without it every mover strips the types of its own program anew (250 ms, 27 MiB).
+      NODE_COMPILE_CACHE: join(cacheDirectory, 'compile-cache'),
+    },
+  )
+  if (options.sourceAfterMs) await delay(options.sourceAfterMs)
+  let source: Running | undefined
+  if (task.kind === 'backup' && command) {
+    const startTimeoutSeconds = task.startTimeoutSeconds ?? 600
+    const [program = '', ...args] = sourceCommand({ artifact: task.artifact ?? 'dump', startTimeoutSeconds }, shared)
+    source = start(directory, 'unshare', ['--pid', '--fork', '--kill-child', '--', program, ...args, ...command])
+  }
+  const message = () => parseMoverMessage(readText(terminationLog))
+  return {
+    directory,
+    attempt,
+    mover,
+    source,
+    message,
+    async reached(condition) {
+      for (;;) {
+        const now = message()
+        if (now && condition(now)) return now
+        if (mover.process.exitCode !== null) throw new Error(`the mover ended:\n${mover.output()}`)
+        await delay(10)
+      }
+    },
+    remove: () => removeRunDirectory(directory),
+    async result() {
+      const code = await mover.ended
+      const sourceCode = await source?.ended
+      const last = message()
+      const log = mover.output()
+      await removeRunDirectory(directory)
+      if (!last) throw new Error(`the mover left no message; its output:\n${log}`)
+      return { code, sourceCode, attempt, message: last, log: linesOf(log), sourceOutput: source?.output() ?? '' }
+    },
+  }
+}
+
+/** Starts a pod and waits for its end. */
+export async function runPod(options: PodOptions): Promise<PodResult> {
+  return (await startPod(options)).result()
+}
+
+/** The first process inside the PID namespace: `init.sh`. */
+export async function initOf(pod: Pod): Promise<number> {
+  const { pid } = pod.source?.process ?? {}
+  for (;;) {
+    const [child] = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ')
+    if (child) return Number(child)
+    await delay(5)
+  }
+}
+
+/** The process below `pid` whose program has this name. */
+export async function descendant(pid: number, program: string): Promise<number> {
+  for (;;) {
+    const found = search(pid, program)
+    if (found) return found
+    await delay(5)
+  }
+}
+
+function search(pid: number, program: string): number | undefined {
+  // Nothing for one that has just ended.
+  const children = readText(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean)
+  for (const child of children.map(Number)) {
+    if (readText(`/proc/${child}/comm`).trim() === program) return child
+    const below = search(child, program)
+    if (below) return below
+  }
+  return undefined
+}
+
+/** Dies with this process, whatever ends it. */
+function start(
+  directory: string,
+  program: string,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Running {
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], {
+    cwd: directory,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // The tests' own check for processes that are left behind knows them by this variable.
+    env: { PATH: process.env.PATH, HOME: directory, [runVariable]: process.env[runVariable], ...environment },
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()))
+  const ended = once(child, 'close').then(([code, signal]) => (signal ? 128 + 9 : Number(code)))
+  return { process: child, ended, output: () => output }
+}
+
+function linesOf(output: string): readonly Readonly<Record<string, unknown>>[] {
+  return output
+    .split('\n')
+    .filter(Boolean)
+    .map(line => {
+      try {
+        return JSON.parse(line) as Record<string, unknown>
+      } catch {
+        throw new Error(`the mover wrote a line that is not JSON: ${line}\n${output}`)
+      }
+    })
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}

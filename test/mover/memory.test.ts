@@ -1,0 +1,47 @@
+// The short form of bench/mover-memory.bench.ts: memory that does not grow with the backup.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { test } from 'node:test'
+import { startDiscardingS3 } from '../../bench/discarding-s3.ts'
+import { incompressible } from '../../bench/incompressible.ts'
+import { parseBackupRecord } from '../../src/api/record.ts'
+import { jobOf, runPod, taskFor } from './backup-pod.ts'
+
+/** docs/design.md R13 allows 160 at any length; 200 GiB take 146 (docs/decisions/0010-mover-protocol.md). */
+const mostMiB = 140
+const megabytes = 900
+
+test(`${megabytes} MB that do not compress, over segments of 50 parts, stay below ${mostMiB} MiB of memory`, async () => {
+  const server = await startDiscardingS3()
+  try {
+    const { caFile } = server
+    const command = incompressible(megabytes * 1e6, 7)
+    const [program = '', ...args] = command
+    const warm = {
+      task: taskFor(server, 'bench', { caFile }),
+      secret: { accessKey: 'a', secretKey: 'b' },
+      command: ['echo', 'x'],
+    }
+    // Fills the compile cache that the image brings along, when the program has just changed.
+    assert.equal((await runPod({ ...warm, run: jobOf(1) })).code, 0)
+    const result = await runPod({
+      task: taskFor(server, 'bench', { caFile, maxParts: 50 }),
+      secret: { accessKey: 'a', secretKey: 'b' },
+      command,
+    })
+    const digest = spawnSync(program, ['-c', `${args[1]} | sha256sum`])
+      .stdout.toString()
+      .slice(0, 64)
+    assert.equal(result.code, 0, JSON.stringify(result))
+    assert.equal(result.message.sha256, digest)
+    const { artifacts } = parseBackupRecord(String(server.body(result.message.manifest ?? '')))
+    const segments = artifacts[0]?.segments ?? []
+    assert.equal(segments.length, 3)
+    for (const { key, bytes } of segments) assert.equal(server.objects.get(`shop/orders/${key}`), bytes)
+    assert.equal(server.openUploads(), 0)
+    const end = result.log.findLast(line => line.message === 'end')
+    assert.ok(Number(end?.maxRssMiB) <= mostMiB, `${String(end?.maxRssMiB)} MiB`)
+  } finally {
+    await server.stop()
+  }
+})

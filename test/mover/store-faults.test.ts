@@ -1,0 +1,537 @@
+// What stores and networks do on their bad days: the mover never claims a backup that is not there, retries what can be retried,
+// says what a person has to do, and leaves nothing behind.
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { isPermanent, type MoverReason } from '../../src/api/mover/reasons.ts'
+import type { MoverTaskInput } from '../../src/api/mover/task.ts'
+import { eventually } from '../../dev/eventually.ts'
+import { makeCertificates } from '../api/control-plane/certificates.ts'
+import { makeRunDirectory, removeRunDirectory } from '../api/control-plane/run-directory.ts'
+import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type PodResult } from './backup-pod.ts'
+import { startFaultProxy, type FaultProxy } from '../storage/s3-fault-proxy.ts'
+import { startS3Server, type S3Server } from '../storage/s3-servers.ts'
+
+const canary = 'c4nary-s3cret'
+const secret = { accesskey: 'minioadmin', secretkey: 'minioadmin' }
+const root = 'shop/orders/'
+/** Two parts and a bit, which do not compress. */
+const command = ['sh', '-c', 'head -c 20000000 /dev/urandom']
+const small = ['sh', '-c', 'seq 1 1000']
+const data = /\/data\//
+const manifests = /\/manifests\//
+
+describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
+  let server: S3Server
+  const proxies: FaultProxy[] = []
+  before(async () => {
+    server = await startS3Server('minio')
+  })
+  after(async () => {
+    await Promise.all(proxies.map(proxy => proxy.stop()))
+    await server?.stop()
+  })
+
+  async function setUp(change: Partial<BackupTaskInput> = {}) {
+    const proxy = await startFaultProxy(server.endpoint)
+    proxies.push(proxy)
+    const bucket = await server.makeBucket()
+    return { proxy, bucket, task: taskFor(proxy, bucket, change) }
+  }
+
+  /** Keys below the policy's folder without the owner's mark, and open uploads. */
+  async function left(bucket: string) {
+    const { keys, uploads } = await server.contents(bucket)
+    return { objects: keys.filter(key => key !== `${root}owner.json`).map(key => key.split('/')[2]), uploads }
+  }
+  const nothing = { objects: [], uploads: [] }
+  const oneBackup = { objects: ['data', 'manifests'], uploads: [] }
+
+  function assertCommitted(result: PodResult) {
+    assert.deepEqual([result.code, result.message.phase], [0, 'committed'], JSON.stringify(result))
+  }
+  function assertFailed(result: PodResult, reason: MoverReason) {
+    assert.deepEqual([result.message.phase, result.message.reason], ['failed', reason], JSON.stringify(result))
+  }
+
+  describe('before the dump: the reason is told, and the command does not run', () => {
+    const rows: readonly {
+      readonly name: string
+      readonly reason: MoverReason
+      readonly says: RegExp
+      readonly secret?: Readonly<Record<string, string>>
+      readonly task?: (task: BackupTaskInput, proxy: FaultProxy) => Partial<BackupTaskInput>
+    }[] = [
+      { name: 'no Secret', reason: 'SecretNotFound', says: /minio-creds does not exist/, secret: {} },
+      {
+        name: 'a Secret without the keys',
+        reason: 'SecretKeyMissing',
+        says: /looked for AWS_ACCESS_KEY_ID and .*accessKey and .*rootUser and .*found password, user/,
+        secret: { user: canary, password: canary },
+      },
+      {
+        name: 'a wrong secret key',
+        reason: 'AccessDenied',
+        says: /SignatureDoesNotMatch/,
+        secret: { accessKey: 'minioadmin', secretKey: canary },
+      },
+      {
+        name: 'an unknown access key',
+        reason: 'AccessDenied',
+        says: /InvalidAccessKeyId/,
+        secret: { accessKey: 'nobody', secretKey: canary },
+      },
+      {
+        name: 'no such bucket',
+        reason: 'BucketNotFound',
+        says: /the bucket does not exist/,
+        task: task => ({ backend: { ...task.backend, bucket: 'nothing-here' } }),
+      },
+      {
+        name: 'a port where nobody listens',
+        reason: 'EndpointUnreachable',
+        says: /the connection was refused/,
+        task: () => ({ backend: { bucket: 'x', endpoint: 'http://127.0.0.1:9' } }),
+      },
+      {
+        name: 'a name that does not resolve',
+        reason: 'EndpointUnreachable',
+        says: /does not resolve/,
+        task: () => ({ backend: { bucket: 'x', endpoint: 'http://minio.nowhere.invalid:9000' } }),
+      },
+      {
+        name: 'an endpoint that is no URL',
+        reason: 'InvalidEndpoint',
+        says: /begins with http/,
+        task: () => ({ backend: { bucket: 'x', endpoint: 'minio:9000' } }),
+      },
+      {
+        name: 'https to a port that speaks http',
+        reason: 'InvalidEndpoint',
+        says: /http or https/,
+        task: task => ({ backend: { ...task.backend, endpoint: task.backend.endpoint?.replace('http:', 'https:') } }),
+      },
+      {
+        name: 'a web page instead of a store',
+        reason: 'InvalidEndpoint',
+        says: /not an S3 API/,
+        task: (_, proxy) => {
+          for (const verb of ['get', 'put', 'createUpload'] as const) proxy.fail(verb, { kind: 'html' })
+          return {}
+        },
+      },
+      {
+        name: 'a redirect, which is not followed',
+        reason: 'InvalidEndpoint',
+        says: /redirects are not followed/,
+        task: (_, proxy) => {
+          proxy.fail('get', { kind: 'redirect', to: 'http://127.0.0.1:1/elsewhere' })
+          return {}
+        },
+      },
+      {
+        name: 'clocks that differ',
+        reason: 'ClockSkew',
+        says: /clocks of this node and of the store differ/,
+        task: (_, proxy) => {
+          proxy.fail('get', { kind: 'refuse', status: 403, code: 'RequestTimeTooSkewed' })
+          return {}
+        },
+      },
+      {
+        name: 'a full store',
+        reason: 'StoreFull',
+        says: /XMinioStorageFull/,
+        task: (_, proxy) => {
+          proxy.fail('createUpload', { kind: 'refuse', status: 507, code: 'XMinioStorageFull' })
+          return {}
+        },
+      },
+      {
+        name: 'a store that is down',
+        reason: 'StoreUnavailable',
+        says: /ServiceUnavailable.*tries/,
+        task: (_, proxy) => {
+          proxy.fail('get', { kind: 'refuse', status: 503, code: 'ServiceUnavailable' })
+          return { storeRetrySeconds: 1 }
+        },
+      },
+    ]
+    for (const row of rows) {
+      test(`${row.name} is ${row.reason}`, async () => {
+        const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
+        const changed = { ...task, ...row.task?.(task, proxy) }
+        const pod = await startPod({
+          task: changed,
+          secret: row.secret ?? secret,
+          command: ['sh', '-c', 'touch ran; echo x'],
+        })
+        assert.equal(await pod.source?.ended, 75)
+        const ran = existsSync(join(pod.directory, 'ran'))
+        const result = await pod.result()
+        assertFailed(result, row.reason)
+        assert.match(result.message.message ?? '', row.says)
+        assert.equal(ran, false)
+        assert.equal(
+          isPermanent(row.reason),
+          !['EndpointUnreachable', 'StoreUnavailable', 'StoreFull'].includes(row.reason),
+        )
+        assert.doesNotMatch(JSON.stringify(result), new RegExp(canary))
+        assert.deepEqual(await left(bucket), nothing)
+        // A probe finds the same before the first run.
+        if (row.reason === 'StoreFull') return
+        const { version, owner, backend, secretName } = changed
+        const probe: MoverTaskInput = { version, owner, backend, secretName, kind: 'probe', storeIdleSeconds: 1 }
+        if (row.reason === 'StoreUnavailable' || row.reason === 'EndpointUnreachable') return
+        assertFailed(await runPod({ task: probe, secret: row.secret ?? secret, run: 'probe' }), row.reason)
+      })
+    }
+
+    test("another cluster's folder is PrefixOwnedByOther", async () => {
+      const { bucket, task } = await setUp()
+      const other = { ...task.owner, clusterId: 'cluster-2' }
+      assertCommitted(await runPod({ task: { ...task, owner: other }, secret, command }))
+      const before = await server.contents(bucket)
+      const result = await runPod({ task, secret, command })
+      assertFailed(result, 'PrefixOwnedByOther')
+      assert.match(result.message.message ?? '', /of cluster cluster-2.*clusterId/)
+      assert.deepEqual(await server.contents(bucket), before)
+    })
+
+    test('credentials that may only read are StoreReadOnly for the probe', async () => {
+      const { proxy, task } = await setUp()
+      proxy.fail('put', { kind: 'refuse', status: 403, code: 'AccessDenied' })
+      const { version, owner, backend, secretName } = task
+      const result = await runPod({
+        task: { version, owner, backend, secretName, kind: 'probe' },
+        secret,
+        run: 'probe',
+      })
+      assertFailed(result, 'StoreReadOnly')
+    })
+  })
+
+  describe('with https', () => {
+    let secure: S3Server
+    let directory: string
+    before(async () => {
+      directory = await makeRunDirectory()
+      await makeCertificates(directory)
+      const [certificate, key] = [file('apiserver.crt'), file('apiserver.key')]
+      secure = await startS3Server('minio', { tls: { certificate, key, authority: file('ca.crt') } })
+    })
+    after(async () => {
+      await secure?.stop()
+      await removeRunDirectory(directory)
+    })
+    const file = (name: string) => readFileSync(join(directory, name), 'utf8')
+
+    test('the authority of backend.ca is trusted', async () => {
+      const task = taskFor(secure, await secure.makeBucket(), { caFile: join(directory, 'ca.crt') })
+      assertCommitted(await runPod({ task, secret, command: small }))
+    })
+
+    test('an unknown authority is TLSVerificationFailed, and the command does not run', async () => {
+      const task = taskFor(secure, await secure.makeBucket())
+      const result = await runPod({ task, secret, command: small })
+      assertFailed(result, 'TLSVerificationFailed')
+      assert.match(result.message.message ?? '', /backend\.ca/)
+    })
+
+    test('a certificate for another name is TLSVerificationFailed', async () => {
+      const task = taskFor(secure, await secure.makeBucket(), { caFile: join(directory, 'ca.crt') })
+      const endpoint = task.backend.endpoint?.replace('127.0.0.1', '[::ffff:127.0.0.1]')
+      const result = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command: small })
+      assertFailed(result, 'TLSVerificationFailed')
+    })
+
+    test('http to a port that speaks https is InvalidEndpoint', async () => {
+      const task = taskFor(secure, await secure.makeBucket())
+      const endpoint = task.backend.endpoint?.replace('https:', 'http:')
+      const result = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command: small })
+      assertFailed(result, 'InvalidEndpoint')
+    })
+
+    test('a ConfigMap that is not there is told', async () => {
+      const task = taskFor(secure, await secure.makeBucket(), { caFile: join(directory, 'none.crt') })
+      const result = await runPod({ task, secret, command: small })
+      assertFailed(result, 'TLSVerificationFailed')
+      assert.match(result.message.message ?? '', /ConfigMap/)
+    })
+  })
+
+  describe('while bytes flow', () => {
+    for (const [name, fault] of [
+      ['503', { kind: 'refuse', status: 503, code: 'SlowDown' }],
+      ['a reset connection', { kind: 'reset' }],
+      ['a lost reply', { kind: 'lose-reply' }],
+      ['silence', { kind: 'silence' }],
+    ] as const) {
+      test(`a part that meets ${name} is sent again, and only that part`, async () => {
+        // Long enough for a busy machine: a real time-out would be one try more.
+        const { proxy, bucket, task } = await setUp({ storeIdleSeconds: 3, storeRetrySeconds: 30 })
+        proxy.fail('uploadPart', fault, { times: 2 })
+        assertCommitted(await runPod({ task, secret, command }))
+        assert.deepEqual(await left(bucket), oneBackup)
+        assert.equal(proxy.requests.filter(request => request.startsWith('uploadPart')).length, 3 + 2)
+      })
+    }
+
+    test('a store that stays down is StoreUnavailable after a bounded time, with nothing left', async () => {
+      const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
+      proxy.fail('uploadPart', { kind: 'refuse', status: 503, code: 'SlowDown' })
+      const result = await runPod({ task, secret, command: ['sh', '-c', 'head -c 20000000 /dev/urandom; sleep 1000'] })
+      assertFailed(result, 'StoreUnavailable')
+      assert.equal(result.code, 20)
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    test('a store that refuses in the middle is not asked again', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('uploadPart', { kind: 'refuse', status: 403, code: 'AccessDenied' })
+      assertFailed(await runPod({ task, secret, command }), 'AccessDenied')
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    test('a slow store is not taken for a silent command', async () => {
+      const { proxy, task } = await setUp({ stallTimeoutSeconds: 1, storeIdleSeconds: 10 })
+      proxy.fail('uploadPart', { kind: 'slow', ms: 2_500 })
+      assertCommitted(await runPod({ task, secret, command: ['sh', '-c', 'head -c 45000000 /dev/urandom'] }))
+    })
+
+    test('an upload whose opening was confirmed only the second time is open once', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('createUpload', { kind: 'lose-reply' }, { times: 1 })
+      assertCommitted(await runPod({ task, secret, command }))
+      assert.deepEqual(await left(bucket), oneBackup)
+    })
+
+    test('an upload whose opening is never confirmed is found by its key and aborted', async () => {
+      const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
+      proxy.fail('createUpload', { kind: 'lose-reply' })
+      assertFailed(await runPod({ task, secret, command }), 'StoreUnavailable')
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    /** A pod that is told to end (SIGTERM) while the store opens its upload, which takes so long. */
+    async function endedWhileOpening(ms: number) {
+      const { proxy, bucket, task } = await setUp()
+      const asked = (verb: string) => proxy.requests.some(request => request.startsWith(`${verb} `))
+      const opened = Promise.withResolvers<void>()
+      proxy.fail('createUpload', { kind: 'slow', ms, onObeyed: opened.resolve }, { times: 1 })
+      const pod = await startPod({ task, secret, command })
+      await eventually('an upload to be asked for', () => asked('createUpload'), { seconds: 20, every: 10 })
+      pod.mover.process.kill('SIGTERM')
+      assertFailed(await pod.result(), 'Terminated')
+      return { bucket, asked, opened: opened.promise }
+    }
+
+    test('a pod that ends (SIGTERM) while the store opens its upload waits for the answer, and leaves nothing', async () => {
+      const { bucket, asked } = await endedWhileOpening(1_500)
+      assert.ok(asked('abortUpload'), 'the mover was gone before the upload was open')
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    test('an upload that the store may open when the mover has gone keeps its note', async () => {
+      const { bucket, opened } = await endedWhileOpening(7_000)
+      await opened
+      const { objects, uploads } = await left(bucket)
+      assert.deepEqual([objects, uploads.length], [['uploads'], 1])
+    })
+
+    test('damage on the way is noticed: every body is signed', async () => {
+      const { proxy, task } = await setUp()
+      assertCommitted(await runPod({ task, secret, command: small }))
+      assert.ok(proxy.headers.length > 3)
+      for (const headers of proxy.headers) assert.match(String(headers['x-amz-content-sha256']), /^[0-9a-f]{64}$/)
+    })
+
+    test('no request carries a checksum of the SDK, which some stores refuse', async () => {
+      const { proxy, task } = await setUp({ retention: 1 })
+      assertCommitted(await runPod({ task, secret, command }))
+      assertCommitted(await runPod({ task, secret, command, run: jobOf(1) }))
+      assertFailed(await runPod({ task, secret, command: ['false'], run: jobOf(2) }), 'SourceExit')
+      const { version, owner, backend, secretName } = task
+      await runPod({ task: { version, owner, backend, secretName, kind: 'probe' }, secret, run: 'probe' })
+      for (const expected of [
+        /^get .*owner/,
+        /^put .*owner/,
+        /^createUpload .*\/data\//,
+        /^put .*\/uploads\//,
+        /^uploadPart .*\/data\//,
+        /^completeUpload .*\/data\//,
+        /^abortUpload .*\/data\//,
+        /^put .*\/manifests\//,
+        /^put .*\/probe/,
+        /^head .*\/data\//,
+        /^list .*\/manifests\//,
+        /^delete .*\/manifests\//,
+        /^delete .*\/data\//,
+        /^delete .*\/uploads\//,
+      ])
+        assert.ok(
+          proxy.requests.some(request => expected.test(request)),
+          `${expected} was not requested`,
+        )
+      const refused =
+        /^(x-amz-checksum-.*|x-amz-sdk-checksum-algorithm|x-amz-trailer|trailer|x-amz-decoded-content-length)$/
+      for (const [index, headers] of proxy.headers.entries()) {
+        assert.deepEqual(
+          Object.keys(headers).filter(name => refused.test(name)),
+          [],
+          proxy.requests[index],
+        )
+        assert.doesNotMatch(headers['content-encoding'] ?? '', /aws-chunked/, proxy.requests[index])
+      }
+    })
+
+    test('an upload that cannot be aborted is told with its id', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('abortUpload', { kind: 'refuse', status: 403, code: 'AccessDenied' })
+      const result = await runPod({ task, secret, command: ['sh', '-c', 'head -c 9000000 /dev/urandom; exit 3'] })
+      assertFailed(result, 'SourceExit')
+      assert.deepEqual(
+        result.message.warnings?.map(({ reason }) => reason),
+        ['LeftoverUpload'],
+      )
+      const { uploads } = await left(bucket)
+      assert.deepEqual([result.message.openUpload?.key], uploads)
+    })
+  })
+
+  describe('at the commit', () => {
+    test('200 with an error in it is no success (F11)', async () => {
+      const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
+      proxy.fail('completeUpload', { kind: 'error-in-200', code: 'InternalError' })
+      assertFailed(await runPod({ task, secret, command }), 'StoreUnavailable')
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    test('200 with an error in it is tried again (F11)', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('completeUpload', { kind: 'error-in-200', code: 'InternalError' }, { times: 2 })
+      assertCommitted(await runPod({ task, secret, command }))
+      assert.deepEqual(await left(bucket), oneBackup)
+    })
+
+    test('a completion whose reply is lost is found to be done, once (F12)', async () => {
+      for (const kind of ['lose-reply', 'cut-reply'] as const) {
+        const { proxy, bucket, task } = await setUp()
+        proxy.fail('completeUpload', { kind })
+        assertCommitted(await runPod({ task, secret, command }))
+        assert.deepEqual(await left(bucket), oneBackup)
+        assert.equal(proxy.requests.filter(request => request.startsWith('completeUpload')).length, 1)
+      }
+    })
+
+    test('a manifest whose reply is lost is found to be its own', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('put', { kind: 'lose-reply' }, { times: 1, key: manifests })
+      assertCommitted(await runPod({ task, secret, command: small }))
+      assert.deepEqual(await left(bucket), oneBackup)
+    })
+
+    test('a manifest that may have been written keeps its data; the next attempt finds the backup', async () => {
+      const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
+      proxy.fail('put', { kind: 'lose-reply' }, { key: manifests, times: 4 })
+      const result = await runPod({ task, secret, command: small })
+      if (result.message.phase === 'failed') {
+        assertFailed(result, 'StoreUnavailable')
+        assert.equal(isPermanent('StoreUnavailable'), false)
+        assert.match(result.message.message ?? '', /not known/)
+      }
+      assert.deepEqual(await left(bucket), oneBackup)
+      const { endpoint } = server
+      const second = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command: small })
+      assertCommitted(second)
+      assert.deepEqual(await left(bucket), oneBackup)
+    })
+
+    test('a manifest that is refused leaves nothing', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('put', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: manifests })
+      assertFailed(await runPod({ task, secret, command: small }), 'AccessDenied')
+      assert.deepEqual(await left(bucket), nothing)
+    })
+
+    for (const [name, fault] of [
+      ['refuses', { kind: 'refuse', status: 501, code: 'NotImplemented' }],
+      ['ignores', { kind: 'ignore-condition' }],
+    ] as const) {
+      test(`a store that ${name} If-None-Match gets a look before each write, and the manifest says so`, async () => {
+        const { proxy, bucket, task } = await setUp()
+        // The condition comes only with the mark and the manifest: the mark shows what the store does with it.
+        proxy.fail('put', fault, { key: /owner\.json$/, times: name === 'refuses' ? 1 : Number.POSITIVE_INFINITY })
+        const first = await runPod({ task, secret, command: small })
+        assertCommitted(first)
+        assert.deepEqual(
+          first.message.warnings?.map(({ reason }) => reason),
+          ['UnconditionalCommit'],
+        )
+        const other = await runPod({ task, secret, command: small, jobUid: 'another' })
+        assertFailed(other, 'RunExists')
+        assert.deepEqual(await left(bucket), oneBackup)
+      })
+    }
+  })
+
+  describe('after the commit', () => {
+    test('a list or a delete that is refused does not fail the backup', async () => {
+      for (const verb of ['list', 'delete'] as const) {
+        const { proxy, bucket, task } = await setUp({ retention: 1 })
+        assertCommitted(await runPod({ task, secret, command: small }))
+        proxy.fail(verb, { kind: 'refuse', status: 403, code: 'AccessDenied' })
+        const result = await runPod({ task, secret, command: small, run: jobOf(1) })
+        assertCommitted(result)
+        assert.ok(
+          result.message.warnings?.some(({ reason }) => reason === 'RetentionBlocked'),
+          verb,
+        )
+        const { objects, uploads } = await left(bucket)
+        assert.deepEqual(
+          objects.filter(kind => kind !== 'uploads'),
+          ['data', 'data', 'manifests', 'manifests'],
+        )
+        assert.deepEqual(uploads, [])
+        assert.equal(result.message.kept?.count, verb === 'list' ? undefined : 2)
+      }
+    })
+
+    test('a store that fails then does not fail the backup', async () => {
+      const { proxy, task } = await setUp({ retention: 1, storeRetrySeconds: 1 })
+      assertCommitted(await runPod({ task, secret, command: small }))
+      proxy.fail('delete', { kind: 'refuse', status: 500, code: 'InternalError' }, { key: manifests })
+      const result = await runPod({ task, secret, command: small, run: jobOf(1) })
+      assertCommitted(result)
+      assert.deepEqual(
+        result.message.warnings?.map(({ reason }) => reason),
+        ['RetentionIncomplete'],
+      )
+      assert.equal(result.message.kept?.count, 2)
+    })
+
+    test('retention runs only after a success (F41)', async () => {
+      const { proxy, bucket, task } = await setUp({ retention: 3 })
+      for (const slot of [0, 1, 2]) assertCommitted(await runPod({ task, secret, command: small, run: jobOf(slot) }))
+      const before = await server.contents(bucket)
+      const stricter = { ...task, retention: 1, storeRetrySeconds: 1 }
+      const failed = await runPod({ task: stricter, secret, command: ['false'], run: jobOf(3) })
+      assertFailed(failed, 'SourceExit')
+      proxy.fail('completeUpload', { kind: 'refuse', status: 500, code: 'InternalError' }, { key: data })
+      assertFailed(await runPod({ task: stricter, secret, command: small, run: jobOf(4) }), 'StoreUnavailable')
+      assert.deepEqual(await server.contents(bucket), before)
+    })
+
+    test('data of a deleted backup that could not be deleted is no backup any more (F42)', async () => {
+      const { proxy, bucket, task } = await setUp({ retention: 1, storeRetrySeconds: 1 })
+      assertCommitted(await runPod({ task, secret, command: small }))
+      proxy.fail('delete', { kind: 'refuse', status: 500, code: 'InternalError' }, { key: data })
+      const result = await runPod({ task, secret, command: small, run: jobOf(1) })
+      assertCommitted(result)
+      assert.deepEqual(result.message.deleted, [jobOf(0)])
+      assert.equal(result.message.kept?.count, 1)
+      assert.deepEqual((await left(bucket)).objects, ['data', 'data', 'manifests'])
+    })
+  })
+})
