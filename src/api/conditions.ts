@@ -25,6 +25,8 @@ export const policyConditionTypes = [
   'RetentionBlocked',
   /** The store has no conditional writes; present only while True. */
   'UnconditionalCommit',
+  /** The API server refuses some other write; present only while True. */
+  'WritesRefused',
 ] as const
 export type PolicyConditionType = (typeof policyConditionTypes)[number]
 
@@ -41,6 +43,10 @@ export const operatorReasons = [
   'Probing',
   /** The probe ended without saying anything. */
   'ProbeFailed',
+  /** The API server refuses the Job that tries the store. */
+  'ProbeRefused',
+  /** The API server refuses to create or change the CronJob. */
+  'CronJobRefused',
   /** The schedule is suspended; on-demand Backups still run. */
   'Suspended',
   /** The schedule never matches a date. */
@@ -51,6 +57,8 @@ export const operatorReasons = [
   'SelectorMatchedNothing',
   /** The selector matches something. */
   'Selected',
+  /** The API server does not say what the selector matches. */
+  'SelectionUnknown',
   /** The CRDs of VolumeSnapshots are not installed. */
   'SnapshotCRDsMissing',
   /** No VolumeSnapshotClass serves the volume's driver. */
@@ -141,6 +149,10 @@ export const operatorReasons = [
   'Skipped',
   /** The API server refuses what a run needs: a quota, an admission policy, a namespace that is going. */
   'CreationRefused',
+  /** The API server refuses to change an object or its status. */
+  'ChangeRefused',
+  /** The API server refuses to delete what should go: an admission policy, or a webhook that fails. */
+  'DeletionRefused',
   /** The book of slots was ahead of the clock by more than a day. */
   'ClockJumped',
   /** Retention deleted a backup. */

@@ -1,8 +1,8 @@
 // Plans of one Backup, for the tests of each kind of Backup.
 import type { Backup } from '../../src/api/kinds/backup.ts'
-import { planBackup } from '../../src/plan/runs/run.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
-import { at, backup, claim, only, snapshotPolicy, stamp, world } from './world.ts'
+import { at, backup, claim, snapshotPolicy, stamp, world } from './world.ts'
+import { does, only, planBackup } from './planned.ts'
 
 export const now = at('12:00')
 /** An on-demand Backup of now. */
@@ -15,8 +15,8 @@ export function plan(seen: PolicyWorld, of: Backup, time = now) {
   return {
     actions,
     wakeAt,
-    status: only(actions, 'write-backup-status')[0]?.status,
-    does: actions.map(action => action.do),
+    status: only(actions, 'status Backup')[0]?.status,
+    does: actions.map(does),
   }
 }
 

@@ -17,10 +17,8 @@ import type {
 import { annotation, label, labelValue, policyLabels, type JobRole } from '../../src/api/labels.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
 import { commandTarget, cronJobName, onDemandSnapshotName, slotText } from '../../src/api/names.ts'
-import type { Action } from '../../src/plan/core/actions.ts'
 import { scheduleOf } from '../../src/plan/policy/schedule.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
-import { stateHash, storeLocation } from '../../src/resources/desired-state.ts'
 import { backupCronJob } from '../../src/resources/jobs.ts'
 import type { Settings } from '../../src/resources/settings.ts'
 
@@ -340,15 +338,13 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
   return {
     namespace,
     name: 'nightly',
+    settings,
     policy: of,
     backups: [],
     cronJob: desired && { ...desired, metadata: { ...meta('cronjob', desired.metadata.name), ...desired.metadata } },
-    desiredCronJob: desired,
     jobs: [],
     pods: [],
     jobEvents: [],
-    backendHash: of?.spec.backend && stateHash(of.spec.backend),
-    storeLocation: of?.spec.backend && storeLocation(of.spec.backend),
     selectedPods: 1,
     claims,
     volumes: new Map(claims.map(({ metadata }) => [`volume-of-${metadata.name}`, volumeOf(metadata.name)])),
@@ -366,12 +362,4 @@ export function desiredCronJob(of: BackupPolicy): CronJob | undefined {
   return strategy && !('problem' in clock)
     ? backupCronJob(of, strategy, clock.text, { held: [], accepted: [] }, settings)
     : undefined
-}
-
-/** The actions of one kind. */
-export function only<Kind extends Action['do']>(
-  actions: readonly Action[],
-  kind: Kind,
-): readonly Extract<Action, { readonly do: Kind }>[] {
-  return actions.filter((action): action is Extract<Action, { readonly do: Kind }> => action.do === kind)
 }

@@ -8,7 +8,11 @@ import { Controller, watching, watchingState } from '../../runtime/work/controll
 import type { ControllerHooks } from '../../runtime/work/controller.ts'
 import type { Log } from '../../runtime/log.ts'
 import { keyFrom, keyOf, splitKey, type KubeObject } from '../../runtime/client/resource.ts'
+import type { Settings } from '../../resources/settings.ts'
+import { probeGroup } from '../../plan/policy/store-probe.ts'
+import { earliest } from '../../schedule/times.ts'
 import { applyPlan, type ApplyContext } from '../shared/apply.ts'
+import { RefusalMemory } from '../shared/refusals.ts'
 import type { Caches } from '../shared/caches.ts'
 import { createObserver, probesRunning } from './observe.ts'
 
@@ -19,6 +23,7 @@ import { createObserver, probesRunning } from './observe.ts'
 const longestWaitMs = 300_000
 
 export type PolicyControllerOptions = ApplyContext & {
+  readonly settings: Settings
   readonly log: Log
   readonly hooks: ControllerHooks
   readonly workers: number
@@ -30,6 +35,7 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
   const ofPolicy = policyKeys(caches)
   /** Policies whose probe is planned and not in the cache yet. */
   const startingProbe = new Set<string>()
+  const memories = new Map<string, RefusalMemory>()
   return new Controller({
     name: 'policy',
     workers,
@@ -65,14 +71,21 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       const now = clock.now()
       // Counted and taken without a wait between them: workers that plan side by side must not take the same last place.
       const world = { ...observed, probesRunning: probesRunning(caches, now) + startingProbe.size }
-      const { actions, wakeAt } = planPolicy(world, now)
-      if (actions.some(action => action.do === 'create-probe-job')) startingProbe.add(key)
+      const plan = planPolicy(world, now)
+      if (plan.groups.some(group => group.name === probeGroup)) startingProbe.add(key)
+      const memory = memories.get(key) ?? new RefusalMemory()
+      memories.set(key, memory)
+      let retryAt: Date | undefined
       try {
-        await applyPlan(options, world, actions, log.child({ policy: key }), signal)
+        ;({ retryAt } = await applyPlan(options, world, plan, memory, log.child({ policy: key }), signal))
       } finally {
         startingProbe.delete(key)
       }
-      if (!wakeAt && !world.policy) return undefined
+      const wakeAt = earliest(plan.wakeAt, retryAt)
+      if (!wakeAt && !world.policy) {
+        memories.delete(key)
+        return undefined
+      }
       const waitMs = wakeAt ? Math.max(0, wakeAt.getTime() - clock.now().getTime()) : longestWaitMs
       return { requeueAfterMs: Math.min(longestWaitMs, waitMs) }
     },

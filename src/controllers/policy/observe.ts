@@ -2,20 +2,16 @@
 import { labelValue } from '../../api/labels.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { isFinal } from '../../api/kinds/backup.ts'
-import type { CronJob, KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { cronJobName } from '../../api/names.ts'
-import { snapshotName } from '../../plan/view/lookup.ts'
-import { marksOf } from '../../plan/history/history.ts'
-import { scheduleOf } from '../../plan/policy/schedule.ts'
+import { snapshotName } from '../../plan/view/owners.ts'
 import { matches, selectorText } from '../../plan/view/selection.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
 import type { PolicyWorld } from '../../plan/view/world.ts'
-import { stateHash, storeLocation } from '../../resources/desired-state.ts'
-import { backupCronJob } from '../../resources/jobs.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { WaitError } from '../../runtime/client/errors.ts'
+import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import type { Caches } from '../shared/caches.ts'
 import { lookFirst } from './first-look.ts'
@@ -32,8 +28,10 @@ export type Observed = Omit<PolicyWorld, 'probesRunning'>
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
 export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock): Observer {
-  const podCounts = new Map<string, { readonly selector: string; readonly count: number; readonly untilMs: number }>()
-  const desiredCronJobs = new Map<string, { readonly from: string; readonly cronJob: CronJob }>()
+  const podCounts = new Map<
+    string,
+    { readonly selector: string; readonly count: number | undefined; readonly untilMs: number }
+  >()
 
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
@@ -49,23 +47,18 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const strategy = policy?.spec.strategy.type
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
-    if (!policy) {
-      podCounts.delete(key)
-      desiredCronJobs.delete(key)
-    }
+    if (!policy) podCounts.delete(key)
     return {
       namespace,
       name,
+      settings,
       policy,
       backups,
       cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
-      desiredCronJob: policy && desiredCronJob(policy),
       jobs,
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),
-      backendHash: policy?.spec.backend && stateHash(policy.spec.backend),
-      storeLocation: policy?.spec.backend && storeLocation(policy.spec.backend),
-      selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : 0,
+      selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : undefined,
       claims,
       volumes: boundVolumes(claims),
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
@@ -76,20 +69,6 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     function unfinished(some: readonly VolumeSnapshot[]): readonly VolumeSnapshot[] {
       const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
       return some.filter(({ metadata, status }) => status?.readyToUse && open.has(metadata.name))
-    }
-
-    /** Built again only where the spec or a mark has changed: it is the largest object by far, and hashed whole. */
-    function desiredCronJob(of: BackupPolicy): CronJob | undefined {
-      const { job } = of.spec.strategy
-      const clockOf = scheduleOf(of)
-      if (of.spec.strategy.type !== 'job' || !job || 'problem' in clockOf) return undefined
-      const marks = marksOf(backups)
-      const made = JSON.stringify([of.metadata.uid, of.metadata.generation, marks])
-      const known = desiredCronJobs.get(key)
-      if (known?.from === made) return known.cronJob
-      const cronJob = backupCronJob(of, job, clockOf.text, marks, settings)
-      desiredCronJobs.set(key, { from: made, cronJob })
-      return cronJob
     }
   }
 
@@ -104,21 +83,20 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     return new Map(volumes.flatMap(volume => (volume ? [[volume.metadata.name, volume] as const] : [])))
   }
 
-  async function countPods(policy: BackupPolicy, key: string, signal: AbortSignal): Promise<number> {
+  /** It is for a warning only, and a refusal keeps nothing from being planned (F71). */
+  async function countPods(policy: BackupPolicy, key: string, signal: AbortSignal): Promise<number | undefined> {
     const selector = selectorText(policy.spec.selector)
     const known = podCounts.get(key)
     if (known?.selector === selector && clock.monotonic() < known.untilMs) return known.count
-    const { items } = await client.list<KubernetesObject>(pods, {
-      namespace: policy.metadata.namespace,
-      labelSelector: selector,
-      metadataOnly: true,
-      signal,
-    })
-    podCounts.set(key, { selector, count: items.length, untilMs: clock.monotonic() + podCountMs })
-    return items.length
+    const { namespace } = policy.metadata
+    const options = { namespace, labelSelector: selector, metadataOnly: true, signal }
+    const items = await unlessRefused(client.list<KubernetesObject>(pods, options).then(list => list.items))
+    const count = items?.length
+    podCounts.set(key, { selector, count, untilMs: clock.monotonic() + podCountMs })
+    return count
   }
 
-  /** Read once, when a snapshot becomes ready, to be told in its Backup. */
+  /** Read once, when a snapshot becomes ready, to be told in its Backup; where that is refused it is not told. */
   async function deletionPolicies(
     snapshots: readonly VolumeSnapshot[],
     signal: AbortSignal,
@@ -128,10 +106,22 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     for (const { status } of snapshots) {
       const name = status?.boundVolumeSnapshotContentName
       const content =
-        name === undefined ? undefined : await client.get<Content>(snapshotContents, undefined, name, { signal })
+        name === undefined
+          ? undefined
+          : await unlessRefused(client.get<Content>(snapshotContents, undefined, name, { signal }))
       if (name !== undefined && content) found.set(name, content.spec.deletionPolicy)
     }
     return found
+  }
+}
+
+/** Undefined where the API server refuses to answer. @throws Error when it is not reached. */
+async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof ApiError && error.status !== 401) return undefined
+    throw error
   }
 }
 

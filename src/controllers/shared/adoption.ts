@@ -1,22 +1,7 @@
-// Names are locks: which object under our name is ours, how ours is brought up to date, and what is said of a stranger's.
-import type { CronJob, KubernetesObject } from '../../api/kubernetes.ts'
+// Names are locks: which object under our name is ours, and what is said of a stranger's.
+import type { KubernetesObject } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
-import { isOurs } from '../../plan/view/lookup.ts'
-
-/** Labels and annotations of others stay; the spec is ours alone. The resourceVersion refuses to overwrite what we have not seen. */
-export function replaced(current: CronJob, desired: CronJob): CronJob {
-  const { metadata } = current
-  return {
-    ...current,
-    metadata: {
-      ...metadata,
-      labels: { ...metadata.labels, ...desired.metadata.labels },
-      annotations: { ...metadata.annotations, ...desired.metadata.annotations },
-      ownerReferences: desired.metadata.ownerReferences,
-    },
-    spec: desired.spec,
-  }
-}
+import { isOurs } from '../../plan/view/owners.ts'
 
 /** Whether an object that has our name is ours: made by us, for the same owner and the same purpose. */
 export function isSame(existing: KubernetesObject, wanted: KubernetesObject): boolean {

@@ -4,8 +4,12 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { KubernetesObject, Pod } from '../../api/kubernetes.ts'
 import { label, policyLabels } from '../../api/labels.ts'
-import type { Action } from '../../plan/core/actions.ts'
+import { alone, deletion, type Action, type Group, type Plan } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
+import { actionsOf, does, only } from '../../../test/plan/planned.ts'
+import { childBackup, scheduledBackup, volumeSnapshot } from '../../resources/backup-objects.ts'
+import { catalogJob, onDemandJob, probeJob } from '../../resources/jobs.ts'
+import { RefusalMemory } from './refusals.ts'
 import type { PolicyWorld } from '../../plan/view/world.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { ApiError, WaitError } from '../../runtime/client/errors.ts'
@@ -17,6 +21,7 @@ import {
   at,
   backup,
   claim,
+  desiredCronJob,
   job,
   jobOfSlot,
   pod,
@@ -66,6 +71,8 @@ function server(
     },
     async delete(resource: Resource, _namespace: string, name: string) {
       calls.push(`delete ${resource.kind} ${name}`)
+      if (options.refuses?.includes(`delete ${resource.kind}`))
+        throw new ApiError({ request: 'DELETE', status: 403, reason: 'Forbidden', message: 'not on my watch' })
       return true
     },
     async patch(resource: Resource, _namespace: string, name: string) {
@@ -84,55 +91,97 @@ function server(
   const context = {
     client,
     caches: caches as unknown as Caches,
-    settings,
     events: { record: (about: KubernetesObject, note: EventNote) => void notes.push({ ...note, about }) },
     metrics: { observe() {} },
     clock: new FakeClock(now),
   } as unknown as ApplyContext
-  const apply = (of: PolicyWorld, actions: readonly Action[]) =>
-    applyPlan(context, of, actions, silentLog, new AbortController().signal)
-  return { apply, calls, written, notes, caches: context.caches }
+  const memory = new RefusalMemory()
+  const carryOut = (of: PolicyWorld, plan: Plan) =>
+    applyPlan(context, of, plan, memory, silentLog, new AbortController().signal)
+  /** As one group. */
+  const apply = (of: PolicyWorld, actions: readonly Action[], run?: Backup) =>
+    carryOut(of, { groups: [{ name: 'all', run, actions }], conclude: () => [], wakeAt: undefined })
+  return { apply, carryOut, calls, written, notes, caches: context.caches }
 }
 
-const isRefusal = (error: unknown) => error instanceof ApiError && error.status === 403
+const statusOf = (object: Backup | BackupPolicy): Action => ({ do: 'write-status', object })
 
-test('a create that is refused does not keep what else is planned from being done, and is told as an event', async () => {
+test('F71: a create that is refused does not keep what else is planned from being done, and is told as an event', async () => {
   const of = snapshotPolicy({ retention: 1 })
   const old = [backup('a', { status: { phase: 'Completed' } }), backup('b', { status: { phase: 'Completed' } })]
   const snapshots = old.map((each, index) =>
     snapshotOf(each, { status: ready, claim: 'data', metadata: { creationTimestamp: stamp(at(`0${index}:30`)) } }),
   )
   const seen = world(of, { claims: [claim('data')], backups: old, snapshots })
-  const { apply, calls, notes } = server({ refuses: ['Backup'] })
-  const prune: Action = { do: 'delete-snapshot', name: snapshots[0]?.metadata.name ?? '', uid: 'x', because: 'a test' }
-  const create: Action = { do: 'create-scheduled-backup', name: 'nightly-data', target: 'data', slot: at('02:00') }
-  await assert.rejects(apply(seen, [create, prune, { do: 'write-policy-status', status: {} }]), isRefusal)
+  const { carryOut, calls, notes } = server({ refuses: ['Backup'] })
+  const object = scheduledBackup('shop', 'nightly', 'nightly-data', 'data', at('02:00'))
+  const groups = [
+    alone('record/nightly-data', { do: 'create', object }),
+    alone('prune/a', deletion(snapshotOf(old[0]!), 'a test')),
+  ]
+  const { retryAt } = await carryOut(seen, { groups, conclude: () => [statusOf(of)], wakeAt: undefined })
   assert.deepEqual(
     calls.map(call => call.split(' ', 2).join(' ')),
     ['create Backup', 'delete VolumeSnapshot', 'status BackupPolicy'],
   )
-  assert.match(notes[0]?.message ?? '', /the API server refuses it: exceeded quota: few/)
+  assert.match(notes[0]?.message ?? '', /the API server refuses Backup nightly-data: exceeded quota: few/)
+  assert.deepEqual(retryAt, at('02:01:05'))
+})
+
+test('F71: a deletion that is refused is told in the status of the policy, and what needs it waits', async () => {
+  const of = snapshotPolicy()
+  const { carryOut, calls, written } = server({ refuses: ['delete VolumeSnapshot'] })
+  const snapshot = snapshotOf(backup('a'))
+  const groups: readonly Group[] = [
+    alone('prune/a', deletion(snapshot, 'a test')),
+    { ...alone('after', deletion(backup('a'), 'a test')), needs: [{ group: 'prune/a', was: 'done' }] },
+    { ...alone('instead', deletion(backup('b'), 'a test')), needs: [{ group: 'prune/a', was: 'refused' }] },
+  ]
+  const told: unknown[] = []
+  const plan: Plan = {
+    groups,
+    conclude: refused => (told.push(...refused.values()), [statusOf(of)]),
+    wakeAt: undefined,
+  }
+  await carryOut(world(of), plan)
+  assert.deepEqual(
+    calls.map(call => call.split(' ', 2).join(' ')),
+    ['delete VolumeSnapshot', 'delete Backup', 'status BackupPolicy'],
+  )
+  assert.equal(written.length, 1)
+  const { name } = snapshot.metadata
+  const words = 'not on my watch'
+  assert.deepEqual(told, [{ action: 'delete', kind: 'VolumeSnapshot', name, words, passing: false }])
+  await carryOut(world(of), plan)
+  assert.equal(calls.filter(call => call.startsWith('delete VolumeSnapshot')).length, 1, 'it backs off')
+  assert.equal(told.length, 2, 'and is still told')
+  const edited = { ...of, metadata: { ...of.metadata, generation: 2 } }
+  await carryOut(world(edited), plan)
+  assert.equal(calls.filter(call => call.startsWith('delete VolumeSnapshot')).length, 2, 'an edit is a reason to try')
 })
 
 test('a slot whose Backup could not be created stays open in the book', async () => {
   const of = snapshotPolicy({}, { status: { accountedUntil: stamp(at('01:00')), slots: { missed: 3, skipped: 0 } } })
   const seen = world(of, { claims: [claim('data')] })
-  const { actions } = planPolicy(seen, now)
-  assert.ok(actions.some(action => action.do === 'create-scheduled-backup'))
-  const { apply, written } = server({ refuses: ['Backup'] })
-  await assert.rejects(apply(seen, actions), isRefusal)
+  const plan = planPolicy(seen, now)
+  assert.equal(only(actionsOf(plan.groups), 'create Backup').length, 1)
+  const { carryOut, written } = server({ refuses: ['Backup'] })
+  await carryOut(seen, plan)
   const { status } = written.find(({ kind }) => kind === 'BackupPolicy') as BackupPolicy
   assert.equal(status?.accountedUntil, stamp(at('01:00')))
   assert.deepEqual(status?.slots, { missed: 3, skipped: 0 })
+  const refused = status?.conditions?.find(({ type }) => type === 'WritesRefused')
+  assert.deepEqual([refused?.status, refused?.reason], ['True', 'CreationRefused'])
+  assert.match(refused?.message ?? '', /create Backup .*: exceeded quota: few/)
 })
 
 test('a Job on a lost node that nobody has seen yet goes only when its Backup cannot be created', async () => {
   const lost = jobOfSlot(at('02:00'), { status: { startTime: stamp(at('02:00')), active: 1 } })
   const seen = world(policy(), { jobs: [lost] })
-  const { actions } = planPolicy(seen, new Date('2026-01-07T00:00:00Z'))
+  const plan = planPolicy(seen, new Date('2026-01-07T00:00:00Z'))
   const done = async (refuses: readonly string[]) => {
-    const { apply, calls } = server({ refuses })
-    await apply(seen, actions).catch((error: unknown) => assert.ok(isRefusal(error)))
+    const { carryOut, calls } = server({ refuses })
+    await carryOut(seen, plan)
     return calls.filter(call => call.endsWith(` ${lost.metadata.name}`))
   }
   const create = `create Backup ${lost.metadata.name}`
@@ -147,14 +196,17 @@ test('a run whose Job is refused waits and says why, and fails after five minute
   ] as const) {
     const asked = backup('now', { metadata: { creationTimestamp: stamp(at(created)) } })
     const { apply, written } = server({ refuses: ['Job'] })
-    await assert.rejects(
-      apply(world(policy(), { backups: [asked] }), [{ do: 'create-run-job', backup: asked }]),
-      isRefusal,
-    )
+    await apply(world(policy(), { backups: [asked] }), [startOf(asked)], asked)
     const { status } = written[0] as Backup
     assert.deepEqual([status?.phase, status?.reason], [phase, 'CreationRefused'])
   }
 })
+
+function startOf(of: Backup): Action {
+  const { job: strategy } = policy().spec.strategy
+  assert.ok(strategy)
+  return { do: 'create', object: onDemandJob(policy(), strategy, of, { held: [], accepted: [] }, settings) }
+}
 
 test('a verdict waits, and nobody is told of it, when the pods of the Job have said more than the cache knew', async () => {
   const run = job('run', 'run')
@@ -162,8 +214,8 @@ test('a verdict waits, and nobody is told of it, when the pods of the Job have s
   const asked = backup('now')
   const unless = { kind: 'newer-pods', name: 'run' } as const
   const verdicts: readonly Action[] = [
-    { do: 'write-backup-status', backup: asked, status: { phase: 'Failed' }, unless },
-    { do: 'write-policy-status', status: {}, unless },
+    { do: 'write-status', object: { ...asked, status: { phase: 'Failed' } }, unless },
+    { do: 'write-status', object: { ...policy(), status: {} }, unless },
   ]
   for (const verdict of verdicts) {
     const behind = server({ pods: [newer] })
@@ -203,7 +255,7 @@ test('a verdict does not wait for an object that only has the name: no plan woul
   ] as const) {
     const { apply, written } = server({ there })
     const unless = { kind, name: there.metadata.name }
-    const verdict: Action = { do: 'write-backup-status', backup: asked, status: { phase: 'Failed' }, unless }
+    const verdict: Action = { do: 'write-status', object: { ...asked, status: { phase: 'Failed' } }, unless }
     const applied = apply(world(policy(), { backups: [asked] }), [verdict])
     await (waits ? assert.rejects(applied, WaitError) : applied)
     assert.equal(written.length, waits ? 0 : 1, `${kind} ${JSON.stringify(there.metadata)}`)
@@ -216,16 +268,13 @@ test('a snapshot that a watch which is behind shows as not ready at its deadline
   const metadata = { creationTimestamp: stamp(at('01:00')), resourceVersion: '7' }
   const cached = snapshotOf(asked, { metadata })
   const seen = world(of, { claims: [claim('data')], backups: [asked], snapshots: [cached] })
-  const verdict = planPolicy(seen, at('12:00')).actions.filter(
-    ({ do: what }) => what.endsWith('-snapshot') || what.endsWith('-backup-status'),
+  const verdict = planPolicy(seen, at('12:00')).groups.filter(({ actions }) =>
+    actions.some(action => /VolumeSnapshot|status Backup$/.test(does(action))),
   )
-  assert.deepEqual(
-    verdict.map(action => action.do),
-    ['write-backup-status', 'delete-snapshot'],
-  )
+  assert.deepEqual(actionsOf(verdict).map(does), ['status Backup', 'event', 'delete VolumeSnapshot'])
   const there = { ...cached, status: ready, metadata: { ...cached.metadata, resourceVersion: '8' } }
-  const { apply, calls, caches } = server({ there })
-  await assert.rejects(apply(seen, verdict), WaitError)
+  const { carryOut, calls, caches } = server({ there })
+  await assert.rejects(carryOut(seen, { groups: verdict, conclude: () => [], wakeAt: undefined }), WaitError)
   assert.deepEqual(calls, [])
   assert.deepEqual(
     caches.snapshots.list().map(({ status }) => status),
@@ -234,42 +283,53 @@ test('a snapshot that a watch which is behind shows as not ready at its deadline
   )
 })
 
-type Create = Extract<Action, { readonly do: `create-${string}` }>
-
 const asked = backup('now')
-const rest: Action = { do: 'write-policy-status', status: {} }
+const rest = statusOf(policy())
 
-/** All there are, each with what people are told when a stranger has the name. */
-const creates = {
-  'create-cron-job': [
-    { do: 'create-cron-job' },
+/** One of each, with the run that it is for, and what people are told when a stranger has the name. */
+const creates: readonly (readonly [what: string, action: Action, run: Backup | undefined, message: RegExp])[] = [
+  [
+    'the CronJob',
+    { do: 'create', object: desiredCronJob(policy())!, cost: 'no scheduled run starts' },
+    undefined,
     /^a CronJob named backup-nightly exists and was not made for this; delete or rename it: without ours, no scheduled run starts$/,
   ],
-  'create-probe-job': [
-    { do: 'create-probe-job', backendHash: 'hash', attempt: 0 },
-    /^a Job named probe-nightly-\w+ exists .*; delete or rename it: without ours, nobody finds out whether the store can be used$/,
+  [
+    'a probe',
+    { do: 'create', object: probeJob(policy(), 'hash', 0, settings), cost: 'nobody finds out' },
+    undefined,
+    /^a Job named probe-nightly-\w+ exists .*; delete or rename it: without ours, nobody finds out$/,
   ],
-  'create-catalog-job': [
-    { do: 'create-catalog-job', run: 'run', cursor: undefined },
-    /^a Job named catalog-nightly-\w+ exists .*; delete or rename it: without ours, Backups are not compared with what the bucket holds$/,
+  [
+    'a page of the catalog',
+    { do: 'create', object: catalogJob(policy(), 'run', undefined, settings), cost: 'nothing is compared' },
+    undefined,
+    /^a Job named catalog-nightly-\w+ exists .*; delete or rename it: without ours, nothing is compared$/,
   ],
-  'create-scheduled-backup': [
-    { do: 'create-scheduled-backup', name: 'nightly-data', target: 'data', slot: at('02:00') },
+  [
+    'the Backup of a slot',
+    {
+      do: 'create',
+      object: scheduledBackup('shop', 'nightly', 'nightly-data', 'data', at('02:00')),
+      cost: 'this run has no Backup',
+    },
+    undefined,
     /^a Backup named nightly-data exists .*; delete or rename it: without ours, this run has no Backup$/,
   ],
-  'create-run-job': [
-    { do: 'create-run-job', backup: asked },
-    /^a Job named backup-nightly-\w+ exists .*; delete or rename it$/,
-  ],
-  'create-child-backup': [
-    { do: 'create-child-backup', parent: asked, target: 'data' },
+  ['a run', startOf(asked), asked, /^a Job named backup-nightly-\w+ exists .*; delete or rename it$/],
+  [
+    'the Backup of a target',
+    { do: 'create', object: childBackup(asked, 'data') },
+    asked,
     /^a Backup named now-data-\w+ exists .*; delete or rename it$/,
   ],
-  'create-snapshot': [
-    { do: 'create-snapshot', backup: asked, name: 'now-1', claim: 'data', className: 'fast' },
+  [
+    'a snapshot',
+    { do: 'create', object: volumeSnapshot(asked, 'now-1', 'data', 'fast') },
+    asked,
     /^a VolumeSnapshot named now-1 exists .*; delete or rename it$/,
   ],
-} as const satisfies { readonly [Do in Create['do']]: readonly [Extract<Create, { readonly do: Do }>, RegExp] }
+]
 
 const strangers: Readonly<Record<string, (wanted: KubernetesObject) => KubernetesObject>> = {
   'a stranger': ({ apiVersion, kind, metadata: { name, namespace } }) => ({
@@ -288,32 +348,32 @@ function ours({ cronJobs, jobs, snapshots, backups }: Caches): readonly Kubernet
 }
 
 for (const [who, taken] of Object.entries(strangers))
-  for (const [action, message] of Object.values(creates))
-    test(`${action.do}: ${who} with the name is told as NameTaken and left alone, and the rest is done`, async () => {
-      const { apply, calls, written, notes, caches } = server({ taken })
+  for (const [what, action, run, message] of creates)
+    test(`${what}: ${who} with the name is told as NameTaken and left alone, and the rest is done`, async () => {
+      const { carryOut, calls, written, notes, caches } = server({ taken })
       const of = policy()
-      await apply(world(of, { backups: [asked] }), [action, rest])
-      const failed = 'backup' in action || 'parent' in action
+      const groups = [{ name: 'it', run, actions: [action] }]
+      await carryOut(world(of, { backups: [asked] }), { groups, conclude: () => [rest], wakeAt: undefined })
       const [first = '', ...others] = calls
       assert.match(first, /^create /)
-      assert.deepEqual(others, [...(failed ? ['status Backup now'] : []), 'status BackupPolicy nightly'])
+      assert.deepEqual(others, [...(run ? ['status Backup now'] : []), 'status BackupPolicy nightly'])
       assert.deepEqual(
         notes.map(({ about, type, reason }) => [about, type, reason]),
-        [[failed ? asked : of, 'Warning', 'NameTaken']],
+        [[run ?? of, 'Warning', 'NameTaken']],
       )
       assert.match(notes[0]?.message ?? '', message)
       const verdicts = written.filter(({ kind }) => kind === 'Backup') as Backup[]
       assert.deepEqual(
         verdicts.map(({ status }) => [status?.phase, status?.reason, status?.message]),
-        failed ? [['Failed', 'NameTaken', notes[0]?.message]] : [],
+        run ? [['Failed', 'NameTaken', notes[0]?.message]] : [],
       )
       assert.deepEqual(ours(caches), verdicts, 'the stranger is not taken for ours')
     })
 
 test('what has the name and was made for the same is adopted, and nobody is told', async () => {
-  for (const [action] of Object.values(creates)) {
+  for (const [, action, run] of creates) {
     const { apply, calls, notes, caches } = server({ taken: wanted => wanted })
-    await apply(world(policy(), { backups: [asked] }), [action])
+    await apply(world(policy(), { backups: [asked] }), [action], run)
     assert.deepEqual([calls.length, notes], [1, []], calls.join())
     assert.deepEqual(
       ours(caches).map(({ kind, metadata }) => `create ${kind} ${metadata.name}`),

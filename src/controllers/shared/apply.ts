@@ -1,29 +1,43 @@
-// Carries out the actions of a plan, one after the other: the only place that creates, changes or deletes anything.
+// Carries out a plan, group after group: the only place that creates, changes or deletes anything.
 // Every write is either a create under a fixed name or guarded by uid or resourceVersion, so that doing it twice, or from an old
-// view of the world, does nothing wrong (F28, F31).
+// view of the world, does nothing wrong (F28, F31). What is refused stops its group and those that need it, and nothing else (F71).
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { CronJob, KubernetesObject } from '../../api/kubernetes.ts'
-import type { Action, Unless } from '../../plan/core/actions.ts'
-import { failure, finished, refusedStatus } from '../../plan/runs/status.ts'
-import { marksOf } from '../../plan/history/history.ts'
+import type { KubernetesObject } from '../../api/kubernetes.ts'
+import type {
+  Action,
+  Group,
+  Plan,
+  Provided,
+  Refusal,
+  Refusals,
+  Unless,
+  Written,
+  WrittenKind,
+} from '../../plan/core/actions.ts'
+import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
+import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { sameJson } from '../../plan/core/equal.ts'
-import { rfc3339 } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../../plan/view/world.ts'
-import { childBackup, scheduledBackup, volumeSnapshot } from '../../resources/backup-objects.ts'
-import { catalogJob, onDemandJob, probeJob } from '../../resources/jobs.ts'
-import type { Settings } from '../../resources/settings.ts'
+import { earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { ApiError, isAlreadyExists, isNotFound, WaitError } from '../../runtime/client/errors.ts'
+import {
+  ApiError,
+  ConnectionError,
+  isAlreadyExists,
+  isNotFound,
+  ResponseError,
+  WaitError,
+} from '../../runtime/client/errors.ts'
 import type { EventRecorder } from '../../runtime/events.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 import type { Store } from '../../runtime/cache/store.ts'
-import { isSame, replaced, takenMessage } from './adoption.ts'
+import { isSame, takenMessage } from './adoption.ts'
 import type { Caches } from './caches.ts'
 import { isThere, stillPrunes } from '../policy/last-look.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
+import type { RefusalMemory } from './refusals.ts'
 import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
 
 /** After so long the watch has told what a write, or the look before it, found out first. */
@@ -32,229 +46,270 @@ const watchMs = 1000
 export type ApplyContext = {
   readonly client: Client
   readonly caches: Caches
-  readonly settings: Settings
   readonly events: EventRecorder
   readonly metrics: Pick<BackupMetrics, 'observe'>
   readonly clock: Clock
 }
 
+/** The policy that a plan is for. */
+export type Owner = { readonly namespace: string; readonly name: string; readonly policy: BackupPolicy | undefined }
+
+const resources: Readonly<Record<WrittenKind, Resource>> = {
+  Backup: backups,
+  BackupPolicy: backupPolicies,
+  CronJob: cronJobs,
+  Job: jobs,
+  VolumeSnapshot: snapshots,
+}
+
+/** What became of a group. `ended`: it had nothing more to do, or a stranger has a name that it needs. */
+type Outcome =
+  | { readonly is: 'done' | 'ended' }
+  | { readonly is: 'refused'; readonly refusal: Refusal; readonly error: ApiError | ConnectionError | ResponseError }
+
 /**
- * A create that the API server refuses for what it is (quota, admission policy, terminating namespace) is told to people and does not
- * keep the other actions from being done: what retention deletes may be the very room that it needs.
- * @throws ApiError and others as the client does; the actions after the failing one are left to the next plan. A refusal is thrown
- * at the end, so that it is tried again with a backoff.
+ * Does what can be done, then writes the policy's status, which tells what could not.
+ * @returns when to try again what was refused.
+ * @throws WaitError when the API server knows more than the plan; ApiError 401 and 409, FencedError, and what cuts the operator off from the
+ * API server: the rest is left to the next plan.
  */
 export async function applyPlan(
   context: ApplyContext,
-  world: PolicyWorld,
-  actions: readonly Action[],
+  owner: Owner,
+  plan: Plan,
+  memory: RefusalMemory,
   log: Log,
   signal: AbortSignal,
-): Promise<void> {
-  const step = new Step(context, world, log, signal)
-  let refusal: unknown
-  for (const action of actions) {
-    signal.throwIfAborted()
-    try {
-      await step.take(action)
-    } catch (error) {
-      if (!isRefusal(error) || !action.do.startsWith('create-')) throw error
-      await step.refused(action, error)
-      refusal = error
-    }
+): Promise<{ readonly retryAt: Date | undefined }> {
+  const pass = new Pass(context, owner, log, signal)
+  const now = context.clock.now()
+  memory.begin(owner.policy?.metadata.generation)
+  const planned = new Set(plan.groups.map(({ name }) => name))
+  const done = new Set<string>()
+  const refused = new Map<string, Refusal>()
+  const verdicts: Date[] = []
+  let lost: Error | undefined
+  for (const group of plan.groups) {
+    if (!isNeeded(group, planned, done, refused)) continue
+    const standing = memory.standing(group.name, now)
+    const outcome = standing ? undefined : await pass.carryOut(group)
+    if (outcome?.is === 'done') done.add(group.name)
+    if (outcome && outcome.is !== 'refused') continue
+    if (outcome && !(outcome.error instanceof ApiError)) {
+      // One answer that is lost may be this write's fault; two are the connection's.
+      if (lost) throw lost
+      lost = outcome.error
+    } else if (outcome) memory.remember(group.name, outcome.refusal, retryAfter(outcome.error), now)
+    const refusal = outcome?.refusal ?? standing
+    if (!refusal) continue
+    refused.set(group.name, refusal)
+    if (!standing) pass.tell(refusal)
+    if (!group.run) continue
+    await pass.tellRun(group.run, refusal)
+    verdicts.push(refusedUntil(group.run, now))
   }
-  if (refusal !== undefined) throw refusal
+  for (const action of plan.conclude(refused)) await pass.take(action, new Map())
+  const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time > now))
+  if (lost) throw lost
+  return { retryAt }
 }
 
-/** 400, 403 and 422 speak of the object itself, and will be said again until somebody changes something. */
-function isRefusal(error: unknown): error is ApiError {
-  return error instanceof ApiError && [400, 403, 422].includes(error.status)
+function isNeeded({ needs = [] }: Group, planned: ReadonlySet<string>, done: ReadonlySet<string>, refused: Refusals) {
+  return needs.every(({ group, was }) =>
+    was === 'refused' ? refused.has(group) : done.has(group) || !planned.has(group),
+  )
 }
 
-/** The actions of one plan, with what earlier ones changed under later ones. */
-class Step {
+function retryAfter(error: Error): number {
+  return (error instanceof ApiError && error.retryAfterSeconds) || 0
+}
+
+/** Undefined for what stops the whole pass: an account that is not known, a view of the world that is old, a lease that is lost. */
+function refusalOf(action: Action, error: unknown): Extract<Outcome, { readonly is: 'refused' }> | undefined {
+  if (action.do === 'event') return undefined
+  const lost = error instanceof ConnectionError || error instanceof ResponseError
+  if (!lost && !(error instanceof ApiError && error.status !== 401 && error.status !== 409)) return undefined
+  const { kind, name } = subjectOf(action)
+  // A server that fails, or has too much to do, says nothing about the object.
+  const passing = lost || error.status === 429 || error.status >= 500
+  const words = (error instanceof ApiError && error.detail) || error.message
+  return { is: 'refused', refusal: { action: action.do, kind, name, words, passing }, error }
+}
+
+function subjectOf(action: Exclude<Action, { readonly do: 'event' }>): {
+  readonly kind: WrittenKind
+  readonly name: string
+} {
+  if (!('object' in action)) return action
+  const { kind, metadata } = action.object
+  return { kind: kind as WrittenKind, name: metadata.name }
+}
+
+/** The resourceVersions that earlier writes of a group have left, by kind and name. */
+type Versions = Map<string, string | undefined>
+
+/** One pass over a plan. */
+class Pass {
   readonly #context: ApplyContext
-  readonly #world: PolicyWorld
+  readonly #owner: Owner
   readonly #log: Log
   readonly #signal: AbortSignal
-  /** The CronJob after its clock was set, with its new resourceVersion. */
-  #rested: CronJob | undefined
-  /** Some Backup of a slot, or of a target, could not be created: what would say that it was must not be written. */
-  #unrecorded = false
 
-  constructor(context: ApplyContext, world: PolicyWorld, log: Log, signal: AbortSignal) {
+  constructor(context: ApplyContext, owner: Owner, log: Log, signal: AbortSignal) {
     this.#context = context
-    this.#world = world
+    this.#owner = owner
     this.#log = log
     this.#signal = signal
   }
 
-  async take(action: Action): Promise<void> {
-    const { caches, settings, client } = this.#context
-    const { namespace, policy } = this.#world
-    const options = { signal: this.#signal }
+  async carryOut(group: Group): Promise<Outcome> {
+    const versions: Versions = new Map()
+    for (const action of group.actions) {
+      this.#signal.throwIfAborted()
+      try {
+        if (!(await this.take(action, versions, group.run))) return { is: 'ended' }
+      } catch (error) {
+        const outcome = refusalOf(action, error)
+        if (outcome) return outcome
+        throw error
+      }
+    }
+    return { is: 'done' }
+  }
+
+  /** @returns false when the rest of the group is not to be done. */
+  async take(action: Action, versions: Versions, run?: Backup): Promise<boolean> {
+    const { client, caches, events } = this.#context
+    const { namespace } = this.#owner
     switch (action.do) {
-      case 'create-cron-job':
-        return this.#createForPolicy(cronJobs, this.#desiredCronJob(), caches.cronJobs, 'no scheduled run starts')
-      case 'rest-cron-job-clock': {
-        const body = { metadata: { uid: action.uid }, status: { lastScheduleTime: rfc3339(this.#context.clock.now()) } }
-        this.#rested = await client.patch<CronJob>(
-          cronJobs,
-          namespace,
-          action.name,
-          { kind: 'merge', body },
-          { ...options, subresource: 'status' },
-        )
-        return
+      case 'create': {
+        if (await this.#create(action.object)) return true
+        await this.#tellTaken(action.object, run, action.cost)
+        return false
       }
-      case 'replace-cron-job': {
-        const written = await client.replace(
-          cronJobs,
-          replaced(this.#rested ?? action.current, this.#desiredCronJob()),
-          options,
-        )
-        caches.cronJobs.offer(written)
-        this.#log.info({ cronJob: written.metadata.name }, 'CronJob updated')
-        return
+      case 'replace': {
+        const { object } = action
+        const { kind, name } = subjectOf(action)
+        const resourceVersion = versions.get(`${kind}/${name}`) ?? object.metadata.resourceVersion
+        const seen = { ...object, metadata: { ...object.metadata, resourceVersion } }
+        const written = await client.replace<Written>(resources[kind], seen, { signal: this.#signal })
+        cacheOf(caches, kind).offer(written)
+        this.#log.info({ kind, name }, 'changed')
+        return true
       }
-      case 'delete-cron-job':
-        return this.#delete(cronJobs, action)
-      case 'create-run-job': {
-        const { job } = this.#policy().spec.strategy
-        if (!job) throw new TypeError('a run Job was planned for a policy without strategy.job')
-        const object = onDemandJob(this.#policy(), job, action.backup, marksOf(this.#world.backups), settings)
-        return this.#createFor(action.backup, jobs, object, caches.jobs)
+      case 'patch-status': {
+        const { kind, name, uid, status } = action
+        const body = { metadata: { uid }, status }
+        const options = { signal: this.#signal, subresource: 'status' }
+        const patch = { kind: 'merge', body } as const
+        const patched = await client.patch<Written>(resources[kind], namespace, name, patch, options)
+        versions.set(`${kind}/${name}`, patched?.metadata.resourceVersion)
+        return true
       }
-      case 'create-probe-job': {
-        const object = probeJob(this.#policy(), action.backendHash, action.attempt, settings)
-        return this.#createForPolicy(jobs, object, caches.jobs, 'nobody finds out whether the store can be used')
-      }
-      case 'create-catalog-job': {
-        const object = catalogJob(this.#policy(), action.run, action.cursor, settings)
-        return this.#createForPolicy(jobs, object, caches.jobs, 'Backups are not compared with what the bucket holds')
-      }
-      case 'delete-job':
-        if (action.unlessRecorded && !this.#unrecorded) return
-        return this.#delete(jobs, action)
-      case 'create-scheduled-backup': {
-        const object = scheduledBackup(namespace, this.#world.name, action.name, action.target, action.slot)
-        return this.#createForPolicy(backups, object, caches.backups, 'this run has no Backup')
-      }
-      case 'create-child-backup': {
-        const object = childBackup(action.parent, action.target)
-        return this.#createFor(action.parent, backups, object, caches.backups)
-      }
-      case 'write-backup-status':
-        if (this.#unrecorded && action.status.reason === 'Children') return
-        return this.#writeBackupStatus(action)
-      case 'delete-backup':
-        // The cache may be behind: the data must be gone for good before the object that tells of them goes.
-        if (
-          action.unlessSnapshot !== undefined &&
-          (await client.get(snapshots, namespace, action.unlessSnapshot, options))
-        )
-          return
-        return this.#delete(backups, action)
-      case 'create-snapshot': {
-        const object = volumeSnapshot(action.backup, action.name, action.claim, action.className)
-        return this.#createFor(action.backup, snapshots, object, caches.snapshots)
-      }
-      case 'delete-snapshot':
-        if (action.prune && !(await stillPrunes(client, this.#world, action.name, action.prune, this.#signal))) return
-        await this.#delete(snapshots, action)
-        if (action.prune && policy) {
-          const message = `VolumeSnapshot ${action.name} of ${action.prune.target}: ${action.because}`
-          this.#context.events.record(policy, { type: 'Normal', reason: 'Pruned', message })
-        }
-        return
-      case 'write-policy-status': {
-        const current = this.#policy()
-        const { accountedUntil, slots } = current.status ?? {}
-        const status = this.#unrecorded ? { ...action.status, accountedUntil, slots } : action.status
-        const object = { ...current, status }
-        await this.#lookOnceMore(action.unless)
-        caches.policies.offer(await this.#replaceStatus<BackupPolicy>(backupPolicies, object))
-        return
-      }
-      case 'event': {
-        const about = action.about === 'policy' ? policy : action.about
-        if (about) this.#context.events.record(about, action)
-      }
+      case 'write-status':
+        await this.#writeStatus(action)
+        return true
+      case 'delete':
+        if (action.provided && !(await this.#holds(action.name, action.provided))) return false
+        await this.#delete(action)
+        return true
+      case 'event':
+        events.record(action.about, action)
+        return true
     }
   }
 
-  /** Tells people why something cannot be created; a run that cannot start says so itself, and fails in the end. */
-  async refused(action: Action, error: ApiError): Promise<void> {
-    const { events, clock } = this.#context
-    const message = `the API server refuses it: ${error.detail || error.message}`
-    if (this.#world.policy) events.record(this.#world.policy, { type: 'Warning', reason: 'CreationRefused', message })
-    if (action.do === 'create-scheduled-backup' || action.do === 'create-child-backup') this.#unrecorded = true
-    if (action.do !== 'create-run-job' && action.do !== 'create-snapshot') return
-    const { backup } = action
-    const status = refusedStatus(backup, message, clock.now())
-    if (!sameJson(backup.status, status)) await this.#writeBackupStatus({ do: 'write-backup-status', backup, status })
+  /** Tells people what is refused, when it is. */
+  tell({ action, kind, name, words }: Refusal): void {
+    const { policy } = this.#owner
+    if (!policy) return
+    const message = `the API server refuses ${kind} ${name}: ${words}`
+    this.#context.events.record(policy, { type: 'Warning', reason: refusedReasons[action], message })
+  }
+
+  /** A run that cannot start says so itself, and fails in the end. */
+  async tellRun(run: Backup, refusal: Refusal): Promise<void> {
+    const status = refusedStatus(run, refusal, this.#context.clock.now())
+    if (!sameJson(run.status, status)) await this.#writeStatus({ do: 'write-status', object: { ...run, status } })
   }
 
   /** False when a stranger has the name. An object of ours that is already there is adopted: names are locks. */
-  async #create<T extends KubernetesObject>(resource: Resource, object: T, cache: Store<T>): Promise<boolean> {
-    const { client } = this.#context
+  async #create(object: Written): Promise<boolean> {
+    const { client, caches } = this.#context
+    const kind = object.kind as WrittenKind
+    const cache = cacheOf(caches, kind)
     try {
-      const created = await client.create(resource, object, { signal: this.#signal })
-      cache.offer(created)
-      this.#log.info({ kind: object.kind, name: object.metadata.name }, 'created')
+      cache.offer(await client.create<Written>(resources[kind], object, { signal: this.#signal }))
+      this.#log.info({ kind, name: object.metadata.name }, 'created')
       return true
     } catch (error) {
       if (!isAlreadyExists(error)) throw error
     }
     const { namespace, name } = object.metadata
-    const existing = await client.get<T>(resource, namespace, name, { signal: this.#signal })
-    if (!existing) throw new WaitError(watchMs, `${object.kind} ${name} was there, and is gone a moment later`)
+    const existing = await client.get<Written>(resources[kind], namespace, name, { signal: this.#signal })
+    if (!existing) throw new WaitError(watchMs, `${kind} ${name} was there, and is gone a moment later`)
     if (!isSame(existing, object)) return false
     cache.offer(existing)
     return true
   }
 
-  async #delete(
-    resource: Resource,
-    action: {
-      readonly name: string
-      readonly uid: string
-      readonly resourceVersion?: string
-      readonly because: string
-    },
-  ): Promise<void> {
-    const { namespace } = this.#world
-    const deleted = await this.#context.client.delete(resource, namespace, action.name, {
-      uid: action.uid,
-      resourceVersion: action.resourceVersion,
+  /** The run fails where a stranger has the name; of what the policy needs people are told at what cost. */
+  async #tellTaken(object: KubernetesObject, run: Backup | undefined, cost: string | undefined): Promise<void> {
+    const { events, clock } = this.#context
+    const { policy } = this.#owner
+    const message = cost === undefined ? takenMessage(object) : `${takenMessage(object)}: without ours, ${cost}`
+    const note = { type: 'Warning', reason: 'NameTaken', message } as const
+    if (!run) {
+      if (policy) events.record(policy, note)
+      return
+    }
+    events.record(run, note)
+    const status = finished(run, failure('NameTaken', message), clock.now())
+    await this.#writeStatus({ do: 'write-status', object: { ...run, status } })
+  }
+
+  /** What was true when the plan was made is asked of the API server once more: a cache may be behind. */
+  async #holds(name: string, provided: Provided): Promise<boolean> {
+    const { client, caches } = this.#context
+    if (provided.that === 'retention')
+      return await stillPrunes({ client, caches }, this.#owner, name, provided, this.#signal)
+    const { namespace } = this.#owner
+    return (await client.get(snapshots, namespace, provided.name, { signal: this.#signal })) === undefined
+  }
+
+  async #delete({ kind, name, uid, resourceVersion, because }: Extract<Action, { readonly do: 'delete' }>) {
+    const deleted = await this.#context.client.delete(resources[kind], this.#owner.namespace, name, {
+      uid,
+      resourceVersion,
       propagationPolicy: 'Background',
       signal: this.#signal,
     })
-    if (deleted) this.#log.info({ kind: resource.kind, name: action.name, because: action.because }, 'deleted')
+    if (deleted) this.#log.info({ kind, name, because }, 'deleted')
   }
 
   /** Counted only once it is written: a conflict means that somebody else has seen more, and the next plan decides anew. */
-  async #writeBackupStatus(action: Extract<Action, { readonly do: 'write-backup-status' }>): Promise<void> {
+  async #writeStatus(action: Extract<Action, { readonly do: 'write-status' }>): Promise<void> {
     const { caches, metrics } = this.#context
-    const { backup, status, outcome, unless } = action
-    await this.#lookOnceMore(unless)
-    caches.backups.offer(await this.#replaceStatus<Backup>(backups, { ...backup, status }))
-    if (status.phase !== backup.status?.phase)
-      this.#log.info(
-        { backup: backup.metadata.name, phase: status.phase, reason: status.reason },
-        'Backup changed its phase',
-      )
-    if (outcome) metrics.observe({ namespace: this.#world.namespace, policy: this.#world.name, ...outcome })
+    const { object, outcome, unless } = action
+    const { kind, name } = subjectOf(action)
+    await this.#askOnceMore(unless)
+    const before = caches.backups.get(this.#owner.namespace, name)?.status?.phase
+    cacheOf(caches, kind).offer(await this.#replaceStatus(resources[kind], object))
+    if (object.kind === 'Backup') {
+      const { phase, reason } = (object as Backup).status ?? {}
+      if (phase !== before) this.#log.info({ backup: name, phase, reason }, 'Backup changed its phase')
+    }
+    if (outcome) metrics.observe({ namespace: this.#owner.namespace, policy: this.#owner.name, ...outcome })
   }
 
   /** @throws WaitError when the API server knows more than the verdict rests on. */
-  async #lookOnceMore(unless: Unless | undefined): Promise<void> {
-    if (!unless || !(await isThere(this.#context, this.#world, unless, this.#signal))) return
+  async #askOnceMore(unless: Unless | undefined): Promise<void> {
+    if (!unless || !(await isThere(this.#context, this.#owner, unless, this.#signal))) return
     throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
   }
 
   /** @throws WaitError when the object was deleted meanwhile: the cache will hear of it, and nobody needs to. */
-  async #replaceStatus<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
+  async #replaceStatus<T extends Written>(resource: Resource, object: T): Promise<T> {
     try {
       return await this.#context.client.replace<T>(resource, object, { signal: this.#signal, subresource: 'status' })
     } catch (error) {
@@ -262,32 +317,16 @@ class Step {
       throw new WaitError(watchMs, `${resource.kind} ${object.metadata.name} was deleted meanwhile`, { cause: error })
     }
   }
+}
 
-  /** Creates what a run needs; the run fails where a stranger has the name. */
-  async #createFor<T extends KubernetesObject>(backup: Backup, resource: Resource, object: T, cache: Store<T>) {
-    if (await this.#create(resource, object, cache)) return
-    const message = takenMessage(object)
-    this.#context.events.record(backup, { type: 'Warning', reason: 'NameTaken', message })
-    const status = finished(backup, failure('NameTaken', message), this.#context.clock.now())
-    await this.#writeBackupStatus({ do: 'write-backup-status', backup, status })
-  }
-
-  /** Creates what the policy needs; where a stranger has the name, people are told at what cost. */
-  async #createForPolicy<T extends KubernetesObject>(resource: Resource, object: T, cache: Store<T>, cost: string) {
-    if (await this.#create(resource, object, cache)) return
-    const message = `${takenMessage(object)}: without ours, ${cost}`
-    this.#context.events.record(this.#policy(), { type: 'Warning', reason: 'NameTaken', message })
-  }
-
-  #policy(): BackupPolicy {
-    const { policy, name } = this.#world
-    if (!policy) throw new TypeError(`an action needs BackupPolicy ${name}, which is gone`)
-    return policy
-  }
-
-  #desiredCronJob(): CronJob {
-    const { desiredCronJob } = this.#world
-    if (!desiredCronJob) throw new TypeError('a CronJob was planned for a policy that wants none')
-    return desiredCronJob
-  }
+/** Where what was written is kept until the watch tells of it. */
+function cacheOf(caches: Caches, kind: WrittenKind): Pick<Store<Written>, 'offer'> {
+  const stores = {
+    Backup: caches.backups,
+    BackupPolicy: caches.policies,
+    CronJob: caches.cronJobs,
+    Job: caches.jobs,
+    VolumeSnapshot: caches.snapshots,
+  } as const
+  return stores[kind]
 }

@@ -1,62 +1,49 @@
-// What a plan can ask for: a closed list. `controllers/apply.ts` is the only place that carries it out, in this order.
-import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
-import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+// What a plan can ask for: whole objects, in groups of what needs each other. `controllers/shared/apply.ts` is the only place that carries
+// it out; a new kind needs no new verb.
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
-import type { CronJob } from '../../api/kubernetes.ts'
+import type { CronJob, Job, VolumeSnapshot } from '../../api/kubernetes.ts'
 
-type Named = { readonly name: string; readonly uid: string }
+/** The kinds that the operator writes. */
+export type Written = Backup | BackupPolicy | CronJob | Job | VolumeSnapshot
+export type WrittenKind = 'Backup' | 'BackupPolicy' | 'CronJob' | 'Job' | 'VolumeSnapshot'
 
 export type Action =
-  | { readonly do: 'create-cron-job' }
-  /** Sets the CronJob's last schedule time to now, so that what is written next fires nothing retroactively (docs/design.md R4). */
-  | ({ readonly do: 'rest-cron-job-clock' } & Named)
-  | { readonly do: 'replace-cron-job'; readonly current: CronJob }
-  | ({ readonly do: 'delete-cron-job'; readonly because: string } & Named)
-  | { readonly do: 'create-run-job'; readonly backup: Backup }
-  | { readonly do: 'create-probe-job'; readonly backendHash: string; readonly attempt: number }
-  | { readonly do: 'create-catalog-job'; readonly run: string; readonly cursor: string | undefined }
-  /** `unlessRecorded`: only if this plan could not create the Backups that it should. */
-  | ({ readonly do: 'delete-job'; readonly because: string; readonly unlessRecorded?: true } & Named)
-  | { readonly do: 'create-scheduled-backup'; readonly name: string; readonly target: string; readonly slot: Date }
-  | { readonly do: 'create-child-backup'; readonly parent: Backup; readonly target: string }
+  /** Names are locks: what exists under the name and was made for the same is adopted. `cost`: what is lacking where a stranger has it. */
+  | { readonly do: 'create'; readonly object: Written; readonly cost?: string }
+  /** The resourceVersion refuses to overwrite what has not been seen; that of an earlier write of the group replaces it. */
+  | { readonly do: 'replace'; readonly object: Written }
   | {
-      readonly do: 'write-backup-status'
-      readonly backup: Backup
-      readonly status: BackupStatus
+      readonly do: 'patch-status'
+      readonly kind: WrittenKind
+      readonly name: string
+      readonly uid: string
+      readonly status: object
+    }
+  /**
+   * `was`: what the phase was before. `outcome`: a run that has just become final, for the counters.
+   * `unless`: what is asked once more before the verdict is written; where it disagrees the whole plan is made anew.
+   */
+  | {
+      readonly do: 'write-status'
+      readonly object: Backup | BackupPolicy
       readonly outcome?: RunOutcome
       readonly unless?: Unless
     }
-  /**
-   * `unlessSnapshot`: only if this VolumeSnapshot is really gone; it is looked up once more before the Backup goes.
-   * `resourceVersion`: only if it is as it was seen: somebody might have put a hold on it.
-   */
-  | ({
-      readonly do: 'delete-backup'
-      readonly because: string
-      readonly unlessSnapshot?: string
-      readonly resourceVersion?: string
-    } & Named)
+  /** `provided`: what must hold right before, asked of the API server; otherwise the rest of the group is left undone. */
   | {
-      readonly do: 'create-snapshot'
-      readonly backup: Backup
+      readonly do: 'delete'
+      readonly kind: WrittenKind
       readonly name: string
-      readonly claim: string
-      readonly className: string
-    }
-  /**
-   * `prune`: retention wants it gone; it is judged once more on what the API server says now, before it goes.
-   * `resourceVersion`: only if it is as it was seen: it might have become ready.
-   */
-  | ({
-      readonly do: 'delete-snapshot'
-      readonly because: string
+      readonly uid: string
       readonly resourceVersion?: string
-      readonly prune?: { readonly target: string; readonly keep: number }
-    } & Named)
-  | { readonly do: 'write-policy-status'; readonly status: BackupPolicyStatus; readonly unless?: Unless }
+      readonly because: string
+      readonly provided?: Provided
+    }
   | {
       readonly do: 'event'
-      readonly about: 'policy' | Backup
+      readonly about: Backup | BackupPolicy
       readonly type: 'Normal' | 'Warning'
       readonly reason: Reason
       readonly message: string
@@ -69,6 +56,11 @@ export type Action =
  */
 export type Unless = { readonly kind: 'job' | 'snapshot' | 'ready-snapshot' | 'newer-pods'; readonly name: string }
 
+/** `retention`: it is judged once more on what the API server says now. `no-snapshot`: no VolumeSnapshot has this name. */
+export type Provided =
+  | { readonly that: 'retention'; readonly target: string; readonly keep: number }
+  | { readonly that: 'no-snapshot'; readonly name: string }
+
 /** A run that has just become final, for the counters. */
 export type RunOutcome = {
   readonly outcome: 'success' | 'failure'
@@ -76,8 +68,51 @@ export type RunOutcome = {
   readonly strategy: 'job' | 'snapshot'
 }
 
-export type Plan = {
+/** Writes that need each other, in their order. What is refused stops its group, and the groups that need it, and nothing else. */
+export type Group = {
+  /** The same in every plan, so that a refusal can be remembered. */
+  readonly name: string
+  /** What must have become of other groups of this plan; one that is not in it was not needed. */
+  readonly needs?: readonly Need[]
+  /** The run that it is for, which says so itself where it cannot start. */
+  readonly run?: Backup
   readonly actions: readonly Action[]
+}
+
+export type Need = { readonly group: string; readonly was: 'done' | 'refused' }
+
+/** What the API server refused to do, in its own words. */
+export type Refusal = {
+  readonly action: Exclude<Action['do'], 'event'>
+  readonly kind: WrittenKind
+  readonly name: string
+  readonly words: string
+  /** The server failed, or had too much to do, and may not the next time; it says nothing about the object. */
+  readonly passing: boolean
+}
+
+/** By the name of the group. */
+export type Refusals = ReadonlyMap<string, Refusal>
+
+export type Plan = {
+  readonly groups: readonly Group[]
+  /** What is written last, in every pass: the policy's status, which also tells what was refused. */
+  readonly conclude: (refused: Refusals) => readonly Action[]
   /** When to look again without being woken. */
   readonly wakeAt: Date | undefined
+}
+
+/** A group of one action. */
+export function alone(name: string, ...actions: readonly Action[]): Group {
+  return { name, actions }
+}
+
+/** Deletes an object that was seen. */
+export function deletion(
+  { kind, metadata }: { readonly kind: string; readonly metadata: Written['metadata'] },
+  because: string,
+  more: { readonly resourceVersion?: string; readonly provided?: Provided } = {},
+): Extract<Action, { readonly do: 'delete' }> {
+  const { name, uid = '' } = metadata
+  return { do: 'delete', kind: kind as WrittenKind, name, uid, because, ...more }
 }

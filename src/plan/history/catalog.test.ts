@@ -10,7 +10,6 @@ import {
   job,
   jobFailed,
   jobOfSlot,
-  only,
   pod,
   policy,
   saying,
@@ -24,8 +23,7 @@ import type { CatalogEntry } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/task.ts'
 import { catalogJobName, onDemandJobName } from '../../api/names.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
-import { planCatalog } from './catalog.ts'
-import { planPolicy } from '../policy/policy.ts'
+import { does, only, planCatalog, planPolicy } from '../../../test/plan/planned.ts'
 
 const backendOf = policy().spec.backend
 assert.ok(backendOf)
@@ -84,7 +82,13 @@ function plan(kept: readonly string[], backups: readonly Backup[], pages: readon
     jobs: [...last.jobs, ...pages.map(each => each.job)],
     pods: [...last.pods, ...pages.map(each => each.pod)],
   })
-  return planCatalog(seen, policy(), now)
+  return planCatalog(seen, now)
+}
+
+/** Names of the Jobs that are to read a page; nothing else is done. */
+function asks(actions: ReturnType<typeof plan>['actions']): readonly string[] {
+  assert.deepEqual(actions.map(does), ['create catalog Job'])
+  return only(actions, 'create catalog Job').map(({ object }) => object.metadata.name)
 }
 
 test('an equal digest needs nothing but to be remembered', () => {
@@ -94,20 +98,20 @@ test('an equal digest needs nothing but to be remembered', () => {
 
 test('another digest begins to read the list', () => {
   const { actions, digest, entries: read } = plan(runs, [known(second), known(third)])
-  assert.deepEqual(actions, [{ do: 'create-catalog-job', run: third, cursor: undefined }])
+  assert.deepEqual(asks(actions), [catalogJobName('nightly', third, '')])
   assert.deepEqual([digest, read], [undefined, undefined])
 })
 
 test('nothing is judged before the list is whole', () => {
   const { actions } = plan(runs, [known(third)], [page('', entries.slice(0, 1), 'next')])
-  assert.deepEqual(actions, [{ do: 'create-catalog-job', run: third, cursor: 'next' }])
+  assert.deepEqual(asks(actions), [catalogJobName('nightly', third, 'next')])
 })
 
 test('runs of all pages that have no Backup get one', () => {
   const pages = [page('', entries.slice(0, 1), 'a'), page('a', entries.slice(1, 2), 'b'), page('b', entries.slice(2))]
   const { actions, digest } = plan(runs, [known(third)], pages)
   assert.deepEqual(
-    only(actions, 'create-scheduled-backup').map(({ name, slot }) => [name, slot]),
+    only(actions, 'create Backup').map(({ name, slot }) => [name, slot]),
     [
       [first, slots[0]],
       [second, slots[1]],
@@ -119,7 +123,7 @@ test('runs of all pages that have no Backup get one', () => {
 test('a Backup whose run is in no page goes', () => {
   const { actions } = plan([second, third], runs.map(known), [page('', entries.slice(1))])
   assert.deepEqual(
-    actions.map(action => (action.do === 'delete-backup' ? action.name : action.do)),
+    actions.map(action => (action.do === 'delete' ? action.name : does(action))),
     [first],
   )
 })
@@ -135,9 +139,9 @@ test('a Backup that was made but has no status yet, because of a crash, is fille
     pods: [...last.pods, whole.pod],
   })
   const { actions } = planPolicy(seen, now)
-  const [written] = only(actions, 'write-backup-status').filter(({ backup }) => backup.metadata.name === first)
+  const [written] = only(actions, 'status Backup').filter(({ backup }) => backup.metadata.name === first)
   assert.deepEqual([written?.status.phase, written?.status.run, written?.status.bytes], ['Completed', first, 10])
-  assert.deepEqual(only(actions, 'create-scheduled-backup'), [])
+  assert.deepEqual(only(actions, 'create Backup'), [])
 })
 
 test('when the list and the Backups are of one mind the digest is remembered, though it counts what we cannot read', () => {
@@ -153,11 +157,8 @@ test('once it is remembered the pages go', () => {
   const last = afterLastRun(runs)
   const whole = page('', entries)
   const seen = world(of, { backups: [], jobs: [...last.jobs, whole.job], pods: [...last.pods, whole.pod] })
-  const { actions } = planCatalog(seen, of, now)
-  assert.deepEqual(
-    actions.map(action => action.do),
-    ['delete-job'],
-  )
+  const { actions } = planCatalog(seen, now)
+  assert.deepEqual(actions.map(does), ['delete Job'])
 })
 
 test('a page that failed, or whose words were lost, is asked for again ten minutes after it began', () => {
@@ -166,11 +167,11 @@ test('a page that failed, or whose words were lost, is asked for again ten minut
     const of = job(name, 'catalog', { status })
     const last = afterLastRun(runs)
     const seen = world(policy(), { backups: [known(third)], jobs: [...last.jobs, of], pods: last.pods })
-    const waits = planCatalog(seen, policy(), at('03:20:59'))
+    const waits = planCatalog(seen, at('03:20:59'))
     assert.deepEqual([waits.actions, waits.digest, waits.open, waits.wakeAt], [[], undefined, true, at('03:21')])
-    const again = planCatalog(seen, policy(), at('03:21'))
+    const again = planCatalog(seen, at('03:21'))
     assert.deepEqual(
-      only(again.actions, 'delete-job').map(action => [action.name, action.uid]),
+      only(again.actions, 'delete Job').map(action => [action.name, action.uid]),
       [[name, of.metadata.uid]],
     )
     assert.deepEqual([again.actions.length, again.open, again.wakeAt], [1, true, undefined])
@@ -188,7 +189,7 @@ test('a run that was taken for failed when its Job went comes back where the buc
   const first = plan(runs, [...runs.filter(run => run !== second).map(known), wrong], [page('', entries)])
   assert.deepEqual(
     first.actions.map(action =>
-      action.do === 'delete-backup' ? [action.name, action.uid, action.resourceVersion] : action.do,
+      action.do === 'delete' ? [action.name, action.uid, action.resourceVersion] : does(action),
     ),
     [[second, wrong.metadata.uid, wrong.metadata.resourceVersion]],
     'one that somebody has put a hold on meanwhile stays',
@@ -196,7 +197,7 @@ test('a run that was taken for failed when its Job went comes back where the buc
   assert.deepEqual([first.digest, first.open], [undefined, true], 'it is not settled before the Backup is there')
   const then = plan(runs, runs.filter(run => run !== second).map(known), [page('', entries)])
   assert.deepEqual(
-    then.actions.map(action => (action.do === 'create-scheduled-backup' ? action.name : action.do)),
+    then.actions.map(action => (action.do === 'create' ? action.object.metadata.name : does(action))),
     [second],
   )
 })
@@ -211,7 +212,7 @@ test("a person's Backup that was taken for failed stays, and another tells of wh
     [page('', [...entries, entry(run, at('02:00'))])],
   )
   assert.deepEqual(
-    actions.map(action => (action.do === 'create-scheduled-backup' ? action.name : action.do)),
+    actions.map(action => (action.do === 'create' ? action.object.metadata.name : does(action))),
     [run],
   )
 })
@@ -227,7 +228,7 @@ test('a failed Backup stays while its Job tells why, when it is held, and when t
   const whole = page('', entries)
   const jobs = [...last.jobs, whole.job, jobOfSlot(at('02:00'), { status: jobFailed(at('02:00'), at('02:10')) })]
   const seen = world(policy(), { backups: [...others, wrong], jobs, pods: [...last.pods, whole.pod] })
-  assert.deepEqual(planCatalog(seen, policy(), now).actions, [])
+  assert.deepEqual(planCatalog(seen, now).actions, [])
 })
 
 test('nothing is read while a run may change the bucket', () => {
@@ -237,12 +238,12 @@ test('nothing is read while a run may change the bucket', () => {
     jobs: [...last.jobs, jobOfSlot(at('04:00'))],
     pods: last.pods,
   })
-  assert.deepEqual(planCatalog(seen, policy(), now).actions, [])
+  assert.deepEqual(planCatalog(seen, now).actions, [])
 })
 
 test('a run that told of the bucket and was taken for failed does not keep the list from being read', () => {
   const failedOne = scheduled(at('03:00'), { status: failed(third, at('03:10')) })
-  assert.deepEqual(only(plan(runs, [failedOne]).actions, 'create-catalog-job').length, 1)
+  assert.deepEqual(only(plan(runs, [failedOne]).actions, 'create catalog Job').length, 1)
 })
 
 test('nothing is read before the run that told of it is recorded', () => {

@@ -1,26 +1,30 @@
 // Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
-import { isFinal, type Backup, type BackupStatus } from '../../api/kinds/backup.ts'
+import { isFinal, type BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { annotation, label } from '../../api/labels.ts'
+import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/task.ts'
 import { catalogJobName, commandTarget } from '../../api/names.ts'
-import type { Action } from '../core/actions.ts'
+import { catalogJob } from '../../resources/jobs.ts'
+import { scheduledBackup } from '../../resources/backup-objects.ts'
+import { alone, deletion, type Group } from '../core/actions.ts'
 import type { CatalogKnowledge } from '../runs/run.ts'
-import { backupsInStore, isHeld } from './history.ts'
-import { byCreation, moverMessageOf } from '../jobs/pods.ts'
+import { isHeld } from '../runs/marks.ts'
+import { backupsInStore } from './verdicts.ts'
+import { recording } from './clean-up.ts'
+import { moverMessageOf } from '../jobs/pods.ts'
 import { isFinished, judgeJob } from '../jobs/verdict.ts'
-import { isRun, jobOf, runJobName } from '../view/lookup.ts'
+import { runJobName } from '../view/owners.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import { byCreation, type JobStrategyView, type RunView, type View } from '../view/view.ts'
 
 export type CatalogPlan = CatalogKnowledge & {
-  readonly actions: readonly Action[]
+  readonly groups: readonly Group[]
   /** The digest that our objects are known to agree with. */
   readonly digest: string | undefined
   /** The newest committed message of a mover that is still to be seen. */
-  readonly said: MoverMessage | undefined
+  readonly message: MoverMessage | undefined
   /** When to look again, if nothing changes. */
   readonly wakeAt?: Date
 }
@@ -28,60 +32,59 @@ export type CatalogPlan = CatalogKnowledge & {
 /** So long after it began a page that could not be read is asked for again, as a probe is at most. Seconds. */
 const retrySeconds = 600
 
-export function planCatalog(world: PolicyWorld, policy: BackupPolicy, now: Date): CatalogPlan {
-  const before = policy.status?.targets?.find(({ name }) => name === commandTarget)?.digest
-  const said = newestCommitted(world)
-  const catalogJobs = world.jobs.filter(
-    job => job.metadata.labels?.[label.role] === 'catalog' && !job.metadata.deletionTimestamp,
-  )
-  const cleanUp = catalogJobs.map((job): Action => ({
-    do: 'delete-job',
-    name: job.metadata.name,
-    uid: job.metadata.uid ?? '',
-    because: 'the catalog was read',
-  }))
-  const idle = { entries: undefined, open: false, said } as const
-  const kept = said?.kept
-  if (!kept || said.run === undefined) return { ...idle, actions: [], digest: before }
-  if (before === kept.digest) return { ...idle, actions: cleanUp, digest: before }
-  const unread = { entries: undefined, open: true, said, digest: before } as const
-  if (!isQuiet(world, said.run)) return { ...unread, actions: [] }
-  if (digestOfObjects(world) === kept.digest) return { ...idle, actions: cleanUp, digest: kept.digest }
-
-  const read = readPages(world, policy, said.run, now)
-  // Pages that were read for an earlier run's words are of no use any more.
-  const old = cleanUp.filter(action => action.do === 'delete-job' && !read.pages.has(action.name))
-  if (!read.entries) return { ...unread, actions: [...old, ...read.actions], wakeAt: read.wakeAt }
-  const entries = new Map(read.entries.map(entry => [entry.run, entry]))
-  const changes = differences(world, entries, said, read)
-  // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
-  const settled = changes.length === 0
-  return { actions: [...old, ...changes], digest: settled ? kept.digest : before, entries, open: !settled, said }
+type CatalogView = Pick<View, 'namespace' | 'name' | 'settings' | 'runs' | 'runJobs' | 'pages'> & {
+  readonly policy: BackupPolicy
+  readonly strategy: JobStrategyView
 }
 
-function newestCommitted(world: PolicyWorld): MoverMessage | undefined {
-  const here = new Set(
-    world.jobs
-      .filter(({ metadata }) => metadata.annotations?.[annotation.store] === world.storeLocation)
-      .map(({ metadata }) => metadata.uid),
-  )
-  const pods = world.pods.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => here.has(uid)))
-  const messages = pods.toSorted(byCreation).flatMap(pod => {
-    const message = moverMessageOf(pod)
-    return message && isCommitted(message) && message.kept ? [message] : []
-  })
+export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
+  const { policy } = view
+  const before = policy.status?.targets?.find(({ name }) => name === commandTarget)?.digest
+  const message = newestCommitted(view)
+  const pages = view.pages.map(({ job }) => job).filter(({ metadata }) => !metadata.deletionTimestamp)
+  const cleanUp = pages.map(job => alone(`clean/${job.metadata.name}`, deletion(job, 'the catalog was read')))
+  const idle = { entries: undefined, open: false, message } as const
+  const kept = message?.kept
+  if (!kept || message.run === undefined) return { ...idle, groups: [], digest: before }
+  if (before === kept.digest) return { ...idle, groups: cleanUp, digest: before }
+  const unread = { entries: undefined, open: true, message, digest: before } as const
+  if (!isQuiet(view, message.run)) return { ...unread, groups: [] }
+  if (digestOfObjects(view) === kept.digest) return { ...idle, groups: cleanUp, digest: kept.digest }
+
+  const read = readPages(view, message.run, now)
+  // Pages that were read for an earlier run's words are of no use any more.
+  const old = pages
+    .filter(({ metadata }) => !read.pages.has(metadata.name))
+    .map(job => alone(`clean/${job.metadata.name}`, deletion(job, 'the catalog was read')))
+  if (!read.entries) return { ...unread, groups: [...old, ...read.groups], wakeAt: read.wakeAt }
+  const entries = new Map(read.entries.map(entry => [entry.run, entry]))
+  const changes = differences(view, entries, message, read)
+  // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
+  const settled = changes.length === 0
+  return { groups: [...old, ...changes], digest: settled ? kept.digest : before, entries, open: !settled, message }
+}
+
+function newestCommitted({ runJobs, strategy }: Pick<CatalogView, 'runJobs' | 'strategy'>): MoverMessage | undefined {
+  const here = runJobs.filter(({ job }) => job.metadata.annotations?.[annotation.store] === strategy.store?.location)
+  const messages = here
+    .flatMap(({ pods }) => pods)
+    .toSorted(byCreation)
+    .flatMap(pod => {
+      const message = moverMessageOf(pod)
+      return message && isCommitted(message) && message.kept ? [message] : []
+    })
   return messages.at(-1)
 }
 
 /** The message's own Backup is judged, and no run could change the bucket meanwhile. */
-function isQuiet(world: PolicyWorld, run: string): boolean {
-  const active = world.jobs.some(job => isRun(job) && !isFinished(job))
-  const backup = world.backups.find(({ status }) => status?.run === run)
+function isQuiet({ runs, runJobs }: Pick<View, 'runs' | 'runJobs'>, run: string): boolean {
+  const active = runJobs.some(({ job }) => !isFinished(job))
+  const backup = runs.find(each => each.backup.status?.run === run)?.backup
   return !active && (backup === undefined || isFinal(backup.status?.phase))
 }
 
-function digestOfObjects(world: PolicyWorld): string {
-  return runsDigest(backupsInStore(world).flatMap(({ status }) => status?.run ?? []))
+function digestOfObjects({ runs, strategy }: Pick<CatalogView, 'runs' | 'strategy'>): string {
+  return runsDigest(backupsInStore(runs, strategy).flatMap(({ status }) => status?.run ?? []))
 }
 
 type Reading = {
@@ -94,13 +97,12 @@ type Reading = {
 
 /** Follows the pages. */
 function readPages(
-  world: PolicyWorld,
-  policy: BackupPolicy,
+  { policy, settings, pages: seen }: Pick<CatalogView, 'policy' | 'settings' | 'pages'>,
   run: string,
   now: Date,
 ): Reading & {
   readonly entries?: readonly CatalogEntry[]
-  readonly actions: readonly Action[]
+  readonly groups: readonly Group[]
   readonly wakeAt?: Date
 } {
   const entries: CatalogEntry[] = []
@@ -111,36 +113,42 @@ function readPages(
   for (;;) {
     const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
     pages.add(name)
-    const job = world.jobs.find(({ metadata }) => metadata.name === name)
-    if (!job) return { pages, begun, unreadable, actions: [{ do: 'create-catalog-job', run, cursor }] }
-    const page = judgeJob(job, world.pods, world.jobEvents, undefined, now)
-    const catalog = page.phase === 'Completed' ? page.said?.catalog : undefined
+    const view = seen.find(({ job }) => job.metadata.name === name)
+    if (!view) {
+      const cost = 'Backups are not compared with what the bucket holds'
+      const object = catalogJob(policy, run, cursor, settings)
+      return { pages, begun, unreadable, groups: [alone('catalog', { do: 'create', object, cost })] }
+    }
+    const { job } = view
+    const page = judgeJob(view, undefined, now)
+    const catalog = page.phase === 'Completed' ? page.moverMessage?.catalog : undefined
     if (!catalog) {
       if (page.phase === 'Pending' || page.phase === 'Running')
-        return { pages, begun, unreadable, actions: [], wakeAt: page.wakeAt }
+        return { pages, begun, unreadable, groups: [], wakeAt: page.wakeAt }
       const again = addSeconds(page.startTime ?? now, retrySeconds)
       const due = now >= again
       const because = `the page could not be read and is asked for again: ${page.message}`
-      const retry: readonly Action[] = due ? [{ do: 'delete-job', name, uid: job.metadata.uid ?? '', because }] : []
-      return { pages, begun, unreadable, actions: retry, wakeAt: due ? undefined : again }
+      const retry = due ? [alone(`clean/${name}`, deletion(job, because))] : []
+      return { pages, begun, unreadable, groups: retry, wakeAt: due ? undefined : again }
     }
-    unreadable ||= page.said?.warnings?.some(({ reason }) => reason === 'ManifestUnreadable') ?? false
+    unreadable ||= page.moverMessage?.warnings?.some(({ reason }) => reason === 'ManifestUnreadable') ?? false
     begun ??= timeOf(job.metadata.creationTimestamp)
     entries.push(...catalog.entries)
-    if (catalog.next === undefined) return { entries, pages, begun, unreadable, actions: [] }
+    if (catalog.next === undefined) return { entries, pages, begun, unreadable, groups: [] }
     cursor = catalog.next
   }
 }
 
 function differences(
-  world: PolicyWorld,
+  { namespace, name: policyName, runs, strategy }: CatalogView,
   entries: ReadonlyMap<string, CatalogEntry>,
-  said: MoverMessage,
+  message: MoverMessage,
   { begun, unreadable }: Reading,
-): readonly Action[] {
-  const wrong = new Set(world.backups.filter(backup => isRefuted(world, backup, entries)))
+): readonly Group[] {
+  const wrong = new Set(runs.filter(each => isRefuted(each, entries)).map(({ backup }) => backup))
   const known = new Set(
-    world.backups
+    runs
+      .map(({ backup }) => backup)
       .filter(backup => !wrong.has(backup))
       .flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']),
   )
@@ -148,31 +156,27 @@ function differences(
   const taken = new Set(replaced.map(({ metadata }) => metadata.name))
   const missing = [...entries.values()].filter(({ run }) => !known.has(run) && !taken.has(run))
   // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
-  const lost = (unreadable ? [] : backupsInStore(world)).filter(
+  const lost = (unreadable ? [] : backupsInStore(runs, strategy)).filter(
     ({ status }) =>
-      status?.run !== undefined && !entries.has(status.run) && status.run !== said.run && !isLater(status, begun),
+      status?.run !== undefined && !entries.has(status.run) && status.run !== message.run && !isLater(status, begun),
   )
   return [
-    ...missing.map(({ run, slot }): Action => ({
-      do: 'create-scheduled-backup',
-      name: run,
-      target: commandTarget,
-      slot: new Date(slot),
-    })),
-    // Its successor takes the name: it is created once this one is gone.
-    ...replaced.map(({ metadata }): Action => ({
-      do: 'delete-backup',
-      name: metadata.name,
-      uid: metadata.uid ?? '',
-      resourceVersion: metadata.resourceVersion,
-      because: 'its run was taken for failed, and the bucket has its manifest',
-    })),
-    ...lost.map(({ metadata, status }): Action => ({
-      do: 'delete-backup',
-      name: metadata.name,
-      uid: metadata.uid ?? '',
-      because: `the bucket has no manifest of run ${status?.run}`,
-    })),
+    ...missing.map(({ run, slot }) => {
+      const object = scheduledBackup(namespace, policyName, run, commandTarget, new Date(slot))
+      return alone(recording(run), { do: 'create', object, cost: 'this run has no Backup' })
+    }),
+    // Its successor takes the name: it is created once this one is gone. Only as it was seen: somebody might have put a hold on it.
+    ...replaced.map(backup => {
+      const { name, resourceVersion } = backup.metadata
+      const because = 'its run was taken for failed, and the bucket has its manifest'
+      return alone(`clean/${name}`, deletion(backup, because, { resourceVersion }))
+    }),
+    ...lost.map(backup =>
+      alone(
+        `clean/${backup.metadata.name}`,
+        deletion(backup, `the bucket has no manifest of run ${backup.status?.run}`),
+      ),
+    ),
   ]
 }
 
@@ -180,9 +184,9 @@ function differences(
  * A run whose Job went, with all that it had to say, was taken for failed, and yet it had committed. A final phase never changes, so
  * that another Backup has to tell of it; people's own Backups stay beside it. So does one that is held, which protects the data.
  */
-function isRefuted(world: PolicyWorld, backup: Backup, entries: ReadonlyMap<string, CatalogEntry>): boolean {
+function isRefuted({ backup, job }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
   const failed = backup.status?.phase === 'Failed' && entries.has(runJobName(backup))
-  return failed && !jobOf(world, backup) && !isHeld(backup)
+  return failed && !job && !isHeld(backup)
 }
 
 /** A run that ended after the reading began is in no page, and its words may be lost. */

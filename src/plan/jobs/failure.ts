@@ -2,7 +2,7 @@
 import type { Reason } from '../../api/conditions.ts'
 import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
-import { creationObstacle, hiddenObstacle, type Told, waitingObstacle } from './obstacles.ts'
+import { creationObstacle, hiddenObstacle, type LastWords, waitingObstacle } from './obstacles.ts'
 import { statusOf } from './pods.ts'
 import { redact, tail } from '../core/redact.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
@@ -10,14 +10,14 @@ import { addSeconds, timeOf } from '../../schedule/times.ts'
 export function failureOf(
   job: Job,
   pod: Pod | undefined,
-  said: MoverMessage | undefined,
+  moverMessage: MoverMessage | undefined,
   events: readonly JobEvent[],
-  before: Told | undefined,
+  before: LastWords | undefined,
 ) {
   const dump = pod && statusOf(pod, 'dump')?.state?.terminated
   const mover = pod && statusOf(pod, 'mover')?.state?.terminated
   const stderr = dump && dump.exitCode !== 0 && dump.message ? tail(redact(dump.message), 4096) : undefined
-  const exitCode = pod && isKilledByDeadline(pod, job) ? undefined : said?.sourceStatus
+  const exitCode = pod && isKilledByDeadline(pod, job) ? undefined : moverMessage?.sourceStatus
   const detail = {
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(stderr ? { stderr } : {}),
@@ -39,12 +39,13 @@ export function failureOf(
     const seconds = job.spec.template.spec.activeDeadlineSeconds
     return outOfTime(`the attempt did not end within activeDeadlineSeconds (${seconds} s)`)
   }
-  if (said?.reason === 'SourceNotStarted') {
+  if (moverMessage?.reason === 'SourceNotStarted') {
     const obstacle = pod && waitingObstacle(pod)
     if (obstacle) return because(obstacle.reason, obstacle.message)
     if (hidden) return because(hidden.reason, hidden.message)
   }
-  if (said?.reason) return because(said.reason, said.message ?? 'the mover gave no further words')
+  if (moverMessage?.reason)
+    return because(moverMessage.reason, moverMessage.message ?? 'the mover gave no further words')
   if (!pod) {
     const obstacle = creationObstacle(events)
     if (obstacle) return because(obstacle.reason, obstacle.message)

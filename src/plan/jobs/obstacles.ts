@@ -22,10 +22,10 @@ const hiddenReasons: readonly Reason[] = [
 ]
 
 /** What a run's status said when it was last looked at. */
-export type Told = { readonly reason?: string; readonly message?: string }
+export type LastWords = { readonly reason?: string; readonly message?: string }
 
 /** What kept the run waiting when it was last looked at, where that explains a later deadline. */
-export function hiddenObstacle(before: Told | undefined): Obstacle | undefined {
+export function hiddenObstacle(before: LastWords | undefined): Obstacle | undefined {
   const reason = hiddenReasons.find(each => each === before?.reason)
   return reason && { reason, message: before?.message ?? '', since: undefined, hopeless: false }
 }

@@ -15,8 +15,9 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import { exitCodeOf, moverReasons, type MoverReason } from '../../api/mover/reasons.ts'
-import type { Told } from './obstacles.ts'
-import { judgeJob, lostAt } from './verdict.ts'
+import type { LastWords } from './obstacles.ts'
+import { judge } from '../../../test/plan/planned.ts'
+import { lostAt } from './verdict.ts'
 import { addSeconds } from '../../schedule/times.ts'
 
 const start = at('02:00')
@@ -38,7 +39,7 @@ type Row = readonly [
     readonly job: Job
     readonly pods?: readonly Pod[]
     readonly events?: readonly JobEvent[]
-    readonly before?: Told
+    readonly before?: LastWords
     readonly now?: Date
   },
   phase: string,
@@ -431,23 +432,23 @@ const rows: readonly Row[] = [
 suite('a run is judged by what is seen of its Job:', () => {
   for (const [what, { job, pods = [], events = [], before, now = end }, phase, reason, message] of rows)
     test(what, () => {
-      const run = judgeJob(job, pods, events, before, now)
+      const run = judge(job, pods, events, before, now)
       assert.deepEqual([run.phase, run.reason], [phase, reason])
       if (message) assert.match(run.message, message)
-      assert.deepEqual(judgeJob(job, pods.toReversed(), events, before, now), run, 'the order of the pods counts')
+      assert.deepEqual(judge(job, pods.toReversed(), events, before, now), run, 'the order of the pods counts')
       if (run.wakeAt) assert.ok(run.wakeAt > now, 'it would be looked at again at once')
     })
 })
 
 test('a Job that can hang is looked at again when it is lost', () => {
-  const run = judgeJob(going, [pod(going, 1)], [], undefined, end)
+  const run = judge(going, [pod(going, 1)], [], undefined, end)
   assert.deepEqual(run.wakeAt, lostAt(going))
 })
 
 test('what the command wrote to its standard error is kept without what looks like a secret', () => {
   const text = 'connecting to postgres://app:hunter2@db/shop\nfatal: no such table'
   const failed = dead(over, ended('dump', 3, { message: text }), failing('SourceExit', 3))
-  const { stderr = '', exitCode } = judgeJob(over, [failed], [], undefined, end)
+  const { stderr = '', exitCode } = judge(over, [failed], [], undefined, end)
   assert.equal(exitCode, 3)
   assert.match(stderr, /fatal: no such table/)
   assert.doesNotMatch(stderr, /hunter2/)
@@ -464,14 +465,14 @@ test('of a run that its deadline ended the status is kept which the command ende
     const dump = ended('dump', status, { message: 'last words', finishedAt: stamp(finished) })
     const containerStatuses = [dump, failing('SourceSignalled', status)]
     const seen = { phase: 'Failed', reason: 'DeadlineExceeded', startTime: stamp(start), containerStatuses } as const
-    const run = judgeJob(over, [pod(over, 1, { status: seen })], [], undefined, end)
+    const run = judge(over, [pod(over, 1, { status: seen })], [], undefined, end)
     assert.deepEqual([run.reason, run.exitCode, run.stderr], ['DeadlineExceeded', kept, 'last words'])
   }
 })
 
 test('a message of a mover is believed only from the pods of the Job itself', () => {
   const stranger = jobOfSlot(at('03:00'))
-  const run = judgeJob(
+  const run = judge(
     going,
     [pod(stranger, 1, { status: { containerStatuses: [saying(committed)] } })],
     [],
@@ -483,7 +484,7 @@ test('a message of a mover is believed only from the pods of the Job itself', ()
 
 test('the end of a run is when it was committed, or when the Job failed', () => {
   const finishedAt = at('02:07').getTime()
-  const good = judgeJob(
+  const good = judge(
     done,
     [pod(done, 1, { status: { containerStatuses: [saying({ ...committed, finishedAt })] } })],
     [],
@@ -491,12 +492,12 @@ test('the end of a run is when it was committed, or when the Job failed', () => 
     end,
   )
   assert.deepEqual(good.endTime, at('02:07'))
-  assert.deepEqual(judgeJob(over, [], [], undefined, at('04:00')).endTime, end)
+  assert.deepEqual(judge(over, [], [], undefined, at('04:00')).endTime, end)
 })
 
 test('every reason of a mover fails a Job that has no retry left with that very reason', () => {
   for (const reason of Object.keys(moverReasons) as MoverReason[]) {
-    const run = judgeJob(over, [dead(over, ended('dump', 75), failing(reason))], [], undefined, end)
+    const run = judge(over, [dead(over, ended('dump', 75), failing(reason))], [], undefined, end)
     assert.deepEqual([run.phase, run.reason], ['Failed', reason])
   }
 })

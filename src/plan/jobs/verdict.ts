@@ -1,12 +1,13 @@
 // What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
 import type { Reason } from '../../api/conditions.ts'
-import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
+import type { Job, Pod } from '../../api/kubernetes.ts'
 import { isCommitted, type MoverMessage } from '../../api/mover/message.ts'
 import { isPermanent } from '../../api/mover/reasons.ts'
 import { failureOf } from './failure.ts'
-import { hiddenObstacle, obstacleOf, type Told, waitingObstacle } from './obstacles.ts'
-import { isOver, moverMessageOf, podsOf, statusOf } from './pods.ts'
+import { hiddenObstacle, obstacleOf, type LastWords, waitingObstacle } from './obstacles.ts'
+import { isOver, moverMessageOf, statusOf } from './pods.ts'
 import { redact } from '../core/redact.ts'
+import type { JobView } from '../view/view.ts'
 import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 
 /** How long a failed attempt whose other container cannot start may hold the run up before the Job is deleted. Seconds. */
@@ -21,7 +22,7 @@ export type JobRun = {
   readonly reason: Reason
   readonly message: string
   /** The decisive, or else the newest, message of a mover. */
-  readonly said: MoverMessage | undefined
+  readonly moverMessage: MoverMessage | undefined
   readonly startTime: Date | undefined
   readonly endTime: Date | undefined
   readonly attempts: number
@@ -32,18 +33,10 @@ export type JobRun = {
 }
 
 /**
- * Judges a Job by itself, its pods (in any order) and the warnings about it.
+ * Judges a Job by itself, its pods and the warnings about it.
  * @param before what was said of the run so far: what Kubernetes shows only for a while is remembered there.
  */
-export function judgeJob(
-  job: Job,
-  allPods: readonly Pod[],
-  allEvents: readonly JobEvent[],
-  before: Told | undefined,
-  now: Date,
-): JobRun {
-  const pods = podsOf(job, allPods)
-  const events = allEvents.filter(({ involvedObject }) => involvedObject.uid === job.metadata.uid)
+export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | undefined, now: Date): JobRun {
   const startTime = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
   const base = { startTime, attempts: pods.length } as const
   const committed = pods.map(moverMessageOf).find(isCommitted)
@@ -55,57 +48,63 @@ export function judgeJob(
       message: committed.suspect
         ? 'the backup is complete, but far smaller than the one before; look at it, and at the condition RetentionBlocked of its policy'
         : 'the backup is complete',
-      said: committed,
+      moverMessage: committed,
       endTime: endOf(committed, now),
     }
 
   const newest = pods.at(-1)
-  const said = newest && moverMessageOf(newest)
+  const moverMessage = newest && moverMessageOf(newest)
   const complete = conditionTime(job, 'Complete')
   // The mover ends with 0 only after its manifest is written, so that a complete Job is proof even when its message is lost.
   if (complete) {
-    const done = said?.phase === 'done' ? said : undefined
+    const done = moverMessage?.phase === 'done' ? moverMessage : undefined
     const message = done
       ? 'the task is done'
       : 'the backup is complete; what its mover said of it is lost, so that sizes are not known here'
-    return { ...base, phase: 'Completed', reason: 'Completed', message, said: done, endTime: complete }
+    return { ...base, phase: 'Completed', reason: 'Completed', message, moverMessage: done, endTime: complete }
   }
   // Not at FailureTarget: until its pods have ended a mover may still commit.
   const failed = conditionTime(job, 'Failed')
   if (failed)
-    return { ...base, ...failureOf(job, newest, said, events, before), phase: 'Failed', said, endTime: failed }
+    return {
+      ...base,
+      ...failureOf(job, newest, moverMessage, warnings, before),
+      phase: 'Failed',
+      moverMessage,
+      endTime: failed,
+    }
 
   const deadline = lostAt(job)
   if (deadline && now >= deadline) {
     const message =
       'the Job did not end long after its deadline; its node is probably lost. The Job was deleted so that the schedule goes on'
-    return { ...base, phase: 'Failed', reason: 'DeadlineExceeded', message, said, endTime: now }
+    return { ...base, phase: 'Failed', reason: 'DeadlineExceeded', message, moverMessage, endTime: now }
   }
   const stuck = newest && stuckSince(newest)
   const stuckUntil = stuck && addSeconds(stuck, stuckAttemptSeconds)
   if (stuckUntil && now >= stuckUntil)
     return {
       ...base,
-      ...failureOf(job, newest, said, events, before),
+      ...failureOf(job, newest, moverMessage, warnings, before),
       phase: 'Failed',
-      said,
+      moverMessage,
       endTime: now,
     }
 
   // A pod that its deadline has ended no longer shows what kept it, and its Job ends a moment later.
   const over = newest === undefined || isOver(newest)
-  const obstacle = obstacleOf(job, newest, events) ?? (over ? hiddenObstacle(before) : undefined)
+  const obstacle = obstacleOf(job, newest, warnings) ?? (over ? hiddenObstacle(before) : undefined)
   if (obstacle) {
     const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
     const { reason } = obstacle
     const message = redact(obstacle.message)
-    if (hopeless && now >= hopeless) return { ...base, phase: 'Failed', reason, message, said, endTime: now }
+    if (hopeless && now >= hopeless) return { ...base, phase: 'Failed', reason, message, moverMessage, endTime: now }
     return {
       ...base,
       phase: 'Pending',
       reason,
       message,
-      said,
+      moverMessage,
       endTime: undefined,
       wakeAt: earliest(deadline, stuckUntil, hopeless),
     }
@@ -117,7 +116,7 @@ export function judgeJob(
     phase: running ? 'Running' : 'Pending',
     reason: running ? 'Running' : 'PodPending',
     message: running ? `the backup is being made${attempt}` : `waiting for the pod to start${attempt}`,
-    said,
+    moverMessage,
     endTime: undefined,
     wakeAt: earliest(deadline, stuckUntil),
   }

@@ -1,5 +1,4 @@
 // The condition that warns of clock changes: the CronJob controller skips or doubles what falls into one (docs/design.md R3).
-import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Verdict } from '../core/conditions.ts'
 import type { PolicyFacts } from './facts.ts'
 import type { PolicySchedule } from './schedule.ts'
@@ -24,7 +23,7 @@ function clockChangeAfter(clock: PolicySchedule, now: Date): ClockChangeEffect |
   return change
 }
 
-export function clockVerdict(policy: BackupPolicy, { clock }: PolicyFacts, now: Date): readonly Verdict[] {
+export function clockVerdict({ policy, clock }: PolicyFacts, now: Date): readonly Verdict[] {
   if ('problem' in clock || clock.rule !== 'cronjob') return []
   const change = clockChangeAfter(clock, now)
   if (!change) return []

@@ -7,7 +7,6 @@ import {
   failed,
   jobFailed,
   jobOfSlot,
-  only,
   pod,
   policy,
   running,
@@ -20,14 +19,14 @@ import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
 import type { Action } from '../core/actions.ts'
-import { planPolicy } from './policy.ts'
 import { scheduleHash } from './schedule.ts'
 import { addSeconds } from '../../schedule/times.ts'
+import { does, only, planPolicy } from '../../../test/plan/planned.ts'
 
 const now = at('12:00')
 
 function cronJobActions(actions: readonly Action[]): readonly string[] {
-  return actions.map(action => action.do).filter(name => name.includes('cron-job'))
+  return actions.map(does).filter(name => name.includes('CronJob'))
 }
 
 /** A policy whose schedule has been the same since midnight, with the book at a slot. */
@@ -43,9 +42,7 @@ function withCronJob(of: ReturnType<typeof policy>, change: (current: CronJob) =
 }
 
 test('a policy without its CronJob gets it', () => {
-  assert.deepEqual(cronJobActions(planPolicy(world(policy(), { cronJob: undefined }), now).actions), [
-    'create-cron-job',
-  ])
+  assert.deepEqual(cronJobActions(planPolicy(world(policy(), { cronJob: undefined }), now).actions), ['create CronJob'])
 })
 
 test('a CronJob that is as it should be is left alone', () => {
@@ -55,7 +52,7 @@ test('a CronJob that is as it should be is left alone', () => {
 test('what fires nothing is written at once: image, arguments, retention', () => {
   const before = policy({ retention: 3 })
   const { actions } = planPolicy(world(policy(), { cronJob: world(before).cronJob }), now)
-  assert.deepEqual(cronJobActions(actions), ['replace-cron-job'])
+  assert.deepEqual(cronJobActions(actions), ['replace CronJob'])
 })
 
 for (const [what, before, after] of [
@@ -66,17 +63,17 @@ for (const [what, before, after] of [
 ] as const)
   test(`${what} is written only after the CronJob's clock was set, so that nothing fires for the past`, () => {
     const { actions } = planPolicy(world(policy(after), { cronJob: world(policy(before)).cronJob }), now)
-    assert.deepEqual(cronJobActions(actions), ['rest-cron-job-clock', 'replace-cron-job'])
+    assert.deepEqual(cronJobActions(actions), ['patch CronJob', 'replace CronJob'])
   })
 
 test('a suspension needs no rest: it fires nothing', () => {
   const { actions } = planPolicy(world(policy({ suspend: true }), { cronJob: world(policy()).cronJob }), now)
-  assert.deepEqual(cronJobActions(actions), ['replace-cron-job'])
+  assert.deepEqual(cronJobActions(actions), ['replace CronJob'])
 })
 
 test('a CronJob that somebody suspended by hand is resumed, without firing for the past', () => {
   const seen = withCronJob(policy(), current => ({ ...current, spec: { ...current.spec, suspend: true } }))
-  assert.deepEqual(cronJobActions(planPolicy(seen, now).actions), ['rest-cron-job-clock', 'replace-cron-job'])
+  assert.deepEqual(cronJobActions(planPolicy(seen, now).actions), ['patch CronJob', 'replace CronJob'])
 })
 
 const strangers: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
@@ -91,7 +88,7 @@ for (const [what, labels] of strangers)
     }))
     const { actions } = planPolicy(seen, now)
     assert.deepEqual(cronJobActions(actions), [])
-    const [written] = only(actions, 'write-policy-status')
+    const [written] = only(actions, 'status BackupPolicy')
     const ready = written?.status.conditions?.find(({ type }) => type === 'Ready')
     assert.deepEqual([ready?.status, ready?.reason], ['False', 'NameTaken'])
     assert.equal(written?.status.cronJob, undefined)
@@ -105,7 +102,7 @@ test('the CronJob of an earlier policy of this name waits for the garbage collec
 test('a CronJob that outlived its policy goes', () => {
   const orphan = world(policy()).cronJob
   const { actions } = planPolicy(world(undefined, { cronJob: orphan }), now)
-  assert.deepEqual(cronJobActions(actions), ['delete-cron-job'])
+  assert.deepEqual(cronJobActions(actions), ['delete CronJob'])
 })
 
 test('a policy that became a snapshot policy loses its CronJob', () => {
@@ -113,38 +110,38 @@ test('a policy that became a snapshot policy loses its CronJob', () => {
     world(policy({ strategy: { type: 'snapshot' } }), { cronJob: desiredCronJob(policy()) }),
     now,
   )
-  assert.deepEqual(cronJobActions(actions), ['delete-cron-job'])
+  assert.deepEqual(cronJobActions(actions), ['delete CronJob'])
 })
 
 test('a Job of the CronJob gets its Backup, under its own name, once', () => {
   const slot = at('02:00')
   const job = jobOfSlot(slot)
   const { actions } = planPolicy(world(steady(), { jobs: [job] }), at('02:01'))
-  const [made, ...others] = only(actions, 'create-scheduled-backup')
+  const [made, ...others] = only(actions, 'create Backup')
   assert.deepEqual(others, [])
   assert.deepEqual([made?.name, made?.target, made?.slot], [job.metadata.name, 'command', slot])
   const again = planPolicy(world(steady(), { jobs: [job], backups: [scheduled(slot)] }), at('02:01'))
-  assert.deepEqual(only(again.actions, 'create-scheduled-backup'), [])
+  assert.deepEqual(only(again.actions, 'create Backup'), [])
 })
 
 test('a Job up to the mark of the book is never recorded again, so that a deleted Backup stays deleted', () => {
   const slot = at('02:00')
   const job = jobOfSlot(slot, { status: complete(slot, at('02:10')) })
   const { actions } = planPolicy(world(steady({}, { accountedUntil: stamp(slot) }), { jobs: [job] }), now)
-  assert.deepEqual(only(actions, 'create-scheduled-backup'), [])
+  assert.deepEqual(only(actions, 'create Backup'), [])
 })
 
 test('all Jobs that were not seen to start are recorded, oldest first', () => {
   const jobs = [at('03:00'), at('02:00'), at('01:00')].map(slot => jobOfSlot(slot, { status: complete(slot, slot) }))
   const { actions } = planPolicy(world(steady({ schedule: '0 * * * *' }), { jobs }), at('03:30'))
   assert.deepEqual(
-    only(actions, 'create-scheduled-backup').map(({ slot }) => slot),
+    only(actions, 'create Backup').map(({ slot }) => slot),
     [at('01:00'), at('02:00'), at('03:00')],
   )
 })
 
 const hourly = { schedule: '0 * * * *', startingDeadlineSeconds: 600 }
-const slotsAfter = (actions: readonly Action[]) => only(actions, 'write-policy-status')[0]?.status.slots
+const slotsAfter = (actions: readonly Action[]) => only(actions, 'status BackupPolicy')[0]?.status.slots
 
 test('a slot without a Job is open until its deadline, and missed after it', () => {
   const of = steady(hourly, { accountedUntil: stamp(at('01:00')) })
@@ -201,7 +198,7 @@ test('nothing is missed while a policy is suspended', () => {
 test('a change of the schedule begins a new count', () => {
   const before = steady(hourly)
   const after = policy({ ...hourly, schedule: '30 * * * *' }, { status: before.status })
-  const [written] = only(planPolicy(world(after), now).actions, 'write-policy-status')
+  const [written] = only(planPolicy(world(after), now).actions, 'status BackupPolicy')
   assert.deepEqual(written?.status.slots, { missed: 0, skipped: 0 })
   assert.equal(written?.status.scheduleSince, stamp(now))
 })
@@ -209,13 +206,13 @@ test('a change of the schedule begins a new count', () => {
 test('a month of minutely slots without an operator is a number, not a month of objects', () => {
   const of = steady({ schedule: '* * * * *' }, { accountedUntil: stamp(at('00:00')) })
   const { actions } = planPolicy(world(of), at('+30d 00:00'))
-  assert.equal(only(actions, 'create-scheduled-backup').length, 0)
+  assert.equal(only(actions, 'create Backup').length, 0)
   assert.equal(slotsAfter(actions)?.missed, 30 * 1440 - 62)
 })
 
 test('a mark that a wild clock left in the future does not stop the recording of Jobs', () => {
   const of = steady(hourly, { accountedUntil: stamp(at('+400d 00:00')) })
-  const [written] = only(planPolicy(world(of), at('02:30')).actions, 'write-policy-status')
+  const [written] = only(planPolicy(world(of), at('02:30')).actions, 'status BackupPolicy')
   assert.equal(written?.status.accountedUntil, stamp(at('02:30')))
 })
 
@@ -225,15 +222,15 @@ test('a Job that was lost before anybody saw it gets its Backup before it goes',
   const lost = addSeconds(slot, 65_400 + 600)
   const of = steady({}, { accountedUntil: stamp(at('01:00')) })
   const first = planPolicy(world(of, { jobs: [job] }), lost)
-  assert.equal(only(first.actions, 'create-scheduled-backup').length, 1)
-  assert.deepEqual(only(first.actions, 'delete-job'), [])
+  assert.equal(only(first.actions, 'create Backup').length, 1)
+  assert.deepEqual(only(first.actions, 'delete Job'), [])
   assert.deepEqual(
-    only(planPolicy(world(of, { jobs: [job] }), addSeconds(lost, 600)).actions, 'delete-job').map(({ name }) => name),
+    only(planPolicy(world(of, { jobs: [job] }), addSeconds(lost, 600)).actions, 'delete Job').map(({ name }) => name),
     [job.metadata.name],
     'it does not block the schedule for as long as its Backup is refused',
   )
   const then = planPolicy(world(of, { jobs: [job], backups: [scheduled(slot)] }), lost)
-  assert.equal(only(then.actions, 'write-backup-status')[0]?.status.reason, 'DeadlineExceeded')
+  assert.equal(only(then.actions, 'status Backup')[0]?.status.reason, 'DeadlineExceeded')
 })
 
 test('a lost Job that its policy will never record just goes', () => {
@@ -248,13 +245,14 @@ test('a lost Job that its policy will never record just goes', () => {
     ['nobody can read the schedule', { ...of, spec: { ...of.spec, schedule: '0 0 * * fri-1' } }],
   ]
   for (const [what, policy] of rows) {
-    const { actions } = planPolicy(world(policy, { jobs: [job] }), lost)
+    const { actions, groups } = planPolicy(world(policy, { jobs: [job] }), lost)
+    assert.ok(groups.every(({ needs }) => needs === undefined))
     assert.deepEqual(
-      only(actions, 'delete-job').map(({ name, unlessRecorded }) => [name, unlessRecorded]),
-      [[job.metadata.name, undefined]],
+      only(actions, 'delete Job').map(({ name }) => name),
+      [job.metadata.name],
       what,
     )
-    assert.deepEqual(only(actions, 'create-scheduled-backup'), [], what)
+    assert.deepEqual(only(actions, 'create Backup'), [], what)
   }
 })
 
@@ -267,14 +265,14 @@ test('a Job that cannot end is deleted, so that the schedule goes on', () => {
   const pods = [pod(job, 1, { status: { phase: 'Running', containerStatuses: [running('mover')] } })]
   const known = planPolicy(world(of, { jobs: [job], pods, backups }), lost)
   assert.deepEqual(
-    only(known.actions, 'delete-job').map(({ name }) => name),
+    only(known.actions, 'delete Job').map(({ name }) => name),
     [job.metadata.name],
   )
   const forgotten = planPolicy(world(of, { jobs: [job], pods }), lost)
   assert.deepEqual(
-    only(forgotten.actions, 'delete-job').map(({ name }) => name),
+    only(forgotten.actions, 'delete Job').map(({ name }) => name),
     [job.metadata.name],
   )
   const early = planPolicy(world(of, { jobs: [job], pods }), at('04:00'))
-  assert.deepEqual(only(early.actions, 'delete-job'), [])
+  assert.deepEqual(only(early.actions, 'delete Job'), [])
 })

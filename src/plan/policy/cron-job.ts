@@ -3,24 +3,57 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { commandTarget, slotOfJobName } from '../../api/names.ts'
-import type { Action } from '../core/actions.ts'
+import { backupCronJob } from '../../resources/jobs.ts'
+import { scheduledBackup } from '../../resources/backup-objects.ts'
+import type { Settings } from '../../resources/settings.ts'
+import { alone, type Group } from '../core/actions.ts'
+import { recording } from '../history/clean-up.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
-import { isOf, isRun } from '../view/lookup.ts'
+import { marksOf } from '../runs/marks.ts'
+import { isOf } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
-import { bookOf, countUnrun, reach, type SlotBook, type SlotPlan } from './slots.ts'
-import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import { bookOf, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
+import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import type { CommandTarget, JobView, RunView, View } from '../view/view.ts'
 
 /** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */
 const lateJobSeconds = 120
 
 export type NameTaken = { readonly taken: string }
 
+/** The largest object by far, hashed whole: built again only where the policy or a mark has changed. */
+const built = new WeakMap<BackupPolicy, { readonly from: string; readonly cronJob: CronJob }>()
+
+/** What the CronJob of a policy should be; undefined where there is no command to run, or no schedule that can be read. */
+export function desiredCronJob(
+  policy: BackupPolicy,
+  runs: readonly RunView[],
+  settings: Settings,
+): CronJob | undefined {
+  const { job } = policy.spec.strategy
+  const clock = scheduleOf(policy)
+  if (policy.spec.strategy.type !== 'job' || !job || 'problem' in clock) return undefined
+  const marks = marksOf(runs.map(({ backup }) => backup))
+  const from = JSON.stringify([marks, settings])
+  const known = built.get(policy)
+  if (known?.from === from) return known.cronJob
+  const cronJob = backupCronJob(policy, job, clock.text, marks, settings)
+  built.set(policy, { from, cronJob })
+  return cronJob
+}
+
+/** The name of the group that keeps the CronJob as it should be. */
+export const cronJobGroup = 'cron-job'
+
 /** Brings the CronJob to what it should be, or says that a stranger has its name. */
-export function planCronJob(world: PolicyWorld, policy: BackupPolicy, desired: CronJob): readonly Action[] | NameTaken {
-  const current = world.cronJob
-  if (!current) return [{ do: 'create-cron-job' }]
+export function planCronJob(
+  { cronJob: current }: CommandTarget,
+  policy: BackupPolicy,
+  desired: CronJob,
+  now: Date,
+): readonly Group[] | NameTaken {
+  if (!current) return [alone(cronJobGroup, { do: 'create', object: desired, cost: 'no scheduled run starts' })]
   if (!isOf(current, policy.metadata.name))
     return {
       taken: `a CronJob named ${current.metadata.name} exists and is not ours; rename or delete it, or rename the policy`,
@@ -29,12 +62,30 @@ export function planCronJob(world: PolicyWorld, policy: BackupPolicy, desired: C
   if (current.metadata.ownerReferences?.some(({ kind, uid }) => kind === 'BackupPolicy' && uid !== policy.metadata.uid))
     return []
   if (current.metadata.deletionTimestamp) return []
-  const wish = desired.metadata.annotations?.[annotation.desiredState]
+  const wanted = desired.metadata.annotations?.[annotation.desiredState]
   const drifted = !sameClock(current, desired)
-  if (current.metadata.annotations?.[annotation.desiredState] === wish && !drifted) return []
+  if (current.metadata.annotations?.[annotation.desiredState] === wanted && !drifted) return []
   const { name, uid = '' } = current.metadata
-  const rest: readonly Action[] = drifted && !desired.spec.suspend ? [{ do: 'rest-cron-job-clock', name, uid }] : []
-  return [...rest, { do: 'replace-cron-job', current }]
+  // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
+  const status = { lastScheduleTime: rfc3339(now) }
+  const setClock =
+    drifted && !desired.spec.suspend ? [{ do: 'patch-status', kind: 'CronJob', name, uid, status } as const] : []
+  return [alone(cronJobGroup, ...setClock, { do: 'replace', object: brought(current, desired) })]
+}
+
+/** Labels and annotations of others stay; the spec is ours alone. The resourceVersion refuses to overwrite what we have not seen. */
+function brought(current: CronJob, desired: CronJob): CronJob {
+  const { metadata } = current
+  return {
+    ...current,
+    metadata: {
+      ...metadata,
+      labels: { ...metadata.labels, ...desired.metadata.labels },
+      annotations: { ...metadata.annotations, ...desired.metadata.annotations },
+      ownerReferences: desired.metadata.ownerReferences,
+    },
+    spec: desired.spec,
+  }
 }
 
 /** Writing any of these lets the CronJob controller fire the latest past slot. */
@@ -59,44 +110,46 @@ export function slotOfJob(job: Job): Date | undefined {
  *
  * A Job of slot s is proof about all slots before s: the controller only ever starts the newest one. Jobs up to the book's mark
  * are never recorded again, so that a Backup that was pruned or deleted does not come back.
+ * @param fresh those Jobs, as {@link unrecordedJobs} gives them
  *
  * `next`: the next slot. `closes`: when the next slot that has no Job yet gets its outcome.
  */
 export function accountForJobs(
-  world: PolicyWorld,
+  view: Pick<View, 'namespace' | 'runs' | 'runJobs' | 'cronJob'>,
   policy: BackupPolicy,
+  fresh: readonly SlotJob[],
   clock: PolicySchedule,
   since: Date,
   before: SlotBook,
   now: Date,
 ): SlotPlan {
-  const runs = world.jobs.filter(isRun)
-  const intervals = runs.map(job => ({
+  const intervals = view.runJobs.map(({ job }) => ({
     from: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) ?? now,
     to: endOf(job, now),
   }))
-  const known = new Set(world.backups.map(({ metadata }) => metadata.name))
-  const fresh = unrecordedJobs(world, now).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+  const known = new Set(view.runs.map(({ backup }) => backup.metadata.name))
 
-  const actions: Action[] = []
+  const groups: Group[] = []
   let book = before
-  const remembered = rememberedFrom(world.cronJob, fresh)
+  const remembered = rememberedFrom(view.cronJob, fresh)
   // Slots before this that have no Job may have run: calling them missed would be a guess. Their backups come back from the bucket.
   for (const { job, slot } of fresh) {
     const range = { from: latest(book.accountedUntil, since, remembered) ?? since, to: new Date(slot.getTime() - 1) }
     if (range.from < range.to) book = countUnrun(book, clock, range, intervals)
-    book = reach(book, slot)
-    if (!known.has(job.metadata.name))
-      actions.push({ do: 'create-scheduled-backup', name: job.metadata.name, target: commandTarget, slot })
+    book = advanceTo(book, slot)
+    const { name } = job.metadata
+    if (known.has(name)) continue
+    const object = scheduledBackup(view.namespace, policy.metadata.name, name, commandTarget, slot)
+    groups.push(alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }))
   }
-  if (policy.spec.suspend) return { actions, book, next: undefined, closes: undefined }
+  if (policy.spec.suspend) return { groups, book, next: undefined, closes: undefined }
   const openSeconds = policy.spec.startingDeadlineSeconds + lateJobSeconds
   const closed = addSeconds(now, -openSeconds)
   const from = latest(book.accountedUntil, since) ?? since
   if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals)
   const open = nextSlot(clock.schedule, clock.timeZone, latest(from, closed) ?? from, clock.rule)
   const next = nextSlot(clock.schedule, clock.timeZone, now, clock.rule)
-  return { actions, book, next, closes: open && addSeconds(open, openSeconds) }
+  return { groups, book, next, closes: open && addSeconds(open, openSeconds) }
 }
 
 /**
@@ -114,20 +167,25 @@ function rememberedFrom(cronJob: CronJob | undefined, fresh: readonly SlotJob[])
 }
 
 /**
- * The Jobs of the CronJob that are yet to be recorded as Backups, with their slots; none where the policy records none.
+ * The Jobs of the CronJob that are yet to be recorded as Backups, with their slots, oldest first; none where the policy records none.
  * Of a Job of an earlier policy of this name, or one that is going already: what it made is told by the bucket alone.
  */
-export function unrecordedJobs({ policy, jobs }: PolicyWorld, now: Date): readonly SlotJob[] {
+export function unrecordedJobs(
+  policy: BackupPolicy | undefined,
+  runJobs: readonly JobView[],
+  now: Date,
+): readonly SlotJob[] {
   if (!policy || !recordsJobs(policy)) return []
   const { accountedUntil } = bookOf(policy.status, now)
   const since = timeOf(policy.metadata.creationTimestamp)
-  return jobs.flatMap(job => {
-    const slot = isRun(job) && !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined
+  const fresh = runJobs.flatMap(({ job }) => {
+    const slot = !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined
     return slot && (!accountedUntil || slot > accountedUntil) ? [{ job, slot }] : []
   })
+  return fresh.toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
 }
 
-type SlotJob = { readonly job: Job; readonly slot: Date }
+export type SlotJob = { readonly job: Job; readonly slot: Date }
 
 /** Not while it goes, after a change of its strategy, or with a schedule that nobody can read: see {@link accountForJobs} and who calls it. */
 function recordsJobs(policy: BackupPolicy): boolean {

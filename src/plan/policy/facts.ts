@@ -1,11 +1,18 @@
 // What planning has found out about a policy, for its status.
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
-import type { TargetHistory } from '../history/history.ts'
+import type { Refusals } from '../core/actions.ts'
+import type { TargetHistory } from '../history/verdicts.ts'
+import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
 import type { PolicySchedule, UnreadableSchedule } from './schedule.ts'
 import type { SlotBook } from './slots.ts'
+import type { Target } from './targets.ts'
 
 export type PolicyFacts = {
+  readonly policy: BackupPolicy
+  readonly strategy: JobStrategyView | SnapshotStrategyView
+  readonly targets: readonly Target[]
   readonly clock: PolicySchedule | UnreadableSchedule
   readonly since: Date
   readonly book: SlotBook
@@ -16,5 +23,9 @@ export type PolicyFacts = {
   readonly nameTaken: string | undefined
   readonly digest: string | undefined
   /** The newest committed message of a mover. */
-  readonly said: MoverMessage | undefined
+  readonly message: MoverMessage | undefined
+  /** Whether the snapshot CRDs are installed. */
+  readonly snapshotApi: boolean
+  /** What the API server refuses, and was not done. */
+  readonly refused: Refusals
 }

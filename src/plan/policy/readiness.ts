@@ -1,113 +1,118 @@
-// Whether the next run of a policy can start, and each of its targets be backed up: the conditions Ready, Reconciling and Stalled.
-import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
+// Whether the next run of a policy can start, as a list of named checks: the conditions Ready, Reconciling and Stalled. The first check
+// that is violated decides, so their order is the order in which a person should mend things (docs/conditions.md has the same list).
 import type { Reason } from '../../api/conditions.ts'
-import { commandTarget } from '../../api/names.ts'
 import type { Verdict } from '../core/conditions.ts'
+import { cronJobGroup } from './cron-job.ts'
 import type { PolicyFacts } from './facts.ts'
-import { readinessOf, type Readiness } from '../view/selection.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import { probeGroup } from './store-probe.ts'
+import { commonReason } from './targets.ts'
 
-export type Target = Pick<TargetStatus, 'name' | 'ready' | 'reason' | 'message'> & { readonly readiness?: Readiness }
-
-export function jobTarget({ store }: PolicyFacts): Target {
-  const usable = store?.result === 'Usable'
-  return { name: commandTarget, ready: usable, reason: store?.reason ?? 'Probing', message: store?.message ?? '' }
+/**
+ * Why the next run cannot start. `act`: only a person can change it (kstatus: Stalled). `wait`: it is being found out (Reconciling).
+ * `mend`: it is tried again, or changes with what it is about.
+ */
+export type Violation = {
+  readonly reason: Reason
+  readonly message: string
+  readonly next: 'act' | 'wait' | 'mend'
 }
 
-export function snapshotTargets(world: PolicyWorld, policy: BackupPolicy): readonly Target[] {
-  const classes = world.snapshotClasses
-  if (!classes) return []
-  return world.claims.map(claim => {
-    const verdict = readinessOf(claim, world.volumes, classes, policy.spec.strategy.snapshot?.volumeSnapshotClassName)
-    const { name } = claim.metadata
-    return verdict.ready
-      ? {
-          name,
-          ready: true,
-          reason: 'Ready',
-          message: `snapshots are made with VolumeSnapshotClass ${verdict.className}`,
-          readiness: verdict,
-        }
-      : { name, ready: false, reason: verdict.reason, message: verdict.message.slice(0, 1024), readiness: verdict }
-  })
-}
+export type Check = { readonly name: string; readonly violation: (facts: PolicyFacts) => Violation | undefined }
+
+export const readinessChecks: readonly Check[] = [
+  { name: 'the schedule can be read', violation: scheduleUnreadable },
+  { name: 'the name of the CronJob is ours', violation: cronJobTaken },
+  { name: 'the snapshot CRDs are installed', violation: snapshotApiMissing },
+  { name: 'the selector matches a claim', violation: nothingSelected },
+  { name: 'a target can be backed up', violation: noTargetReady },
+  { name: 'the schedule fires', violation: scheduleSilent },
+  { name: 'the CronJob is accepted', violation: cronJobRefused },
+  { name: 'the probe of the store can be started', violation: probeRefused },
+  { name: 'the store was tried', violation: storeUnknown },
+  { name: 'the store can be used', violation: storeUnusable },
+]
 
 /** Ready says that the next run can start; Reconciling and Stalled are there only while they are true (kstatus). */
-export function readiness(
-  world: PolicyWorld,
-  policy: BackupPolicy,
-  facts: PolicyFacts,
-  targets: readonly Target[],
-): readonly Verdict[] {
-  const stalled = (reason: Reason, message: string): readonly Verdict[] => [
-    { type: 'Ready', status: 'False', reason, message },
-    { type: 'Stalled', status: 'True', reason, message },
-  ]
-  if ('problem' in facts.clock) return stalled('InvalidSchedule', `the schedule cannot be read: ${facts.clock.problem}`)
-  if (facts.nameTaken) return stalled('NameTaken', facts.nameTaken)
-  if (policy.spec.strategy.type === 'snapshot') {
-    if (!world.snapshotClasses)
-      return stalled(
-        'SnapshotCRDsMissing',
-        'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter, then snapshots start without a restart of the operator',
-      )
-    if (targets.length === 0)
-      return [
+export function readiness(facts: PolicyFacts): readonly Verdict[] {
+  for (const { violation } of readinessChecks) {
+    const found = violation(facts)
+    if (found) return verdictsOf(found)
+  }
+  return facts.policy.spec.suspend
+    ? [
         {
           type: 'Ready',
-          status: 'False',
-          reason: 'SelectorMatchedNothing',
-          message:
-            'the selector matches no PersistentVolumeClaim in this namespace; strategy snapshot selects claims, not pods, so label the claims',
+          status: 'True',
+          reason: 'Suspended',
+          message: 'the schedule is suspended; on-demand Backups still run',
         },
       ]
-    const unready = targets.filter(({ ready }) => !ready)
-    const [first] = unready
-    if (first && unready.length === targets.length)
-      return [
-        {
-          type: 'Ready',
-          status: 'False',
-          reason: commonReason(unready),
-          message: unready.map(({ message }) => message).join('; '),
-        },
-      ]
-  }
-  if (!facts.next && !policy.spec.suspend)
-    return stalled('ScheduleNeverFires', `the schedule ${policy.spec.schedule} never matches a date`)
-  if (facts.store?.result === 'Unknown') {
-    const { reason, message } = facts.store
-    return [
-      { type: 'Ready', status: 'Unknown', reason: reason as Reason, message },
-      { type: 'Reconciling', status: 'True', reason: reason as Reason, message },
-    ]
-  }
-  if (facts.store?.result === 'Unusable') {
-    const { reason, message } = facts.store
-    return [
-      {
-        type: 'Ready',
-        status: 'False',
-        reason: reason as Reason,
-        message: `${message}; it is tried again, at the latest after 10 minutes`,
-      },
-    ]
-  }
-  if (policy.spec.suspend)
-    return [
-      {
-        type: 'Ready',
-        status: 'True',
-        reason: 'Suspended',
-        message: 'the schedule is suspended; on-demand Backups still run',
-      },
-    ]
-  return [{ type: 'Ready', status: 'True', reason: 'Ready', message: 'the next run can start' }]
+    : [{ type: 'Ready', status: 'True', reason: 'Ready', message: 'the next run can start' }]
 }
 
-export function commonReason(targets: readonly Target[]): Reason {
-  const reasons = new Set(targets.map(({ reason }) => reason))
-  const [only, ...others] = reasons
-  return others.length === 0 && only ? (only as Reason) : 'SeveralTargetsNotReady'
+function verdictsOf({ reason, message, next }: Violation): readonly Verdict[] {
+  const ready: Verdict = { type: 'Ready', status: next === 'wait' ? 'Unknown' : 'False', reason, message }
+  if (next === 'mend') return [ready]
+  return [ready, { type: next === 'act' ? 'Stalled' : 'Reconciling', status: 'True', reason, message }]
+}
+
+function scheduleUnreadable({ clock }: PolicyFacts): Violation | undefined {
+  if (!('problem' in clock)) return undefined
+  return { reason: 'InvalidSchedule', message: `the schedule cannot be read: ${clock.problem}`, next: 'act' }
+}
+
+function cronJobTaken({ nameTaken }: PolicyFacts): Violation | undefined {
+  return nameTaken === undefined ? undefined : { reason: 'NameTaken', message: nameTaken, next: 'act' }
+}
+
+function snapshotApiMissing({ strategy, snapshotApi }: PolicyFacts): Violation | undefined {
+  if (strategy.type !== 'snapshot' || snapshotApi) return undefined
+  const message =
+    'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter, then snapshots start without a restart of the operator'
+  return { reason: 'SnapshotCRDsMissing', message, next: 'act' }
+}
+
+function nothingSelected({ strategy, targets }: PolicyFacts): Violation | undefined {
+  if (strategy.type !== 'snapshot' || targets.length > 0) return undefined
+  const message =
+    'the selector matches no PersistentVolumeClaim in this namespace; strategy snapshot selects claims, not pods, so label the claims'
+  return { reason: 'SelectorMatchedNothing', message, next: 'mend' }
+}
+
+/** Of job policies the store's checks say it better. */
+function noTargetReady({ strategy, targets }: PolicyFacts): Violation | undefined {
+  if (strategy.type !== 'snapshot' || targets.some(({ ready }) => ready)) return undefined
+  const message = targets.map(target => target.message).join('; ')
+  return { reason: commonReason(targets), message, next: 'mend' }
+}
+
+function scheduleSilent({ policy, next }: PolicyFacts): Violation | undefined {
+  if (next || policy.spec.suspend) return undefined
+  const message = `the schedule ${policy.spec.schedule} never matches a date`
+  return { reason: 'ScheduleNeverFires', message, next: 'act' }
+}
+
+function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
+  const refusal = refused.get(cronJobGroup)
+  if (!refusal) return undefined
+  const message = `the API server refuses CronJob ${refusal.name}, which runs the schedule: ${refusal.words}; change the policy, or what refuses it: it is tried again, at the latest after 10 minutes`
+  return { reason: 'CronJobRefused', message, next: 'mend' }
+}
+
+function probeRefused({ refused, store }: PolicyFacts): Violation | undefined {
+  const refusal = refused.get(probeGroup)
+  if (!refusal || store?.result === 'Usable') return undefined
+  const message = `the API server refuses Job ${refusal.name}, which tries the store: ${refusal.words}; it is tried again, at the latest after 10 minutes`
+  return { reason: 'ProbeRefused', message, next: 'mend' }
+}
+
+function storeUnknown({ store }: PolicyFacts): Violation | undefined {
+  if (store?.result !== 'Unknown') return undefined
+  return { reason: store.reason as Reason, message: store.message, next: 'wait' }
+}
+
+function storeUnusable({ store }: PolicyFacts): Violation | undefined {
+  if (store?.result !== 'Unusable') return undefined
+  const message = `${store.message}; it is tried again, at the latest after 10 minutes`
+  return { reason: store.reason as Reason, message, next: 'mend' }
 }

@@ -1,6 +1,6 @@
 // The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
-import type { Action } from '../core/actions.ts'
+import type { Group } from '../core/actions.ts'
 import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from '../../schedule/schedule.ts'
 import type { PolicySchedule } from './schedule.ts'
 import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -16,7 +16,7 @@ export type SlotBook = {
 
 /** What is to be done for the slots of a policy now. */
 export type SlotPlan = {
-  readonly actions: readonly Action[]
+  readonly groups: readonly Group[]
   readonly book: SlotBook
   /** The next slot of the schedule; undefined while that is suspended. */
   readonly next: Date | undefined
@@ -46,7 +46,7 @@ export function countUnrun(
   const each = slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
   const skipped = each.filter(slot => runs.some(({ from, to }) => from <= slot && (to === undefined || slot <= to)))
   return counted(
-    counted(reach(book, all.newest), 'skipped', skipped.length, skipped.at(-1)),
+    counted(advanceTo(book, all.newest), 'skipped', skipped.length, skipped.at(-1)),
     'missed',
     all.count - skipped.length,
     newestMissed(all, each, skipped),
@@ -69,10 +69,10 @@ export function countMissed(
   const ran = [...new Set(inRange.map(slot => slot.getTime()))].map(ms => new Date(ms))
   const each = ran.length === 0 ? [] : slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
   const missed = Math.max(0, all.count - ran.length)
-  return counted(reach(book, all.newest), 'missed', missed, newestMissed(all, each, ran))
+  return counted(advanceTo(book, all.newest), 'missed', missed, newestMissed(all, each, ran))
 }
 
-export function reach(book: SlotBook, slot: Date): SlotBook {
+export function advanceTo(book: SlotBook, slot: Date): SlotBook {
   return { ...book, accountedUntil: latest(book.accountedUntil, slot) }
 }
 

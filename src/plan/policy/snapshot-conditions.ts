@@ -1,21 +1,16 @@
 // Conditions that only policies with strategy snapshot have: their targets, and what becomes of snapshots.
-import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Verdict } from '../core/conditions.ts'
-import { commonReason, type Target } from './readiness.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import type { PolicyFacts } from './facts.ts'
+import { commonReason } from './targets.ts'
 
-export function snapshotVerdicts(
-  world: PolicyWorld,
-  policy: BackupPolicy,
-  targets: readonly Target[],
-): readonly Verdict[] {
+export function snapshotVerdicts({ policy, snapshotApi, targets }: PolicyFacts): readonly Verdict[] {
   const unready = targets.filter(({ ready }) => !ready)
   const all: Verdict =
     targets.length === 0
       ? {
           type: 'TargetsReady',
           status: 'Unknown',
-          reason: world.snapshotClasses ? 'SelectorMatchedNothing' : 'SnapshotCRDsMissing',
+          reason: snapshotApi ? 'SelectorMatchedNothing' : 'SnapshotCRDsMissing',
           message: 'there is no target to judge',
         }
       : unready.length === 0

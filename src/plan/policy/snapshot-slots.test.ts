@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { at, claim, completed, only, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import { at, claim, completed, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { slotRunName } from '../../api/names.ts'
-import { planPolicy } from './policy.ts'
 import { scheduleHash } from './schedule.ts'
+import { does, only, planPolicy } from '../../../test/plan/planned.ts'
 
 const claims = [claim('data'), claim('logs')]
 const hourly = { schedule: '0 * * * *', startingDeadlineSeconds: 600 }
@@ -20,12 +20,12 @@ function steady(until: Date | undefined, more: object = {}, status: Partial<Back
 
 function at0(time: Date, of: ReturnType<typeof steady>, more: Parameters<typeof world>[1] = {}) {
   const { actions, wakeAt } = planPolicy(world(of, { claims, ...more }), time)
-  const started = only(actions, 'create-scheduled-backup')
+  const started = only(actions, 'create Backup')
   return {
     started: started.map(({ target, slot }) => `${target} ${stamp(slot).slice(11, 16)}`),
-    status: only(actions, 'write-policy-status')[0]?.status,
+    status: only(actions, 'status BackupPolicy')[0]?.status,
     wakeAt,
-    order: actions.map(action => action.do),
+    order: actions.map(does),
   }
 }
 
@@ -36,7 +36,7 @@ test('a due slot starts a Backup of every claim, and the book is written after t
   const { started, status, order } = at0(at('02:00'), steady(at('01:00')))
   assert.deepEqual(started, ['data 02:00', 'logs 02:00'])
   assert.equal(status?.accountedUntil, stamp(at('02:00')))
-  assert.ok(order.lastIndexOf('create-scheduled-backup') < order.indexOf('write-policy-status'))
+  assert.ok(order.lastIndexOf('create Backup') < order.indexOf('status BackupPolicy'))
 })
 
 test('between slots nothing starts, and the next slot wakes', () => {

@@ -4,9 +4,12 @@ import { isFinal } from '../../api/kinds/backup.ts'
 import { slotRunName } from '../../api/names.ts'
 import type { PolicySchedule } from './schedule.ts'
 import { planSlots } from '../../schedule/schedule.ts'
-import { counted, countMissed, reach, type SlotBook, type SlotPlan } from './slots.ts'
+import { advanceTo, counted, countMissed, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import { scheduledBackup } from '../../resources/backup-objects.ts'
+import { alone } from '../core/actions.ts'
+import { recording } from '../history/clean-up.ts'
+import type { SnapshotStrategyView, View } from '../view/view.ts'
 
 /**
  * A due slot makes one Backup per selected claim; its name is the lock that makes it happen once, also after a crash between two of
@@ -14,8 +17,9 @@ import type { PolicyWorld } from '../view/world.ts'
  * @param ended Backups that this very plan judges as ended: whether that is written yet must not decide about a slot.
  */
 export function planSnapshotSlots(
-  world: PolicyWorld,
+  { namespace, runs, snapshotApi }: Pick<View, 'namespace' | 'runs' | 'snapshotApi'>,
   policy: BackupPolicy,
+  { targets }: SnapshotStrategyView,
   clock: PolicySchedule,
   since: Date,
   before: SlotBook,
@@ -33,35 +37,36 @@ export function planSnapshotSlots(
     now,
     startingDeadlineSeconds,
   })
-  if (suspend) return { actions: [], book: before, next: undefined, closes: undefined }
+  if (suspend) return { groups: [], book: before, next: undefined, closes: undefined }
   let book = before
   if (slots.missed) {
     const range = { from: latest(before.accountedUntil, since) ?? since, to: slots.missed.newest }
-    const recorded = world.backups.flatMap(({ spec }) => timeOf(spec.slot) ?? [])
+    const recorded = runs.flatMap(({ backup }) => timeOf(backup.spec.slot) ?? [])
     book = countMissed(book, clock, range, recorded)
   }
   const { due, next } = slots
-  if (!due) return { actions: [], book, next, closes: undefined }
+  if (!due) return { groups: [], book, next, closes: undefined }
   // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
-  if (!world.snapshotClasses) return { actions: [], book, next, closes: addSeconds(due, startingDeadlineSeconds + 1) }
-  book = reach(book, due)
-  if (world.claims.length === 0) return { actions: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
+  if (!snapshotApi) return { groups: [], book, next, closes: addSeconds(due, startingDeadlineSeconds + 1) }
+  book = advanceTo(book, due)
+  if (targets.length === 0) return { groups: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
 
-  const names = new Set(world.backups.map(({ metadata }) => metadata.name))
+  const backups = runs.map(({ backup }) => backup)
+  const names = new Set(backups.map(({ metadata }) => metadata.name))
   const busy = new Set(
-    world.backups
+    backups
       .filter(({ metadata, spec, status }) => spec.slot && !isFinal(status?.phase) && !ended.has(metadata.name))
       .map(({ spec }) => spec.target),
   )
-  const wanted = world.claims.map(({ metadata }) => ({
-    target: metadata.name,
-    name: slotRunName(policy.metadata.name, metadata.name, due),
-  }))
+  const wanted = targets.map(({ name: target }) => ({ target, name: slotRunName(policy.metadata.name, target, due) }))
   const missing = wanted.filter(({ name }) => !names.has(name))
   const free = missing.filter(({ target }) => !busy.has(target))
   if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
   return {
-    actions: free.map(({ name, target }) => ({ do: 'create-scheduled-backup', name, target, slot: due })),
+    groups: free.map(({ name, target }) => {
+      const object = scheduledBackup(namespace, policy.metadata.name, name, target, due)
+      return alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' })
+    }),
     book,
     next,
     closes: undefined,

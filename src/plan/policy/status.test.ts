@@ -8,7 +8,6 @@ import {
   completed,
   failed,
   jobOfSlot,
-  only,
   pod,
   policy,
   ready,
@@ -26,13 +25,13 @@ import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Condition } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
-import { planPolicy } from './policy.ts'
 import type { PolicyWorld } from '../view/world.ts'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
 
 const now = at('12:00')
 
 function statusOf(seen: PolicyWorld) {
-  const written = only(planPolicy(seen, now).actions, 'write-policy-status')[0]?.status
+  const written = only(planPolicy(seen, now).actions, 'status BackupPolicy')[0]?.status
   return written ?? seen.policy?.status ?? {}
 }
 
@@ -384,7 +383,7 @@ test('a status that is as it should be is not written again', () => {
   for (const seen of [world(policy()), snapshots(), world(probed('Usable'))]) {
     const status = statusOf(seen)
     const again = planPolicy({ ...seen, policy: { ...(seen.policy ?? assert.fail()), status } }, now)
-    assert.deepEqual(only(again.actions, 'write-policy-status'), [])
+    assert.deepEqual(only(again.actions, 'status BackupPolicy'), [])
   }
 })
 
@@ -395,7 +394,7 @@ test('a change that people want to hear of is one event', () => {
     only(first.actions, 'event').map(({ type, reason }) => [type, reason]),
     [['Warning', 'SelectorMatchedNothing']],
   )
-  const status = only(first.actions, 'write-policy-status')[0]?.status
+  const status = only(first.actions, 'status BackupPolicy')[0]?.status
   const second = planPolicy(world({ ...of, status }, { claims }), at('01:00'))
   assert.deepEqual(
     only(second.actions, 'event').map(({ type, reason }) => [type, reason]),

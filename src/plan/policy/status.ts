@@ -5,26 +5,23 @@ import type { BackupPolicyStatus, TargetStatus } from '../../api/kinds/backup-po
 import type { Reason } from '../../api/conditions.ts'
 import { clockVerdict } from './clock-change.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
-import { goodByAge, type TargetHistory } from '../history/history.ts'
+import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
-import { jobTarget, readiness, snapshotTargets, type Target } from './readiness.ts'
+import { readiness } from './readiness.ts'
+import { refusalVerdicts } from './refusals.ts'
 import { scheduleHash } from './schedule.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
 import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import type { RunView } from '../view/view.ts'
+import type { Target } from './targets.ts'
 
 const targetsShown = 256
 
-export function policyStatus(
-  world: PolicyWorld,
-  policy: BackupPolicy,
-  facts: PolicyFacts,
-  now: Date,
-): BackupPolicyStatus {
-  const job = policy.spec.strategy.type === 'job'
-  const targets = job ? [jobTarget(facts)] : snapshotTargets(world, policy)
-  const ended = world.backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
+export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: Date): BackupPolicyStatus {
+  const { policy, strategy, targets } = facts
+  const backups = runs.map(({ backup }) => backup)
+  const ended = backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
   const ofTargets = byEnd(ended.filter(({ status }) => status?.target !== undefined))
   const newest = ofTargets.at(-1)
   // A node's clock or a person may have written times that are not yet; they must not hide what comes.
@@ -37,19 +34,20 @@ export function policyStatus(
     past(timeOf(policy.status?.lastRun)),
     ...ended.map(({ spec, metadata }) => past(timeOf(spec.slot)) ?? timeOf(metadata.creationTimestamp)),
   )
-  const selected = job ? world.selectedPods : world.claims.length
+  const selected = strategy.type === 'job' ? strategy.selected : strategy.targets.length
   const verdicts = [
-    ...readiness(world, policy, facts, targets),
+    ...readiness(facts),
     lastBackup(ofTargets, targets, policy),
-    selection(policy, selected),
-    ...(job ? [] : snapshotVerdicts(world, policy, targets)),
-    ...clockVerdict(policy, facts, now),
-    ...storeVerdicts(world, policy, facts),
+    selection(strategy, selected),
+    ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : []),
+    ...clockVerdict(facts, now),
+    ...storeVerdicts(facts),
+    ...refusalVerdicts(facts.refused),
   ]
   const statuses = targets.map(({ readiness: _, ...target }): TargetStatus => ({
     ...target,
     ...kept(facts.histories.find(history => history.target === target.name)),
-    ...(job && facts.digest ? { digest: facts.digest } : {}),
+    ...(facts.digest ? { digest: facts.digest } : {}),
   }))
   const gone = facts.histories
     .filter(({ target, runs }) => runs.length > 0 && !targets.some(({ name }) => name === target))
@@ -60,10 +58,11 @@ export function policyStatus(
       message: 'the policy no longer selects it; its backups stay',
       ...kept(history),
     }))
+  const cronJob = strategy.type === 'job' ? strategy.targets[0]?.cronJob : undefined
   return {
     observedGeneration: policy.metadata.generation,
     conditions: conditionsFrom(verdicts, policy.status?.conditions, policy.metadata.generation, now),
-    selected,
+    ...(selected === undefined ? {} : { selected }),
     targets: [...statuses, ...gone].slice(0, targetsShown),
     ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
     ...(lastRun ? { lastRun: rfc3339(lastRun) } : {}),
@@ -74,7 +73,7 @@ export function policyStatus(
     scheduleHash: scheduleHash(policy),
     slots: facts.book.counts,
     ...(facts.store ? { store: facts.store } : {}),
-    ...(job && world.cronJob && !facts.nameTaken ? { cronJob: world.cronJob.metadata.name } : {}),
+    ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
   }
 }
 
@@ -107,8 +106,15 @@ function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy
   }
 }
 
-function selection(policy: BackupPolicy, selected: number): Verdict {
-  const kind = policy.spec.strategy.type === 'job' ? 'pod' : 'PersistentVolumeClaim'
+function selection(strategy: PolicyFacts['strategy'], selected: number | undefined): Verdict {
+  const kind = strategy.type === 'job' ? 'pod' : 'PersistentVolumeClaim'
+  if (selected === undefined)
+    return {
+      type: 'TargetsSelected',
+      status: 'Unknown',
+      reason: 'SelectionUnknown',
+      message: `the API server does not say how many ${kind}s the selector matches; nothing depends on it but this condition`,
+    }
   return selected > 0
     ? {
         type: 'TargetsSelected',

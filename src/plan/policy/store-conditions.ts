@@ -1,29 +1,35 @@
 // Conditions about the store of a policy: whether retention may do its work there, and what the store cannot do.
-import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import type { Verdict } from '../core/conditions.ts'
-import { goodByAge, type TargetHistory } from '../history/history.ts'
+import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import { deletionVerdict } from './refusals.ts'
 
 /** What a mover says about a suspect newest backup is told from the objects instead, so that accepting it shows at once. */
 const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete'] as const
 
-export function storeVerdicts(world: PolicyWorld, policy: BackupPolicy, facts: PolicyFacts): readonly Verdict[] {
-  const { said, store } = facts
-  const sameBackend = policy.status?.store?.backendHash === world.backendHash
+export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
+  const { policy, strategy, message, store } = facts
+  const backendHash = strategy.type === 'job' ? strategy.store?.hash : undefined
+  const sameBackend = policy.status?.store?.backendHash === backendHash
   const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
-  const warning = said?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
+  const warning = message?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
+  const refusal = deletionVerdict(facts.refused)
   const blocked: readonly Verdict[] =
     suspectVerdict(facts.histories) ??
-    (said
+    (refusal ? [refusal] : undefined) ??
+    (message
       ? warning
         ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
         : []
       : store?.retentionBlocked
         ? [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionBlocked', message: store.message }]
-        : before && sameBackend && before.reason !== 'Suspect' && policy.spec.strategy.type === 'job'
+        : before &&
+            sameBackend &&
+            before.reason !== 'Suspect' &&
+            before.reason !== 'DeletionRefused' &&
+            policy.spec.strategy.type === 'job'
           ? [
               {
                 type: 'RetentionBlocked',

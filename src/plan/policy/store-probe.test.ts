@@ -18,8 +18,9 @@ import type { MoverMessage } from '../../api/mover/message.ts'
 import type { MoverReason } from '../../api/mover/reasons.ts'
 import { probeJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
-import { planPolicy } from './policy.ts'
 import { isRunningProbe, planProbe } from './store-probe.ts'
+import { viewOf } from '../view/view.ts'
+import { actionsOf, does, only, planPolicy } from '../../../test/plan/planned.ts'
 
 const made = policy()
 const hash = stateHash(made.spec.backend)
@@ -50,8 +51,16 @@ function probe(attempt: number, more: Parameters<typeof job>[2] = {}) {
   })
 }
 
-const plan = (of: ReturnType<typeof policy>, more: Parameters<typeof world>[1] = {}, time = now) =>
-  planProbe(world(of, more), of, hash, time)
+function plan(of: ReturnType<typeof policy>, more: Parameters<typeof world>[1] = {}, time = now) {
+  const { groups, ...rest } = planProbe(viewOf(world(of, more)), of, hash, time)
+  return { ...rest, actions: actionsOf(groups) }
+}
+
+/** Which attempts are started; nothing else is done. */
+function started(actions: ReturnType<typeof plan>['actions']): readonly string[] {
+  return actions.map(action => (action.do === 'create' ? action.object.metadata.name : does(action)))
+}
+const attempt = (number: number) => probeJobName('nightly', made.metadata.uid ?? '', hash, number)
 
 /** A probe that has ended with these words. */
 function ending(message: MoverMessage, exitCode = 21) {
@@ -64,7 +73,7 @@ function ending(message: MoverMessage, exitCode = 21) {
 
 test('a new policy is probed at once, and unknown until the answer', () => {
   const { actions, store } = plan(made)
-  assert.deepEqual(actions, [{ do: 'create-probe-job', backendHash: hash, attempt: 0 }])
+  assert.deepEqual(started(actions), [attempt(0)])
   assert.deepEqual([store.result, store.reason], ['Unknown', 'Probing'])
 })
 
@@ -110,8 +119,8 @@ test('a probe that ended without a word failed, unless its pod has said more by 
   const { store, unless } = plan(made, { jobs: [of] })
   assert.deepEqual([store.result, store.reason], ['Unusable', 'ProbeFailed'])
   assert.deepEqual(unless, { kind: 'newer-pods', name: of.metadata.name })
-  const seen = world(made, { jobs: [of], backendHash: hash })
-  const written = planPolicy(seen, now).actions.find(action => action.do === 'write-policy-status')
+  const seen = world(made, { jobs: [of] })
+  const [written] = only(planPolicy(seen, now).actions, 'status BackupPolicy')
   assert.deepEqual(written?.unless, unless)
 })
 
@@ -132,11 +141,8 @@ test('the next attempt has the next name, and the one that was read goes', () =>
   const of = known({ result: 'Unusable', failures: 1, attempts: 1 })
   const old = probe(0, { status: jobFailed(at('10:59'), at('11:00')) })
   const { actions } = plan(of, { jobs: [old] })
-  assert.deepEqual(
-    actions.map(action => action.do),
-    ['delete-job', 'create-probe-job'],
-  )
-  assert.deepEqual(actions.at(-1), { do: 'create-probe-job', backendHash: hash, attempt: 1 })
+  assert.deepEqual(actions.map(does), ['delete Job', 'create probe Job'])
+  assert.deepEqual(started(actions.slice(1)), [attempt(1)])
   assert.notEqual(probe(0).metadata.name, probe(1).metadata.name)
 })
 
@@ -147,7 +153,7 @@ test('a usable store is not asked again', () => {
 test('a change of the backend is probed at once, whatever the old one was', () => {
   for (const result of ['Usable', 'Unusable'] as const) {
     const { actions, store } = plan(known({ result, failures: 5, backendHash: 'other', lastProbeTime: stamp(now) }))
-    assert.deepEqual(actions, [{ do: 'create-probe-job', backendHash: hash, attempt: 0 }])
+    assert.deepEqual(started(actions), [attempt(0)])
     assert.equal(store.result, 'Unknown')
   }
 })
@@ -163,7 +169,7 @@ for (const [reason, again] of [
     const slot = at('11:30')
     const backups = [scheduled(slot, { status: failed('run', at('11:31'), { reason }) })]
     const { actions } = plan(known({ result: 'Usable' }), { backups })
-    assert.deepEqual(actions, again ? [{ do: 'create-probe-job', backendHash: hash, attempt: 1 }] : [])
+    assert.deepEqual(started(actions), again ? [attempt(1)] : [])
   })
 
 test('a failure that is older than the last probe is not asked about again', () => {

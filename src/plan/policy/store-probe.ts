@@ -6,11 +6,12 @@ import type { Job } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
 import { moverReasons } from '../../api/mover/reasons.ts'
 import { nameHash, probeJobName } from '../../api/names.ts'
-import type { Action, Unless } from '../core/actions.ts'
+import { probeJob } from '../../resources/jobs.ts'
+import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
 import { unlessMoreIsSaid } from '../jobs/pods.ts'
 import { isFinished, judgeJob } from '../jobs/verdict.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import type { View } from '../view/view.ts'
 
 /** At most so many probes at once in the whole cluster: a thousand policies may be applied at the same moment. */
 const maxProbes = 10
@@ -22,38 +23,46 @@ const placeSeconds = { least: 5, spread: 20 } as const
 const placeKeptSeconds = 60
 
 export type ProbePlan = {
-  readonly actions: readonly Action[]
+  readonly groups: readonly Group[]
   readonly store: StoreStatus
   /** What `store` rests on being unsaid. */
   readonly unless?: Unless
   readonly wakeAt: Date | undefined
 }
 
-export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash: string, now: Date): ProbePlan {
+/** The name of the group that starts a probe. */
+export const probeGroup = 'probe'
+
+export function planProbe(
+  { runs, probes, probesRunning, settings }: Pick<View, 'runs' | 'probes' | 'probesRunning' | 'settings'>,
+  policy: BackupPolicy,
+  backendHash: string,
+  now: Date,
+): ProbePlan {
   const before = policy.status?.store
   let store: StoreStatus = before?.backendHash === backendHash ? before : unknown(backendHash)
-  if (store.result === 'Usable' && failedOnStoreSince(world.backups, timeOf(store.lastProbeTime)))
+  if (
+    store.result === 'Usable' &&
+    failedOnStoreSince(
+      runs.map(({ backup }) => backup),
+      timeOf(store.lastProbeTime),
+    )
+  )
     store = { ...unknown(backendHash), attempts: store.attempts }
 
   const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, store.attempts)
-  const probes = world.jobs.filter(job => job.metadata.labels?.[label.role] === 'probe')
-  const current = probes.find(job => job.metadata.name === name)
+  const current = probes.find(({ job }) => job.metadata.name === name)
   // Older probes have been read: their result is in the status that named this attempt.
-  const cleanUp: readonly Action[] = probes
-    .filter(job => job !== current && !job.metadata.deletionTimestamp)
-    .map(job => ({
-      do: 'delete-job',
-      name: job.metadata.name,
-      uid: job.metadata.uid ?? '',
-      because: 'the result of this probe is known',
-    }))
+  const cleanUp = probes
+    .filter(each => each !== current && !each.job.metadata.deletionTimestamp)
+    .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'the result of this probe is known')))
 
   if (current) {
-    const run = judgeJob(current, world.pods, world.jobEvents, store, now)
+    const run = judgeJob(current, store, now)
     if (run.phase === 'Pending' || run.phase === 'Running') {
       const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
       return {
-        actions: cleanUp,
+        groups: cleanUp,
         store: waiting ? { ...store, reason: run.reason, message: run.message.slice(0, 1024) } : store,
         wakeAt: run.wakeAt,
       }
@@ -64,11 +73,11 @@ export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash:
       failures: store.failures + 1,
       lastProbeTime: rfc3339(now),
     }
-    if (run.phase === 'Completed' && run.said?.phase === 'done') {
-      const { probe, warnings = [] } = run.said
+    if (run.phase === 'Completed' && run.moverMessage?.phase === 'done') {
+      const { probe, warnings = [] } = run.moverMessage
       const message = ['the store can be used', ...warnings.map(warning => warning.message)].join('; ').slice(0, 1024)
       return {
-        actions: cleanUp,
+        groups: cleanUp,
         store: {
           ...tried,
           failures: 0,
@@ -83,21 +92,23 @@ export function planProbe(world: PolicyWorld, policy: BackupPolicy, backendHash:
     }
     const reason = run.phase === 'Completed' ? 'ProbeFailed' : run.reason
     const message = run.phase === 'Completed' ? 'the probe ended without saying what it found' : run.message
-    const unless = unlessMoreIsSaid(current, world.pods)
+    const unless = unlessMoreIsSaid(current)
     return {
-      actions: cleanUp,
+      groups: cleanUp,
       store: { ...tried, result: 'Unusable', reason, message: message.slice(0, 1024) },
       ...(unless ? { unless } : {}),
       wakeAt: now,
     }
   }
 
-  if (store.result === 'Usable') return { actions: cleanUp, store, wakeAt: undefined }
+  if (store.result === 'Usable') return { groups: cleanUp, store, wakeAt: undefined }
   const again = nextProbe(store)
-  if (again && now < again) return { actions: cleanUp, store, wakeAt: again }
-  if (world.probesRunning >= maxProbes) return { actions: cleanUp, store, wakeAt: addSeconds(now, placeWait(policy)) }
+  if (again && now < again) return { groups: cleanUp, store, wakeAt: again }
+  if (probesRunning >= maxProbes) return { groups: cleanUp, store, wakeAt: addSeconds(now, placeWait(policy)) }
+  const object = probeJob(policy, backendHash, store.attempts, settings)
+  const cost = 'nobody finds out whether the store can be used'
   return {
-    actions: [...cleanUp, { do: 'create-probe-job', backendHash, attempt: store.attempts }],
+    groups: [...cleanUp, alone(probeGroup, { do: 'create', object, cost })],
     store,
     wakeAt: undefined,
   }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asked, now, plan, snapshots } from '../../../test/plan/backup-plan.ts'
-import { claim, completed, failed, only } from '../../../test/plan/world.ts'
+import { claim, completed, failed } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import { childBackupName } from '../../api/names.ts'
 import { childBackup } from '../../resources/backup-objects.ts'
+import { only } from '../../../test/plan/planned.ts'
 
 const child = (parent: Backup, target: string, status?: Backup['status']): Backup => {
   const made = childBackup(parent, target)
@@ -13,9 +14,9 @@ const child = (parent: Backup, target: string, status?: Backup['status']): Backu
 
 test('without a target every claim gets a child, and the parent is written after the last of them', () => {
   const { actions, does, status } = plan(snapshots(), asked())
-  assert.deepEqual(does, ['create-child-backup', 'create-child-backup', 'write-backup-status'])
+  assert.deepEqual(does, ['create child Backup', 'create child Backup', 'status Backup'])
   assert.deepEqual(
-    only(actions, 'create-child-backup').map(({ target }) => target),
+    only(actions, 'create child Backup').map(({ target }) => target),
     ['data', 'logs'],
   )
   assert.deepEqual([status?.phase, status?.reason], ['Pending', 'Children'])
@@ -25,7 +26,7 @@ test('after a crash behind the first child only the others are made', () => {
   const parent = asked()
   const { actions } = plan(snapshots({ backups: [parent, child(parent, 'data')] }), parent)
   assert.deepEqual(
-    only(actions, 'create-child-backup').map(({ target }) => target),
+    only(actions, 'create child Backup').map(({ target }) => target),
     ['logs'],
   )
 })
@@ -33,8 +34,8 @@ test('after a crash behind the first child only the others are made', () => {
 test('a single claim needs no child', () => {
   const parent = asked()
   const { status, does } = plan(snapshots({ claims: [claim('data')] }), parent)
-  assert.deepEqual([does, status?.target], [['write-backup-status'], 'data'])
-  assert.deepEqual(plan(snapshots({ claims: [claim('data')] }), { ...parent, status }).does, ['create-snapshot'])
+  assert.deepEqual([does, status?.target], [['status Backup'], 'data'])
+  assert.deepEqual(plan(snapshots({ claims: [claim('data')] }), { ...parent, status }).does, ['create VolumeSnapshot'])
 })
 
 test('a claim that went after its sibling was made does not turn the parent into the run of the rest', () => {

@@ -1,16 +1,17 @@
 // An on-demand Backup of strategy snapshot that names no target: its children, and what becomes of them (docs/design.md R9).
 import { isFinal, type Backup, type BackupPhase } from '../../api/kinds/backup.ts'
 import type { Reason } from '../../api/conditions.ts'
-import type { Action } from '../core/actions.ts'
+import { childBackup } from '../../resources/backup-objects.ts'
+import type { Group } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
-import { childrenOf } from '../view/lookup.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import type { RunView } from '../view/view.ts'
 
-/** It is its only target, or it has a child for each and shows the worst of them. */
-export function planTargets(world: PolicyWorld, backup: Backup, now: Date): BackupPlan {
-  const children = childrenOf(world, backup)
+/**
+ * It is its only target, or it has a child for each and shows the worst of them.
+ * @param names of all targets of the policy
+ */
+export function planTargets({ backup, children }: RunView, names: readonly string[], now: Date): BackupPlan {
   if (backup.status?.reason !== 'Children') {
-    const names = world.claims.map(({ metadata }) => metadata.name)
     const [only, ...others] = names
     if (only === undefined)
       return planStatus(
@@ -31,8 +32,12 @@ export function planTargets(world: PolicyWorld, backup: Backup, now: Date): Back
     const existing = new Set(children.map(({ spec }) => spec.target))
     const create = names
       .filter(target => !existing.has(target))
-      .map((target): Action => ({ do: 'create-child-backup', parent: backup, target }))
-    return { actions: [...create, ...plan.actions] }
+      .map((target): Group => {
+        const object = childBackup(backup, target)
+        return { name: `child/${object.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }
+      })
+    const needs = create.map(({ name }) => ({ group: name, was: 'done' }) as const)
+    return { groups: [...create, ...plan.groups.map(group => ({ ...group, needs }))] }
   }
   const left = children.filter(({ status }) => !isFinal(status?.phase))
   if (left.length > 0)

@@ -1,21 +1,30 @@
 // A Backup of strategy job: the start of an on-demand run, and what becomes of the Job of any run.
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
 import type { Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
-import { hasMoverEnded, isOver, moverMessageOf, podsOfRun, unlessMoreIsSaid } from '../jobs/pods.ts'
+import { marksOf } from './marks.ts'
+import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs/pods.ts'
 import { endOf, judgeJob } from '../jobs/verdict.ts'
-import { isRun, runJobName } from '../view/lookup.ts'
+import { onDemandJob } from '../../resources/jobs.ts'
+import { runJobName } from '../view/owners.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import type { JobView, RunView, View } from '../view/view.ts'
 
 /** How long a run whose Job is gone waits for the list of the bucket. Seconds. */
 const listSeconds = 3600
 
-export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
+export function planJobStart(
+  view: Pick<View, 'runs' | 'runJobs' | 'settings'> & { readonly policy: BackupPolicy },
+  run: RunView,
+  bucketIsOpen: boolean,
+  now: Date,
+): BackupPlan {
+  const { backup } = run
   const { slot, target } = backup.spec
   const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
     planStatus(backup, { phase, reason, message, target: commandTarget }, now)
@@ -24,9 +33,9 @@ export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: b
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
     return planStatus(backup, failure('TargetNotFound', message), now)
   }
-  if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(world, backup, bucketIsOpen, now)
-  const running = world.jobs.find(job => isRun(job) && !job.metadata.deletionTimestamp && goesOn(job, world, now))
-  if (running && isCancelled(running, world)) {
+  if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(run, bucketIsOpen, now)
+  const running = view.runJobs.find(each => !each.job.metadata.deletionTimestamp && goesOn(each, now))?.job
+  if (running && isCancelled(running, view.runs)) {
     const message = `Job ${running.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
     return planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target: commandTarget }, now)
   }
@@ -36,12 +45,18 @@ export function planJobStart(world: PolicyWorld, backup: Backup, bucketIsOpen: b
       'Overlapping',
       `another run of the policy, Job ${running.metadata.name}, is still going on; create a new Backup when it has ended`,
     )
-  return { actions: [{ do: 'create-run-job', backup }] }
+  const { job: strategy } = view.policy.spec.strategy
+  // The policy has another strategy by now: there is no command to run.
+  if (!strategy) return { groups: [] }
+  const marks = marksOf(view.runs.map(each => each.backup))
+  const object = onDemandJob(view.policy, strategy, backup, marks, view.settings)
+  return { groups: [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }] }
 }
 
-export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Date): BackupPlan {
-  const run = judgeJob(job, world.pods, world.jobEvents, backup.status, now)
-  const { said } = run
+export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan {
+  const { job } = view
+  const run = judgeJob(view, backup.status, now)
+  const { moverMessage } = run
   const store = job.metadata.annotations?.[annotation.store]
   const common = {
     reason: run.reason,
@@ -61,9 +76,9 @@ export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Da
   }
   const { exitCode, stderr, endTime = now } = run
   const details = { ...(exitCode === undefined ? {} : { exitCode }), ...(stderr ? { stderr } : {}) }
-  const stored = run.phase === 'Completed' && said ? storedFacts(said) : {}
+  const stored = run.phase === 'Completed' && moverMessage ? storedFacts(moverMessage) : {}
   const facts = { ...common, ...details, ...stored, phase: run.phase }
-  return planStatus(backup, facts, endTime, 'job', unlessMoreIsSaid(job, world.pods))
+  return planStatus(backup, facts, endTime, 'job', unlessMoreIsSaid(view))
 }
 
 /**
@@ -71,12 +86,11 @@ export function planJobRun(world: PolicyWorld, backup: Backup, job: Job, now: Da
  * and where the bucket holds more than is known here also for the list, though not for ever: a node may be lost, and pages may fail, or
  * never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
  */
-function planLostJob(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, now: Date): BackupPlan {
+function planLostJob({ backup, pods }: RunView, bucketIsOpen: boolean, now: Date): BackupPlan {
   const { startTime, completionTime, store } = backup.status ?? {}
   const run = runJobName(backup)
   const times = startTime ? { startTime } : {}
   const begun = { target: commandTarget, run, ...times, ...(store ? { store } : {}) } as const
-  const pods = podsOfRun(run, world.pods)
   const committed = pods.map(moverMessageOf).find(isCommitted)
   if (committed) {
     const message = 'the backup is complete; its Job was deleted while it ended'
@@ -104,17 +118,17 @@ function planLostJob(world: PolicyWorld, backup: Backup, bucketIsOpen: boolean, 
 }
 
 /** Its Backup was deleted, and the garbage collector has not come by yet. */
-function isCancelled({ metadata }: Job, { backups }: PolicyWorld): boolean {
+function isCancelled({ metadata }: Job, runs: readonly RunView[]): boolean {
   const owner = metadata.ownerReferences?.find(({ kind }) => kind === 'Backup')
   return (
     owner !== undefined &&
-    !backups.some(backup => backup.metadata.uid === owner.uid && !backup.metadata.deletionTimestamp)
+    !runs.some(({ backup }) => backup.metadata.uid === owner.uid && !backup.metadata.deletionTimestamp)
   )
 }
 
 /** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */
-export function goesOn(job: Job, world: PolicyWorld, now: Date): boolean {
-  const { phase } = judgeJob(job, world.pods, world.jobEvents, undefined, now)
+export function goesOn(job: JobView, now: Date): boolean {
+  const { phase } = judgeJob(job, undefined, now)
   return phase === 'Pending' || phase === 'Running'
 }
 

@@ -9,7 +9,6 @@ import {
   job,
   jobFailed,
   jobOfSlot,
-  only,
   pod,
   policy,
   ready,
@@ -22,9 +21,8 @@ import {
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { onDemandJobName } from '../../api/names.ts'
-import { planBackup } from './run.ts'
-import { planPolicy } from '../policy/policy.ts'
 import { childBackup } from '../../resources/backup-objects.ts'
+import { planBackup, only, planPolicy } from '../../../test/plan/planned.ts'
 
 const onDemandJob = (of: Backup, more: Parameters<typeof job>[2] = {}) =>
   job(onDemandJobName('nightly', of.metadata.uid ?? ''), 'run', {
@@ -36,7 +34,7 @@ const onDemandJob = (of: Backup, more: Parameters<typeof job>[2] = {}) =>
 
 test('an on-demand Backup starts a Job, also while the schedule is suspended', () => {
   for (const suspend of [false, true])
-    assert.deepEqual(plan(world(policy({ suspend })), asked()).does, ['create-run-job'])
+    assert.deepEqual(plan(world(policy({ suspend })), asked()).does, ['create run Job'])
 })
 
 test('its Job is followed', () => {
@@ -62,7 +60,7 @@ test('a success is told once, with its sizes and duration', () => {
     [status?.phase, status?.bytes, status?.size, status?.duration, status?.completionTime],
     ['Completed', 2048, '1.0 KiB', '2m', stamp(at('12:02'))],
   )
-  const [write] = only(actions, 'write-backup-status')
+  const [write] = only(actions, 'status Backup')
   assert.deepEqual(write?.outcome, { outcome: 'success', seconds: 120, strategy: 'job' })
   assert.equal(only(actions, 'event').length, 1)
   assert.deepEqual(plan(world(policy(), { jobs: [run], pods }), { ...of, status }).actions, [])
@@ -86,14 +84,14 @@ test('an on-demand Backup waits for the end of a run whose Backup was deleted', 
   for (const left of [[], [deleting]]) {
     const { status, does } = during(left)
     assert.deepEqual([status?.phase, status?.reason], ['Pending', 'Overlapping'])
-    assert.ok(!does.includes('create-run-job'))
-    assert.deepEqual(plan(world(policy()), asked(status ? { status } : {})).does, ['create-run-job'])
+    assert.ok(!does.includes('create run Job'))
+    assert.deepEqual(plan(world(policy()), asked(status ? { status } : {})).does, ['create run Job'])
   }
 })
 
 test('of two that are asked for at once one starts', () => {
   const backups = [asked(), asked({ metadata: { name: 'other', uid: 'other' } })]
-  assert.equal(only(planPolicy(world(policy(), { backups }), now).actions, 'create-run-job').length, 1)
+  assert.equal(only(planPolicy(world(policy(), { backups }), now).actions, 'create run Job').length, 1)
 })
 
 test('a target that a job policy does not have is refused', () => {
@@ -110,7 +108,7 @@ test('a Job that disappeared before its end is a failure, after one more look', 
   ]) {
     const { actions, status } = plan(world(policy()), of)
     assert.deepEqual([status?.phase, status?.reason], ['Failed', 'JobDeleted'])
-    assert.equal(only(actions, 'write-backup-status')[0]?.unless?.kind, 'job')
+    assert.equal(only(actions, 'status Backup')[0]?.unless?.kind, 'job')
   }
 })
 
@@ -120,7 +118,7 @@ test('only a run that was seen to begin is told and counted as one that lost its
     [{ phase: 'Running', startTime: stamp(at('02:00')) }, true],
   ] as const) {
     const { actions } = plan(world(policy()), scheduled(at('02:00'), { status }))
-    const [written] = only(actions, 'write-backup-status')
+    const [written] = only(actions, 'status Backup')
     assert.equal(written?.status.phase, 'Failed')
     assert.deepEqual([written.outcome !== undefined, only(actions, 'event').length === 1], [tells, tells])
   }
@@ -146,7 +144,7 @@ test('a run whose Job is gone is judged once its pods have ended: a mover in its
     [committed.status?.phase, committed.status?.size, committed.status?.store, committed.status?.completionTime],
     ['Completed', '1.0 KiB', 'there', stamp(at('12:01'))],
   )
-  assert.equal(only(committed.actions, 'write-backup-status')[0]?.outcome?.outcome, 'success')
+  assert.equal(only(committed.actions, 'status Backup')[0]?.outcome?.outcome, 'success')
   assert.deepEqual(
     plan(world(policy()), { ...lost, status: committed.status }).actions,
     [],
@@ -176,7 +174,7 @@ test('a run whose Job is gone waits an hour for the list of a bucket that holds 
     const run = lost.spec.slot ? lost.metadata.name : onDemandJobName('nightly', 'uid')
     const seen = world(policy(), { backups: [lost] })
     const first = planBackup(seen, lost, list(), now)
-    const [written] = only(first.actions, 'write-backup-status')
+    const [written] = only(first.actions, 'status Backup')
     assert.deepEqual(
       [written?.status.phase, written?.status.reason, written?.unless, first.wakeAt],
       ['Running', 'JobDeleted', { kind: 'job', name: run }, at('13:00')],
@@ -184,21 +182,18 @@ test('a run whose Job is gone waits an hour for the list of a bucket that holds 
     assert.equal(first.actions.length, 1, 'nothing is counted or told yet')
     const waiting = { ...lost, status: written?.status }
     assert.deepEqual(planBackup(seen, waiting, list(), at('12:59')), { actions: [], wakeAt: at('13:00') })
-    const late = only(planBackup(seen, waiting, list(), at('13:00')).actions, 'write-backup-status')[0]?.status
+    const late = only(planBackup(seen, waiting, list(), at('13:00')).actions, 'status Backup')[0]?.status
     assert.deepEqual([late?.phase, late?.reason, late?.completionTime], ['Failed', 'JobDeleted', stamp(now)])
     assert.match(late?.message ?? '', /could not be read.*comes back/)
     const settled = only(
       planBackup(seen, waiting, { entries: undefined, open: false }, at('12:01')).actions,
-      'write-backup-status',
+      'status Backup',
     )
     assert.doesNotMatch(settled[0]?.status.message ?? '', /could not be read/)
     assert.equal(settled[0]?.status.phase, 'Failed')
     const [startedAt, finishedAt] = [slot.getTime(), at('02:05').getTime()]
     const entry = { run, slot: slot.getTime(), startedAt, finishedAt, bytes: 10, storedBytes: 5 }
-    const found = only(
-      planBackup(seen, waiting, list(new Map([[run, entry]])), at('12:30')).actions,
-      'write-backup-status',
-    )
+    const found = only(planBackup(seen, waiting, list(new Map([[run, entry]])), at('12:30')).actions, 'status Backup')
     assert.deepEqual(
       [found[0]?.status.phase, found[0]?.status.run, found[0]?.status.completionTime],
       ['Completed', run, stamp(at('02:05'))],
@@ -224,14 +219,14 @@ test('a policy may come a little later than the Backup that names it', () => {
   const late = plan(world(undefined), asked(), at('12:01'))
   assert.deepEqual([late.status?.phase, late.status?.reason], ['Failed', 'PolicyNotFound'])
   const waiting = asked({ status: early.status })
-  assert.deepEqual(plan(world(policy()), waiting).does, ['create-run-job'])
+  assert.deepEqual(plan(world(policy()), waiting).does, ['create run Job'])
 })
 
 test('deleting a policy ends its run', () => {
   const slot = at('02:00')
   const run = jobOfSlot(slot)
   const { does, status } = plan(world(undefined, { jobs: [run], pods: [pod(run, 1)] }), scheduled(slot))
-  assert.deepEqual(does, ['delete-job', 'write-backup-status'])
+  assert.deepEqual(does, ['delete Job', 'status Backup'])
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'PolicyDeleted'])
   // A crash between the two: the Job is gone.
   assert.equal(plan(world(undefined), scheduled(slot)).status?.reason, 'PolicyDeleted')
@@ -264,7 +259,7 @@ test('a snapshot that was ready when its policy was deleted is kept, and a succe
     status: { phase: 'Running', reason: 'SnapshotPending' },
   })
   const { does, status } = plan(world(undefined, { snapshots: [snapshotOf(of, { status: ready })] }), of)
-  assert.deepEqual([status?.phase, does.includes('delete-snapshot')], ['Completed', false])
+  assert.deepEqual([status?.phase, does.includes('delete VolumeSnapshot')], ['Completed', false])
 })
 
 test('a snapshot that was not ready when its policy was deleted goes, as it was seen', () => {
@@ -272,7 +267,7 @@ test('a snapshot that was not ready when its policy was deleted goes, as it was 
   const snapshot = snapshotOf(of)
   const { actions, status } = plan(world(undefined, { snapshots: [snapshot] }), of)
   assert.equal(status?.reason, 'PolicyDeleted')
-  assert.equal(only(actions, 'delete-snapshot')[0]?.resourceVersion, snapshot.metadata.resourceVersion)
+  assert.equal(only(actions, 'delete VolumeSnapshot')[0]?.resourceVersion, snapshot.metadata.resourceVersion)
 })
 
 test('an on-demand Backup over several targets tells what became of them, also when its policy is deleted', () => {

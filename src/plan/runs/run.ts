@@ -1,16 +1,15 @@
 // One Backup: what it is waiting for, what has become of it, and what has to be done for it. A final phase never changes, except to Deleting.
 import { isFinal, type Backup } from '../../api/kinds/backup.ts'
-import type { Job } from '../../api/kubernetes.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
-import type { Action } from '../core/actions.ts'
+import { deletion, type Action } from '../core/actions.ts'
+import { runJobName } from '../view/owners.ts'
+import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
+import { planTargets } from './children.ts'
+import { graceEnd } from './grace.ts'
 import { factsOfEntry, goesOn, planJobRun, planJobStart } from './job.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
-import { planTargets } from './children.ts'
-import { graceEnd } from './grace.ts'
-import { jobOf, runJobName, snapshotOf } from '../view/lookup.ts'
-import type { PolicyWorld } from '../view/world.ts'
 
 /** What is known of the bucket while a run is judged. */
 export type CatalogKnowledge = {
@@ -20,60 +19,56 @@ export type CatalogKnowledge = {
   readonly open: boolean
 }
 
-export function planBackup(
-  world: PolicyWorld,
-  backup: Backup,
-  catalog: CatalogKnowledge | undefined,
-  now: Date,
-): BackupPlan {
-  if (backup.metadata.deletionTimestamp) return { actions: [] }
-  if (isFinal(backup.status?.phase)) return { actions: [] }
+export function planBackup(view: View, run: RunView, catalog: CatalogKnowledge | undefined, now: Date): BackupPlan {
+  const { backup, job, snapshot } = run
+  if (backup.metadata.deletionTimestamp) return { groups: [] }
+  if (isFinal(backup.status?.phase)) return { groups: [] }
   const entry = catalog?.entries?.get(runJobName(backup))
-  const job = jobOf(world, backup)
-  if (!job && entry) return planStatus(backup, factsOfEntry(entry, world.storeLocation, now), now)
-  if (!world.policy || world.policy.metadata.deletionTimestamp) return planWithoutPolicy(world, backup, job, now)
-  if (job) return planJobRun(world, backup, job, now)
-  const snapshot = snapshotOf(world, backup)
-  if (snapshot) return planSnapshotRun(world, world.policy, backup, snapshot, now)
-  return isJobRun(world, backup)
-    ? planJobStart(world, backup, catalog?.open === true, now)
-    : planSnapshotStart(world, world.policy, backup, now)
+  if (!job && entry) return planStatus(backup, factsOfEntry(entry, storeOf(view), now), now)
+  if (!view.policy) return planWithoutPolicy(view, run, now)
+  if (job) return planJobRun(backup, job, now)
+  if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, now)
+  const { policy, strategy } = view
+  if (strategy.type === 'job' || isOfCommand(strategy, backup))
+    return planJobStart({ ...view, policy }, run, catalog?.open === true, now)
+  return planSnapshotStart(strategy, view.snapshotApi, run, now)
+}
+
+function storeOf({ strategy }: View): string | undefined {
+  return strategy?.type === 'job' ? strategy.store?.location : undefined
 }
 
 /** By what the run is, where it has begun: the policy may have another strategy by now. */
-function isJobRun({ policy, claims }: PolicyWorld, { spec, status }: Backup): boolean {
-  if (policy?.spec.strategy.type === 'job') return true
+function isOfCommand({ targets }: SnapshotStrategyView, { spec, status }: Backup): boolean {
   const ofCommand = spec.target === commandTarget || status?.target === commandTarget
   const begun = spec.slot !== undefined || status?.run !== undefined
-  return ofCommand && begun && !claims.some(({ metadata }) => metadata.name === commandTarget)
+  return ofCommand && begun && !targets.some(({ name }) => name === commandTarget)
 }
 
 /** What the run has already reached stands; what goes on is ended (docs/design.md R8). */
-function planWithoutPolicy(world: PolicyWorld, backup: Backup, job: Job | undefined, now: Date): BackupPlan {
+function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
+  const { backup, job } = run
   const { policy, slot } = backup.spec
-  if (backup.status?.reason === 'Children') return planTargets(world, backup, now)
-  const snapshot = snapshotOf(world, backup)
-  if (job && !goesOn(job, world, now)) return planJobRun(world, backup, job, now)
-  if (snapshot?.status?.readyToUse && !snapshot.metadata.deletionTimestamp)
-    return planSnapshotRun(world, undefined, backup, snapshot, now)
+  if (backup.status?.reason === 'Children') return planTargets(run, [], now)
+  if (job && !goesOn(job, now)) return planJobRun(backup, job, now)
+  const snapshot = run.snapshot?.snapshot
+  if (run.snapshot && snapshot?.status?.readyToUse && !snapshot.metadata.deletionTimestamp)
+    return planSnapshotRun(undefined, backup, run.snapshot, now)
   const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
   if (slot !== undefined || job || snapshot || !waits) {
     const stop: Action[] = []
-    if (job && !job.metadata.deletionTimestamp) {
-      const { name, uid = '' } = job.metadata
-      stop.push({ do: 'delete-job', name, uid, because: `its policy ${policy} was deleted` })
-    }
+    if (job && !job.job.metadata.deletionTimestamp) stop.push(deletion(job.job, `its policy ${policy} was deleted`))
     if (snapshot && !snapshot.metadata.deletionTimestamp) {
-      const { name, uid = '', resourceVersion } = snapshot.metadata
-      const because = `its policy ${policy} was deleted before it was ready`
-      stop.push({ do: 'delete-snapshot', name, uid, resourceVersion, because })
+      const { resourceVersion } = snapshot.metadata
+      stop.push(deletion(snapshot, `its policy ${policy} was deleted before it was ready`, { resourceVersion }))
     }
     const facts = failure('PolicyDeleted', `BackupPolicy ${policy} was deleted while this run was going on`)
     const plan = planStatus(backup, facts, now)
-    return { ...plan, actions: [...stop, ...plan.actions] }
+    const ending = stop.map((action, index) => ({ name: `end/${backup.metadata.name}/${index}`, actions: [action] }))
+    return { ...plan, groups: [...ending, ...plan.groups] }
   }
   const until = graceEnd(backup, now)
-  const message = `there is no BackupPolicy ${policy} in namespace ${world.namespace}`
+  const message = `there is no BackupPolicy ${policy} in namespace ${view.namespace}`
   if (now >= until)
     return planStatus(backup, failure('PolicyNotFound', `${message}; create it, then create this Backup again`), now)
   return {

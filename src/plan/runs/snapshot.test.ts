@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asked, plan, snapshots } from '../../../test/plan/backup-plan.ts'
-import { at, claim, only, ready, snapshotOf } from '../../../test/plan/world.ts'
+import { at, claim, ready, snapshotOf } from '../../../test/plan/world.ts'
+import { only } from '../../../test/plan/planned.ts'
 
 const data = asked({ spec: { target: 'data' } })
 test('a Backup of a claim makes a VolumeSnapshot with the class of its driver', () => {
-  const [action] = only(plan(snapshots(), data).actions, 'create-snapshot')
-  assert.deepEqual([action?.claim, action?.className], ['data', 'fast'])
+  const [action] = only(plan(snapshots(), data).actions, 'create VolumeSnapshot')
+  const { source, volumeSnapshotClassName } = action?.object.spec ?? {}
+  assert.deepEqual([source?.persistentVolumeClaimName, volumeSnapshotClassName], ['data', 'fast'])
 })
 
 test('what is known before creating fails at once', () => {
@@ -17,7 +19,7 @@ test('what is known before creating fails at once', () => {
   ] as const) {
     const { status, does } = plan(seen, data)
     assert.deepEqual([status?.phase, status?.reason], ['Failed', reason])
-    assert.ok(!does.includes('create-snapshot'))
+    assert.ok(!does.includes('create VolumeSnapshot'))
   }
 })
 
@@ -27,7 +29,7 @@ test('the CRDs of snapshots may come a little later than a Backup', () => {
   assert.deepEqual([waiting.status?.phase, waiting.status?.reason], ['Pending', 'SnapshotCRDsMissing'])
   assert.deepEqual(waiting.wakeAt, at('12:01'))
   const { status } = waiting
-  assert.deepEqual(plan(snapshots(), { ...data, ...(status ? { status } : {}) }).does, ['create-snapshot'])
+  assert.deepEqual(plan(snapshots(), { ...data, ...(status ? { status } : {}) }).does, ['create VolumeSnapshot'])
   const given = plan(without, data, at('12:01'))
   assert.deepEqual([given.status?.phase, given.status?.reason], ['Failed', 'SnapshotCRDsMissing'])
 })
@@ -52,16 +54,16 @@ test('an error of the storage system is told and decides nothing; ready does', (
 test('a snapshot that is not ready in time failed, and goes after that is written', () => {
   const { status, does } = plan(snapshots({ snapshots: [snapshotOf(data)] }), data, at('12:10'))
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SnapshotNotReady'])
-  assert.deepEqual(does, ['write-backup-status', 'event', 'delete-snapshot'])
+  assert.deepEqual(does, ['status Backup', 'event', 'delete VolumeSnapshot'])
 })
 
 test('a snapshot that disappeared is a failure, after one more look', () => {
   const { actions, status } = plan(snapshots(), { ...data, status: { phase: 'Running', run: 'now-x' } })
   assert.equal(status?.reason, 'SnapshotDeleted')
-  assert.deepEqual(only(actions, 'write-backup-status')[0]?.unless, { kind: 'snapshot', name: 'now-x' })
+  assert.deepEqual(only(actions, 'status Backup')[0]?.unless, { kind: 'snapshot', name: 'now-x' })
 })
 
 test("a stranger's snapshot under the Backup's name is not followed", () => {
   const stranger = snapshotOf(data, { status: ready, metadata: { annotations: {} } })
-  assert.deepEqual(plan(snapshots({ snapshots: [stranger] }), data).does, ['create-snapshot'])
+  assert.deepEqual(plan(snapshots({ snapshots: [stranger] }), data).does, ['create VolumeSnapshot'])
 })

@@ -2,14 +2,14 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
-import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { volumeSnapshot } from '../../resources/backup-objects.ts'
+import { deletion } from '../core/actions.ts'
 import { planStatus, type BackupPlan } from './status.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
-import { snapshotName } from '../view/lookup.ts'
-import { readinessOf } from '../view/selection.ts'
+import { snapshotName } from '../view/owners.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
-import type { PolicyWorld } from '../view/world.ts'
+import type { RunView, SnapshotStrategyView, SnapshotView } from '../view/view.ts'
 
 /** How long the caches of claims and volumes may be of different moments. Seconds. */
 const volumeGraceSeconds = 30
@@ -22,53 +22,55 @@ export function readyLimit(policy: BackupPolicy | undefined): number {
   return policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? defaultReadySeconds
 }
 
-export function planSnapshotStart(world: PolicyWorld, policy: BackupPolicy, backup: Backup, now: Date): BackupPlan {
+/** @param snapshotApi whether the snapshot CRDs are installed */
+export function planSnapshotStart(
+  { targets }: SnapshotStrategyView,
+  snapshotApi: boolean,
+  run: RunView,
+  now: Date,
+): BackupPlan {
+  const { backup } = run
   const target = backup.spec.target ?? backup.status?.target
   const fail = (reason: Reason, message: string, of = target) =>
     planStatus(backup, { phase: 'Failed', reason, message, ...(of ? { target: of } : {}) }, now, 'snapshot')
-  if (target === undefined) return planTargets(world, backup, now)
+  if (target === undefined)
+    return planTargets(
+      run,
+      targets.map(({ name }) => name),
+      now,
+    )
   if (backup.status?.run !== undefined) {
     const name = backup.status.run
     const message = `VolumeSnapshot ${name} was deleted before it was ready`
     const facts = { phase: 'Failed', reason: 'SnapshotDeleted', message, target, run: name } as const
     return planStatus(backup, facts, now, 'snapshot', { kind: 'snapshot', name })
   }
-  if (!world.snapshotClasses) {
+  if (!snapshotApi) {
     const reason = 'SnapshotCRDsMissing'
     const message = 'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter'
     const until = graceEnd(backup, now)
     if (now >= until) return fail(reason, message)
     return { ...planStatus(backup, { phase: 'Pending', reason, message, target }, now), wakeAt: until }
   }
-  const claim = world.claims.find(({ metadata }) => metadata.name === target)
-  if (!claim) return fail('TargetNotFound', `the selector of the policy matches no PersistentVolumeClaim ${target}`)
-  const readiness = readinessOf(
-    claim,
-    world.volumes,
-    world.snapshotClasses,
-    policy.spec.strategy.snapshot?.volumeSnapshotClassName,
-  )
+  const readiness = targets.find(({ name }) => name === target)?.readiness
+  if (!readiness) return fail('TargetNotFound', `the selector of the policy matches no PersistentVolumeClaim ${target}`)
   if (!readiness.ready) {
     // The volume of a new claim may come a moment after it.
     const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, volumeGraceSeconds)
-    if (readiness.passing && now < until) return { actions: [], wakeAt: until }
+    if (readiness.passing && now < until) return { groups: [], wakeAt: until }
     return fail(readiness.reason, readiness.message)
   }
-  return {
-    actions: [
-      { do: 'create-snapshot', backup, name: snapshotName(backup), claim: target, className: readiness.className },
-    ],
-  }
+  const object = volumeSnapshot(backup, snapshotName(backup), target, readiness.className)
+  return { groups: [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }] }
 }
 
 export function planSnapshotRun(
-  world: PolicyWorld,
   policy: BackupPolicy | undefined,
   backup: Backup,
-  snapshot: VolumeSnapshot,
+  { snapshot, deletionPolicy }: SnapshotView,
   now: Date,
 ): BackupPlan {
-  const { name, uid = '', creationTimestamp, deletionTimestamp } = snapshot.metadata
+  const { name, creationTimestamp, deletionTimestamp } = snapshot.metadata
   const target = snapshot.spec.source.persistentVolumeClaimName ?? backup.spec.target ?? ''
   const {
     readyToUse,
@@ -77,7 +79,6 @@ export function planSnapshotRun(
     error,
     creationTime,
   } = snapshot.status ?? {}
-  const deletionPolicy = contentName === undefined ? undefined : world.deletionPolicies.get(contentName)
   const start = timeOf(creationTimestamp) ?? now
   const common = {
     target,
@@ -121,9 +122,9 @@ export function planSnapshotRun(
   }
   const limit = readyLimit(policy)
   const until = addSeconds(start, limit)
-  const said = error?.message ? `; the storage system says: ${error.message}` : ''
+  const reported = error?.message ? `; the storage system says: ${error.message}` : ''
   if (now >= until) {
-    const message = `VolumeSnapshot ${name} was not ready within ${limit} s and was deleted${said}`
+    const message = `VolumeSnapshot ${name} was not ready within ${limit} s and was deleted${reported}`
     const plan = planStatus(
       backup,
       { ...common, phase: 'Failed', reason: 'SnapshotNotReady', message },
@@ -131,11 +132,14 @@ export function planSnapshotRun(
       'snapshot',
       { kind: 'ready-snapshot', name },
     )
-    return { actions: [...plan.actions, { do: 'delete-snapshot', name, uid, because: message }] }
+    // The verdict first: it is looked at once more, and the snapshot goes only when it stands.
+    const [verdict] = plan.groups
+    if (!verdict) return plan
+    return { groups: [{ ...verdict, actions: [...verdict.actions, deletion(snapshot, message)] }] }
   }
   const reason = error?.message ? 'SnapshotError' : 'SnapshotPending'
   const message = error?.message
-    ? `the storage system reports an error and is tried again until the deadline${said}`
+    ? `the storage system reports an error and is tried again until the deadline${reported}`
     : 'waiting for the storage system to make the snapshot ready to use'
   return {
     ...planStatus(backup, { ...common, phase: 'Running', reason, message }, now),

@@ -1,7 +1,7 @@
 // The status of a Backup from what is known of its run, and the writing of it: the only author of Backup status.
 import { isFinal, type Backup, type BackupPhase, type BackupStatus } from '../../api/kinds/backup.ts'
 import type { Reason } from '../../api/conditions.ts'
-import type { Action, Unless } from '../core/actions.ts'
+import type { Action, Group, Refusal, Unless } from '../core/actions.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
 import { addSeconds, durationText, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -10,7 +10,7 @@ import { addSeconds, durationText, rfc3339, timeOf } from '../../schedule/times.
 const refusedSeconds = 300
 
 /** What is to be done for one Backup, and when to look at it again if nothing changes. */
-export type BackupPlan = { readonly actions: readonly Action[]; readonly wakeAt?: Date }
+export type BackupPlan = { readonly groups: readonly Group[]; readonly wakeAt?: Date }
 
 /** A status without what is derived from it. */
 export type Facts = Omit<BackupStatus, 'conditions' | 'duration' | 'phase' | 'reason' | 'message'> & {
@@ -60,12 +60,17 @@ export function finished(backup: Backup, facts: Facts, end: Date): BackupStatus 
   }
 }
 
-/** The status of a run whose Job or VolumeSnapshot the API server refuses to create. */
-export function refusedStatus(backup: Backup, message: string, now: Date): BackupStatus {
+/** Until when a run whose start is refused waits. */
+export function refusedUntil({ metadata }: Backup, now: Date): Date {
+  return addSeconds(timeOf(metadata.creationTimestamp) ?? now, refusedSeconds)
+}
+
+/** The status of a run whose Job or VolumeSnapshot cannot be created. No run fails because of the control plane alone (F33). */
+export function refusedStatus(backup: Backup, { words, passing }: Refusal, now: Date): BackupStatus {
   const { target } = backup.status ?? {}
+  const message = `the API server refuses it: ${words}`
   const facts = { ...(target ? { target } : {}), reason: 'CreationRefused', message } as const
-  const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, refusedSeconds)
-  return now < until
+  return passing || now < refusedUntil(backup, now)
     ? ongoing(backup, { ...facts, phase: 'Pending' }, now)
     : finished(backup, { ...facts, phase: 'Failed' }, now)
 }
@@ -88,10 +93,11 @@ export function planStatus(
   unless?: Unless,
 ): BackupPlan {
   const status = isFinal(facts.phase) ? finished(backup, facts, now) : ongoing(backup, facts, now)
-  if (sameJson(backup.status, status)) return { actions: [] }
+  if (sameJson(backup.status, status)) return { groups: [] }
   const { phase } = status
-  const action: Action = { do: 'write-backup-status', backup, status, ...(unless ? { unless } : {}) }
-  if (strategy === undefined || (phase !== 'Completed' && phase !== 'Failed')) return { actions: [action] }
+  const group = (...actions: readonly Action[]) => ({ groups: [{ name: `run/${backup.metadata.name}`, actions }] })
+  const action: Action = { do: 'write-status', object: { ...backup, status }, ...(unless ? { unless } : {}) }
+  if (strategy === undefined || (phase !== 'Completed' && phase !== 'Failed')) return group(action)
   const [start, end] = [timeOf(status.startTime), timeOf(status.completionTime)]
   const seconds = start && end ? Math.max(0, (end.getTime() - start.getTime()) / 1000) : 0
   const good = phase === 'Completed'
@@ -102,5 +108,5 @@ export function planStatus(
     reason: (status.reason ?? phase) as Reason,
     message: status.message ?? '',
   }
-  return { actions: [{ ...action, outcome: { outcome: good ? 'success' : 'failure', seconds, strategy } }, notice] }
+  return group({ ...action, outcome: { outcome: good ? 'success' : 'failure', seconds, strategy } }, notice)
 }

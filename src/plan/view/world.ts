@@ -1,4 +1,4 @@
-// Everything that planning one policy looks at. Gathered by the controller, judged here.
+// Everything that planning one policy looks at, as it was gathered. `view.ts` is its only reader.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type {
@@ -11,28 +11,25 @@ import type {
   VolumeSnapshot,
   VolumeSnapshotClass,
 } from '../../api/kubernetes.ts'
+import type { Settings } from '../../resources/settings.ts'
 
 export type PolicyWorld = {
   readonly namespace: string
   readonly name: string
+  /** What the installation decides about the objects that we create. */
+  readonly settings: Settings
   /** Undefined: there is no such policy (any more). */
   readonly policy: BackupPolicy | undefined
   /** All Backups that name this policy, made by us or by people. */
   readonly backups: readonly Backup[]
   /** Whatever has the name of our CronJob. */
   readonly cronJob: CronJob | undefined
-  /** What our CronJob should be; undefined unless the strategy is job and the schedule can be read. */
-  readonly desiredCronJob: CronJob | undefined
   /** Jobs that carry the policy's labels, and their pods and warnings. */
   readonly jobs: readonly Job[]
   readonly pods: readonly Pod[]
   readonly jobEvents: readonly JobEvent[]
-  /** Hash of the backend's settings. */
-  readonly backendHash: string | undefined
-  /** Hash of the place that the backend means, whatever credentials open it. */
-  readonly storeLocation: string | undefined
-  /** How many pods the selector matches (strategy job). */
-  readonly selectedPods: number
+  /** How many pods the selector matches (strategy job); undefined where nobody can say. */
+  readonly selectedPods: number | undefined
   /** Claims of the namespace that the selector matches (strategy snapshot), by name. */
   readonly claims: readonly PersistentVolumeClaim[]
   readonly volumes: ReadonlyMap<string, PersistentVolume>

@@ -8,7 +8,9 @@ import { applyPlan, type ApplyContext } from '../../../src/controllers/shared/ap
 import type { Caches } from '../../../src/controllers/shared/caches.ts'
 import { createObserver, probesRunning, type Observer } from '../../../src/controllers/policy/observe.ts'
 import { planPolicy } from '../../../src/plan/policy/policy.ts'
-import type { Plan } from '../../../src/plan/core/actions.ts'
+import type { Action, Plan } from '../../../src/plan/core/actions.ts'
+import { RefusalMemory } from '../../../src/controllers/shared/refusals.ts'
+import { actionsOf, does } from '../../plan/planned.ts'
 import type { PolicyWorld } from '../../../src/plan/view/world.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
 import { isConflict, isNotFound, WaitError } from '../../../src/runtime/client/errors.ts'
@@ -43,6 +45,8 @@ export class ToyOperator {
   #observe: Observer
   #context: ApplyContext
   #settledAt = ''
+  /** What it was refused dies with the process. */
+  #memory = new RefusalMemory()
   writes = 0
   deaths = 0
   /** Whether the snapshot CRDs are installed. */
@@ -66,7 +70,7 @@ export class ToyOperator {
     const monotonic = () => this.#server.now.getTime()
     clock.monotonic = monotonic
     const events = { record: () => {} } as unknown as ApplyContext['events']
-    const context: ApplyContext = { client, caches, settings, events, metrics: { observe: () => {} }, clock }
+    const context: ApplyContext = { client, caches, events, metrics: { observe: () => {} }, clock }
     return { caches, context, observe: createObserver(caches, client, settings, clock) }
   }
 
@@ -108,10 +112,11 @@ export class ToyOperator {
     }
   }
 
-  async plan(now: Date): Promise<Plan & { readonly world: PolicyWorld }> {
+  async plan(now: Date): Promise<Plan & { readonly world: PolicyWorld; readonly actions: readonly Action[] }> {
     const observed = await this.#observe(namespace, this.#policy, new AbortController().signal)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, now) }
-    return { ...planPolicy(world, now), world }
+    const plan = planPolicy(world, now)
+    return { ...plan, world, actions: [...actionsOf(plan.groups), ...plan.conclude(new Map())] }
   }
 
   /**
@@ -125,17 +130,19 @@ export class ToyOperator {
       if (pass === 0 || pass > lag) this.#sync(behind)
       const seesAll = behind.size === 0 && pass >= lag
       behind = new Map()
-      const { actions, wakeAt, world } = await this.plan(this.#server.now)
-      done.push(actions.map(action => action.do).join(' '))
+      const plan = await this.plan(this.#server.now)
+      const { actions, wakeAt, world } = plan
+      done.push(actions.map(does).join(' '))
       if (actions.length === 0 && seesAll) return this.#checkQuiet(wakeAt)
       const before = new Map(this.#death?.behind.map(plural => [plural, this.#server.all(plural)]))
       try {
-        await applyPlan(this.#context, world, actions, silentLog, new AbortController().signal)
+        await applyPlan(this.#context, world, plan, this.#memory, silentLog, new AbortController().signal)
       } catch (error) {
         if (error instanceof Crash) {
           this.deaths++
           behind = before
           lag = 0
+          this.#memory = new RefusalMemory()
           ;({ caches: this.#caches, observe: this.#observe, context: this.#context } = this.#start())
         } else if (!isConflict(error) && !isNotFound(error) && !(error instanceof WaitError)) throw error
         else lag = 0
@@ -155,7 +162,7 @@ export class ToyOperator {
     const { actions } = await this.plan(earlier)
     const told = actions.map(action => JSON.stringify(action)).join('\n')
     assert.deepEqual(
-      actions.map(action => action.do),
+      actions.map(does),
       [],
       `at ${stamp(earlier)} there was something to do, but the plan of ${stamp(this.#server.now)} asked to be woken at ${stamp(wakeAt)}: ${told}`,
     )

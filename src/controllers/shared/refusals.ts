@@ -1,0 +1,42 @@
+// What the API server refused, remembered for each owner of decisions, so that it is tried again ever more seldom and everything else goes on
+// (docs/design.md R25). Memory alone holds it: after a restart all is tried at once.
+import type { Refusal, Refusals } from '../../plan/core/actions.ts'
+
+type Remembered = { readonly refusal: Refusal; readonly times: number; readonly until: Date }
+
+/** A refusal of what the object is, or of who writes it, lasts until somebody changes something; a failure of the server may pass. */
+const firstDelaySeconds = { refused: 60, passing: 5 } as const
+const longestDelaySeconds = 600
+
+export class RefusalMemory {
+  readonly #remembered = new Map<string, Remembered>()
+  #generation: number | undefined
+
+  /** A change of the spec is a reason to try everything again at once. */
+  begin(generation: number | undefined): void {
+    if (generation !== this.#generation) this.#remembered.clear()
+    this.#generation = generation
+  }
+
+  /** What a group was refused, while it is too early to try it again. */
+  standing(group: string, now: Date): Refusal | undefined {
+    const known = this.#remembered.get(group)
+    return known && now < known.until ? known.refusal : undefined
+  }
+
+  /** @param least how long the server asks to wait, in seconds */
+  remember(group: string, refusal: Refusal, least: number, now: Date): void {
+    const times = this.#remembered.get(group)?.times ?? 0
+    const first = firstDelaySeconds[refusal.passing ? 'passing' : 'refused']
+    const seconds = Math.max(least, Math.min(longestDelaySeconds, first * 2 ** times))
+    const until = new Date(now.getTime() + seconds * 1000)
+    this.#remembered.set(group, { refusal, times: times + 1, until })
+  }
+
+  /** Forgets all but what still stands, and says when the first of it is to be tried again. */
+  settle(refused: Refusals): Date | undefined {
+    for (const group of this.#remembered.keys()) if (!refused.has(group)) this.#remembered.delete(group)
+    const times = [...this.#remembered.values()].map(({ until }) => until.getTime())
+    return times.length === 0 ? undefined : new Date(Math.min(...times))
+  }
+}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Backup } from '../../api/kinds/backup.ts'
+import { kept } from '../../../test/plan/kept.ts'
+import { actionsOf, only, planPolicy } from '../../../test/plan/planned.ts'
+import {
+  at,
+  complete,
+  completed,
+  jobOfSlot,
+  pod,
+  policy,
+  saying,
+  scheduled,
+  snapshotPolicy,
+  world,
+} from '../../../test/plan/world.ts'
+import { viewOf } from '../view/view.ts'
+import { nextCleanUp, planCleanUp } from './clean-up.ts'
+
+const now = at('12:00')
+
+const cleanUp = (more: Parameters<typeof world>[1], of = snapshotPolicy()) =>
+  actionsOf(planCleanUp(viewOf(world(of, more)), new Set(), now))
+
+test('a Backup goes when its snapshot is gone, after one more look', () => {
+  const { backup } = kept(1)
+  const [action] = only(cleanUp({ backups: [backup] }), 'delete Backup')
+  assert.deepEqual(
+    [action?.name, action?.provided],
+    ['nightly-data-1', { that: 'no-snapshot', name: 'nightly-data-1' }],
+  )
+})
+
+test('without the snapshot API no Backup is forgotten', () => {
+  assert.deepEqual(cleanUp({ backups: [kept(1).backup], snapshotClasses: undefined }), [])
+})
+
+test('a Backup goes when a mover says that it deleted the run', () => {
+  const of = jobOfSlot(at('03:00'), { status: complete(at('03:00'), at('03:10')) })
+  const message = { phase: 'committed', run: of.metadata.name, deleted: ['old'] } as const
+  const pods = [pod(of, 1, { status: { phase: 'Succeeded', containerStatuses: [saying(message)] } })]
+  const old = scheduled(at('01:00'), { name: 'old', status: completed('old', at('01:10')) })
+  const other = scheduled(at('02:00'), { status: completed('other', at('02:10')) })
+  const forgotten = (...run: readonly Backup[]) =>
+    only(
+      planPolicy(world(policy(), { jobs: [of], pods, backups: [old, other, ...run] }), now).actions,
+      'delete Backup',
+    ).map(({ name }) => name)
+  const slot = at('03:00')
+  assert.deepEqual(forgotten(scheduled(slot, { status: completed(of.metadata.name, at('03:10')) })), ['old'])
+  // Until its own success is told the earlier one is the last that people know of.
+  assert.deepEqual(forgotten(), [])
+  assert.deepEqual(forgotten(scheduled(slot)), [])
+  assert.deepEqual(forgotten(scheduled(slot, { status: { phase: 'Running' } })), [])
+})
+
+test('the snapshot of a failed Backup goes', () => {
+  const { backup, snapshot } = kept(1, { phase: 'Failed', ready: false })
+  assert.deepEqual(only(cleanUp({ backups: [backup], snapshots: [snapshot] }), 'delete VolumeSnapshot').length, 1)
+})
+
+test("a stranger's snapshot under the name of a failed Backup is left alone", () => {
+  const { backup, snapshot } = kept(1, { phase: 'Failed' })
+  const stranger = { ...snapshot, metadata: { ...snapshot.metadata, annotations: {} } }
+  assert.deepEqual(only(cleanUp({ backups: [backup], snapshots: [stranger] }), 'delete VolumeSnapshot'), [])
+})
+
+test('a snapshot without a Backup goes when it has not become ready in time, as it was seen; a ready one stays', () => {
+  const { snapshot } = kept(1, { ready: false })
+  const [action] = only(cleanUp({ snapshots: [snapshot] }), 'delete VolumeSnapshot')
+  assert.equal(action?.resourceVersion, snapshot.metadata.resourceVersion)
+  assert.deepEqual(cleanUp({ snapshots: [kept(1).snapshot] }), [])
+  const young = kept(12, { ready: false })
+  const seen = viewOf(world(snapshotPolicy(), { snapshots: [young.snapshot] }))
+  assert.deepEqual(actionsOf(planCleanUp(seen, new Set(), now)), [])
+  assert.deepEqual(nextCleanUp(seen, now), at('12:10'))
+})
+
+test('of the failed Backups of a target the newest five stay, and on-demand ones are left to their owners', () => {
+  const failures = [1, 2, 3, 4, 5, 6, 7].map(hour => kept(hour, { phase: 'Failed' }).backup)
+  const others = [1, 2].map(hour => kept(hour, { phase: 'Failed', target: 'logs' }).backup)
+  const actions = only(cleanUp({ backups: [...failures.toReversed(), ...others] }), 'delete Backup')
+  assert.deepEqual(actions.map(({ name }) => name).toSorted(), ['nightly-data-1', 'nightly-data-2'])
+})

@@ -1,0 +1,146 @@
+// Objects that have done their duty: Backups without data, snapshots and Jobs of runs that failed or were cancelled, old failures.
+import { isFinal } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import { alone, deletion, type Group } from '../core/actions.ts'
+import { isFinished, lostAt } from '../jobs/verdict.ts'
+import { moverMessageOf } from '../jobs/pods.ts'
+import { readyLimit } from '../runs/snapshot.ts'
+import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
+import { runJobName } from '../view/owners.ts'
+import type { RunView, View } from '../view/view.ts'
+
+/** Failed Backups of a schedule that stay for people to read, for each target. */
+const failuresKept = 5
+
+/** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
+const unseenSeconds = 600
+
+/** Names of the Jobs of the CronJob that are yet to be recorded as Backups. */
+export type Unrecorded = ReadonlySet<string>
+
+/** The name of the group that creates the Backup of a run. */
+export const recording = (name: string) => `record/${name}`
+
+export function planCleanUp(
+  view: Pick<View, 'policy' | 'runs' | 'snapshots' | 'pods' | 'snapshotApi'>,
+  unrecorded: Unrecorded,
+  now: Date,
+): readonly Group[] {
+  return [...withoutData(view, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(view.runs)]
+}
+
+/** When something is next to be cleaned up though nothing changes. */
+export function nextCleanUp(
+  { policy, snapshots, runJobs, probes, pages }: Pick<View, 'policy' | 'snapshots' | 'runJobs' | 'probes' | 'pages'>,
+  now: Date,
+): Date | undefined {
+  const unready = snapshots.filter(({ snapshot, backup }) => !snapshot.status?.readyToUse && !backup)
+  const times = [
+    ...unready.map(({ snapshot }) =>
+      addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(policy)),
+    ),
+    ...[...runJobs, ...probes, ...pages]
+      .filter(({ job }) => !isFinished(job))
+      .flatMap(({ job }) => lostAt(job) ?? [])
+      .flatMap(lost => [lost, addSeconds(lost, unseenSeconds)]),
+  ]
+  return earliest(...times.filter(time => time && time > now))
+}
+
+function withoutData(
+  { runs, pods, snapshotApi }: Pick<View, 'runs' | 'pods' | 'snapshotApi'>,
+  unrecorded: Unrecorded,
+): readonly Group[] {
+  const untold = untoldRuns(runs, unrecorded)
+  const messages = pods.flatMap(pod => moverMessageOf(pod) ?? [])
+  const prunedByMovers = new Set(messages.flatMap(({ run = '', deleted = [] }) => (untold.has(run) ? [] : deleted)))
+  return runs.flatMap(({ backup, snapshot, children }): readonly Group[] => {
+    const { metadata, status } = backup
+    if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
+    const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
+      alone(`clean/${metadata.name}`, deletion(backup, because, more)),
+    ]
+    if (status.snapshot) {
+      // Without the snapshot API nothing can be said about the data.
+      if (!snapshotApi || snapshot) return []
+      const { name } = status.snapshot
+      // The cache may be behind: the data must be gone for good before the object that tells of them goes.
+      return go(`its VolumeSnapshot ${name} is gone`, { provided: { that: 'no-snapshot', name } })
+    }
+    if (status.target === undefined) return children.length === 0 ? go('the Backups of its targets are gone') : []
+    return prunedByMovers.has(status.run ?? '') ? go('retention deleted its data') : []
+  })
+}
+
+/** Runs whose Backup does not say yet what became of them: what they have replaced stays until then, so that the last success is never untold. */
+function untoldRuns(runs: readonly RunView[], unrecorded: Unrecorded): ReadonlySet<string> {
+  const going = runs.filter(({ backup }) => !isFinal(backup.status?.phase)).map(({ backup }) => runJobName(backup))
+  const recorded = new Set(runs.map(({ backup }) => backup.metadata.name))
+  return new Set([...going, ...[...unrecorded].filter(job => !recorded.has(job))])
+}
+
+/** What runs that failed, or were cancelled, have left in the cluster; also when their policy is gone. */
+export function leftoverSnapshots(
+  { policy, snapshots }: { readonly policy: BackupPolicy | undefined } & Pick<View, 'snapshots'>,
+  now: Date,
+): readonly Group[] {
+  const limit = readyLimit(policy)
+  return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
+    const { name, resourceVersion, creationTimestamp, deletionTimestamp } = snapshot.metadata
+    if (deletionTimestamp) return []
+    const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
+      alone(`clean/${name}`, deletion(snapshot, because, more)),
+    ]
+    if (backup?.status?.phase === 'Failed') return go(`its Backup ${backup.metadata.name} failed`)
+    const old = addSeconds(timeOf(creationTimestamp) ?? now, limit) <= now
+    return !backup && !snapshot.status?.readyToUse && old
+      ? go('it never became ready and its Backup is gone', { resourceVersion })
+      : []
+  })
+}
+
+/** A run Job that cannot end by itself would block the schedule for ever (docs/design.md R1). */
+export function stuckJobs(
+  { runs, runJobs }: Pick<View, 'runs' | 'runJobs'>,
+  unrecorded: Unrecorded,
+  now: Date,
+): readonly Group[] {
+  const backups = runs.map(({ backup }) => backup)
+  const failures = new Map(
+    backups.filter(({ status }) => status?.phase === 'Failed').map(backup => [backup.status?.run ?? '', backup]),
+  )
+  const known = new Set(backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
+  return runJobs.flatMap(({ job }): readonly Group[] => {
+    const { name, deletionTimestamp } = job.metadata
+    if (isFinished(job) || deletionTimestamp) return []
+    const go = (because: string) => alone(`end/${name}`, deletion(job, because))
+    const failed = failures.get(name)
+    if (failed) return [go(`its Backup ${failed.metadata.name} failed: ${failed.status?.reason}`)]
+    const lost = lostAt(job)
+    // The one that nobody has seen yet gets its Backup first, unless none can be created.
+    const unseen = unrecorded.has(name)
+    const until = lost && unseen ? addSeconds(lost, unseenSeconds) : lost
+    if (known.has(name) || !until || now < until) return []
+    if (!unseen) return [go('it did not end long after its deadline, and has no Backup')]
+    const needs = [{ group: recording(name), was: 'refused' }] as const
+    return [{ ...go('it did not end long after its deadline, and no Backup can be created for it'), needs }]
+  })
+}
+
+function oldFailures(runs: readonly RunView[]): readonly Group[] {
+  const failed = runs
+    .map(({ backup }) => backup)
+    .filter(({ spec, status, metadata }) => spec.slot && status?.phase === 'Failed' && !metadata.deletionTimestamp)
+  const byTarget = Map.groupBy(failed, ({ spec }) => spec.target ?? '')
+  return [...byTarget.values()].flatMap(some =>
+    some
+      .toSorted((a, b) => ((a.spec.slot ?? '') < (b.spec.slot ?? '') ? 1 : -1))
+      .slice(failuresKept)
+      .map(backup =>
+        alone(
+          `clean/${backup.metadata.name}`,
+          deletion(backup, `the newest ${failuresKept} failed Backups of a target are kept`),
+        ),
+      ),
+  )
+}

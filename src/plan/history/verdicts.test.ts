@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { kept, type Kept } from '../../../test/plan/kept.ts'
+import { actionsOf, does, only } from '../../../test/plan/planned.ts'
+import { at, claim, completed, policy, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import { annotation } from '../../api/labels.ts'
+import { storeLocation } from '../../resources/desired-state.ts'
+import { viewOf } from '../view/view.ts'
+import type { PolicyWorld } from '../view/world.ts'
+import { planRetained, retentionByTarget } from './verdicts.ts'
+
+const now = at('12:00')
+
+function histories(seen: PolicyWorld) {
+  const view = viewOf(seen)
+  assert.ok(view.policy)
+  return retentionByTarget(view, view.policy, view.strategy)
+}
+
+function retained(seen: PolicyWorld) {
+  const view = viewOf(seen)
+  assert.ok(view.policy)
+  return actionsOf(planRetained(view, view.policy, histories(seen)))
+}
+
+function plan(retention: number, some: readonly Kept[]) {
+  const of = snapshotPolicy({ retention })
+  const seen = world(of, {
+    claims: [claim('data')],
+    backups: some.map(each => each.backup),
+    snapshots: some.map(each => each.snapshot),
+  })
+  return retained(seen)
+}
+const deleted = (actions: ReturnType<typeof plan>) => only(actions, 'delete VolumeSnapshot').map(({ name }) => name)
+
+test('the newest N ready snapshots of each claim stay, the others go, oldest first', () => {
+  const actions = plan(2, [kept(1), kept(2), kept(3), kept(4), kept(5, { target: 'logs' })])
+  assert.deepEqual(deleted(actions), ['nightly-data-1', 'nightly-data-2'])
+  assert.ok(
+    only(actions, 'delete VolumeSnapshot').every(
+      ({ provided }) => provided?.that === 'retention' && provided.keep === 2,
+    ),
+  )
+})
+
+test('snapshots that are not ready, or that failed, push nothing out and are not pruned', () => {
+  const some = [kept(1), kept(2, { ready: false }), kept(3, { phase: 'Failed' }), kept(4, { ready: false })]
+  assert.deepEqual(deleted(plan(1, some)), [])
+})
+
+test('a snapshot that is being deleted does not count any more', () => {
+  const going = kept(2)
+  const snapshot = { ...going.snapshot, metadata: { ...going.snapshot.metadata, deletionTimestamp: stamp(now) } }
+  assert.deepEqual(deleted(plan(1, [kept(1), { ...going, snapshot }])), [])
+})
+
+test('a held snapshot stays, and counts', () => {
+  assert.deepEqual(deleted(plan(1, [kept(1, { held: true }), kept(2)])), [])
+  assert.deepEqual(deleted(plan(1, [kept(1), kept(2, { held: true })])), ['nightly-data-1'])
+})
+
+test('a snapshot whose Backup object was deleted still counts, and is pruned in its turn', () => {
+  const of = snapshotPolicy({ retention: 1 })
+  const seen = world(of, { snapshots: [kept(1).snapshot, kept(2).snapshot] })
+  assert.deepEqual(deleted(retained(seen)), ['nightly-data-1'])
+})
+
+test('the verdict is written before the snapshot goes, and again only when it changes', () => {
+  const actions = plan(1, [kept(1), kept(2)])
+  assert.deepEqual(actions.map(does), ['status Backup', 'status Backup', 'delete VolumeSnapshot', 'event'])
+  const [first] = only(actions, 'status Backup')
+  assert.deepEqual(first?.status.retention, { keep: false, reason: 'BeyondRetention' })
+  assert.equal(first?.status.phase, 'Completed')
+  const told = kept(2)
+  const status = { ...told.backup.status, retention: { keep: true, reason: 'WithinRetention' } }
+  assert.deepEqual(plan(1, [{ ...told, backup: { ...told.backup, status } }]), [])
+})
+
+test('a snapshot stays until its Backup says that it was good', () => {
+  const old = kept(1)
+  const running = { ...old, backup: { ...old.backup, status: { ...old.backup.status, phase: 'Running' as const } } }
+  assert.deepEqual(deleted(plan(1, [running, kept(2)])), [])
+  assert.deepEqual(deleted(plan(1, [old, kept(2)])), ['nightly-data-1'])
+})
+
+test('a Backup is Deleting from when its snapshot goes, whoever deletes it', () => {
+  const going = kept(1)
+  const snapshot = { ...going.snapshot, metadata: { ...going.snapshot.metadata, deletionTimestamp: stamp(now) } }
+  const [written] = only(plan(3, [{ ...going, snapshot }]), 'status Backup')
+  assert.equal(written?.status.phase, 'Deleting')
+})
+
+test('a policy of strategy job deletes no snapshots, also none of its earlier strategy', () => {
+  const of = policy({ retention: 1 })
+  const some = [kept(1), kept(2)]
+  const seen = world(of, { backups: some.map(each => each.backup), snapshots: some.map(each => each.snapshot) })
+  assert.deepEqual(retained(seen), [])
+})
+
+test('a suspect Backup does not count until it is accepted', () => {
+  const store = storeLocation(policy().spec.backend!)
+  const suspect = (annotations: Readonly<Record<string, string>>) =>
+    scheduled(at('02:00'), {
+      status: completed('b', now, { store, suspect: true }),
+      metadata: { annotations },
+    })
+  const good = scheduled(at('01:00'), { status: completed('a', now, { store }) })
+  const verdict = (annotations: Readonly<Record<string, string>>) =>
+    histories(world(policy({ retention: 1 }), { backups: [good, suspect(annotations)] }))[0]?.plan.deleteNow
+  assert.deepEqual(verdict({}), [])
+  assert.deepEqual(verdict({ [annotation.accepted]: 'true' }), ['a'])
+})

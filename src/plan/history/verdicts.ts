@@ -1,0 +1,146 @@
+// What retention says of the backups of each target, by the same function that the mover uses; and what follows for snapshots.
+import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { alone, deletion, type Group } from '../core/actions.ts'
+import { sameJson } from '../core/equal.ts'
+import { isAccepted, isHeld } from '../runs/marks.ts'
+import { timeOf } from '../../schedule/times.ts'
+import { isGenuine } from '../view/owners.ts'
+import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
+import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
+
+export type TargetHistory = {
+  readonly target: string
+  readonly runs: readonly RetentionRun[]
+  readonly plan: RetentionPlan
+}
+
+/** Retention's verdict on each target. */
+export function retentionByTarget(
+  { runs, snapshots }: Pick<View, 'runs' | 'snapshots'>,
+  policy: BackupPolicy,
+  strategy: JobStrategyView | SnapshotStrategyView,
+): readonly TargetHistory[] {
+  const histories = strategy.type === 'job' ? storedRuns(runs, strategy) : snapshotRuns(snapshots)
+  return [...histories].map(([target, each]) => ({
+    target,
+    runs: each,
+    plan: planRetention(each, { keep: policy.spec.retention }),
+  }))
+}
+
+/** The good ones, oldest first. */
+export function goodByAge(runs: TargetHistory['runs']): TargetHistory['runs'] {
+  return runs.filter(run => run.good).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+}
+
+/** Writes the verdicts where they changed, and deletes the snapshots that are no longer kept. */
+export function planRetained(
+  { runs, snapshots, strategy }: Pick<View, 'runs' | 'snapshots' | 'strategy'>,
+  policy: BackupPolicy,
+  histories: readonly TargetHistory[],
+): readonly Group[] {
+  const verdicts = new Map(
+    histories.flatMap(({ plan }) => plan.verdicts.map(verdict => [verdict.id, verdict] as const)),
+  )
+  const writes = runs.flatMap(({ backup, snapshot }): readonly Group[] => {
+    const { status } = backup
+    if (status?.phase !== 'Completed') return []
+    const write = (change: Partial<NonNullable<Backup['status']>>) => [
+      alone(`verdict/${backup.metadata.name}`, {
+        do: 'write-status',
+        object: { ...backup, status: { ...status, ...change } },
+      }),
+    ]
+    // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.
+    if (snapshot?.snapshot.metadata.deletionTimestamp) return write({ phase: 'Deleting' })
+    const verdict = verdicts.get(status.run ?? '')
+    const retention = verdict && { keep: verdict.keep, reason: verdict.reason }
+    return retention && !sameJson(status.retention, retention) ? write({ retention }) : []
+  })
+  // The verdict first: once the snapshot goes nobody can tell any more why.
+  if (strategy?.type !== 'snapshot') return writes
+  const byName = new Map(snapshots.map(each => [each.snapshot.metadata.name, each]))
+  const deletions = histories.flatMap(({ target, plan }) =>
+    plan.deleteNow.flatMap((id): readonly Group[] => {
+      const { snapshot, backup } = byName.get(id) ?? {}
+      if (!snapshot || snapshot.metadata.deletionTimestamp) return []
+      // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
+      if (backup && !isFinal(backup.status?.phase)) return []
+      const because = verdicts.get(id)?.message ?? ''
+      const provided = { that: 'retention', target, keep: policy.spec.retention } as const
+      const message = `VolumeSnapshot ${id} of ${target}: ${because}`
+      return [
+        alone(`prune/${id}`, deletion(snapshot, because, { provided }), {
+          do: 'event',
+          about: policy,
+          type: 'Normal',
+          reason: 'Pruned',
+          message,
+        }),
+      ]
+    }),
+  )
+  return [...writes, ...deletions]
+}
+
+/** The Completed Backups that lie in the store as the policy names it now; those of an earlier backend are not in its list. */
+export function backupsInStore(runs: readonly RunView[], { store }: Pick<JobStrategyView, 'store'>): readonly Backup[] {
+  return runs
+    .map(({ backup }) => backup)
+    .filter(
+      ({ status }) =>
+        status?.phase === 'Completed' &&
+        status.snapshot === undefined &&
+        status.run !== undefined &&
+        status.store === store?.location,
+    )
+}
+
+/** The runs in the bucket, as the Backup objects tell them. */
+function storedRuns(runs: readonly RunView[], strategy: JobStrategyView): ReadonlyMap<string, RetentionRun[]> {
+  return collect(
+    backupsInStore(runs, strategy).map(backup => ({ target: backup.status?.target ?? '', run: storedRun(backup) })),
+  )
+}
+
+function storedRun(backup: Backup): RetentionRun {
+  const { metadata, spec, status } = backup
+  return {
+    id: status?.run ?? '',
+    slot: timeOf(spec.slot) ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    good: true,
+    held: isHeld(backup),
+    suspect: status?.suspect === true && !isAccepted(backup),
+  }
+}
+
+function snapshotRuns(snapshots: readonly SnapshotView[]): ReadonlyMap<string, RetentionRun[]> {
+  return collect(
+    snapshots
+      .filter(({ snapshot }) => isGenuine(snapshot))
+      .map(({ snapshot, backup }) => ({
+        target: snapshot.spec.source.persistentVolumeClaimName ?? '',
+        run: snapshotRun(snapshot, backup),
+      })),
+  )
+}
+
+/** How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good. */
+export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined): RetentionRun {
+  const { metadata, status } = snapshot
+  return {
+    id: metadata.name,
+    slot: timeOf(metadata.creationTimestamp) ?? new Date(0),
+    good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
+    held: backup !== undefined && isHeld(backup),
+  }
+}
+
+function collect(
+  items: readonly { readonly target: string; readonly run: RetentionRun }[],
+): ReadonlyMap<string, RetentionRun[]> {
+  const byTarget = Map.groupBy(items, ({ target }) => target)
+  return new Map([...byTarget].map(([target, some]) => [target, some.map(({ run }) => run)]))
+}

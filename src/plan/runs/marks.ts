@@ -1,0 +1,20 @@
+// What people say about a Backup by annotating it.
+import type { Backup } from '../../api/kinds/backup.ts'
+import { annotation } from '../../api/labels.ts'
+import type { Marks } from '../../resources/jobs.ts'
+
+/** Runs that the mover must treat in a special way; they travel in its task (docs/design.md R7, R14). */
+export function marksOf(backups: readonly Backup[]): Marks {
+  const names = (some: readonly Backup[]) => some.flatMap(({ status }) => (status?.run ? [status.run] : []))
+  return { held: names(backups.filter(isHeld)), accepted: names(backups.filter(isAccepted)) }
+}
+
+/** Somebody asked that its data be kept. */
+export function isHeld({ metadata }: Backup): boolean {
+  return metadata.annotations?.[annotation.hold] === 'true'
+}
+
+/** Somebody has looked at a backup that shrank, and takes it for good. */
+export function isAccepted({ metadata }: Backup): boolean {
+  return metadata.annotations?.[annotation.accepted] === 'true'
+}

@@ -1,0 +1,53 @@
+// Who an object was made by and for, told by its labels, annotations and name.
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { Job, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
+import { onDemandJobName, onDemandSnapshotName } from '../../api/names.ts'
+
+type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
+
+export function isOurs(object: Labelled): boolean {
+  return object.metadata.labels?.[label.managedBy] === managerName
+}
+
+/** Whether an object was made by us, and for the policy of this name. */
+export function isOf(object: Labelled, policy: string): boolean {
+  return isOurs(object) && object.metadata.labels?.[label.policy] === labelValue(policy)
+}
+
+/** Whether a Job makes a backup; others probe the store or read its catalog. */
+export function isRun({ metadata }: Job): boolean {
+  return metadata.labels?.[label.role] === 'run'
+}
+
+/** The name of the VolumeSnapshot of a Backup: its own for scheduled ones, which is their lock; with the UID for those that people name. */
+export function snapshotName({ metadata, spec }: Backup): string {
+  return spec.slot ? metadata.name : onDemandSnapshotName(metadata.name, metadata.uid ?? '')
+}
+
+/** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
+export function runJobName({ metadata, spec }: Backup): string {
+  return spec.slot ? metadata.name : onDemandJobName(spec.policy, metadata.uid ?? '')
+}
+
+/** The name of the Backup that a VolumeSnapshot was made for. */
+export function madeFor({ metadata }: VolumeSnapshot): string | undefined {
+  return metadata.annotations?.[annotation.backup]
+}
+
+/** By its name, and by who it was made for: a stranger's snapshot may have the name, and is no business of ours. */
+export function isSnapshotOf(snapshot: VolumeSnapshot, backup: Backup): boolean {
+  return snapshot.metadata.name === snapshotName(backup) && madeFor(snapshot) === backup.metadata.name
+}
+
+/** Whether the operator gave the snapshot its name; a copy that a person made with our labels and annotations has another. */
+export function isGenuine(snapshot: VolumeSnapshot): boolean {
+  const backup = madeFor(snapshot)
+  const { name } = snapshot.metadata
+  return backup !== undefined && (name === backup || name.replace(/-[0-9a-z]{10}$/, '') === cutFor(backup))
+}
+
+/** What `onDemandSnapshotName` puts before the hash. */
+function cutFor(backup: string): string {
+  return onDemandSnapshotName(backup, '').replace(/-[0-9a-z]{10}$/, '')
+}

@@ -1,0 +1,191 @@
+// The world of a policy in the shape in which it is judged, made once: targets, and runs with all that belongs to each.
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type {
+  CronJob,
+  Job,
+  JobEvent,
+  KubernetesObject,
+  PersistentVolumeClaim,
+  Pod,
+  VolumeSnapshot,
+} from '../../api/kubernetes.ts'
+import { label } from '../../api/labels.ts'
+import { commandTarget } from '../../api/names.ts'
+import { stateHash, storeLocation } from '../../resources/desired-state.ts'
+import type { Settings } from '../../resources/settings.ts'
+import { isRun, madeFor, runJobName, snapshotName } from './owners.ts'
+import { readinessOf, type Readiness } from './selection.ts'
+import type { PolicyWorld } from './world.ts'
+
+/** A Job with its pods, oldest first, and the warnings about it. */
+export type JobView = { readonly job: Job; readonly pods: readonly Pod[]; readonly warnings: readonly JobEvent[] }
+
+/** A VolumeSnapshot with the Backup that it was made for, while that exists. */
+export type SnapshotView = {
+  readonly snapshot: VolumeSnapshot
+  readonly backup: Backup | undefined
+  /** Of its content, where known. */
+  readonly deletionPolicy: 'Delete' | 'Retain' | undefined
+}
+
+/** One Backup with what belongs to it. */
+export type RunView = {
+  readonly backup: Backup
+  readonly job: JobView | undefined
+  /** Pods of the run, oldest first, also when its Job is gone. */
+  readonly pods: readonly Pod[]
+  readonly snapshot: SnapshotView | undefined
+  /** The Backups of single targets that an on-demand Backup over several stands for. */
+  readonly children: readonly Backup[]
+}
+
+/** What a policy with strategy job backs up: so far one command, run by one CronJob. */
+export type CommandTarget = { readonly name: string; readonly cronJob: CronJob | undefined }
+
+/** A claim that a policy with strategy snapshot selects. `readiness` undefined: the snapshot CRDs are not installed. */
+export type ClaimTarget = {
+  readonly name: string
+  readonly claim: PersistentVolumeClaim
+  readonly readiness: Readiness | undefined
+}
+
+export type StoreView = {
+  /** Hash of the backend's settings. */
+  readonly hash: string
+  /** Hash of the place that the backend means, whatever credentials open it. */
+  readonly location: string
+}
+
+export type JobStrategyView = {
+  readonly type: 'job'
+  readonly targets: readonly CommandTarget[]
+  readonly store: StoreView | undefined
+  /** How many pods the selector matches; undefined where nobody can say. */
+  readonly selected: number | undefined
+}
+
+export type SnapshotStrategyView = {
+  readonly type: 'snapshot'
+  readonly targets: readonly ClaimTarget[]
+}
+
+/** What the policy wants, by its strategy. `policy` undefined: there is none (any more), and nothing starts. */
+export type Wanted =
+  | { readonly policy: BackupPolicy; readonly strategy: JobStrategyView | SnapshotStrategyView }
+  | { readonly policy: undefined; readonly strategy: undefined }
+
+export type View = Wanted & {
+  readonly namespace: string
+  readonly name: string
+  readonly settings: Settings
+  readonly runs: readonly RunView[]
+  /** All Jobs that make backups, whether or not a Backup tells of them. */
+  readonly runJobs: readonly JobView[]
+  readonly probes: readonly JobView[]
+  /** Jobs that read pages of the catalog. */
+  readonly pages: readonly JobView[]
+  /** All pods of Jobs of ours, also of those that are gone. */
+  readonly pods: readonly Pod[]
+  readonly snapshots: readonly SnapshotView[]
+  /** Whether the snapshot CRDs are installed. */
+  readonly snapshotApi: boolean
+  /** Whatever has the name of our CronJob. */
+  readonly cronJob: CronJob | undefined
+  readonly probesRunning: number
+}
+
+export function viewOf(world: PolicyWorld): View {
+  const { namespace, name, settings, policy, cronJob, probesRunning } = world
+  const backups = byName(world.backups)
+  const podsByJob = Map.groupBy(world.pods.toSorted(byCreation), controllerOf)
+  const podsByRun = Map.groupBy(world.pods.toSorted(byCreation), runOfPod)
+  const warnings = Map.groupBy(world.jobEvents, ({ involvedObject }) => involvedObject.uid)
+  const jobs = world.jobs.map((job): JobView => {
+    const { uid } = job.metadata
+    return { job, pods: podsByJob.get(uid) ?? [], warnings: warnings.get(uid) ?? [] }
+  })
+  const withRole = (role: string) => jobs.filter(({ job }) => job.metadata.labels?.[label.role] === role)
+  const runJobs = jobs.filter(({ job }) => isRun(job))
+  const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
+  const snapshots = world.snapshots.map((snapshot): SnapshotView => {
+    const backup = backups.get(madeFor(snapshot) ?? '')
+    const content = snapshot.status?.boundVolumeSnapshotContentName
+    return {
+      snapshot,
+      backup: backup && snapshotName(backup) === snapshot.metadata.name ? backup : undefined,
+      deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content),
+    }
+  })
+  const snapshotsByBackup = new Map(snapshots.flatMap(each => (each.backup ? [[each.backup, each] as const] : [])))
+  const children = childrenByParent(world.backups)
+  const runs = world.backups.map((backup): RunView => {
+    const run = runJobName(backup)
+    return {
+      backup,
+      job: jobsByName.get(run),
+      pods: podsByRun.get(run) ?? [],
+      snapshot: snapshotsByBackup.get(backup),
+      children: children.get(backup.metadata.uid ?? '') ?? [],
+    }
+  })
+  return {
+    ...wantedOf(world, policy),
+    namespace,
+    name,
+    settings,
+    runs,
+    runJobs,
+    probes: withRole('probe'),
+    pages: withRole('catalog'),
+    pods: world.pods,
+    snapshots,
+    snapshotApi: world.snapshotClasses !== undefined,
+    cronJob,
+    probesRunning,
+  }
+}
+
+function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted {
+  if (!policy || policy.metadata.deletionTimestamp) return { policy: undefined, strategy: undefined }
+  const { backend, strategy } = policy.spec
+  if (strategy.type === 'job') {
+    const store = backend && { hash: stateHash(backend), location: storeLocation(backend) }
+    const targets = [{ name: commandTarget, cronJob: world.cronJob }]
+    return { policy, strategy: { type: 'job', targets, store, selected: world.selectedPods } }
+  }
+  const named = strategy.snapshot?.volumeSnapshotClassName
+  const classes = world.snapshotClasses
+  const targets = world.claims.map((claim): ClaimTarget => ({
+    name: claim.metadata.name,
+    claim,
+    readiness: classes && readinessOf(claim, world.volumes, classes, named),
+  }))
+  return { policy, strategy: { type: 'snapshot', targets } }
+}
+
+function byName<T extends KubernetesObject>(objects: readonly T[]): ReadonlyMap<string, T> {
+  return new Map(objects.map(object => [object.metadata.name, object]))
+}
+
+function childrenByParent(backups: readonly Backup[]): ReadonlyMap<string, readonly Backup[]> {
+  const children = new Map<string, Backup[]>()
+  for (const backup of backups)
+    for (const { uid } of backup.metadata.ownerReferences ?? [])
+      children.set(uid, [...(children.get(uid) ?? []), backup])
+  return children
+}
+
+function controllerOf({ metadata }: Pod): string | undefined {
+  return metadata.ownerReferences?.find(({ kind }) => kind === 'Job')?.uid
+}
+
+function runOfPod({ metadata }: Pod): string | undefined {
+  return metadata.labels?.['batch.kubernetes.io/job-name']
+}
+
+/** Oldest first by the API server's clock (those of nodes may differ), and by name where that cannot tell. */
+export function byCreation(a: Pod, b: Pod): number {
+  const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
+  return first === second ? (a.metadata.name < b.metadata.name ? -1 : 1) : first < second ? -1 : 1
+}
