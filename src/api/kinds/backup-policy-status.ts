@@ -38,10 +38,28 @@ const storeStatus = z.object({
   unconditionalCommit: z.boolean().optional().describe('true: the store does not support conditional writes.'),
 })
 
+const retentionChange = z.object({
+  value: z.int().describe('spec.retention as the operator last saw it.'),
+  previous: z
+    .int()
+    .optional()
+    .describe(
+      'The larger value before, while it still matters: it applies for an hour after since, and backups that only it kept go slowly after that.',
+    ),
+  since: dateTime('When value was first seen. Each lowering starts the hour anew.'),
+})
+
 export const backupPolicyStatus = z
   .object({
     observedGeneration: z.int().optional().describe('The generation of the spec that this status is about.'),
     conditions: conditions.optional(),
+    state: z
+      .string()
+      .max(64)
+      .optional()
+      .describe(
+        'The worst thing that matters, in one word. The reason of Ready while that is not True, else the first of these that holds: Failed (the newest run of a target failed), Overdue (a good backup is owed), RetentionBlocked (nothing is pruned), Unprotected (a selected target has no good backup, or none can be made of it), Suspended, Ready.',
+      ),
     selected: z.int().optional().describe('How many objects the selector matches.'),
     targets: z
       .array(targetStatus)
@@ -60,6 +78,15 @@ export const backupPolicyStatus = z
     scheduleHash: z.string().max(64).optional().describe('The schedule settings that scheduleSince is about.'),
     slots: slots.optional().describe('Slots that did not run.'),
     store: storeStatus.optional().describe('What is known of the backend.'),
+    kept: z.int().optional().describe('How many good backups are kept now, of all targets.'),
+    size: z
+      .string()
+      .max(32)
+      .optional()
+      .describe('Bytes that the kept backups take in the bucket, for people. Absent with strategy snapshot.'),
+    retention: retentionChange
+      .optional()
+      .describe('The last change of spec.retention, so that a lowering by mistake can be taken back.'),
     cronJob: z.string().max(63).optional().describe('The CronJob that runs the backups (strategy job).'),
   })
   .describe('What the operator saw and did.')

@@ -61,15 +61,27 @@ const selector = z
     ),
   )
 
+/** Of a policy without `strategy.snapshot`: the schema's defaults apply only where the block is. In seconds (docs/design.md R31). */
+export const snapshotDefaults = { cutTimeoutSeconds: 600, readyTimeoutSeconds: 86_400 } as const
+
 const snapshot = z.object({
   volumeSnapshotClassName: dnsName(
     "The VolumeSnapshotClass to use. Left out: the one class of the volume's driver, or the one that is annotated as default.",
   ).optional(),
+  cutTimeoutSeconds: z
+    .int()
+    .default(snapshotDefaults.cutTimeoutSeconds)
+    .describe(
+      'How long it may take until the storage system has cut the snapshot (its creationTime), from when on it is of a fixed moment. One that takes longer failed and is deleted.',
+    )
+    .meta(rule('self >= 10 && self <= 86400', 'cutTimeoutSeconds must be between 10 and 86400 (a day)')),
   readyTimeoutSeconds: z
     .int()
-    .default(600)
-    .describe('How long a snapshot may take until it is readyToUse. One that takes longer failed and is cleaned up.')
-    .meta(rule('self >= 10 && self <= 86400', 'readyTimeoutSeconds must be between 10 and 86400 (a day)')),
+    .default(snapshotDefaults.readyTimeoutSeconds)
+    .describe(
+      'How long a snapshot may take until it is readyToUse: many storage systems copy for hours what they cut in a second. One that takes longer and reports an error failed and is deleted; one without an error is reported as slow, and stays until enough newer ones are ready.',
+    )
+    .meta(rule('self >= 10 && self <= 604800', 'readyTimeoutSeconds must be between 10 and 604800 (a week)')),
 })
 
 const strategy = z
@@ -141,7 +153,7 @@ export const backupPolicySpec = z
     retention: z
       .int()
       .describe(
-        'How many successful backups of each target to keep. Failed ones never count, and the last good one is never deleted.',
+        'How many successful scheduled backups of each target to keep. Failed ones never count, and the last good one is never deleted.',
       )
       .meta(
         all(
@@ -150,6 +162,30 @@ export const backupPolicySpec = z
             'retention must be at least 1: 0 would delete every backup; to stop making backups set suspend: true',
           ),
           rule('self <= 1000', 'retention must be at most 1000'),
+        ),
+      ),
+    onDemandRetention: z
+      .int()
+      .optional()
+      .describe(
+        'How many successful backups on demand of each target to keep. They are counted apart, so that an afternoon of them evicts no night. Left out: as many as retention.',
+      )
+      .meta(
+        rule(
+          'self >= 1 && self <= 1000',
+          'onDemandRetention must be between 1 and 1000; left out, as many backups on demand are kept as retention says',
+        ),
+      ),
+    whenBusy: z
+      .enum(['Wait', 'Skip'])
+      .default('Wait')
+      .describe(
+        'What a Backup on demand does while another run of its target goes on. Wait: it starts when that one has ended, or ends as Skipped after startingDeadlineSeconds. Skip: it ends as Skipped at once.',
+      )
+      .meta(
+        rule(
+          "self in ['Wait', 'Skip']",
+          'whenBusy must be Wait (a Backup on demand starts when the run before has ended) or Skip (it ends as Skipped)',
         ),
       ),
     backend: backend.optional(),
@@ -166,13 +202,17 @@ export const backupPolicySpec = z
 export type BackupPolicySpec = z.output<typeof backupPolicySpec>
 export type BackupPolicy = KubernetesObject & { readonly spec: BackupPolicySpec; readonly status?: BackupPolicyStatus }
 
+/** What `kubectl get bp` shows: Status is the worst thing that matters, Ready says whether the next run can start. */
 export const backupPolicyColumns = [
   { name: 'Schedule', type: 'string', jsonPath: '.spec.schedule' },
   { name: 'Strategy', type: 'string', jsonPath: '.spec.strategy.type' },
-  { name: 'Suspended', type: 'boolean', jsonPath: '.spec.suspend', priority: 1 },
+  { name: 'Last run', type: 'date', jsonPath: '.status.lastRun' },
   { name: 'Last success', type: 'date', jsonPath: '.status.lastSuccess' },
   { name: 'Next run', type: 'string', jsonPath: '.status.nextRun' },
   { name: 'Ready', type: 'string', jsonPath: ".status.conditions[?(@.type=='Ready')].status" },
-  { name: 'Status', type: 'string', jsonPath: ".status.conditions[?(@.type=='Ready')].reason" },
+  { name: 'Status', type: 'string', jsonPath: '.status.state' },
+  { name: 'Kept', type: 'integer', jsonPath: '.status.kept', priority: 1 },
+  { name: 'Size', type: 'string', jsonPath: '.status.size', priority: 1 },
+  { name: 'Suspended', type: 'boolean', jsonPath: '.spec.suspend', priority: 1 },
   { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
 ] as const

@@ -49,13 +49,20 @@ export const backupStatus = z
     conditions: conditions.optional(),
     target: z.string().max(253).optional().describe('What was backed up.'),
     run: z.string().max(63).optional().describe('The Job or VolumeSnapshot that makes the backup.'),
+    takenTime: dateTime(
+      'The moment that the data are of: when a snapshot was cut, or when the command began. It stays when the Backup comes back from the bucket.',
+    ).optional(),
     startTime: dateTime('When the run began.').optional(),
     completionTime: dateTime('When the run ended, or was found to have ended.').optional(),
     duration: z.string().max(32).optional().describe('How long the run took.'),
     attempts: z.int().optional().describe('How many attempts were made.'),
     bytes: z.int().optional().describe('Bytes that the command wrote.'),
     storedBytes: z.int().optional().describe('Bytes in the bucket.'),
-    size: z.string().max(32).optional().describe('The stored size for people.'),
+    size: z
+      .string()
+      .max(32)
+      .optional()
+      .describe('Bytes in the bucket, for people. Absent for snapshots: see snapshot.restoreSize.'),
     store: z.string().max(64).optional().describe('Hash of the endpoint, bucket and prefix that it is stored under.'),
     manifest: z
       .string()
@@ -95,15 +102,21 @@ export type BackupSpec = z.output<typeof backupSpec>
 export type BackupStatus = z.output<typeof backupStatus>
 export type Backup = KubernetesObject & { readonly spec: BackupSpec; readonly status?: BackupStatus }
 
+/**
+ * What `kubectl get bk` shows. Taken is the time of the data, not the age of the object, which is younger where a Backup came back from
+ * the bucket. Stored are bytes in a bucket, Volume is what a snapshot restores to: two things, two columns.
+ */
 export const backupColumns = [
   { name: 'Policy', type: 'string', jsonPath: '.spec.policy' },
   { name: 'Target', type: 'string', jsonPath: '.status.target' },
   { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
   { name: 'Reason', type: 'string', jsonPath: '.status.reason' },
-  { name: 'Size', type: 'string', jsonPath: '.status.size' },
+  { name: 'Taken', type: 'string', jsonPath: '.status.takenTime' },
+  { name: 'Stored', type: 'string', jsonPath: '.status.size' },
+  { name: 'Volume', type: 'string', jsonPath: '.status.snapshot.restoreSize' },
   { name: 'Duration', type: 'string', jsonPath: '.status.duration' },
   { name: 'Slot', type: 'string', jsonPath: '.spec.slot', priority: 1 },
-  { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+  { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', priority: 1 },
 ] as const
 
 /** A final phase never changes, except to Deleting. */

@@ -102,6 +102,13 @@ export const refusals: readonly Refusal[] = [
     field: 'spec.strategy.snapshot.readyTimeoutSeconds',
     change: { 'spec.strategy': { type: 'snapshot', snapshot: { readyTimeoutSeconds: 1 } } },
   },
+  {
+    kind: policy,
+    field: 'spec.strategy.snapshot.cutTimeoutSeconds',
+    change: { 'spec.strategy': { type: 'snapshot', snapshot: { cutTimeoutSeconds: 90_000 } } },
+  },
+  { kind: policy, field: 'spec.onDemandRetention', change: { 'spec.onDemandRetention': 0 } },
+  { kind: policy, field: 'spec.whenBusy', change: { 'spec.whenBusy': 'Replace' } },
   { kind: policy, field: job, rule: 0, change: { [`${job}.args`]: undefined } },
   { kind: policy, field: job, rule: 1, change: { [`${job}.args`]: ['-Fc', 'shop'] } },
   {

@@ -215,6 +215,7 @@ test('the sample is accepted unmodified, and every default stands in the stored 
     startingDeadlineSeconds: 3600,
     activeDeadlineSeconds: 21600,
     backoffLimit: 2,
+    whenBusy: 'Wait',
     backend: { ...spec.backend, region: 'us-east-1' },
   })
 })
@@ -247,20 +248,77 @@ test('kubectl wait follows the condition Ready', async () => {
   await plane.kubectl(['wait', 'bp/sample', '--for=condition=Ready', '--timeout=5s'])
 })
 
-test('kubectl get answers whether all is well, for both kinds at once', async () => {
-  const done = { phase: 'Completed', reason: 'Completed', target: 'data', size: '12.3 MiB', duration: '9s' }
-  const status = JSON.stringify({ status: done })
-  await plane.kubectl(['patch', 'bk', 'now', '--subresource=status', '--type=merge', '-p', status])
-  const shown = await plane.kubectl(['get', 'bp,bk'])
-  assert.match(shown, /NAME +SCHEDULE +STRATEGY +LAST SUCCESS +NEXT RUN +READY +STATUS +AGE/)
-  assert.match(
-    shown,
-    /backuppolicy.backup.dev\/sample +0 2 \* \* \* +snapshot +\w+ +2026-01-02T02:00:00Z +True +Ready +\d+s/,
+test('F88: kubectl get bp tells the worst thing that matters, when the last run was, and how much is kept', async () => {
+  await plane.kubectl(['apply', '-f', sampleFile])
+  const ready = {
+    type: 'Ready',
+    status: 'True',
+    reason: 'Ready',
+    message: 'the next run can start',
+    lastTransitionTime: '2026-01-01T00:00:00Z',
+  }
+  await setStatus('bp/sample', {
+    conditions: [ready],
+    state: 'Failed',
+    lastRun: '2026-01-02T02:00:00Z',
+    lastSuccess: '2026-01-01T02:00:09Z',
+    nextRun: '2026-01-03T02:00:00Z',
+    kept: 7,
+    size: '1.2 GiB',
+  })
+  const rows = await columns('bp', 'sample')
+  assert.equal(
+    Object.keys(rows).join(', '),
+    'NAME, SCHEDULE, STRATEGY, LAST RUN, LAST SUCCESS, NEXT RUN, READY, STATUS, AGE',
   )
-  assert.match(shown, /NAME +POLICY +TARGET +PHASE +REASON +SIZE +DURATION +AGE/)
-  assert.match(shown, /backup.backup.dev\/now +sample +data +Completed +Completed +12.3 MiB +9s +\d+s/)
+  const { READY, STATUS, 'NEXT RUN': nextRun, 'LAST RUN': lastRun } = rows
+  assert.deepEqual({ READY, STATUS, nextRun }, { READY: 'True', STATUS: 'Failed', nextRun: '2026-01-03T02:00:00Z' })
+  assert.match(lastRun ?? '', /^\d+[dhm]/)
+  const { KEPT, SIZE, SUSPENDED } = await columns('bp', 'sample', '-o', 'wide')
+  assert.deepEqual({ KEPT, SIZE, SUSPENDED }, { KEPT: '7', SIZE: '1.2 GiB', SUSPENDED: 'false' })
+})
+
+test('F97: kubectl get bk tells the time of the data, and stored bytes and volumes apart, and sorts by that time', async () => {
+  const done = { phase: 'Completed', reason: 'Completed', duration: '9s' }
+  await setStatus('bk/now', { ...done, target: 'command', takenTime: '2026-01-02T02:00:00Z', size: '12.3 MiB' })
+  const others = [
+    [
+      'a-snapshot',
+      { ...done, target: 'data', takenTime: '2026-01-03T02:00:00Z', snapshot: { name: 'a', restoreSize: '8Gi' } },
+    ],
+    // It came back from the bucket: it is younger than the others, its data are older, and nobody knows how long it took.
+    ['returned', { phase: 'Completed', reason: 'Completed', target: 'command', takenTime: '2025-12-24T02:00:00Z' }],
+  ] as const
+  for (const [name, status] of others) {
+    await plane.kubectl(['create', '-f', '-'], { input: JSON.stringify({ ...aBackup, metadata: { name } }) })
+    await setStatus(`bk/${name}`, status)
+  }
+  const { TAKEN, STORED, VOLUME, DURATION, ...rest } = await columns('bk', 'now')
+  assert.deepEqual(Object.keys(rest), ['NAME', 'POLICY', 'TARGET', 'PHASE', 'REASON'])
+  assert.deepEqual([TAKEN, STORED, VOLUME, DURATION], ['2026-01-02T02:00:00Z', '12.3 MiB', '', '9s'])
+  const snapshot = await columns('bk', 'a-snapshot')
+  assert.deepEqual([snapshot.STORED, snapshot.VOLUME], ['', '8Gi'])
+  assert.equal((await columns('bk', 'returned')).DURATION, '')
+  const sorted = await plane.kubectl(['get', 'bk', '--sort-by=.status.takenTime', '-o', 'name'])
+  assert.deepEqual(
+    sorted.trim().split('\n'),
+    ['returned', 'now', 'a-snapshot'].map(name => `backup.backup.dev/${name}`),
+  )
   assert.match(await plane.kubectl(['get', 'backup', '-o', 'name']), /^backup.backup.dev\/now$/m)
 })
+
+/** What kubectl shows of one object, by the heads of its columns. */
+async function columns(kind: string, name: string, ...more: readonly string[]): Promise<Record<string, string>> {
+  const [head = '', row = ''] = (await plane.kubectl(['get', kind, name, ...more])).trimEnd().split('\n')
+  const starts = [...head.matchAll(/(?:^|(?<= {3}))\S/g)].map(({ index }) => index)
+  const cells = (line: string) => starts.map((start, index) => line.slice(start, starts[index + 1]).trim())
+  const values = cells(row)
+  return Object.fromEntries(cells(head).map((name, index) => [name, values[index] ?? '']))
+}
+
+async function setStatus(object: string, status: object): Promise<void> {
+  await plane.kubectl(['patch', object, '--subresource=status', '--type=merge', '-p', JSON.stringify({ status })])
+}
 
 test('kubectl explain has a text for every field', async () => {
   const job = await plane.kubectl(['explain', 'bp.spec.strategy.job'])
