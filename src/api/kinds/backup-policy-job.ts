@@ -6,7 +6,16 @@ const keyReference = (what: string) =>
   z
     .object({
       name: dnsName(`Name of the ${what}.`),
-      key: z.string().min(1).max(253).describe(`Key in the ${what}.`),
+      key: z
+        .string()
+        .max(253)
+        .describe(`Key in the ${what}.`)
+        .meta(
+          rule(
+            "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",
+            'a key of a Secret or ConfigMap holds letters, digits and -._ only, without blanks, for example password',
+          ),
+        ),
       optional: z
         .boolean()
         .optional()
@@ -49,7 +58,17 @@ const environmentVariable = z
 
 const environmentSource = z
   .object({
-    prefix: z.string().max(256).optional().describe('Put in front of every variable name.'),
+    prefix: z
+      .string()
+      .max(256)
+      .optional()
+      .describe('Put in front of every variable name.')
+      .meta(
+        rule(
+          "self == '' || self.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
+          'the prefix of variable names holds letters, digits and -._ and does not start with a digit, for example DB_',
+        ),
+      ),
     secretRef: z
       .object({
         name: dnsName('Name of the Secret.'),
@@ -73,6 +92,19 @@ const environmentSource = z
   )
 
 const word = z.string().max(8192)
+
+/** CEL: the first word of the command line, or none. */
+const program =
+  "(has(self.command) && size(self.command) > 0 ? self.command[0] : has(self.args) && size(self.args) > 0 ? self.args[0] : 'none')"
+
+/**
+ * The grammar of image names (https://github.com/distribution/reference), which Kubernetes leaves to the kubelet: what it refuses would
+ * otherwise be found when a pod starts.
+ */
+const imageHost = String.raw`(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/`
+const imagePath = '[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*'
+const imagePattern = `^(?:${imageHost})?${imagePath}(?:/${imagePath})*(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(?:@[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,})?$`
+
 const resourceList = (description: string) =>
   z
     .object({
@@ -82,6 +114,16 @@ const resourceList = (description: string) =>
     })
     .optional()
     .describe(description)
+
+/** Kubernetes refuses such a pod, and the CronJob that would make it. What is no quantity has a rule of its own. */
+function requestWithinLimit(resource: string) {
+  const field = resource.replaceAll('-', '__dash__')
+  const [request, limit] = [`self.requests.${field}`, `self.limits.${field}`]
+  return rule(
+    `!has(self.requests) || !has(self.limits) || !has(${request}) || !has(${limit}) || !isQuantity(string(${request})) || !isQuantity(string(${limit})) || quantity(string(${request})).compareTo(quantity(string(${limit}))) <= 0`,
+    `requests.${resource} must not be more than limits.${resource}: raise the limit, or lower the request`,
+  )
+}
 
 const userId = z
   .int()
@@ -93,10 +135,15 @@ export const job = z
   .object({
     image: z
       .string()
-      .min(1)
       .max(512)
       .describe(
         'Image with the program that makes the backup, for example the image of the database itself, so that the versions match.',
+      )
+      .meta(
+        rule(
+          `self.matches('${imagePattern.replaceAll('\\', '\\\\')}')`,
+          'image must be the name of an image, [registry/]name[:tag][@digest], its name in lower case and without blanks, for example postgres:17',
+        ),
       ),
     imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).optional().describe('As in a Pod.'),
     imagePullSecrets: z
@@ -139,7 +186,8 @@ export const job = z
         limits: resourceList('What the command may use at most.'),
       })
       .optional()
-      .describe("CPU and memory of the command's container."),
+      .describe("CPU and memory of the command's container.")
+      .meta(all(...(['cpu', 'memory', 'ephemeral-storage'] as const).map(requestWithinLimit))),
     runAsUser: userId
       .optional()
       .describe('User id of the command. Left out: 65532, which works with images whose own user is root or a name.'),
@@ -152,8 +200,12 @@ export const job = z
         'strategy.job needs the program to run, in command or as the first word of args, for example args: [pg_dump, -Fc, -Z0, shop]; the ENTRYPOINT of the image is never used',
       ),
       rule(
-        "!((has(self.command) && size(self.command) > 0) ? self.command[0].startsWith('-') : (has(self.args) && size(self.args) > 0 && self.args[0].startsWith('-')))",
+        `!${program}.startsWith('-')`,
         "the first word of the command line is the program and cannot start with '-'; the ENTRYPOINT of the image is never used, so write the program first, for example args: [pg_dump, -Fc, -Z0, shop]",
+      ),
+      rule(
+        `${program}.matches('^[^ \\\\t\\\\r\\\\n]+$')`,
+        'the first word of the command line is the program alone, without blanks, because no shell splits it: write one word an item, for example args: [pg_dump, -Fc, -Z0, shop]; for a line with pipes and variables write command: [bash, -o, pipefail, -c, "…"]',
       ),
     ),
   )

@@ -9,26 +9,44 @@ import {
   cronMessage,
   cronPattern,
   nameRangeRule,
+  noSuchDayMessage,
+  noSuchDayPattern,
   numberRangeRule,
   rangeMessage,
 } from '../schema/cron-grammar.ts'
 import type { KubernetesObject } from '../kubernetes.ts'
 import { all, dnsName, rule, timeZone } from '../schema/schema.ts'
 
+const labelKeyMessage =
+  'a label is a name of letters, digits and -_. (63 at most, with a letter or digit at both ends), for example app, or a DNS name and that, for example app.kubernetes.io/name'
 const labelKey = z.string().max(317)
-const labelText = z.string().max(63)
+const labelText = z
+  .string()
+  .max(63)
+  .meta(
+    rule(
+      '!format.labelValue().validate(self).hasValue()',
+      'the value of a label holds letters, digits and -_. only, without blanks, and has a letter or digit at both ends',
+    ),
+  )
 
 const selector = z
   .object({
     matchLabels: z
       .record(labelKey, labelText)
       .optional()
-      .meta({ description: 'Labels that must all be present with these values.', maxProperties: 16 }),
+      .meta({
+        description: 'Labels that must all be present with these values.',
+        maxProperties: 16,
+        ...rule('self.all(key, !format.qualifiedName().validate(key).hasValue())', labelKeyMessage),
+      }),
     matchExpressions: z
       .array(
         z
           .object({
-            key: labelKey.describe('The label that the requirement is about.'),
+            key: labelKey
+              .describe('The label that the requirement is about.')
+              .meta(rule('!format.qualifiedName().validate(self).hasValue()', labelKeyMessage)),
             operator: z
               .enum(['In', 'NotIn', 'Exists', 'DoesNotExist'])
               .describe('How the label relates to the values.'),
@@ -124,6 +142,7 @@ export const backupPolicySpec = z
           rule(`self.matches('${cronPattern.replaceAll('\\', '\\\\')}')`, cronMessage),
           rule(numberRangeRule, rangeMessage),
           rule(nameRangeRule, rangeMessage),
+          rule(`!self.matches('${noSuchDayPattern.replaceAll('\\', '\\\\')}')`, noSuchDayMessage),
         ),
       ),
     timeZone: timeZone

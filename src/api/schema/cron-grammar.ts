@@ -61,3 +61,29 @@ function backward(names: string): readonly string[] {
 export const rangeMessage =
   'a range runs from the smaller value to the larger one; write one that goes over the end as two, for example 22-23,0-4 for the ' +
   'hours 22-4, or fri-sat,sun-mon for the days fri-mon'
+
+/** A list of nothing but the item. */
+function listOf(item: string): string {
+  return `${item}(?:,${item})*`
+}
+
+/** A list with one item that is a star: then the day of the week allows every day, and the day of the month decides alone. */
+const starredList = `(?:[^ \\t\\r\\n]*,)?[*?](?:/0*1)?(?:,[^ \\t\\r\\n]*)?`
+
+/** The days that a month lacks, and the months, by number or name, that lack them. Ranges of months go beyond what is listed here. */
+const missingDays = [
+  [`0*3[01](?:-0*3[01])?(?:/${step})?`, '(?:0*2|(?i:feb))'],
+  [`0*31(?:-0*31)?(?:/${step})?`, '(?:0*(?:2|4|6|9|11)|(?i:feb|apr|jun|sep|nov))'],
+] as const
+
+const blanks = '[ \\t\\r\\n]+'
+
+/** Matches a schedule whose days no month has: 31 February, 31 in April and June, and so on. */
+export const noSuchDayPattern = `^[ \\t\\r\\n]*(?:[^ \\t\\r\\n]+${blanks}){2}(?:${missingDays
+  .map(([days, months]) => `${listOf(days)}${blanks}${listOf(months)}`)
+  .join('|')})${blanks}${starredList}[ \\t\\r\\n]*$`
+
+/** What to write instead of such a schedule. */
+export const noSuchDayMessage =
+  'none of these months has such a day, so that the schedule would never fire; write a day that they have, for example 28 for the end of ' +
+  "every month: '0 2 28 * *'"

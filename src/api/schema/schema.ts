@@ -48,14 +48,14 @@ export function quantity(description: string) {
     )
 }
 
-/** `Local` and the empty name would mean the API server's own zone (docs/design.md R16). */
+/** `Local` and the empty name would mean the API server's own zone (docs/design.md R16); CEL takes `+02:00` for one, a CronJob does not. */
 export const timeZone = z
   .string()
   .max(64)
   .meta(
     rule(
-      "self != '' && self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0",
-      'timeZone must be an IANA time zone, for example Europe/Berlin or Etc/UTC',
+      "self != '' && self != 'Local' && !self.contains(':') && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0",
+      'timeZone must be an IANA time zone, for example Europe/Berlin or Etc/UTC; for a fixed offset such as +02:00 write Etc/GMT-2, whose sign is the other way round',
     ),
   )
 

@@ -5,7 +5,7 @@ export const backup = 'Backup'
 
 export type Refusal = {
   readonly kind: typeof policy | typeof backup
-  /** The field with the rule, as in the schema: items of a list are `[]`. */
+  /** The field with the rule, as in the schema: items of a list are `[]`, values of a map `{}` (that of the key app here). */
   readonly field: string
   /** Which of the field's rules, where it has several. */
   readonly rule?: number
@@ -66,9 +66,29 @@ const quantities: readonly Refusal[] = ['requests', 'limits'].flatMap(list =>
   })),
 )
 
+const keys: readonly Refusal[] = (['secretKeyRef', 'configMapKeyRef'] as const).map(source => ({
+  kind: policy,
+  field: `${job}.env[].valueFrom.${source}.key`,
+  change: { [`${job}.env`]: [{ name: 'A', valueFrom: { [source]: { name: 'a', key: 'my password' } } }] },
+}))
+
+const requests: readonly Refusal[] = ['cpu', 'memory', 'ephemeral-storage'].map((resource, index) => ({
+  kind: policy,
+  field: `${job}.resources`,
+  rule: index,
+  change: {
+    [`${job}.resources`]: {
+      requests: { [resource]: ['1500m', '1Gi', '2G'][index] },
+      limits: { [resource]: [1, '1023Mi', 1e9][index] },
+    },
+  },
+}))
+
 export const refusals: readonly Refusal[] = [
   ...names,
   ...quantities,
+  ...keys,
+  ...requests,
   { kind: policy, field: 'spec', change: { 'spec.backend': undefined } },
   { kind: policy, field: 'spec.selector', change: { 'spec.selector': {} } },
   {
@@ -76,9 +96,30 @@ export const refusals: readonly Refusal[] = [
     field: 'spec.selector.matchExpressions[]',
     change: { 'spec.selector': { matchExpressions: [{ key: 'app', operator: 'In' }] } },
   },
+  {
+    kind: policy,
+    field: 'spec.selector.matchLabels',
+    change: { 'spec.selector': { matchLabels: { 'app name': 'postgres' } } },
+  },
+  {
+    kind: policy,
+    field: 'spec.selector.matchLabels{}',
+    change: { 'spec.selector': { matchLabels: { app: 'my postgres' } } },
+  },
+  {
+    kind: policy,
+    field: 'spec.selector.matchExpressions[].key',
+    change: { 'spec.selector': { matchExpressions: [{ key: 'app/', operator: 'Exists' }] } },
+  },
+  {
+    kind: policy,
+    field: 'spec.selector.matchExpressions[].values[]',
+    change: { 'spec.selector': { matchExpressions: [{ key: 'app', operator: 'In', values: ['-postgres'] }] } },
+  },
   { kind: policy, field: 'spec.schedule', rule: 0, change: { 'spec.schedule': '0 25 * * *' } },
   { kind: policy, field: 'spec.schedule', rule: 1, change: { 'spec.schedule': '0 22-4 * * *' } },
   { kind: policy, field: 'spec.schedule', rule: 2, change: { 'spec.schedule': '0 2 * * Fri-Mon' } },
+  { kind: policy, field: 'spec.schedule', rule: 3, change: { 'spec.schedule': '0 2 31 2 *' } },
   { kind: policy, field: 'spec.timeZone', change: { 'spec.timeZone': 'Europe/Atlantis' } },
   { kind: policy, field: 'spec.startingDeadlineSeconds', change: { 'spec.startingDeadlineSeconds': 5 } },
   { kind: policy, field: 'spec.activeDeadlineSeconds', change: { 'spec.activeDeadlineSeconds': 0 } },
@@ -111,6 +152,13 @@ export const refusals: readonly Refusal[] = [
   { kind: policy, field: 'spec.whenBusy', change: { 'spec.whenBusy': 'Replace' } },
   { kind: policy, field: job, rule: 0, change: { [`${job}.args`]: undefined } },
   { kind: policy, field: job, rule: 1, change: { [`${job}.args`]: ['-Fc', 'shop'] } },
+  { kind: policy, field: job, rule: 2, change: { [`${job}.args`]: ['pg_dump -Fc shop'] } },
+  { kind: policy, field: `${job}.image`, change: { [`${job}.image`]: 'postgres: 17' } },
+  {
+    kind: policy,
+    field: `${job}.envFrom[].prefix`,
+    change: { [`${job}.envFrom`]: [{ prefix: 'DB ', secretRef: { name: 'a' } }] },
+  },
   {
     kind: policy,
     field: `${job}.env[]`,

@@ -64,11 +64,14 @@ for (const row of refusals)
     const verb = row.kind === backup && row.field === 'spec' ? 'replace' : 'create'
     const said = await refusal([verb, '--dry-run=server', '-f', '-'], object)
     const { name } = object.metadata as { name: string }
-    const head = `The ${row.kind} "${name}" is invalid: ${row.field.replaceAll('[]', '[0]')}: Invalid value: `
+    const field = row.field.replaceAll('[]', '[0]').replaceAll('{}', '[app]')
+    const head = `The ${row.kind} "${name}" is invalid: ${field}: Invalid value: `
     assert.ok(said.startsWith(head), said)
     assert.ok(said.endsWith(`: ${rules.get(keyOf(row))}\n`), said)
     assert.equal(said.trim().split('\n').length, 1, said)
   })
+
+const job = 'spec.strategy.job'
 
 /** The rows of the bad-input table (docs/design.md, section 4) that are refused at admission, with the words that say what to do. */
 const badInput: readonly (readonly [input: string, change: Json, advice: RegExp])[] = [
@@ -95,6 +98,11 @@ const badInput: readonly (readonly [input: string, change: Json, advice: RegExp]
   ['an unknown time zone', { 'spec.timeZone': 'CEST' }, /IANA time zone, for example Europe\/Berlin/],
   ['the zone of the API server', { 'spec.timeZone': 'Local' }, /IANA time zone/],
   ['an empty time zone', { 'spec.timeZone': '' }, /IANA time zone/],
+  ['F91: a UTC offset as a zone', { 'spec.timeZone': '+02:00' }, /for a fixed offset such as \+02:00 write Etc\/GMT-2/],
+  ['F91: a UTC offset in words', { 'spec.timeZone': 'UTC+2' }, /for a fixed offset such as \+02:00 write Etc\/GMT-2/],
+  ['F91: 31 February', { 'spec.schedule': '0 2 31 feb *' }, /never fire; write a day that they have, for example 28/],
+  ['F91: 30 and 31 of February', { 'spec.schedule': '0 2 30-31 2 ?' }, /none of these months has such a day/],
+  ['F91: 31 of short months', { 'spec.schedule': '0 2 31 4,JUN,9,11 */1' }, /none of these months has such a day/],
   ['retention 0', { 'spec.retention': 0 }, /would delete every backup; to stop making backups set suspend: true/],
   ['a negative retention', { 'spec.retention': -3 }, /retention must be at least 1/],
   [
@@ -126,14 +134,49 @@ const badInput: readonly (readonly [input: string, change: Json, advice: RegExp]
     { 'spec.strategy.job.args': ['--all'] },
     /write the program first, for example args: \[pg_dump/,
   ],
+  [
+    'F98: a whole line as the program',
+    { 'spec.strategy.job.args': ['pg_dump -Fc shop'] },
+    /the program alone, without blanks.* write one word an item, for example args: \[pg_dump, -Fc, -Z0, shop\]; for a line with pipes/,
+  ],
+  [
+    'F98: a line for a shell as the program',
+    { 'spec.strategy.job.command': ['pg_dump shop | gzip'] },
+    /for a line with pipes and variables write command: \[bash, -o, pipefail, -c, "…"\]/,
+  ],
+  [
+    'F73: a blank in a label',
+    { 'spec.selector': { matchLabels: { 'my app': 'a' } } },
+    /for example app\.kubernetes\.io\/name/,
+  ],
+  [
+    'F73: a label that ends in a dash',
+    { 'spec.selector': { matchLabels: { app: 'postgres-' } } },
+    /has a letter or digit at both ends/,
+  ],
+  [
+    'F73: a request above its limit',
+    { [`${job}.resources`]: { requests: { memory: '1Gi' }, limits: { memory: '512Mi' } } },
+    /requests\.memory must not be more than limits\.memory: raise the limit, or lower the request/,
+  ],
+  [
+    'F73: a prefix that starts with a digit',
+    { [`${job}.envFrom`]: [{ prefix: '1_', secretRef: { name: 'a' } }] },
+    /does not start with a digit, for example DB_/,
+  ],
+  [
+    'F73: a key with a blank',
+    { [`${job}.env`]: [{ name: 'A', valueFrom: { secretKeyRef: { name: 'a', key: 'the key' } } }] },
+    /a key of a Secret or ConfigMap holds letters, digits and -\._ only, without blanks/,
+  ],
+  ['F73: an image with a blank', { [`${job}.image`]: ' postgres:17' }, /without blanks, for example postgres:17/],
+  ['F73: an image in capitals', { [`${job}.image`]: 'Postgres:17' }, /its name in lower case/],
   ['an empty command line', { 'spec.strategy.job.args': [] }, /strategy.job needs the program to run/],
 ]
 for (const [input, change, advice] of badInput)
   test(`${input} is refused, and the message says what to write`, async () => {
     assert.match(await refusal(['create', '--dry-run=server', '-f', '-'], changed(jobExample, change)), advice)
   })
-
-const job = 'spec.strategy.job'
 
 /** What the structural schema refuses, in the API server's own words: types, lengths, and what nobody would get wrong by hand. */
 const structural: readonly (readonly [input: string, change: Json, said: RegExp])[] = [
@@ -197,6 +240,43 @@ test('ranges that run forward are accepted, with names in any case', async () =>
       input: JSON.stringify(changed(jobExample, { 'spec.schedule': schedule })),
     })
 })
+
+/** What looks like the refused things above and is right. */
+const good: readonly (readonly [input: string, change: Json])[] = [
+  ['31 of February or any Monday', { 'spec.schedule': '0 2 31 2 1' }],
+  ['31 of months of which one has it', { 'spec.schedule': '0 2 31 2,3 *' }],
+  ['29 February', { 'spec.schedule': '0 2 29 2 *' }],
+  ['zones with a fixed offset', { 'spec.timeZone': 'Etc/GMT-2' }],
+  [
+    'labels with a domain, in capitals, and without a value',
+    { 'spec.selector': { matchLabels: { 'app.kubernetes.io/name': 'Postgres_15.2', App: '' } } },
+  ],
+  [
+    'requests that are equal to the limit in another spelling',
+    { [`${job}.resources`]: { requests: { cpu: 1, memory: '1Gi' }, limits: { cpu: '1000m', memory: '1024Mi' } } },
+  ],
+  ['requests without a limit', { [`${job}.resources`]: { requests: { memory: '1Gi' }, limits: { cpu: 1 } } }],
+  ['a blank in a later word', { [`${job}.args`]: ['bash', '-c', 'pg_dump shop'] }],
+  ['a program by its path', { [`${job}.command`]: ['/usr/lib/postgresql/17/bin/pg_dump'] }],
+  ['an empty prefix of variables', { [`${job}.envFrom`]: [{ prefix: '', secretRef: { name: 'a' } }] }],
+  [
+    'keys as files have them',
+    { [`${job}.env`]: [{ name: 'A', valueFrom: { secretKeyRef: { name: 'a', key: '.my-key_1' } } }] },
+  ],
+  ...[
+    'postgres',
+    'registry.example.com:5000/team/postgres:17.2-alpine',
+    'localhost/x__y/z.w-a:A_tag.1',
+    '[fd00::1]:5000/postgres',
+    `docker.io/library/postgres:17@sha256:${'0123456789abcdef'.repeat(4)}`,
+    `postgres@sha256:${'0123456789abcdef'.repeat(4)}`,
+  ].map(image => [`the image ${image}`, { [`${job}.image`]: image }] as const),
+]
+for (const [input, change] of good)
+  test(`${input}: accepted`, async () => {
+    const object = JSON.stringify(changed(jobExample, change))
+    await plane.kubectl(['create', '--dry-run=server', '-f', '-'], { input: object })
+  })
 
 test('an unknown field is refused by kubectl, by its path', async () => {
   const said = await refusal(['create', '-f', '-'], changed(jobExample, { 'spec.strategy.job.privileged': true }))
