@@ -1,6 +1,7 @@
 // The alerts that the chart ships, run by Prometheus' own tool, and the metrics behind them.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Registry } from 'prom-client'
@@ -71,6 +72,24 @@ test('the alerts fire when they should and are silent when they should be', asyn
   await capture([await promtool(), 'check', 'rules', '--lint-fatal', alertsFile])
   const said = await capture([await promtool(), 'test', 'rules', join(chartDirectory, 'files/alerts.test.yaml')])
   assert.match(said, /SUCCESS/)
+})
+
+test('F85: the alerts fire where the Prometheus operator enforces the namespace label, and say of which policy', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'alerts-'))
+  try {
+    const rules = await readFile(alertsFile, 'utf8')
+    // As prom-label-proxy and the Prometheus operator do it: a matcher in each selector, and the label on each alert.
+    const enforced = rules
+      .replaceAll(/(?<=[( ])(backup_\w+)(?=[)[])/g, '$1{namespace="backup-system"}')
+      .replaceAll(/^( *)severity: \w+$/gm, '$&\n$1namespace: backup-system')
+    assert.equal(enforced.match(/\{namespace="backup-system"\}/g)?.length, 6)
+    await writeFile(join(folder, 'alerts.yaml'), enforced)
+    const tests = await readFile(join(repository, 'test/chart/alerts-enforced.test.yaml'), 'utf8')
+    await writeFile(join(folder, 'alerts.test.yaml'), tests)
+    assert.match(await capture([await promtool(), 'test', 'rules', join(folder, 'alerts.test.yaml')]), /SUCCESS/)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 test('every alert asks for metrics that the operator exports, and has a runbook', async () => {
