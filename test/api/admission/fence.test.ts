@@ -13,7 +13,7 @@ import type { Settings } from '../../../src/resources/settings.ts'
 import { installChart, releaseName, releaseNamespace, renderChart } from '../../chart/chart.ts'
 import { answer, kubectlAs, type Kubectl } from '../control-plane/account.ts'
 import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
-import { offences } from './fence-offences.ts'
+import { differences, offences, type Pod } from './fence-offences.ts'
 
 let plane: ControlPlane
 let operator: Kubectl
@@ -22,7 +22,7 @@ let policy: BackupPolicy
 
 before(async () => {
   plane = await startControlPlane()
-  await installChart(plane)
+  await installChart(plane, ['admissionPolicies.imagePrefixes=["mirror.example.com/all/"]'])
   operator = await kubectlAs(plane, releaseNamespace, releaseName)
   settings = {
     image: await chartImage(),
@@ -78,29 +78,58 @@ test('the operator may create every object that it builds, and change its CronJo
 test('with the operator’s token a privileged Job in kube-system is denied', async () => {
   assert.match(
     await answer(operator, ['create', '-f', '-'], stranger('kube-system')),
-    /^Error from server \(Forbidden\): error when creating "STDIN": jobs.batch "stranger" is forbidden: ValidatingAdmissionPolicy 'backup-operator-fence'.*denied request: the operator may run the containers prepare, dump and mover only/,
+    /^Error from server \(Forbidden\): error when creating "STDIN": jobs.batch "stranger" is forbidden: ValidatingAdmissionPolicy 'backup-operator-fence'.*denied request: backup pods have no service account token/,
   )
 })
 
 for (const { name, change, message } of offences)
   test(`the fence refuses the operator ${name}, in a Job and in a CronJob`, async () => {
-    const job = policy.spec.strategy.job
-    assert.ok(job)
-    const cronJob = backupCronJob(policy, job, '0 2 * * *', { held: [], accepted: [] }, settings)
-    const spec = cronJob.spec.jobTemplate.spec
-    const changed = { ...spec, template: { ...spec.template, spec: change(spec.template.spec) } } as JobSpec
-    const asCronJob: CronJob = {
-      ...cronJob,
-      metadata: { ...cronJob.metadata, name: 'offence' },
-      spec: { ...cronJob.spec, jobTemplate: { ...cronJob.spec.jobTemplate, spec: changed } },
-    }
-    const asJob = { ...asCronJob, kind: 'Job', spec: changed }
-    for (const object of [asCronJob, asJob]) {
+    for (const object of runOfPod(change)) {
       const said = await answer(operator, ['create', '--dry-run=server', '-f', '-'], object)
       assert.match(said, /is forbidden: ValidatingAdmissionPolicy 'backup-operator-fence'/)
       assert.match(said, message)
     }
   })
+
+for (const { name, change } of differences)
+  test(`F77: the fence lets pass ${name}, in a Job and in a CronJob`, async () => {
+    for (const object of runOfPod(change))
+      await operator(['create', '--dry-run=server', '-f', '-'], { input: JSON.stringify(object) })
+  })
+
+test('F77: what a mutating policy of the cluster makes of our Jobs and CronJobs is accepted and stored', async () => {
+  const input = [mutatingPolicy, mutatingBinding].map(object => JSON.stringify(object)).join('\n---\n')
+  await plane.kubectl(['create', '-f', '-'], { input })
+  const [cronJob, job] = runOfPod(pod => pod)
+  for (const object of [cronJob, job]) {
+    const create = ['create', '--dry-run=server', '-o', 'json', '-f', '-']
+    const stored = await eventually(
+      `the mutating policy to change a ${object.kind}`,
+      async () => {
+        const said = await operator(create, { input: JSON.stringify(object) })
+        return said.includes('mesh-proxy') ? said : undefined
+      },
+      { seconds: 20 },
+    )
+    for (const part of ['"dedicated"', '"fsGroup": 1000', '@sha256:', '"team": "platform"'])
+      assert.ok(stored.includes(part), part)
+  }
+})
+
+/** The CronJob of the policy and a run of it as a Job of its own, with the pod changed. */
+function runOfPod(change: (pod: Pod) => object): readonly [CronJob, KubernetesObject] {
+  const job = policy.spec.strategy.job
+  assert.ok(job)
+  const cronJob = backupCronJob(policy, job, '0 2 * * *', { held: [], accepted: [] }, settings)
+  const spec = cronJob.spec.jobTemplate.spec
+  const changed = { ...spec, template: { ...spec.template, spec: change(spec.template.spec) } } as JobSpec
+  const asCronJob: CronJob = {
+    ...cronJob,
+    metadata: { ...cronJob.metadata, name: 'changed' },
+    spec: { ...cronJob.spec, jobTemplate: { ...cronJob.spec.jobTemplate, spec: changed } },
+  }
+  return [asCronJob, { ...asCronJob, kind: 'Job', spec: changed } as KubernetesObject]
+}
 
 test('the fence is about the operator only: others create Jobs as before', async () => {
   await plane.kubectl(['create', '--dry-run=server', '-f', '-'], { input: JSON.stringify(stranger('shop')) })
@@ -123,6 +152,61 @@ test('the operator can neither change nor delete Jobs and CronJobs of others', a
   }
   assert.match(await answer(operator, ['replace', '-f', '-'], takenOver), refused)
 })
+
+/** As a policy engine, cluster defaults and a mesh do it: tolerations, a group for volumes, a label, images by digest, a proxy. */
+const mutatingPolicy = {
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'MutatingAdmissionPolicy',
+  metadata: { name: 'cluster-defaults' },
+  spec: {
+    matchConstraints: {
+      objectSelector: { matchLabels: { 'app.kubernetes.io/managed-by': 'backup-operator' } },
+      resourceRules: [
+        {
+          apiGroups: ['batch'],
+          apiVersions: ['v1'],
+          operations: ['CREATE', 'UPDATE'],
+          resources: ['jobs', 'cronjobs'],
+        },
+      ],
+    },
+    failurePolicy: 'Fail',
+    reinvocationPolicy: 'Never',
+    variables: [
+      {
+        name: 'template',
+        expression: "object.kind == 'CronJob' ? '/spec/jobTemplate/spec/template' : '/spec/template'",
+      },
+      {
+        name: 'mover',
+        expression: `(object.kind == 'CronJob' ? dyn(object).spec.jobTemplate.spec.template : dyn(object).spec.template).spec.containers.filter(c, c.name == 'mover')[0].image`,
+      },
+    ],
+    mutations: [
+      {
+        patchType: 'JSONPatch',
+        jsonPatch: {
+          expression: `[
+            JSONPatch{op: 'add', path: variables.template + '/spec/tolerations', value: [{'key': 'dedicated', 'operator': 'Exists'}]},
+            JSONPatch{op: 'add', path: variables.template + '/spec/securityContext/fsGroup', value: 1000},
+            JSONPatch{op: 'add', path: '/metadata/labels/team', value: 'platform'},
+            JSONPatch{op: 'replace', path: variables.template + '/spec/containers/1/image',
+              value: variables.mover + '@sha256:${'0'.repeat(64)}'},
+            JSONPatch{op: 'add', path: variables.template + '/spec/containers/-', value: {
+              'name': dyn('mesh-proxy'), 'image': dyn('mesh/proxy:1'), 'securityContext': dyn({
+                'allowPrivilegeEscalation': dyn(false), 'capabilities': dyn({'drop': ['ALL']}), 'runAsUser': dyn(1337)})}}
+          ]`,
+        },
+      },
+    ],
+  },
+}
+const mutatingBinding = {
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'MutatingAdmissionPolicyBinding',
+  metadata: { name: 'cluster-defaults' },
+  spec: { policyName: 'cluster-defaults' },
+}
 
 /** What somebody with the operator's token would really want: a privileged pod with the node's file system. */
 function stranger(namespace: string) {
