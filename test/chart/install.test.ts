@@ -1,14 +1,17 @@
 // The life of a release on a real API server: install, upgrade from the chart before, uninstall; and what its accounts may do (S1).
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { capture } from '../../dev/command.ts'
 import { eventually } from '../../dev/eventually.ts'
+import { goToolDirectory } from '../../dev/go-tools.ts'
 import { repository } from '../../dev/paths.ts'
+import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject } from '../../src/api/kubernetes.ts'
 import { grants } from '../../src/controllers/shared/resources.ts'
+import { backupCronJob, onDemandJob } from '../../src/resources/jobs.ts'
 import { kubectlAs, type Kubectl } from '../api/control-plane/account.ts'
 import { startControlPlane, type ControlPlane } from '../api/control-plane/control-plane.ts'
 import { installChart, releaseName, releaseNamespace, renderChart, uninstallChart } from './chart.ts'
@@ -43,10 +46,26 @@ async function previousChart(directory: string): Promise<string> {
   return join(directory, chartPath)
 }
 
+/** A block of commands of docs/upgrade-and-remove.md, as it stands there. */
+async function recipe(name: string): Promise<string> {
+  const page = await readFile(join(repository, 'docs/upgrade-and-remove.md'), 'utf8')
+  const block = new RegExp(`<!-- tested: ${name} -->\\n\`\`\`sh\\n(.*?)\`\`\``, 's').exec(page)?.[1]
+  assert.ok(block, name)
+  return block
+}
+
+/** Runs a recipe line by line, as a person would in a checkout of the project; the first line that fails ends it. */
+async function inShell(commands: string): Promise<string> {
+  const tools = [goToolDirectory('helm'), goToolDirectory('kubernetes'), '/usr/bin', '/bin']
+  const env = { HOME: dirname(plane.kubeconfig), KUBECONFIG: plane.kubeconfig, PATH: tools.join(':') }
+  return await capture(['bash', '-euo', 'pipefail', '-c', `cd '${repository}'\n${commands}`], { env })
+}
+
 test('an upgrade from the chart before keeps policies, and every object of the new chart is there', async () => {
   await plane.kubectl(['apply', '-f', join(repository, 'examples/sample-backuppolicy.yaml')])
   const uid = await plane.kubectl(['get', 'bp', 'sample', '-o', 'jsonpath={.metadata.uid}'])
-  assert.match(await installChart(plane), /^REVISION: 2$/m)
+  const upgrade = (await recipe('upgrade')).replace('<tag>', '0.2.0')
+  assert.match(await inShell(upgrade), /^REVISION: 2$/m)
   assert.equal(await plane.kubectl(['get', 'bp', 'sample', '-o', 'jsonpath={.metadata.uid}']), uid)
   for (const object of await renderChart()) {
     const path = [object.kind, object.metadata.name, '-n', object.metadata.namespace ?? 'default']
@@ -67,10 +86,10 @@ test('the API server finds nothing wrong with the types of the admission policie
       })[]
     }
     const done =
-      items.length === 3 && items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation)
+      items.length === 4 && items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation)
     return done ? items : undefined
   }
-  const policies = await eventually('three policies to be checked', checked, { seconds: 20 })
+  const policies = await eventually('four policies to be checked', checked, { seconds: 20 })
   for (const { metadata, status } of policies) assert.deepEqual(status?.typeChecking, {}, metadata.name)
 })
 
@@ -241,3 +260,73 @@ test('uninstalling leaves CRDs, policies and backups, and nothing else; installi
   await installChart(plane)
   assert.equal(await plane.kubectl(['get', 'bp,bk', '-o', 'name']), kept)
 })
+
+test('F96: uninstalling leaves the CronJobs and the Lease at work; the recipe of the page removes all but the backups', async () => {
+  await plane.kubectl(['create', 'namespace', 'accounts'])
+  const [policy] = await storedPolicies()
+  assert.ok(policy)
+  const settings = { image: 'registry.example.com/backup:1', imagePullSecrets: [], clusterId: 'test' }
+  const marks = { held: [], accepted: [] }
+  const { job } = policy.spec.strategy
+  assert.ok(job)
+  const backup = JSON.parse(
+    await createIn('accounts', {
+      apiVersion: 'backup.dev/v1alpha1',
+      kind: 'Backup',
+      metadata: { name: 'now' },
+      spec: { policy: policy.metadata.name },
+    }),
+  ) as Parameters<typeof onDemandJob>[2]
+  const { metadata, ...cronJob } = backupCronJob(policy, job, '0 2 31 12 *', marks, settings)
+  await createIn('accounts', { ...cronJob, metadata })
+  await createIn('accounts', onDemandJob(policy, job, backup, marks, settings))
+  await createIn('accounts', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'store-ca' } })
+  await createIn(releaseNamespace, {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: 'backup-operator' },
+    spec: { holderIdentity: 'one', leaseDurationSeconds: 15 },
+  })
+  const atWork = async () => {
+    const marked = ['get', 'cronjobs,jobs', '-A', '-l', 'app.kubernetes.io/managed-by=backup-operator', '-o', 'name']
+    const lease = ['-n', releaseNamespace, 'get', 'lease', 'backup-operator', '--ignore-not-found', '-o', 'name']
+    return `${await plane.kubectl(marked)}${await plane.kubectl(lease)}`.trim().split('\n').filter(Boolean)
+  }
+  assert.equal((await atWork()).length, 3)
+
+  await uninstallChart(plane)
+  assert.equal((await atWork()).length, 3, 'helm uninstall does not end them')
+  await installChart(plane)
+
+  await inShell(await recipe('remove'))
+  assert.deepEqual(await atWork(), [])
+  assert.equal(await plane.kubectl(['get', 'crd', '-o', 'name']), '')
+  const kinds = 'namespaces,validatingadmissionpolicies,clusterroles,clusterrolebindings'
+  await eventually(
+    'nothing of the release to be left',
+    async () => !/backup/.test(await plane.kubectl(['get', kinds, '-o', 'name'])),
+    { seconds: 60 },
+  )
+  assert.match(await plane.kubectl(['-n', 'accounts', 'get', 'configmap', 'store-ca', '-o', 'name']), /store-ca/)
+})
+
+test('F96: after that it can be installed anew, and CRDs that another release left are taken over by the recipe', async () => {
+  await installChart(plane)
+  await uninstallChart(plane)
+  const another = await recipe('another release')
+  await assert.rejects(inShell(another.replace(' --take-ownership', '')), /invalid ownership metadata/)
+  assert.match(await inShell(another), /^STATUS: deployed$/m)
+})
+
+async function storedPolicies(): Promise<readonly BackupPolicy[]> {
+  const file = join(repository, 'examples/job-postgres.yaml')
+  await plane.kubectl(['-n', 'accounts', 'create', '-f', file])
+  const { items } = JSON.parse(await plane.kubectl(['-n', 'accounts', 'get', 'bp', '-o', 'json'])) as {
+    readonly items: readonly BackupPolicy[]
+  }
+  return items
+}
+
+async function createIn(namespace: string, object: object): Promise<string> {
+  return await plane.kubectl(['-n', namespace, 'create', '-o', 'json', '-f', '-'], { input: JSON.stringify(object) })
+}

@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { parse } from 'yaml'
 import { CommandError } from '../../../dev/command.ts'
+import { eventually } from '../../../dev/eventually.ts'
 import { repository } from '../../../dev/paths.ts'
 import { customResourceDefinition, kinds } from '../../../src/api/schema/crd.ts'
+import { answer } from '../control-plane/account.ts'
 import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
 import { backup, policy, refusals, type Refusal } from './crd-rules.ts'
 
@@ -310,6 +312,36 @@ test('applying a policy again changes nothing, and a diff with what is stored is
     await plane.kubectl(serverSide)
     assert.equal(await plane.kubectl(['diff', '--server-side', '--field-manager=gitops', '-f', file]), '')
   }
+})
+
+test('F73: a policy from before a rule keeps its status and may change in everything else', async () => {
+  const [kind] = kinds
+  const crd = customResourceDefinition(kind)
+  const without = JSON.parse(
+    JSON.stringify(crd, (key, value: unknown) => (key === 'x-kubernetes-validations' ? undefined : value)),
+  )
+  const change = { [`${job}.args`]: ['pg_dump -Fc shop'], 'spec.selector': { matchLabels: { 'my app': 'postgres' } } }
+  const old = { ...changed(jobExample, change), metadata: { name: 'from-before' } }
+  await plane.kubectl(['replace', '-f', '-'], { input: JSON.stringify(without) })
+  await eventually(
+    'the rules to be gone',
+    async () => await plane.kubectl(['create', '-f', '-'], { input: JSON.stringify(old) }),
+    {
+      seconds: 30,
+    },
+  )
+  await plane.kubectl(['replace', '-f', '-'], { input: JSON.stringify(crd) })
+  const patch = ['patch', 'bp', 'from-before', '--type=merge', '-p']
+  const wrong = JSON.stringify({ spec: { strategy: { job: { args: ['pg_dump shop'] } } } })
+  await eventually(
+    'the rules to be back',
+    async () =>
+      /the program alone, without blanks/.test(await answer(plane.kubectl, [...patch, wrong, '--dry-run=server'])),
+    { seconds: 30 },
+  )
+  await setStatus('bp/from-before', { observedGeneration: 1, kept: 3 })
+  await plane.kubectl([...patch, JSON.stringify({ spec: { retention: 3 } })])
+  await plane.kubectl([...patch, JSON.stringify({ spec: { strategy: { job: { args: ['pg_dump', 'shop'] } } } })])
 })
 
 test('kubectl wait follows the condition Ready', async () => {
