@@ -59,7 +59,7 @@ test('there is an example for each feature, and each says in its first line what
     'custom-ca',
   ])
     assert.ok(examples.includes(`${name}.yaml`), name)
-  for (const name of ['snapshot-class', 'env-from-secret', 'resources', 'minio'])
+  for (const name of ['snapshot-class', 'env-from-secret', 'resources', 'minio', 'on-demand'])
     assert.ok(examples.includes(`${name}.yaml`), name)
   for (const name of examples)
     assert.match(readFileSync(join(repository, 'examples', name), 'utf8'), /^# \S.{20}/, name)
