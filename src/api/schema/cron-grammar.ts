@@ -4,7 +4,7 @@
  * It is the CronJob grammar (https://pkg.go.dev/github.com/robfig/cron/v3, standard parser) plus `H` for "some value, the same
  * for ever for this policy": `H`, `H/15`, `H(0-29)`, `H(0-29)/10`. Deliberately refused although robfig takes it: `@every`
  * (not a time of day, and it shifts with every restart), `+5`, empty list items, `*-5`. A range's order (`30-10`) is beyond a
- * regular expression, and has rules of its own; where a range mixes names and numbers (`fri-1`) only `parseSchedule` in plan finds it.
+ * regular expression of this kind, and has rules of its own.
  *
  * The pattern contains no quotes, so that it fits a CEL string: `self.matches('…')` with its backslashes doubled.
  */
@@ -48,13 +48,35 @@ export const cronMessage =
 export const numberRangeRule =
   "self.findAll('[0-9]{1,4}-[0-9]{1,4}').all(r, int(r.split('-')[0]) <= int(r.split('-')[1]))"
 
-/** CEL: no range of names runs backward. All that do are listed: a rule that looked names up would cost too much. */
-export const nameRangeRule = `!self.matches('(?i:${[...backward(monthNames), ...backward(weekdayNames)].join('|')})')`
+/**
+ * CEL: no range of names, or of a name and a number, runs backward. All that do are listed: a rule that looked names up would cost too
+ * much.
+ */
+export const nameRangeRule = `!self.matches('${backwardPattern()}')`
 
-/** `tue-(?:sun|mon)` and so on. */
-function backward(names: string): readonly string[] {
+function backwardPattern(): string {
+  return `(?i:${[...backward(monthNames, 1), ...backward(weekdayNames, 0)].join('|')})`
+}
+
+/** `tue-(?:sun|mon|0*[01])`, `(?:[3-6])-tue` and so on; `first` is the number of the first name. */
+function backward(names: string, first: number): readonly string[] {
   const ordered = names.split('|')
-  return ordered.slice(1).map((name, index) => `${name}-(?:${ordered.slice(0, index + 1).join('|')})`)
+  const last = first + ordered.length - 1
+  return ordered.flatMap((name, index) => {
+    const value = first + index
+    const smaller = numbersBetween(first, value - 1)
+    const larger = numbersBetween(value + 1, last)
+    return [
+      ...(smaller.length > 0
+        ? [`${name}-(?:${[...ordered.slice(0, index), `0*(?:${smaller.join('|')})(?:[^0-9]|$)`].join('|')})`]
+        : []),
+      ...(larger.length > 0 ? [`(?:${larger.join('|')})-${name}`] : []),
+    ]
+  })
+}
+
+function numbersBetween(from: number, to: number): readonly number[] {
+  return Array.from({ length: Math.max(0, to - from + 1) }, (_, index) => from + index)
 }
 
 /** What to write instead of a range that runs backward. */

@@ -95,6 +95,12 @@ const badInput: readonly (readonly [input: string, change: Json, advice: RegExp]
     { 'spec.schedule': '0 2 1 nov-feb *' },
     /write one that goes over the end as two/,
   ],
+  [
+    'F91: a day by name to a smaller number',
+    { 'spec.schedule': '0 0 * * fri-1' },
+    /write one that goes over the end as two/,
+  ],
+  ['F91: a number to an earlier month by name', { 'spec.schedule': '0 0 1 11-feb *' }, /over the end as two/],
   ['Sunday as 7', { 'spec.schedule': '0 2 * * 7' }, /Sunday is 0, not 7/],
   ['a time zone in the schedule', { 'spec.schedule': 'TZ=UTC 0 2 * * *' }, /a time zone goes into timeZone/],
   ['an unknown time zone', { 'spec.timeZone': 'CEST' }, /IANA time zone, for example Europe\/Berlin/],
@@ -237,7 +243,12 @@ function unboundedIn(schema: Json, field: string): readonly string[] {
 }
 
 test('ranges that run forward are accepted, with names in any case', async () => {
-  for (const schedule of ['0 8-18 1-31 JAN-dec mon-Fri', 'H(0-29)/10 00-23 * * 0-6', '5-5 2 * * *'])
+  for (const schedule of [
+    '0 8-18 1-31 JAN-dec mon-Fri',
+    '0 2 1 feb-10 1-FRI',
+    'H(0-29)/10 00-23 * * 0-6',
+    '5-5 2 * * *',
+  ])
     await plane.kubectl(['create', '--dry-run=server', '-f', '-'], {
       input: JSON.stringify(changed(jobExample, { 'spec.schedule': schedule })),
     })

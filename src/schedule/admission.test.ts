@@ -1,9 +1,9 @@
-// What admission takes for a schedule that never fires (`noSuchDayPattern`), against the schedule as it is read here.
+// What admission refuses of schedules by patterns, against the schedule as it is read here.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { noSuchDayPattern } from '../api/schema/cron-grammar.ts'
-import { parseSchedule } from './parse.ts'
+import { nameRangeRule, noSuchDayPattern } from '../api/schema/cron-grammar.ts'
+import { InvalidScheduleError, parseSchedule } from './parse.ts'
 
 const refused = new RegExp(noSuchDayPattern)
 const longestMonth = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
@@ -55,4 +55,34 @@ test('F91: every list of days that no month of a list has is refused, with numbe
     ),
     { numRuns: 5000 },
   )
+})
+
+test('F91: a range of names, or of a name and a number, is refused where it runs backward, and only there', () => {
+  const pattern = /matches[(]'(.*)'[)]$/.exec(nameRangeRule)?.[1]
+  assert.ok(pattern)
+  const backward = new RegExp(pattern)
+  const runsBackward = (text: string) => {
+    try {
+      parseSchedule(text)
+      return false
+    } catch (error) {
+      assert.ok(error instanceof InvalidScheduleError && /runs backward/.test(error.message), String(error))
+      return true
+    }
+  }
+  const monthNames = ['jan', 'Feb', 'mar', 'apr', 'MAY', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
+  const weekdayNames = ['sun', 'mon', 'Tue', 'wed', 'thu', 'FRI', 'sat']
+  const fields = [
+    {
+      names: monthNames,
+      numbers: [...monthNames.keys()].map(index => index + 1),
+      at: (range: string) => `0 2 * ${range} *`,
+    },
+    { names: weekdayNames, numbers: [...weekdayNames.keys()], at: (range: string) => `0 2 * * ${range}` },
+  ]
+  for (const { names, numbers, at } of fields)
+    for (const name of names)
+      for (const other of [...names, ...numbers.flatMap(number => [`${number}`, `0${number}`])])
+        for (const range of [`${name}-${other}`, `${other}-${name}`, `${name}-${other}/2,*`, `1,${other}-${name}`])
+          assert.equal(backward.test(at(range)), runsBackward(at(range)), range)
 })
