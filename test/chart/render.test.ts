@@ -121,8 +121,8 @@ test('by default: two copies, a budget, a fence, a network policy, and nothing t
     RoleBinding: 1,
     Service: 1,
     Deployment: 1,
-    ValidatingAdmissionPolicy: 3,
-    ValidatingAdmissionPolicyBinding: 3,
+    ValidatingAdmissionPolicy: 4,
+    ValidatingAdmissionPolicyBinding: 4,
   })
   assert.equal(deploymentOf(objects).spec.replicas, 2)
   for (const { kind, metadata } of objects)
