@@ -311,7 +311,9 @@ test('F96: uninstalling leaves the CronJobs and the Lease at work; the recipe of
 })
 
 test('F96: after that it can be installed anew, and CRDs that another release left are taken over by the recipe', async () => {
-  await installChart(plane)
+  const notes = await installChart(plane)
+  for (const line of (await recipe('remove')).trim().split('\n'))
+    assert.ok(notes.includes(line), `helm says after it: ${line}`)
   await uninstallChart(plane)
   const another = await recipe('another release')
   await assert.rejects(inShell(another.replace(' --take-ownership', '')), /invalid ownership metadata/)

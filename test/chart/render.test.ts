@@ -42,6 +42,7 @@ const everyOption = [
   'podDisruptionBudget.minAvailable="50%"',
   'serviceMonitor={"enabled":true,"labels":{"release":"prometheus"},"interval":"15s"}',
   'prometheusRule={"enabled":true,"labels":{"release":"prometheus"}}',
+  'admissionPolicies={"imagePrefixes":["mirror.example.com/","cache.example.com/"],"restoreAccounts":["velero","o\'neill"]}',
 ]
 
 let plane: ControlPlane
@@ -166,18 +167,28 @@ test('the program knows every argument that the chart gives it', async () => {
   }
 })
 
-test('the fence follows the image and the service account', async () => {
+test('the fence follows the image, its mirrors and the service account, and says which images may run', async () => {
   const policies = (await renderChart(everyOption)).filter(({ kind }) => kind === 'ValidatingAdmissionPolicy')
-  const text = JSON.stringify(policies)
+  const [, fence, , slot] = policies as unknown as readonly {
+    readonly spec: {
+      readonly matchConditions: readonly { readonly expression: string }[]
+      readonly validations: readonly { readonly expression: string; readonly message?: string }[]
+    }
+  }[]
+  const image = fence?.spec.validations[0]
   assert.ok(
-    text.includes(JSON.stringify(String.raw`r'^registry\.example\.com/backup(:[^/@]+)?(@[^/@]+)?$'`).slice(1, -1)),
-    text,
+    image?.expression.endsWith(
+      String.raw`c.image.matches(r'^registry\.example\.com/backup(:[^/@]+)?(@[^/@]+)?$') || c.image.startsWith('mirror.example.com/') || c.image.startsWith('cache.example.com/'))`,
+    ),
+    image?.expression,
   )
-  assert.ok(
-    text.includes(`username in ["system:serviceaccount:${releaseNamespace}:backups"]`.replaceAll('"', '\\"')),
-    text,
+  assert.match(
+    image?.message ?? '',
+    /only: registry\.example\.com\/backup at any tag or digest, or what begins with mirror\.example\.com\/ or cache\.example\.com\/$/,
   )
-  assert.match(text, new RegExp(`userInfo.username == 'system:serviceaccount:${releaseNamespace}:backups'`))
+  const operator = `system:serviceaccount:${releaseNamespace}:backups`
+  assert.equal(fence?.spec.matchConditions[0]?.expression, `request.userInfo.username == '${operator}'`)
+  assert.ok(slot?.spec.validations[0]?.expression.endsWith(`username in ["${operator}","velero","o'neill"]`))
   const without = await renderChart(['admissionPolicies.enabled=false'])
   assert.ok(!without.some(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy')))
 })
