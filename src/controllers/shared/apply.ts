@@ -145,8 +145,8 @@ function subjectOf(action: Exclude<Action, { readonly do: 'event' }>): {
   return { kind: kind as WrittenKind, name: metadata.name }
 }
 
-/** The resourceVersions that earlier writes of a group have left, by kind and name. */
-type Versions = Map<string, string | undefined>
+/** What earlier writes of a group have left, by kind and name. */
+type Left = Map<string, Written>
 
 /** One pass over a plan. */
 class Pass {
@@ -163,11 +163,11 @@ class Pass {
   }
 
   async carryOut(group: Group): Promise<Outcome> {
-    const versions: Versions = new Map()
+    const left: Left = new Map()
     for (const action of group.actions) {
       this.#signal.throwIfAborted()
       try {
-        if (!(await this.take(action, versions, group.run))) return { is: 'ended' }
+        if (!(await this.take(action, left, group.run))) return { is: 'ended' }
       } catch (error) {
         const outcome = refusalOf(action, error)
         if (outcome) return outcome
@@ -178,7 +178,7 @@ class Pass {
   }
 
   /** @returns false when the rest of the group is not to be done. */
-  async take(action: Action, versions: Versions, run?: Backup): Promise<boolean> {
+  async take(action: Action, left: Left, run?: Backup): Promise<boolean> {
     const { client, caches, events } = this.#context
     const { namespace } = this.#owner
     switch (action.do) {
@@ -190,8 +190,11 @@ class Pass {
       case 'replace': {
         const { object } = action
         const { kind, name } = subjectOf(action)
-        const resourceVersion = versions.get(`${kind}/${name}`) ?? object.metadata.resourceVersion
-        const seen = { ...object, metadata: { ...object.metadata, resourceVersion } }
+        const before = left.get(`${kind}/${name}`)
+        const { resourceVersion } = (before ?? object).metadata
+        // As the earlier write left it: the resourceVersion refuses to overwrite what nobody has seen.
+        const status = before && 'status' in before ? { status: before.status } : {}
+        const seen = { ...object, ...status, metadata: { ...object.metadata, resourceVersion } } as Written
         const written = await client.replace<Written>(resources[kind], seen, { signal: this.#signal })
         cacheOf(caches, kind).offer(written)
         this.#log.info({ kind, name }, 'changed')
@@ -203,7 +206,7 @@ class Pass {
         const options = { signal: this.#signal, subresource: 'status' }
         const patch = { kind: 'merge', body } as const
         const patched = await client.patch<Written>(resources[kind], namespace, name, patch, options)
-        versions.set(`${kind}/${name}`, patched?.metadata.resourceVersion)
+        if (patched) left.set(`${kind}/${name}`, patched)
         return true
       }
       case 'write-status':
