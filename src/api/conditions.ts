@@ -45,6 +45,8 @@ export const operatorReasons = [
   'ProbeFailed',
   /** The API server refuses the Job that tries the store. */
   'ProbeRefused',
+  /** The CronJob is about to be created. */
+  'CronJobPending',
   /** The API server refuses to create or change the CronJob. */
   'CronJobRefused',
   /** The schedule is suspended; on-demand Backups still run. */

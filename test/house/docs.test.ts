@@ -71,6 +71,7 @@ const untroubled = [
   'Completed',
   'Children',
   'PodPending',
+  'CronJobPending',
   'SnapshotPending',
   'NoBackupYet',
   'Pruned',

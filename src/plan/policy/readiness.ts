@@ -1,6 +1,8 @@
 // Whether the next run of a policy can start, as a list of named checks: the conditions Ready, Reconciling and Stalled. The first check
 // that is violated decides, so their order is the order in which a person should mend things (docs/conditions.md has the same list).
 import type { Reason } from '../../api/conditions.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { CronJob } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
 import { cronJobGroup } from './cron-job.ts'
 import type { PolicyFacts } from './facts.ts'
@@ -30,6 +32,7 @@ export const readinessChecks: readonly Check[] = [
   { name: 'the probe of the store can be started', violation: probeRefused },
   { name: 'the store was tried', violation: storeUnknown },
   { name: 'the store can be used', violation: storeUnusable },
+  { name: 'the CronJob stands', violation: cronJobMissing },
 ]
 
 /** Ready says that the next run can start; Reconciling and Stalled are there only while they are true (kstatus). */
@@ -97,6 +100,18 @@ function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
   if (!refusal) return undefined
   const message = `the API server refuses CronJob ${refusal.name}, which runs the schedule: ${refusal.words}; change the policy, or what refuses it: it is tried again, at the latest after 10 minutes`
   return { reason: 'CronJobRefused', message, next: 'mend' }
+}
+
+/** Also of an earlier policy of this name, and one that is going: what runs the schedule then is not this policy's. */
+function cronJobMissing({ strategy, policy }: PolicyFacts): Violation | undefined {
+  if (strategy.type !== 'job' || strategy.targets.every(({ cronJob }) => isStanding(cronJob, policy))) return undefined
+  const message = 'the CronJob that runs the schedule is about to be created'
+  return { reason: 'CronJobPending', message, next: 'wait' }
+}
+
+function isStanding(cronJob: CronJob | undefined, policy: BackupPolicy): boolean {
+  if (!cronJob || cronJob.metadata.deletionTimestamp) return false
+  return cronJob.metadata.ownerReferences?.some(({ uid }) => uid === policy.metadata.uid) ?? false
 }
 
 function probeRefused({ refused, store }: PolicyFacts): Violation | undefined {
