@@ -47,6 +47,8 @@ export interface S3Store extends ObjectStore {
   readonly keepsDeleted: (signal?: AbortSignal) => Promise<boolean | undefined>
 }
 
+/** Stores may give a page without keys, and say that there are more; not for ever. */
+const mostEmptyPages = 100
 /** More than there are ways to make a request. */
 const mostWays = 8
 /** What a store answers to credentials that may have been replaced. */
@@ -240,8 +242,10 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
       const what = `list ${Prefix}`
       let ContinuationToken: string | undefined
       let last: string | undefined
+      let emptyPages = 0
       do {
         const page = await listPage(what, { Prefix, StartAfter: after, ContinuationToken }, abortSignal)
+        emptyPages = page.Contents?.length ? 0 : emptyPages + 1
         for (const { Key, Size, LastModified, StorageClass } of page.Contents ?? []) {
           if (Key === undefined || !Key.startsWith(Prefix) || (after !== undefined && !isAfter(Key, after))) continue
           if (last !== undefined && !isAfter(Key, last))
@@ -255,7 +259,7 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
           yield { key: Key, bytes: Size ?? 0, modifiedAt, ...(archived ? { archived } : {}) }
         }
         const next = page.IsTruncated ? page.NextContinuationToken : undefined
-        if (page.IsTruncated && (!next || next === ContinuationToken))
+        if (page.IsTruncated && (!next || next === ContinuationToken || emptyPages > mostEmptyPages))
           throw new StoreError('StoreRejected', `the store cut its list of ${Prefix} without saying how to go on`)
         ContinuationToken = next
       } while (ContinuationToken)
