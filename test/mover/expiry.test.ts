@@ -11,11 +11,11 @@ import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type Pod } from
 
 const secret = { accesskey: 'minioadmin', secretkey: 'minioadmin' }
 const small = ['sh', '-c', 'seq 1 1000']
-/** Two segments, between which it waits for the file `go`. */
+/** Several segments; with the first one stored it waits for the file `go`. */
 const halting = [
   'sh',
   '-c',
-  'head -c 9000000 /dev/urandom; while [ ! -e go ]; do sleep 0.05; done; head -c 9000000 /dev/urandom',
+  'head -c 16000000 /dev/urandom; while [ ! -e go ]; do sleep 0.05; done; head -c 9000000 /dev/urandom',
 ]
 const segments = { partBytes: 5 << 20, maxParts: 1 }
 const data = /\/data\//
@@ -65,12 +65,32 @@ describe('an attempt that outlives itself', { timeout: 120_000, concurrency: 2 }
     }
   })
 
-  test('F58: commits nothing when a later run has swept its first segment', async () => {
+  test('F58: commits nothing when others have swept its data while it slept right before the manifest', async () => {
+    const change = { storeRetrySeconds: 60, storeIdleSeconds: 60 }
+    const good = await setUp(change)
+    await runPod({ task: good.task, secret, command: small })
+    const manifestWrite = good.proxy.writes.findIndex(write => manifests.test(write)) + 1
+    assert.ok(manifestWrite > 1)
+
+    const { proxy, bucket, task } = await setUp(change)
+    const { endpoint } = server
+    const later = { ...task, backend: { ...task.backend, endpoint } }
+    proxy.interrupt(manifestWrite, 'before', async () => {
+      const swept = await runPod({ task: later, secret, command: small, run: jobOf(1), clockAheadMs: 3 * hour })
+      assert.equal(swept.message.phase, 'committed', JSON.stringify(swept))
+      assert.deepEqual(await dataKeys(bucket, jobOf(0)), [])
+    })
+    const { message } = await runPod({ task, secret, command: small })
+    assert.deepEqual([message.phase, message.reason], ['failed', 'DataLost'], JSON.stringify(message))
+    const { objects, uploads } = await kindsOf(bucket)
+    assert.deepEqual([objects, uploads], [['data', 'manifests'], []])
+  })
+
+  test('F58: an attempt whose open upload was swept says so', async () => {
     const { bucket, task } = await setUp(segments)
     const pod = await startPod({ task, secret, command: halting })
     await firstSegment(bucket)
-    const later = await runPod({ task, secret, command: small, run: jobOf(1), clockAheadMs: 3 * hour })
-    assert.equal(later.message.phase, 'committed')
+    await runPod({ task, secret, command: small, run: jobOf(1), clockAheadMs: 3 * hour })
     assert.deepEqual(await dataKeys(bucket, jobOf(0)), [])
     goOn(pod)
     const { message } = await pod.result()

@@ -12,7 +12,7 @@ import { startPod, taskFor } from './backup-pod.ts'
 const halting = [
   'sh',
   '-c',
-  'head -c 9000000 /dev/urandom; while [ ! -e go ]; do sleep 0.05; done; head -c 20000000 /dev/urandom',
+  'head -c 16000000 /dev/urandom; while [ ! -e go ]; do sleep 0.05; done; head -c 20000000 /dev/urandom',
 ]
 const verbs: readonly S3Verb[] = [
   'put',

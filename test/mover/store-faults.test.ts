@@ -135,7 +135,7 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
         promised: /not an S3 API/,
         says: /not an S3 API/,
         task: (_, proxy) => {
-          for (const verb of ['get', 'put', 'createUpload'] as const) proxy.fail(verb, { kind: 'html' })
+          for (const verb of ['get', 'list', 'put', 'createUpload'] as const) proxy.fail(verb, { kind: 'html' })
           return {}
         },
       },

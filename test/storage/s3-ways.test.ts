@@ -1,6 +1,8 @@
 // Stores want to be spoken to in different ways: what a policy leaves open is found out, and what it says wrongly is told.
 import assert from 'node:assert/strict'
-import { Agent } from 'node:http'
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import type { LookupFunction } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
 import { describeObjectStore } from '../../src/storage/object-store.contract.ts'
@@ -11,13 +13,10 @@ import { s3ServerKinds, settingsOf, startS3Server, type S3Server } from './s3-se
 
 const domain = 's3.test'
 /** Brings every name to the servers of this test. */
+const lookup: LookupFunction = (_name, options, found) =>
+  options.all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4)
 const resolved: S3ClientConfig = {
-  requestHandler: {
-    httpAgent: new Agent({
-      lookup: (_name, options, found) =>
-        options.all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4),
-    }),
-  },
+  requestHandler: { httpAgent: new HttpAgent({ lookup }), httpsAgent: new HttpsAgent({ lookup }) },
 }
 const bodies: readonly S3Verb[] = ['put', 'uploadPart']
 
@@ -199,7 +198,7 @@ for (const kind of s3ServerKinds) {
 
     test('F62: is named where the policy names a wrong one', async () => {
       const store = openS3({ ...settingsOf(server, await server.makeBucket()), region: 'us-west-2' })
-      for (const request of [store.put('a', Buffer.from('x')), store.head('a'), store.get('a', 1)])
+      for (const request of [() => store.put('a', Buffer.from('x')), () => store.head('a'), () => store.get('a', 1)])
         await assert.rejects(request, refused('RegionWrong', /set backend\.region to eu-west-1/))
       store.close()
     })
@@ -216,6 +215,37 @@ describe('a bucket that locks its objects', { timeout: 60_000 }, () => {
   describeObjectStore('minio with a default retention (F62)', async () =>
     openS3(settingsOf(server, await server.makeBucket({ locked: true }))),
   )
+})
+
+test("what stands in the mover's environment does not decide where backups go", async () => {
+  const server = await startS3Server('minio')
+  const proxy = await startFaultProxy(server.endpoint)
+  const bucket = await server.makeBucket()
+  const ambient = {
+    AWS_ENDPOINT_URL: proxy.endpoint,
+    AWS_ENDPOINT_URL_S3: proxy.endpoint,
+    AWS_REGION: 'eu-west-9',
+    HTTP_PROXY: proxy.endpoint,
+    HTTPS_PROXY: proxy.endpoint,
+    NODE_USE_ENV_PROXY: '1',
+  }
+  Object.assign(process.env, ambient)
+  try {
+    const ours = openS3(settingsOf(server, bucket))
+    await ours.put('a', Buffer.from('x'))
+    assert.equal(ours.mode().region, 'us-east-1')
+    // Its name leads to this machine, where nobody listens on the port of https.
+    const { endpoint: _, ...settings } = settingsOf(server, bucket)
+    const aws = openS3(settings, resolved)
+    await assert.rejects(aws.put('b', Buffer.from('x')), refused('EndpointUnreachable', /at AWS.*refused/))
+    for (const store of [ours, aws]) store.close()
+  } finally {
+    for (const name of Object.keys(ambient)) delete process.env[name]
+  }
+  assert.deepEqual(proxy.requests, [])
+  assert.deepEqual((await server.contents(bucket)).keys, ['a'])
+  await proxy.stop()
+  await server.stop()
 })
 
 test('F62: a region that is no label of a host is not believed', async () => {
