@@ -187,10 +187,12 @@ describe('versions', { timeout: 60_000 }, () => {
     for (const [options, keeps] of [
       [{}, false],
       [{ versioned: true }, true],
-      [{ versioned: true, expiresVersions: true }, false],
+      [{ versioned: true, expiresVersions: '' }, false],
+      [{ versioned: true, expiresVersions: 'shop/' }, false],
+      [{ versioned: true, expiresVersions: 'logs/' }, true],
     ] as const) {
       const store = openS3(settingsOf(server, await server.makeBucket(options)))
-      assert.equal(await store.keepsDeleted(), keeps, JSON.stringify(options))
+      assert.equal(await store.keepsDeleted('shop/orders/'), keeps, JSON.stringify(options))
       store.close()
     }
   })
@@ -201,10 +203,13 @@ describe('versions', { timeout: 60_000 }, () => {
       ...settingsOf(server, await server.makeBucket({ versioned: true })),
       endpoint: proxy.endpoint,
     })
-    for (const code of ['AccessDenied', 'NotImplemented']) {
-      const status = code === 'AccessDenied' ? 403 : 501
+    for (const [status, code] of [
+      [403, 'AccessDenied'],
+      [501, 'NotImplemented'],
+      [503, 'SlowDown'],
+    ] as const) {
       proxy.fail('get', { kind: 'refuse', status, code }, { times: 1 })
-      assert.equal(await store.keepsDeleted(), undefined)
+      assert.equal(await store.keepsDeleted('shop/orders/'), undefined)
     }
     store.close()
     await proxy.stop()

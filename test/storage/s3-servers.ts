@@ -46,8 +46,8 @@ export type BucketOptions = {
   /** Keeps each version of an object for a day: Object Lock with a default retention. */
   readonly locked?: true
   readonly versioned?: true
-  /** A lifecycle rule that removes older versions after a day. */
-  readonly expiresVersions?: true
+  /** A lifecycle rule that removes older versions of what is below this prefix after a day. */
+  readonly expiresVersions?: string
 }
 
 export type S3ServerOptions = {
@@ -119,10 +119,10 @@ export async function startS3Server(kind: S3ServerKind, options: S3ServerOptions
         const VersioningConfiguration = { Status: 'Enabled' as const }
         await client.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration }))
       }
-      if (expiresVersions) {
+      if (expiresVersions !== undefined) {
         const rule = {
           Status: 'Enabled' as const,
-          Filter: { Prefix: '' },
+          Filter: { Prefix: expiresVersions },
           NoncurrentVersionExpiration: { NoncurrentDays: 1 },
         }
         const LifecycleConfiguration = { Rules: [rule] }

@@ -36,7 +36,7 @@ export async function runProbe(task: ProbeTask, identity: MoverIdentity, report:
       'the store does not honour If-None-Match; backups work, with a look before each write',
     )
   }
-  if (await bare.keepsDeleted(signal)) {
+  if (await bare.keepsDeleted(layout.root, signal)) {
     report.warn(
       'VersionedBucket',
       'the bucket keeps older versions, so that pruning frees nothing; add a lifecycle rule that expires noncurrent versions',

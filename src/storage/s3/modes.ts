@@ -22,7 +22,7 @@ export interface ModeSettings {
   readonly forcePathStyle?: boolean
 }
 
-/** Used where a policy names none; nearly all stores that are not AWS expect it. */
+/** Nearly all stores that are not AWS expect it. It is also the default of a policy, so that nobody can tell whether it was meant. */
 const usualRegion = 'us-east-1'
 
 export function firstMode({ endpoint, region = usualRegion, forcePathStyle }: ModeSettings): StoreMode {
@@ -43,7 +43,7 @@ export function modeAfter(error: StoreError, mode: StoreMode, settings: ModeSett
   }
   if (reason === 'AddressingRefused' && mode.addressing === 'path' && settings.forcePathStyle === undefined)
     return { ...mode, addressing: 'host' }
-  if (reason === 'RegionWrong' && settings.region === undefined) {
+  if (reason === 'RegionWrong' && (settings.region ?? usualRegion) === usualRegion) {
     const { region } = factsOf(error.cause)
     return region === undefined || region === mode.region ? undefined : { ...mode, region }
   }

@@ -17,6 +17,7 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
   UploadPartCommand,
+  type LifecycleRule,
   type S3Client,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
@@ -30,7 +31,7 @@ import { archivedByClass } from './storage-class.ts'
 import { isStoreError, StoreError } from '../store-error.ts'
 
 export interface S3Settings extends ClientSettings {
-  /** Absent: found out, where the store names it. */
+  /** Absent, or `us-east-1`: found out, where the store names another. */
   readonly region?: string
   /** Absent: true with an endpoint, and found out where the store takes no such address. */
   readonly forcePathStyle?: boolean
@@ -41,10 +42,10 @@ export interface S3Store extends ObjectStore {
   /** How it was spoken to last. */
   readonly mode: () => StoreMode
   /**
-   * Whether the bucket keeps what is deleted, as older versions that no lifecycle rule removes. Undefined where these credentials may
-   * not know, or the store does not.
+   * Whether the bucket keeps what is deleted below `prefix`, as older versions that no lifecycle rule removes. Undefined where that
+   * cannot be found out: these credentials may not, or the store does not know, or not now.
    */
-  readonly keepsDeleted: (signal?: AbortSignal) => Promise<boolean | undefined>
+  readonly keepsDeleted: (prefix: string, signal?: AbortSignal) => Promise<boolean | undefined>
 }
 
 /** Stores may give a page without keys, and say that there are more; not for ever. */
@@ -191,15 +192,14 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
   return {
     mode: () => mode,
 
-    async keepsDeleted(abortSignal) {
+    async keepsDeleted(prefix, abortSignal) {
       try {
         const { Status } = await call('ask for versioning', abortSignal, s3 =>
           s3.send(new GetBucketVersioningCommand({ Bucket }), { abortSignal }),
         )
-        if (Status !== 'Enabled') return false
-        return !(await removesVersions(abortSignal))
+        return Status === 'Enabled' && !(await removesVersions(prefix, abortSignal))
       } catch (error) {
-        if (isStoreError(error, 'AccessDenied', 'StoreRejected', 'InvalidEndpoint')) return undefined
+        if (error instanceof StoreError) return undefined
         throw error
       }
     },
@@ -362,18 +362,27 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
     return page
   }
 
-  /** Whether a lifecycle rule of the bucket removes older versions. Those who may not know are told of the versions. */
-  async function removesVersions(abortSignal?: AbortSignal): Promise<boolean> {
+  /** Those who may not know the rules are told of the versions. */
+  async function removesVersions(prefix: string, abortSignal?: AbortSignal): Promise<boolean> {
     try {
       const { Rules = [] } = await call('ask for lifecycle rules', abortSignal, s3 =>
         s3.send(new GetBucketLifecycleConfigurationCommand({ Bucket }), { abortSignal }),
       )
-      return Rules.some(rule => rule.Status === 'Enabled' && rule.NoncurrentVersionExpiration !== undefined)
+      return Rules.some(rule => expiresVersions(rule, prefix))
     } catch (error) {
       if (error instanceof StoreError && error.class === 'user') return false
       throw error
     }
   }
+}
+
+/** Whether the rule removes older versions of everything below the prefix: not only of what bears a tag, or has some size. */
+function expiresVersions(rule: LifecycleRule, prefix: string): boolean {
+  const { Status, NoncurrentVersionExpiration: expiration, Filter: filter } = rule
+  if (Status !== 'Enabled' || expiration === undefined) return false
+  const narrower = [filter?.Tag, filter?.ObjectSizeGreaterThan, filter?.ObjectSizeLessThan, filter?.And?.Tags]
+  const [below = ''] = [filter?.Prefix, filter?.And?.Prefix].filter(each => each !== undefined)
+  return narrower.every(each => each === undefined) && prefix.startsWith(below)
 }
 
 /** Answered, but without a body that says why: what HEAD gives for every refusal. */
