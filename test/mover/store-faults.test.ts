@@ -192,7 +192,8 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
         promised: /in another region than `backend\.region`; the message names it/,
         says: /set backend\.region to eu-west-1/,
         task: (task, proxy) => {
-          const refusal = { kind: 'refuse', status: 400, code: 'AuthorizationHeaderMalformed' } as const
+          const message = 'the region is wrong'
+          const refusal = { kind: 'refuse', status: 400, code: 'AuthorizationHeaderMalformed', message } as const
           proxy.fail('get', { ...refusal, region: 'eu-west-1' })
           proxy.fail('list', { ...refusal, region: 'eu-west-1' })
           return { backend: { ...task.backend, region: 'us-west-2' } }

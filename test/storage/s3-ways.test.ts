@@ -251,7 +251,8 @@ test("what stands in the mover's environment does not decide where backups go", 
 test('F62: a region that is no label of a host is not believed', async () => {
   const server = await startS3Server('minio')
   const proxy = await startFaultProxy(server.endpoint)
-  const refusal = { kind: 'refuse', status: 400, code: 'AuthorizationHeaderMalformed' } as const
+  const message = 'the region is wrong'
+  const refusal = { kind: 'refuse', status: 400, code: 'AuthorizationHeaderMalformed', message } as const
   proxy.fail('get', { ...refusal, region: 'evil.example.com/' })
   const store = openS3({ ...settingsOf(server, await server.makeBucket()), endpoint: proxy.endpoint })
   await assert.rejects(store.get('x', 1), refused('RegionWrong', /in another region: /))

@@ -47,7 +47,7 @@ const byCode: Readonly<Record<string, StoreErrorReason>> = {
   XAmzContentSHA256Mismatch: 'StoreUnavailable',
   PermanentRedirect: 'InvalidEndpoint',
   TemporaryRedirect: 'InvalidEndpoint',
-  AuthorizationHeaderMalformed: 'RegionWrong',
+  InvalidRegion: 'RegionWrong',
   IllegalLocationConstraintException: 'RegionWrong',
   InvalidObjectState: 'ObjectArchived',
   /** Alibaba Cloud, Tencent Cloud, Volcano Engine: the bucket's name must be in the host. */
@@ -105,7 +105,11 @@ export function storeErrorOf(error: unknown, context: RequestContext): StoreErro
   if (facts.status === undefined) return fail(...networkReason(facts, said))
   if (!facts.spoken) return fail(...strangeReply(facts, context.spoke))
   const words = `${said} (status ${facts.status})`
-  const reason = asksForChecksum(facts) ? 'ChecksumRefused' : (byCode[facts.code] ?? reasonOfStatus(facts.status))
+  const reason = asksForChecksum(facts)
+    ? 'ChecksumRefused'
+    : speaksOfRegion(facts)
+      ? 'RegionWrong'
+      : (byCode[facts.code] ?? reasonOfStatus(facts.status))
   if (reason === 'BucketNotFound')
     return fail(reason, 'the bucket does not exist; create it, or correct backend.bucket')
   if (reason === 'RegionWrong' || (reason === 'InvalidEndpoint' && facts.region !== undefined)) {
@@ -140,6 +144,11 @@ function reasonOfStatus(status: number): StoreErrorReason {
   // 200 with an <Error> of an unknown code: the store says that it failed, so that another try is right.
   if (status === 408 || status === 429 || status < 300 || (status >= 500 && status !== 501)) return 'StoreUnavailable'
   return 'StoreRejected'
+}
+
+/** The code alone may also speak of keys, dates and services. */
+function speaksOfRegion({ code, message }: ErrorFacts): boolean {
+  return code === 'AuthorizationHeaderMalformed' && /\bregion\b/i.test(message)
 }
 
 /** Stores with Object Lock, among others, demand that the body has a digest; they agree on the words, not on the code. */
@@ -208,7 +217,9 @@ export function factsOf(error: unknown): ErrorFacts {
   // An attempt at each address of a name ends in an AggregateError without a message.
   const text = message || (errors ?? []).map(one => one.message).join('; ')
   if (status === undefined) return { ...none, code: typeof code === 'string' ? code : '', message: text }
-  const region = named ?? response?.headers?.['x-amz-bucket-region']
+  // MinIO and AWS say it in a field or a header, versitygw only in the sentence.
+  const [, told] = /\bregion\b.*expecting ['"]([^'"]+)['"]/.exec(text) ?? []
+  const region = named ?? response?.headers?.['x-amz-bucket-region'] ?? told
   return {
     code: typeof said === 'string' ? said : '',
     message: text,
