@@ -18,8 +18,12 @@ export class MoverFailure extends Error {
 /** Any error as a failure with a reason; errors of the storage carry theirs. */
 export function failureOf(error: unknown): MoverFailure {
   if (error instanceof MoverFailure) return error
-  if (error instanceof StoreError && (error.reason === 'NotFound' || error.reason === 'ConditionalUnsupported')) {
+  if (error instanceof StoreError && error.reason === 'ConditionalUnsupported') {
     return new MoverFailure('StoreRejected', error.message, { cause: error })
+  }
+  // An upload or an object of ours: where its absence is no failure, nobody throws.
+  if (error instanceof StoreError && error.reason === 'NotFound') {
+    return new MoverFailure('DataLost', `not there any more: ${error.message}`, { cause: error })
   }
   if (error instanceof Error && 'reason' in error && isReason(error.reason)) {
     return new MoverFailure(error.reason, error.message, { cause: error })

@@ -1,10 +1,12 @@
-/** The task's store, opened with the credentials that are mounted now. */
+/** The task's store, opened with the credentials that are mounted, and read again while it is used. */
 import { readFile } from 'node:fs/promises'
 import type { MoverTask } from '../api/mover/task.ts'
 import type { Log } from '../runtime/log.ts'
-import { loadCredentials } from '../storage/s3/credentials.ts'
+import { mountedCredentials } from '../storage/s3/credentials.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { lookingFirst } from '../storage/looking-first.ts'
 import { withRetries } from '../storage/retry.ts'
+import type { S3Store } from '../storage/s3/s3.ts'
 import type { StoreError } from '../storage/store-error.ts'
 import { MoverFailure } from './failure.ts'
 
@@ -13,13 +15,17 @@ export interface Stores {
   readonly quick: ObjectStore
   /** While bytes of a running dump depend on it: a new dump costs more than waiting. */
   readonly patient: ObjectStore
+  /** As `patient`, with this look before each single try of a write; what it throws is thrown instead. */
+  readonly patientAfter: (look: () => Promise<void>) => ObjectStore
+  /** Without retries. */
+  readonly bare: S3Store
 }
 
 const quickRetryMs = 20_000
 
 /** @throws CredentialsError, StoreError InvalidEndpoint, MoverFailure for a CA that is not there. */
 export async function openStores(task: MoverTask, log: Log): Promise<Stores> {
-  const credentials = await loadCredentials(task.credentialsDirectory, task.secretName)
+  const credentials = await mountedCredentials(task.credentialsDirectory, task.secretName)
   const ca = task.caFile === undefined ? undefined : await readAuthorities(task.caFile)
   const { openS3 } = await import('../storage/s3/s3.ts')
   const store = openS3({ ...task.backend, credentials, ca, idleTimeoutMs: task.storeIdleSeconds * 1000 })
@@ -28,6 +34,8 @@ export async function openStores(task: MoverTask, log: Log): Promise<Stores> {
   return {
     quick: withRetries(store, { budgetMs: Math.min(quickRetryMs, patience), onRetry }),
     patient: withRetries(store, { budgetMs: patience, onRetry }),
+    patientAfter: look => withRetries(lookingFirst(store, look), { budgetMs: patience, onRetry }),
+    bare: store,
   }
 }
 

@@ -59,7 +59,7 @@ export class MemoryStore implements ObjectStore {
   async head(key: string, signal?: AbortSignal) {
     signal?.throwIfAborted()
     const found = this.#objects.get(key)
-    return found && { bytes: found.body.length, metadata: found.metadata }
+    return found && { bytes: found.body.length, metadata: found.metadata, answeredAt: this.#now() }
   }
 
   async *list(
@@ -100,7 +100,7 @@ export class MemoryStore implements ObjectStore {
     const copy = Buffer.from(body)
     const etag = `"${createHash('md5').update(copy).digest('hex')}"`
     this.#upload(key, uploadId).parts.set(number, { body: copy, etag })
-    return etag
+    return { number, etag }
   }
 
   async completeUpload(

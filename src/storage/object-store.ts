@@ -12,18 +12,27 @@ export interface ObjectInfo {
   readonly bytes: number
   /** By the store's clock, ms since the epoch. */
   readonly modifiedAt: number
+  /** By its class it must be brought back from an archive before it can be read; `perhaps`: only a look at the object tells. */
+  readonly archived?: true | 'perhaps'
 }
 
 export interface ObjectHead {
   readonly bytes: number
+  /** When the store answered, by its own clock, ms since the epoch. Undefined where its replies have no `Date`. */
+  readonly answeredAt: number | undefined
   /** What `createUpload` was given; names in lower case. */
   readonly metadata: Readonly<Record<string, string>>
+  /** It must be brought back from an archive before it can be read. */
+  readonly archived?: true
 }
 
+/** What the store said of a part, and will be told again when the upload is completed. */
 export interface CompletedPart {
   /** From 1, without gaps. */
   readonly number: number
   readonly etag: string
+  /** base64 of the part's CRC32 (big endian), where the upload was opened with that algorithm. */
+  readonly crc32?: string
 }
 
 export interface ObjectStore {
@@ -36,13 +45,20 @@ export interface ObjectStore {
    */
   putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<'created' | 'exists'>
 
-  /** The whole object, for small ones. Throws `NotFound`, and `StoreRejected` when it is larger than `maxBytes`. */
+  /**
+   * The whole object, for small ones. Throws `NotFound` only when the store itself says that there is no such key: a reply of 404
+   * without that word may come from anything in between, and is an error like any other. Throws `StoreRejected` when the object is
+   * larger than `maxBytes`, and `ObjectArchived` when it cannot be read at once.
+   */
   get(key: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer>
 
-  /** The object as a stream, which the caller must read to its end or destroy. Throws `NotFound`. */
+  /** The object as a stream, which the caller must read to its end or destroy. Throws as `get` does. */
   read(key: string, signal?: AbortSignal): Promise<Readable>
 
-  /** Undefined when there is no such object. */
+  /**
+   * Undefined only when it is certain that there is no such object. A reply to HEAD has no body, so that its 404 carries no code and
+   * proves nothing: absence is what HEAD and a read (GET) both say, the latter in the store's own words. Anything else throws.
+   */
   head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
 
   /** All objects whose key begins with `prefix` and sorts after `after`, in the order of their keys (UTF-8 bytes), page by page. */
@@ -62,9 +78,15 @@ export interface ObjectStore {
 
   /**
    * Sends one part; sending it again replaces it. All but the last have the same size, at least 5 MiB. The body must not be touched
-   * before the promise settles. @returns the part's ETag.
+   * before the promise settles. @returns what `completeUpload` wants to know of it.
    */
-  uploadPart(key: string, uploadId: string, number: number, body: Uint8Array, signal?: AbortSignal): Promise<string>
+  uploadPart(
+    key: string,
+    uploadId: string,
+    number: number,
+    body: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<CompletedPart>
 
   /**
    * Makes the object of `bytes` bytes visible, and returns only when it is there at that size: a reply that reports success proves

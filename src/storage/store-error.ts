@@ -12,9 +12,19 @@ export type StoreErrorReason =
   | 'TLSVerificationFailed'
   | 'BucketNotFound'
   | 'AccessDenied'
+  /** The session token is over. Retried, because whoever renews it may be late, and the files are read again each time. */
+  | 'CredentialsExpired'
+  /** The bucket is in another region than the one that requests are signed for. */
+  | 'RegionWrong'
+  /** The bucket's name is where this store does not look for it: in the path, or in the host. */
+  | 'AddressingRefused'
+  /** The store demands a checksum in a form that it then refuses. */
+  | 'ChecksumRefused'
+  /** The object is in an archive and cannot be read at once. */
+  | 'ObjectArchived'
   /** The store refuses a request that we must make. */
   | 'StoreRejected'
-  /** No such object (a read), or no such upload (a part, a complete, an abort). */
+  /** No such object (a read), or no such upload (a part, a complete, an abort), in the store's own words: never a bare 404. */
   | 'NotFound'
   /** The store does not know the header `If-None-Match` (400, 501). */
   | 'ConditionalUnsupported'
@@ -31,6 +41,11 @@ const classes = {
   TLSVerificationFailed: 'user',
   BucketNotFound: 'user',
   AccessDenied: 'user',
+  CredentialsExpired: 'retry',
+  RegionWrong: 'user',
+  AddressingRefused: 'user',
+  ChecksumRefused: 'user',
+  ObjectArchived: 'user',
   StoreRejected: 'user',
   NotFound: 'user',
   ConditionalUnsupported: 'user',

@@ -4,7 +4,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -15,6 +15,7 @@ import { encodeMoverTask, moverEnvironment, prepareCommand, sourceCommand } from
 import type { MoverTaskInput } from '../../src/api/mover/task.ts'
 import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from '../api/control-plane/run-directory.ts'
 import { runVariable } from '../runner/leftovers.ts'
+import { mountSecret } from './mounted-secret.ts'
 import type { S3Server } from '../storage/s3-servers.ts'
 
 const busybox = '/bin/busybox'
@@ -58,6 +59,8 @@ export type Pod = {
   /** Waits until both containers have ended, and removes everything. */
   readonly result: () => Promise<PodResult>
   readonly remove: () => Promise<void>
+  /** As the kubelet brings a changed Secret. */
+  readonly renewSecret: (secret: Readonly<Record<string, string>>) => Promise<void>
 }
 
 export type PodResult = {
@@ -103,7 +106,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   const terminationLog = join(directory, 'termination-log')
   await mkdir(shared)
   await mkdir(credentials)
-  for (const [key, value] of Object.entries(secret ?? {})) await writeFile(join(credentials, key), value)
+  if (secret) await mountSecret(credentials, secret)
   if (task.kind === 'backup') {
     const [program = '', ...args] = prepareCommand(helpers, busybox, shared)
     await promisify(execFile)(program, args)
@@ -151,6 +154,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
       }
     },
     remove: () => removeRunDirectory(directory),
+    renewSecret: changed => mountSecret(credentials, changed),
     async result() {
       const code = await mover.ended
       const sourceCode = await source?.ended

@@ -202,8 +202,8 @@ describe('a mover killed between any two writes (F28)', { timeout: 300_000, conc
 
   async function write(store: ObjectStore, owner: Attempt, of: Leftover, body: Buffer): Promise<string> {
     const { key, uploadId } = await open(store, owner, of)
-    const etag = await store.uploadPart(key, uploadId, 1, body)
-    await store.completeUpload(key, uploadId, [{ number: 1, etag }], body.length)
+    const part = await store.uploadPart(key, uploadId, 1, body)
+    await store.completeUpload(key, uploadId, [part], body.length)
     return key
   }
 

@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { isPermanent, type MoverReason } from '../../src/api/mover/reasons.ts'
 import type { MoverTaskInput } from '../../src/api/mover/task.ts'
 import { eventually } from '../../dev/eventually.ts'
+import { repository } from '../../dev/paths.ts'
 import { makeCertificates } from '../api/control-plane/certificates.ts'
 import { makeRunDirectory, removeRunDirectory } from '../api/control-plane/run-directory.ts'
 import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type PodResult } from './backup-pod.ts'
@@ -60,70 +61,88 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       readonly name: string
       readonly reason: MoverReason
       readonly says: RegExp
+      /** What docs/failure-modes.md says of the reason. */
+      readonly promised: RegExp
       readonly secret?: Readonly<Record<string, string>>
       readonly task?: (task: BackupTaskInput, proxy: FaultProxy) => Partial<BackupTaskInput>
     }[] = [
-      { name: 'no Secret', reason: 'SecretNotFound', says: /minio-creds does not exist/, secret: {} },
+      {
+        name: 'no Secret',
+        reason: 'SecretNotFound',
+        promised: /does not exist/,
+        says: /minio-creds does not exist/,
+        secret: {},
+      },
       {
         name: 'a Secret without the keys',
         reason: 'SecretKeyMissing',
+        promised: /without a complete pair of keys.*names the keys looked for and those found/,
         says: /looked for AWS_ACCESS_KEY_ID and .*accessKey and .*rootUser and .*found password, user/,
         secret: { user: canary, password: canary },
       },
       {
         name: 'a wrong secret key',
         reason: 'AccessDenied',
+        promised: /Check the credentials/,
         says: /SignatureDoesNotMatch/,
         secret: { accessKey: 'minioadmin', secretKey: canary },
       },
       {
         name: 'an unknown access key',
         reason: 'AccessDenied',
+        promised: /Check the credentials/,
         says: /InvalidAccessKeyId/,
         secret: { accessKey: 'nobody', secretKey: canary },
       },
       {
         name: 'no such bucket',
         reason: 'BucketNotFound',
+        promised: /The bucket does not exist/,
         says: /the bucket does not exist/,
         task: task => ({ backend: { ...task.backend, bucket: 'nothing-here' } }),
       },
       {
         name: 'a port where nobody listens',
         reason: 'EndpointUnreachable',
+        promised: /the port refuses/,
         says: /the connection was refused/,
         task: () => ({ backend: { bucket: 'x', endpoint: 'http://127.0.0.1:9' } }),
       },
       {
         name: 'a name that does not resolve',
         reason: 'EndpointUnreachable',
+        promised: /The name does not resolve/,
         says: /does not resolve/,
         task: () => ({ backend: { bucket: 'x', endpoint: 'http://minio.nowhere.invalid:9000' } }),
       },
       {
         name: 'an endpoint that is no URL',
         reason: 'InvalidEndpoint',
+        promised: /not a URL/,
         says: /begins with http/,
         task: () => ({ backend: { bucket: 'x', endpoint: 'minio:9000' } }),
       },
       {
         name: 'https to a port that speaks http',
         reason: 'InvalidEndpoint',
+        promised: /`http` or `https`\?/,
         says: /http or https/,
         task: task => ({ backend: { ...task.backend, endpoint: task.backend.endpoint?.replace('http:', 'https:') } }),
       },
       {
         name: 'a web page instead of a store',
         reason: 'InvalidEndpoint',
+        promised: /not an S3 API/,
         says: /not an S3 API/,
         task: (_, proxy) => {
-          for (const verb of ['get', 'put', 'createUpload'] as const) proxy.fail(verb, { kind: 'html' })
+          for (const verb of ['get', 'list', 'put', 'createUpload'] as const) proxy.fail(verb, { kind: 'html' })
           return {}
         },
       },
       {
         name: 'a redirect, which is not followed',
         reason: 'InvalidEndpoint',
+        promised: /it redirects/,
         says: /redirects are not followed/,
         task: (_, proxy) => {
           proxy.fail('get', { kind: 'redirect', to: 'http://127.0.0.1:1/elsewhere' })
@@ -133,6 +152,7 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       {
         name: 'clocks that differ',
         reason: 'ClockSkew',
+        promised: /clocks of node and store differ/,
         says: /clocks of this node and of the store differ/,
         task: (_, proxy) => {
           proxy.fail('get', { kind: 'refuse', status: 403, code: 'RequestTimeTooSkewed' })
@@ -142,6 +162,7 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       {
         name: 'a full store',
         reason: 'StoreFull',
+        promised: /No space/,
         says: /XMinioStorageFull/,
         task: (_, proxy) => {
           proxy.fail('createUpload', { kind: 'refuse', status: 507, code: 'XMinioStorageFull' })
@@ -151,13 +172,110 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       {
         name: 'a store that is down',
         reason: 'StoreUnavailable',
+        promised: /5xx/,
         says: /ServiceUnavailable.*tries/,
         task: (_, proxy) => {
           proxy.fail('get', { kind: 'refuse', status: 503, code: 'ServiceUnavailable' })
           return { storeRetrySeconds: 1 }
         },
       },
+      {
+        name: "the console's port (F98)",
+        reason: 'InvalidEndpoint',
+        promised: /not the console's/,
+        says: /not an S3 API/,
+        task: task => ({ backend: { ...task.backend, endpoint: server.console } }),
+      },
+      {
+        name: 'a wrong region (F62)',
+        reason: 'RegionWrong',
+        promised: /in another region than `backend\.region`; the message names it/,
+        says: /set backend\.region to eu-west-1/,
+        task: (task, proxy) => {
+          const message = 'the region is wrong'
+          const refusal = { kind: 'refuse', status: 400, code: 'AuthorizationHeaderMalformed', message } as const
+          proxy.fail('get', { ...refusal, region: 'eu-west-1' })
+          proxy.fail('list', { ...refusal, region: 'eu-west-1' })
+          return { backend: { ...task.backend, region: 'us-west-2' } }
+        },
+      },
+      {
+        name: "a store that wants the bucket's name in the host (F62)",
+        reason: 'AddressingRefused',
+        promised: /name in the path, and the store wants it in the host/,
+        says: /forcePathStyle/,
+        task: (task, proxy) => {
+          const refusal = { kind: 'refuse', status: 403, code: 'SecondLevelDomainForbidden' } as const
+          for (const verb of ['get', 'list'] as const) proxy.fail(verb, refusal)
+          return { backend: { ...task.backend, forcePathStyle: true } }
+        },
+      },
+      {
+        name: 'a store that demands a digest and takes none (F62)',
+        reason: 'ChecksumRefused',
+        promised: /demands a checksum.*neither Content-MD5 nor CRC32/,
+        says: /neither Content-MD5 nor CRC32/,
+        task: (_, proxy) => {
+          proxy.fail('put', { kind: 'demand-digest', headers: [] })
+          return {}
+        },
+      },
+      {
+        name: 'an expired session token (F62)',
+        reason: 'CredentialsExpired',
+        promised: /session token .* has expired/,
+        says: /renew the Secret/,
+        task: (_, proxy) => {
+          proxy.fail('get', { kind: 'refuse', status: 400, code: 'ExpiredToken' })
+          return { storeRetrySeconds: 1 }
+        },
+      },
+      {
+        name: "an owner's mark in an archive (F62)",
+        reason: 'ObjectArchived',
+        promised: /in an archive.*`owner\.json`/,
+        says: /restore it there/,
+        task: (_, proxy) => {
+          proxy.fail('get', { kind: 'refuse', status: 403, code: 'InvalidObjectState' }, { key: /owner\.json$/ })
+          return {}
+        },
+      },
+      {
+        name: 'a store that knows no multipart uploads',
+        reason: 'StoreRejected',
+        promised: /refuses something that we need/,
+        says: /MethodNotAllowed/,
+        task: (_, proxy) => {
+          proxy.fail('createUpload', { kind: 'refuse', status: 405, code: 'MethodNotAllowed' })
+          return {}
+        },
+      },
     ]
+    /** Told by other tests of this file, or not by the store. */
+    const elsewhere = [
+      'Probing',
+      'ProbeFailed',
+      'StoreReadOnly',
+      'TLSVerificationFailed',
+      'PrefixOwnedByOther',
+      'FormatUnsupported',
+    ]
+    const page = readFileSync(join(repository, 'docs/failure-modes.md'), 'utf8')
+    const promises = new Map(
+      (page.split('\n### The store\n')[1]?.split('\n### ')[0] ?? '')
+        .split('\n')
+        .flatMap(line => /^\| `(\w+)` \|(.*)$/.exec(line)?.slice(1, 3) ?? [])
+        .flatMap((cell, index, cells) => (index % 2 === 0 ? [[cell, cells[index + 1] ?? ''] as const] : [])),
+    )
+
+    test('F98: what docs/failure-modes.md promises of the store is what these failures give, each of them', () => {
+      assert.deepEqual(
+        [...new Set([...rows.map(({ reason }) => reason), ...elsewhere])].sort(),
+        [...promises.keys()].sort(),
+      )
+      for (const { name, reason, promised } of rows) assert.match(promises.get(reason) ?? '', promised, name)
+    })
+
     for (const row of rows) {
       test(`${row.name} is ${row.reason}`, async () => {
         const { proxy, bucket, task } = await setUp({ storeRetrySeconds: 1 })
@@ -183,7 +301,8 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
         if (row.reason === 'StoreFull') return
         const { version, owner, backend, secretName } = changed
         const probe: MoverTaskInput = { version, owner, backend, secretName, kind: 'probe', storeIdleSeconds: 1 }
-        if (row.reason === 'StoreUnavailable' || row.reason === 'EndpointUnreachable') return
+        // It would go on trying for its 20 seconds.
+        if (['StoreUnavailable', 'EndpointUnreachable', 'CredentialsExpired'].includes(row.reason)) return
         assertFailed(await runPod({ task: probe, secret: row.secret ?? secret, run: 'probe' }), row.reason)
       })
     }
@@ -197,6 +316,60 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
       assertFailed(result, 'PrefixOwnedByOther')
       assert.match(result.message.message ?? '', /of cluster cluster-2.*clusterId/)
       assert.deepEqual(await server.contents(bucket), before)
+    })
+
+    const probeOf = ({ version, owner, backend, secretName }: BackupTaskInput) =>
+      ({ version, owner, backend, secretName, kind: 'probe' }) satisfies MoverTaskInput
+
+    test('F61: a probe completes an upload, and leaves nothing', async () => {
+      const { proxy, bucket, task } = await setUp()
+      const { message } = await runPod({ task: probeOf(task), secret, run: 'probe' })
+      assert.equal(message.phase, 'done', JSON.stringify(message))
+      assert.equal(proxy.requests.filter(request => request.startsWith('completeUpload ')).length, 1)
+      assert.deepEqual(await left(bucket), nothing)
+      assert.equal(message.probe?.mode, 'no checksum headers, bucket in the path, region us-east-1')
+    })
+
+    test('F61: a store that refuses the completion of an upload is not usable', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('completeUpload', { kind: 'refuse', status: 400, code: 'InvalidPart' })
+      const result = await runPod({ task: probeOf(task), secret, run: 'probe' })
+      assertFailed(result, 'StoreRejected')
+      assert.match(result.message.message ?? '', /InvalidPart/)
+      assert.deepEqual((await left(bucket)).uploads, [])
+    })
+
+    test('F62: a bucket with a default retention is usable, and a backup lands in it', async () => {
+      const bucket = await server.makeBucket({ locked: true })
+      const task = taskFor(server, bucket)
+      const { message } = await runPod({ task: probeOf(task), secret, run: 'probe' })
+      assert.equal(message.phase, 'done', JSON.stringify(message))
+      assertCommitted(await runPod({ task, secret, command }))
+    })
+
+    test('F62: a store that demands Content-MD5 is usable, which the probe says, and a backup lands in it', async () => {
+      const { proxy, bucket, task } = await setUp()
+      for (const verb of ['put', 'uploadPart'] as const)
+        proxy.fail(verb, { kind: 'demand-digest', headers: ['content-md5'] })
+      const { message } = await runPod({ task: probeOf(task), secret, run: 'probe' })
+      assert.equal(message.phase, 'done', JSON.stringify(message))
+      assert.match(message.probe?.mode ?? '', /Content-MD5/)
+      assert.equal(message.warnings, undefined)
+      assertCommitted(await runPod({ task, secret, command }))
+      assert.deepEqual(await left(bucket), oneBackup)
+    })
+
+    test('F70: a probe warns of a bucket that keeps older versions, unless a lifecycle rule removes them', async () => {
+      for (const [options, warned] of [
+        [{ versioned: true }, true],
+        [{ versioned: true, expiresVersions: '' }, false],
+      ] as const) {
+        const task = taskFor(server, await server.makeBucket(options))
+        const { message } = await runPod({ task: probeOf(task), secret, run: 'probe' })
+        assert.equal(message.phase, 'done', JSON.stringify(message))
+        const reasons = message.warnings?.map(({ reason }) => reason)
+        assert.deepEqual(reasons, warned ? ['VersionedBucket'] : undefined)
+      }
     })
 
     test('credentials that may only read are StoreReadOnly for the probe', async () => {

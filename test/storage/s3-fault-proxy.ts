@@ -19,8 +19,24 @@ export type S3Verb =
   | 'listUploads'
 
 export type Fault =
-  /** The store refuses: an S3 error with this status and code; nothing is forwarded. */
-  | { readonly kind: 'refuse'; readonly status: number; readonly code: string }
+  /** The store refuses: an S3 error with this status and code; nothing is forwarded. `region`: where it says that the bucket is. */
+  | {
+      readonly kind: 'refuse'
+      readonly status: number
+      readonly code: string
+      readonly message?: string
+      readonly region?: string
+    }
+  /** Something that does not speak S3 answers; nothing is forwarded. */
+  | { readonly kind: 'answer'; readonly status: number; readonly type?: string; readonly body?: string }
+  /** As stores that demand a digest with each body: without one in one of these headers, 400; else the store obeys. */
+  | { readonly kind: 'demand-digest'; readonly headers: readonly string[] }
+  /** As stores that do not know a header: with it, 400; else the store obeys. */
+  | { readonly kind: 'refuse-header'; readonly header: string }
+  /** This session token is over: requests with it are refused, others obeyed. */
+  | { readonly kind: 'expire-token'; readonly token: string }
+  /** The store obeys, and its clock is so far ahead. */
+  | { readonly kind: 'clock'; readonly aheadMs: number }
   /** Status 200 with an S3 error in the body; nothing is forwarded. */
   | { readonly kind: 'error-in-200'; readonly code: string }
   /** The store obeys, and the reply is lost. */
@@ -127,6 +143,12 @@ function read({ method, url = '/' }: IncomingMessage): { readonly verb: S3Verb; 
 
 async function answer(target: string, incoming: IncomingMessage, reply: ServerResponse, fault?: Fault): Promise<void> {
   let sent: Iterable<Buffer> | undefined
+  const stands = fault && standsInTheWay(fault, incoming.headers)
+  if (stands) {
+    await buffer(incoming)
+    refuse(reply, incoming, stands)
+    return
+  }
   switch (fault?.kind) {
     case 'reset':
       await once(incoming, 'readable')
@@ -137,7 +159,11 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
       return
     case 'refuse':
       await buffer(incoming)
-      reply.writeHead(fault.status, { 'content-type': 'application/xml' }).end(errorBody(fault.code))
+      refuse(reply, incoming, fault)
+      return
+    case 'answer':
+      await buffer(incoming)
+      reply.writeHead(fault.status, fault.type === undefined ? {} : { 'content-type': fault.type }).end(fault.body)
       return
     case 'error-in-200':
       await buffer(incoming)
@@ -160,6 +186,10 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'ignore-condition':
     case 'lose-reply':
     case 'cut-reply':
+    case 'demand-digest':
+    case 'refuse-header':
+    case 'expire-token':
+    case 'clock':
     case undefined:
       break
   }
@@ -173,6 +203,8 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     reply.writeHead(200, { etag: '"0"' }).end()
     return
   }
+  if (fault?.kind === 'clock')
+    answered.headers.date = new Date(Date.parse(answered.headers.date ?? '') + fault.aheadMs).toUTCString()
   reply.writeHead(answered.statusCode ?? 502, answered.headers)
   if (fault?.kind === 'cut-reply') {
     reply.flushHeaders()
@@ -205,6 +237,32 @@ async function forward(target: string, incoming: IncomingMessage, sent: Iterable
   return { answered, body: await buffer(answered) }
 }
 
-function errorBody(code: string): string {
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>injected</Message><RequestId>1</RequestId></Error>`
+type Refusal = Extract<Fault, { kind: 'refuse' }>
+
+/** What a store says that looks at the headers first. */
+function standsInTheWay(fault: Fault, headers: IncomingHttpHeaders): Refusal | undefined {
+  const refused = { kind: 'refuse', status: 400 } as const
+  if (fault.kind === 'demand-digest' && !fault.headers.some(header => header in headers)) {
+    const message =
+      'Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters'
+    return { ...refused, code: 'InvalidRequest', message }
+  }
+  if (fault.kind === 'refuse-header' && fault.header in headers) {
+    const message = `A header you provided implies functionality that is not implemented: ${fault.header}`
+    return { ...refused, status: 501, code: 'NotImplemented', message }
+  }
+  if (fault.kind === 'expire-token' && headers['x-amz-security-token'] === fault.token)
+    return { ...refused, code: 'ExpiredToken', message: 'The provided token has expired.' }
+  return undefined
+}
+
+/** A reply to HEAD has no body, and so no code. */
+function refuse(reply: ServerResponse, { method }: IncomingMessage, { status, code, message, region }: Refusal) {
+  reply.writeHead(status, { 'content-type': 'application/xml' })
+  reply.end(method === 'HEAD' ? undefined : errorBody(code, message, region))
+}
+
+function errorBody(code: string, message = 'injected', region?: string): string {
+  const where = region === undefined ? '' : `<Region>${region}</Region>`
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message>${where}<RequestId>1</RequestId></Error>`
 }

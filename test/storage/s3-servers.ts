@@ -3,7 +3,15 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { CreateBucketCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import {
+  CreateBucketCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutBucketLifecycleConfigurationCommand,
+  PutBucketVersioningCommand,
+  PutObjectLockConfigurationCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
 import { goToolDirectory } from '../../dev/go-tools.ts'
 import { openS3, type S3Settings } from '../../src/storage/s3/s3.ts'
 import { freePort } from '../runner/free-port.ts'
@@ -21,9 +29,11 @@ export type S3ServerKind = (typeof s3ServerKinds)[number]
 export type S3Server = {
   readonly kind: S3ServerKind
   readonly endpoint: string
+  /** MinIO's page for people. */
+  readonly console: string | undefined
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string }
   /** Makes a bucket with a name of its own. */
-  readonly makeBucket: () => Promise<string>
+  readonly makeBucket: (options?: BucketOptions) => Promise<string>
   /** Keys in the bucket, and keys with an open multipart upload. */
   readonly contents: (
     bucket: string,
@@ -31,9 +41,22 @@ export type S3Server = {
   readonly stop: () => Promise<void>
 }
 
+/** Only MinIO has all of them as it is started here. */
+export type BucketOptions = {
+  /** Keeps each version of an object for a day: Object Lock with a default retention. */
+  readonly locked?: true
+  readonly versioned?: true
+  /** A lifecycle rule that removes older versions of what is below this prefix after a day. */
+  readonly expiresVersions?: string
+}
+
 export type S3ServerOptions = {
   /** PEM texts: serve https with them. */
   readonly tls?: { readonly certificate: string; readonly key: string; readonly authority: string }
+  /** The bucket's name may be in the host, below this domain. */
+  readonly domain?: string
+  /** Default: any that is asked for, or `us-east-1`. */
+  readonly region?: string
 }
 
 const startWithinMs = 30_000
@@ -48,12 +71,18 @@ export async function startS3Server(kind: S3ServerKind, options: S3ServerOptions
   await mkdir(data)
   const credentials = { accessKeyId: 'minioadmin', secretAccessKey: 'minioadmin' }
   const port = await freePort()
-  const process = await spawnRecorded(directory, binary, await argumentsOf(kind, directory, data, port, options))
+  const consolePort = await freePort()
+  const args = await argumentsOf(kind, directory, data, port, consolePort, options)
+  const environment = {
+    ...(options.domain === undefined ? {} : { MINIO_DOMAIN: options.domain }),
+    ...(options.region === undefined ? {} : { MINIO_SITE_REGION: options.region }),
+  }
+  const process = await spawnRecorded(directory, binary, args, environment)
   const endpoint = `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}`
   const client = new S3Client({
     endpoint,
     credentials,
-    region: 'us-east-1',
+    region: options.region ?? 'us-east-1',
     forcePathStyle: true,
     maxAttempts: 1,
     requestChecksumCalculation: 'WHEN_REQUIRED',
@@ -75,12 +104,31 @@ export async function startS3Server(kind: S3ServerKind, options: S3ServerOptions
   return {
     kind,
     endpoint,
+    console: kind === 'minio' ? `http://127.0.0.1:${consolePort}` : undefined,
     credentials,
     stop,
-    async makeBucket() {
-      const bucket = `bucket-${++buckets}`
-      await client.send(new CreateBucketCommand({ Bucket: bucket }))
-      return bucket
+    async makeBucket({ locked, versioned, expiresVersions } = {}) {
+      const Bucket = `bucket-${++buckets}`
+      await client.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: locked }))
+      if (locked) {
+        const Rule = { DefaultRetention: { Mode: 'GOVERNANCE' as const, Days: 1 } }
+        const ObjectLockConfiguration = { ObjectLockEnabled: 'Enabled' as const, Rule }
+        await client.send(new PutObjectLockConfigurationCommand({ Bucket, ObjectLockConfiguration }))
+      }
+      if (versioned) {
+        const VersioningConfiguration = { Status: 'Enabled' as const }
+        await client.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration }))
+      }
+      if (expiresVersions !== undefined) {
+        const rule = {
+          Status: 'Enabled' as const,
+          Filter: { Prefix: expiresVersions },
+          NoncurrentVersionExpiration: { NoncurrentDays: 1 },
+        }
+        const LifecycleConfiguration = { Rules: [rule] }
+        await client.send(new PutBucketLifecycleConfigurationCommand({ Bucket, LifecycleConfiguration }))
+      }
+      return Bucket
     },
     async contents(Bucket) {
       const objects = await client.send(new ListObjectsV2Command({ Bucket }))
@@ -105,6 +153,7 @@ async function argumentsOf(
   directory: string,
   data: string,
   port: number,
+  consolePort: number,
   options: S3ServerOptions,
 ) {
   const address = `127.0.0.1:${port}`
@@ -117,11 +166,14 @@ async function argumentsOf(
     await writeFile(key, options.tls.key)
   }
   if (kind === 'minio') {
-    const console = `127.0.0.1:${await freePort()}`
+    const console = `127.0.0.1:${consolePort}`
     return ['server', '--address', address, '--console-address', console, '--certs-dir', certificates, data]
   }
   const tls = options.tls ? ['--cert', certificate, '--key', key] : []
-  return ['--access', 'minioadmin', '--secret', 'minioadmin', '--port', address, '--keep-alive', ...tls, 'posix', data]
+  const domain = options.domain === undefined ? [] : ['--virtual-domain', options.domain]
+  const region = options.region === undefined ? [] : ['--region', options.region]
+  const own = [...tls, ...domain, ...region]
+  return ['--access', 'minioadmin', '--secret', 'minioadmin', '--port', address, '--keep-alive', ...own, 'posix', data]
 }
 
 /** MinIO lists uploads only by whole key or without any prefix; both servers answer the latter. */

@@ -33,7 +33,9 @@ export const backend = z
       .string()
       .max(64)
       .default('us-east-1')
-      .describe('Region that requests are signed for. Most stores other than AWS accept the default.'),
+      .describe(
+        'Region that requests are signed for. Most stores other than AWS accept the default; where a store names another, that one is used instead of the default.',
+      ),
     prefix: z
       .string()
       .max(256)

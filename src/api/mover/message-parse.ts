@@ -86,14 +86,17 @@ function warningOf(value: unknown): MoverWarning[] {
   return reason === undefined ? [] : [{ reason, message: string(json?.message) ?? '' }]
 }
 
+const longestMode = 200
+
 function probeOf(value: unknown): ProbeFacts | undefined {
   const json = object(value)
   if (json === undefined) return undefined
-  return {
+  return defined({
     conditionalPut: json.conditionalPut === true,
     canList: json.canList === true,
     canDelete: json.canDelete === true,
-  }
+    mode: string(json.mode)?.slice(0, longestMode),
+  })
 }
 
 /** A page with an entry that cannot be read is no page: the operator would take that run for deleted. */

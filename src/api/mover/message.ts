@@ -39,6 +39,8 @@ export interface ProbeFacts {
   readonly conditionalPut: boolean
   readonly canList: boolean
   readonly canDelete: boolean
+  /** How the store wants to be spoken to, in words: found out, where the policy leaves it open. */
+  readonly mode?: string
 }
 
 /** One kept run in a page of the catalog. Times in ms since the epoch. */

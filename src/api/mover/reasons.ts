@@ -38,12 +38,24 @@ export const moverReasons = {
   BucketNotFound: 21,
   /** 403 or 401: wrong key, or no permission. */
   AccessDenied: 21,
+  /** The session token is over, and the mounted Secret was not renewed in time. */
+  CredentialsExpired: 21,
+  /** The bucket is in another region than `backend.region`; the message names it. */
+  RegionWrong: 21,
+  /** The store does not take the bucket's name in the path, or its host has it already. */
+  AddressingRefused: 21,
+  /** The store demands a checksum, and takes none that we can send. */
+  ChecksumRefused: 21,
+  /** An object that must be read is in an archive (GLACIER and the like). */
+  ObjectArchived: 21,
   /** Reading is allowed, writing is not. */
   StoreReadOnly: 21,
   /** The clocks of node and store differ by more than the store accepts. */
   ClockSkew: 21,
   /** The store refuses a request that we must make (400, 501); the message holds its own words. */
   StoreRejected: 21,
+  /** What this attempt stored was gone, or of another size, when its manifest was about to be written. */
+  DataLost: 20,
   /** The manifest of this run was written by another Job. */
   RunExists: 22,
   /** The prefix belongs to another cluster, namespace or policy. */
@@ -56,6 +68,8 @@ export const moverReasons = {
   Internal: 1,
   /** The pod was told to stop: deleted, evicted, or its deadline passed. */
   Terminated: 30,
+  /** The attempt outlived its own expiry: others may be removing its data, so that nothing is committed any more. */
+  AttemptExpired: 30,
 } as const satisfies Readonly<Record<string, number>>
 export type MoverReason = keyof typeof moverReasons
 
@@ -80,6 +94,8 @@ export const moverWarnings = [
   'RetentionPaused',
   /** The store does not know `If-None-Match`: two attempts at once are told apart by look-then-write only. */
   'UnconditionalCommit',
+  /** The bucket keeps what is deleted as older versions: pruning frees nothing. */
+  'VersionedBucket',
   /** This backup is far smaller than the last good one. */
   'Suspect',
   /** An upload or an object of this attempt could not be removed; a later run does it. */

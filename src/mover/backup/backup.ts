@@ -10,6 +10,7 @@ import type { ObjectStore } from '../../storage/object-store.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
 import { CommitFailure, commitRecord, findOwnRecord } from './commit.ts'
+import { commitMarginMs, lastLook } from './last-look.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import { failureOf, MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
@@ -105,8 +106,8 @@ async function attempt(run: Run): Promise<readonly CatalogRun[] | undefined> {
 }
 
 function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) => void): SegmentedUpload {
-  const { task, identity, layout, stores, report, startedAt, manifest } = run
-  const expiresAt = startedAt.getTime() + task.jobDeadlineSeconds * 1000 + hourMs
+  const { task, identity, layout, stores, report, manifest } = run
+  const expiresAt = expiryOf(run)
   const openingSignal = delayed(signal, openingMs)
   const note = (segment: number, record: Parameters<typeof encodeUploadRecord>[0]) =>
     stores.patient.put(uploadRecordKey(layout, identity, segment), encodeUploadRecord(record), openingSignal)
@@ -132,6 +133,11 @@ function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) =
       await withoutFailing(report, `cannot remove the note about a closed upload`, remove)
     },
   })
+}
+
+/** When the Job is certainly over, and what is left of it is nobody's, ms since the epoch. */
+function expiryOf({ startedAt, task }: Run): number {
+  return startedAt.getTime() + task.jobDeadlineSeconds * 1000 + hourMs
 }
 
 async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Streamed> {
@@ -190,7 +196,16 @@ async function commit(run: Run, streamed: Streamed, segments: readonly BackupSeg
   // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.
   run.signal.throwIfAborted()
   const patience = delayed(run.signal, cleanupMs)
-  const outcome = await commitRecord(stores.patient, layout, manifest, record, { conditionalPut, signal: patience })
+  const look = lastLook({
+    store: stores.bare,
+    segments,
+    expiresAt: expiryOf(run),
+    marginMs: commitMarginMs(task),
+    now: run.now,
+    signal: patience,
+  })
+  const store = stores.patientAfter(look)
+  const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
   reportCommitted(run, outcome.record)
   if (!conditionalPut) report.warn('UnconditionalCommit', 'the store does not honour If-None-Match')
   if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)

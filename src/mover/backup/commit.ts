@@ -72,7 +72,7 @@ export async function commitRecord(
     if (!found) throw new MoverFailure('StoreUnavailable', `${key} exists for a write, but not for a read`)
     return { committed: found.attempt === record.attempt ? 'this attempt' : 'another attempt', record: found }
   } catch (error) {
-    if (error instanceof MoverFailure && error.reason === 'RunExists') throw error
+    if (error instanceof CommitFailure || (error instanceof MoverFailure && error.reason === 'RunExists')) throw error
     throw new CommitFailure(error, !refusedAtOnce(error))
   }
 }

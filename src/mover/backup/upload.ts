@@ -171,8 +171,7 @@ export class SegmentedUpload {
   async #sendPart(segment: Segment, number: number, body: Buffer): Promise<void> {
     const { store, signal, onFailure, onStored } = this.#options
     try {
-      const etag = await store.uploadPart(segment.key, segment.uploadId, number, body, signal)
-      segment.parts.push({ number, etag })
+      segment.parts.push(await store.uploadPart(segment.key, segment.uploadId, number, body, signal))
       this.#stored += body.length
       onStored(this.#stored)
     } catch (error) {

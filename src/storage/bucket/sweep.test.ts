@@ -29,8 +29,8 @@ async function writeData(index: number, attempt: string, segments = 1): Promise<
   for (const key of keys) {
     const metadata = { [dataMetadata.manifest]: manifest, [dataMetadata.expiresAt]: String(now + 2 * hour) }
     const uploadId = await store.createUpload(key, { metadata })
-    const etag = await store.uploadPart(key, uploadId, 1, Buffer.from('x'))
-    await store.completeUpload(key, uploadId, [{ number: 1, etag }], 1)
+    const part = await store.uploadPart(key, uploadId, 1, Buffer.from('x'))
+    await store.completeUpload(key, uploadId, [part], 1)
   }
   return keys
 }

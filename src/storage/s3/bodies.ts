@@ -46,9 +46,10 @@ export function completionOf(
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
 function completionBody(parts: readonly CompletedPart[]): Buffer {
-  const lines = parts.map(
-    ({ number, etag }) => `<Part><ETag>${escaped(etag)}</ETag><PartNumber>${number}</PartNumber></Part>`,
-  )
+  const lines = parts.map(({ number, etag, crc32 }) => {
+    const digest = crc32 === undefined ? '' : `<ChecksumCRC32>${escaped(crc32)}</ChecksumCRC32>`
+    return `<Part><ETag>${escaped(etag)}</ETag>${digest}<PartNumber>${number}</PartNumber></Part>`
+  })
   const namespace = 'http://s3.amazonaws.com/doc/2006-03-01/'
   return Buffer.from(`<CompleteMultipartUpload xmlns="${namespace}">${lines.join('')}</CompleteMultipartUpload>`)
 }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { CredentialsError, loadCredentials } from './credentials.ts'
+import { CredentialsError, loadCredentials, mountedCredentials } from './credentials.ts'
 
 describe('credentials of a mounted Secret', () => {
   let root: string
@@ -39,6 +39,28 @@ describe('credentials of a mounted Secret', () => {
       assert.deepEqual(await loadCredentials(await mount({ [user]: 'user', [password]: 'pass word' }), 's'), pair)
     })
   }
+
+  test('F69: that are renewed are found when they are looked at again, and stay when the Secret goes', async () => {
+    const directory = await mount({ accessKey: 'user', secretKey: 'pass word' })
+    const source = await mountedCredentials(directory, 's')
+    assert.deepEqual([await source.current(), await source.changes({ look: true })], [pair, 0])
+    await writeFile(join(directory, 'accessKey'), 'renewed')
+    assert.equal(await source.changes({ look: true }), 1)
+    assert.deepEqual(await source.current(), { ...pair, accessKeyId: 'renewed' })
+    await rm(join(directory, '..2026_11_22'), { recursive: true })
+    assert.equal(await source.changes({ look: true }), 1)
+    assert.equal((await source.current()).accessKeyId, 'renewed')
+  })
+
+  test('F69: are of one state of the Secret, never half old and half new', async () => {
+    const directory = await mount({ accessKey: 'user', secretKey: 'pass word' })
+    // A link of the kubelet that has not been turned yet: what it names now is not what belongs to the others.
+    await mkdir(join(directory, '..next'))
+    await writeFile(join(directory, '..next', 'accessKey'), 'new user')
+    await rm(join(directory, 'accessKey'))
+    await symlink('..next/accessKey', join(directory, 'accessKey'))
+    assert.deepEqual(await loadCredentials(directory, 's'), pair)
+  })
 
   test('lose the newline at the end of a file', async () => {
     assert.deepEqual(await loadCredentials(await mount({ accessKey: 'user\n', secretKey: 'pass word\r\n' }), 's'), pair)

@@ -8,6 +8,8 @@ export interface RequestContext {
   readonly bucket: string
   /** URL of the endpoint, or `AWS`. */
   readonly endpoint: string
+  /** The endpoint has answered as an S3 API before: what answers otherwise now is something in between, on a bad day. */
+  readonly spoke: boolean
 }
 
 /** Codes from https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and those that MinIO, Ceph and versitygw add. */
@@ -18,7 +20,8 @@ const byCode: Readonly<Record<string, StoreErrorReason>> = {
   AccessDenied: 'AccessDenied',
   AccountProblem: 'AccessDenied',
   AllAccessDisabled: 'AccessDenied',
-  ExpiredToken: 'AccessDenied',
+  ExpiredToken: 'CredentialsExpired',
+  TokenRefreshRequired: 'CredentialsExpired',
   InvalidAccessKeyId: 'AccessDenied',
   InvalidToken: 'AccessDenied',
   SignatureDoesNotMatch: 'AccessDenied',
@@ -44,6 +47,26 @@ const byCode: Readonly<Record<string, StoreErrorReason>> = {
   XAmzContentSHA256Mismatch: 'StoreUnavailable',
   PermanentRedirect: 'InvalidEndpoint',
   TemporaryRedirect: 'InvalidEndpoint',
+  InvalidRegion: 'RegionWrong',
+  IllegalLocationConstraintException: 'RegionWrong',
+  InvalidObjectState: 'ObjectArchived',
+  /** Alibaba Cloud, Tencent Cloud, Volcano Engine: the bucket's name must be in the host. */
+  SecondLevelDomainForbidden: 'AddressingRefused',
+  PathStyleDomainForbidden: 'AddressingRefused',
+  InvalidPathAccess: 'AddressingRefused',
+  MissingContentMD5: 'ChecksumRefused',
+}
+
+/** What to do, before the store's own words: messages are cut at their end. Of those reasons for which the words do not say it. */
+const advice: Partial<Readonly<Record<StoreErrorReason, string>>> = {
+  AccessDenied: 'check the credentials and what they may do in this bucket',
+  ClockSkew: 'the clocks of this node and of the store differ by more than it accepts',
+  CredentialsExpired: 'the session token has expired; renew the Secret',
+  InvalidEndpoint: 'the bucket is in another region or at another endpoint, and redirects are not followed',
+  AddressingRefused:
+    "the store wants the bucket's name in the host; set backend.forcePathStyle to false, or leave it out",
+  ChecksumRefused: 'the store demands a checksum, and takes neither Content-MD5 nor CRC32',
+  ObjectArchived: 'the object is in an archive; restore it there, and let no lifecycle rule archive this folder',
 }
 
 const tlsCodes = [
@@ -80,34 +103,59 @@ export function storeErrorOf(error: unknown, context: RequestContext): StoreErro
   }
   const said = [facts.code, facts.message].filter(Boolean).join(': ')
   if (facts.status === undefined) return fail(...networkReason(facts, said))
-  if (facts.unparsed)
-    return facts.status >= 500
-      ? fail('StoreUnavailable', `answer ${facts.status}`)
-      : fail('InvalidEndpoint', `what answers there is not an S3 API (status ${facts.status}, no S3 reply)`)
+  if (!facts.spoken) return fail(...strangeReply(facts, context.spoke))
   const words = `${said} (status ${facts.status})`
-  const known = byCode[facts.code]
-  if (known === 'BucketNotFound') return fail(known, 'the bucket does not exist; create it, or correct backend.bucket')
-  if (known === 'AccessDenied')
-    return fail(known, `${words}; check the credentials and what they may do in this bucket`)
-  if (known === 'ClockSkew')
-    return fail(known, `the clocks of this node and of the store differ by more than it accepts: ${words}`)
-  if (known === 'InvalidEndpoint')
-    return fail(
-      known,
-      `the bucket is in another region or at another endpoint, and redirects are not followed: ${words}`,
-    )
-  if (known) return fail(known, words)
-  return fail(reasonOfStatus(facts.status), words)
+  const reason = asksForChecksum(facts)
+    ? 'ChecksumRefused'
+    : speaksOfRegion(facts)
+      ? 'RegionWrong'
+      : (byCode[facts.code] ?? reasonOfStatus(facts.status))
+  if (reason === 'BucketNotFound')
+    return fail(reason, 'the bucket does not exist; create it, or correct backend.bucket')
+  if (reason === 'RegionWrong' || (reason === 'InvalidEndpoint' && facts.region !== undefined)) {
+    const where = facts.region === undefined ? '' : `; set backend.region to ${facts.region}`
+    return fail('RegionWrong', `the bucket is in another region${where}: ${words}`)
+  }
+  return fail(reason, advice[reason] === undefined ? words : `${advice[reason]}: ${words}`)
+}
+
+/** A reply with a status, which nobody who speaks S3 has written. It says nothing about buckets and keys. */
+export function strangeReply(
+  { status, html }: Pick<ErrorFacts, 'status' | 'html'>,
+  spoke: boolean,
+): [StoreErrorReason, string] {
+  const what = html ? 'a web page' : 'no S3 reply'
+  if (status === 507) return ['StoreFull', `answer ${status}`]
+  if (status === 413)
+    return ['StoreRejected', `a proxy before the store refuses requests of this size (answer ${status})`]
+  if (status === 408 || status === 429 || (status !== undefined && status >= 500 && status !== 501))
+    return ['StoreUnavailable', `answer ${status} (${what})`]
+  if ((status === 401 || status === 403) && !html)
+    return ['AccessDenied', `${advice.AccessDenied}: answer ${status} without a code`]
+  if (spoke)
+    return ['StoreUnavailable', `something in between answered instead of the store (status ${status}, ${what})`]
+  return ['InvalidEndpoint', `what answers there is not an S3 API (status ${status}, ${what})`]
 }
 
 function reasonOfStatus(status: number): StoreErrorReason {
   if (status === 401 || status === 403) return 'AccessDenied'
-  if (status === 404) return 'NotFound'
   if (status === 507) return 'StoreFull'
   if (status >= 300 && status < 400) return 'InvalidEndpoint'
   // 200 with an <Error> of an unknown code: the store says that it failed, so that another try is right.
   if (status === 408 || status === 429 || status < 300 || (status >= 500 && status !== 501)) return 'StoreUnavailable'
   return 'StoreRejected'
+}
+
+/** The code alone may also speak of keys, dates and services. */
+function speaksOfRegion({ code, message }: ErrorFacts): boolean {
+  return code === 'AuthorizationHeaderMalformed' && /\bregion\b/i.test(message)
+}
+
+/** Stores with Object Lock, among others, demand that the body has a digest; they agree on the words, not on the code. */
+function asksForChecksum({ status, code, message }: ErrorFacts): boolean {
+  if (status !== 400 && status !== 501) return false
+  if (code === 'BadDigest' || code === 'XAmzContentSHA256Mismatch') return false
+  return code === 'MissingContentMD5' || /content-?md5|checksum/i.test(message)
 }
 
 function networkReason(facts: ErrorFacts, said: string): [StoreErrorReason, string] {
@@ -129,37 +177,55 @@ function networkReason(facts: ErrorFacts, said: string): [StoreErrorReason, stri
   return ['StoreUnavailable', said]
 }
 
-interface ErrorFacts {
+export interface ErrorFacts {
   /** The store's code, Node's code, or ''. */
   readonly code: string
   readonly message: string
   /** HTTP status, where there was a reply. */
   readonly status: number | undefined
-  /** There was a reply, but none that the S3 protocol knows. */
-  readonly unparsed: boolean
+  /** The reply has a code of the S3 protocol in its body. */
+  readonly spoken: boolean
+  readonly html: boolean
+  /** Where the store says that the bucket is. */
+  readonly region: string | undefined
 }
 
+/** A label of a host: nothing else becomes part of one. */
+const regionPattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+
 /** Errors are read as data: the SDK's own classes depend on which of its copies threw. */
-function factsOf(error: unknown): ErrorFacts {
-  if (!(error instanceof Error)) return { code: '', message: String(error), status: undefined, unparsed: false }
+export function factsOf(error: unknown): ErrorFacts {
+  const none = { code: '', status: undefined, spoken: false, html: false, region: undefined }
+  if (!(error instanceof Error)) return { ...none, message: String(error) }
   const {
     code,
-    name,
     message,
     errors,
+    Code: said,
+    Region: named,
     $metadata: metadata,
     $response: response,
   } = error as Error & {
     code?: unknown
     errors?: readonly (Error & { code?: string })[]
+    Code?: unknown
+    Region?: unknown
     $metadata?: { httpStatusCode?: number }
-    $response?: { statusCode?: number }
+    $response?: { statusCode?: number; headers?: Readonly<Record<string, string>> }
   }
   const status = metadata?.httpStatusCode ?? response?.statusCode
-  const nodeCode = typeof code === 'string' ? code : undefined
   // An attempt at each address of a name ends in an AggregateError without a message.
   const text = message || (errors ?? []).map(one => one.message).join('; ')
-  const unparsed = status !== undefined && (name === 'SyntaxError' || /Deserialization error|xml/i.test(text))
-  if (status === undefined) return { code: nodeCode ?? '', message: text, status, unparsed }
-  return { code: name === 'Error' ? (nodeCode ?? '') : name, message: text, status, unparsed }
+  if (status === undefined) return { ...none, code: typeof code === 'string' ? code : '', message: text }
+  // MinIO and AWS say it in a field or a header, versitygw only in the sentence.
+  const [, told] = /\bregion\b.*expecting ['"]([^'"]+)['"]/.exec(text) ?? []
+  const region = named ?? response?.headers?.['x-amz-bucket-region'] ?? told
+  return {
+    code: typeof said === 'string' ? said : '',
+    message: text,
+    status,
+    spoken: typeof said === 'string' && said !== '',
+    html: response?.headers?.['content-type']?.startsWith('text/html') === true,
+    region: typeof region === 'string' && regionPattern.test(region) ? region : undefined,
+  }
 }

@@ -1,100 +1,209 @@
 /**
- * The object store over the S3 protocol, one request a call: no retries here (`retry.ts`), no cleverness. Tested against MinIO and
+ * The object store over the S3 protocol, one request a call: no retries here (`retry.ts`). A request is repeated only where the store
+ * refused it for the way in which it was made (`modes.ts`), or for credentials that were renewed meanwhile. Tested against MinIO and
  * versitygw; settings for other stores follow docs/decisions.
  */
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
 import { buffer } from 'node:stream/consumers'
 import type { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
+  GetBucketLifecycleConfigurationCommand,
+  GetBucketVersioningCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
   UploadPartCommand,
+  type LifecycleRule,
+  type S3Client,
+  type S3ClientConfig,
 } from '@aws-sdk/client-s3'
-import type { StoreCredentials } from './credentials.ts'
+import { createClient, type Answered, type ClientSettings } from './client.ts'
+import { fixedCredentials, type CredentialSource, type StoreCredentials } from './credentials.ts'
 import type { ObjectHead, ObjectStore } from '../object-store.ts'
-import { completionOf, sendInSlices } from './bodies.ts'
-import { storeErrorOf } from './errors.ts'
+import { completionOf } from './bodies.ts'
+import { factsOf, storeErrorOf } from './errors.ts'
+import { digestOf, firstMode, mayNameBucket, modeAfter, type StoreMode } from './modes.ts'
+import { archivedByClass } from './storage-class.ts'
 import { isStoreError, StoreError } from '../store-error.ts'
 
-export interface S3Settings {
-  readonly bucket: string
-  /** URL with scheme; absent: AWS. */
-  readonly endpoint?: string
+export interface S3Settings extends ClientSettings {
+  /** Absent, or `us-east-1`: found out, where the store names another. */
   readonly region?: string
-  /** Default: true with an endpoint. */
+  /** Absent: true with an endpoint, and found out where the store takes no such address. */
   readonly forcePathStyle?: boolean
-  readonly credentials: StoreCredentials
-  /** PEM text of the authorities to trust instead of the system's. */
-  readonly ca?: string
-  /** A connection on which nothing moves for so long is given up, ms. */
-  readonly idleTimeoutMs: number
-  readonly connectTimeoutMs?: number
+  readonly credentials: StoreCredentials | CredentialSource
 }
 
-/** No request of ours takes longer when bytes do move: a part of 64 MiB at 100 KiB/s. */
-const longestRequestMs = 15 * 60_000
-/** Requests of one mover: two parts in flight, and the small ones beside them. */
-const maxSockets = 8
+export interface S3Store extends ObjectStore {
+  /** How it was spoken to last. */
+  readonly mode: () => StoreMode
+  /**
+   * Whether the bucket keeps what is deleted below `prefix`, as older versions that no lifecycle rule removes. Undefined where that
+   * cannot be found out: these credentials may not, or the store does not know, or not now.
+   */
+  readonly keepsDeleted: (prefix: string, signal?: AbortSignal) => Promise<boolean | undefined>
+}
 
-/** @throws StoreError InvalidEndpoint when the endpoint is not an http(s) URL. */
-export function openS3(settings: S3Settings): ObjectStore {
-  const client = createClient(settings)
-  sendInSlices(client)
-  const Bucket = settings.bucket
-  const where = settings.endpoint ?? 'AWS'
+/** Stores may give a page without keys, and say that there are more; not for ever. */
+const mostEmptyPages = 100
+/** More than there are ways to make a request. */
+const mostWays = 8
+/** What a store answers to credentials that may have been replaced. */
+const credentialCodes = [
+  'ExpiredToken',
+  'InvalidToken',
+  'InvalidAccessKeyId',
+  'SignatureDoesNotMatch',
+  'TokenRefreshRequired',
+]
 
-  async function call<T>(what: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
-    signal?.throwIfAborted()
+/**
+ * `overrides` of the SDK's configuration: how tests bring what is meant for AWS to a server of their own.
+ * @throws StoreError InvalidEndpoint when the endpoint is not an http(s) URL.
+ */
+export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Store {
+  const { bucket: Bucket, endpoint } = settings
+  if (endpoint !== undefined) checkEndpoint(endpoint)
+  const where = endpoint ?? 'AWS'
+  const credentials = 'current' in settings.credentials ? settings.credentials : fixedCredentials(settings.credentials)
+  let mode = firstMode(settings)
+  let client = createClient(settings, mode, credentials, overrides)
+  let addressed: Promise<void> | undefined
+
+  /** Earlier clients may have requests under way. */
+  const clients = [client]
+
+  function change(to: StoreMode) {
+    const { spoke } = client
+    mode = to
+    client = createClient(settings, mode, credentials, overrides)
+    client.spoke = spoke
+    clients.push(client)
+  }
+
+  async function call<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    request: (s3: S3Client, mode: StoreMode) => Promise<T>,
+  ): Promise<T> {
+    addressed ??= mayNameBucket(Bucket, settings) ? findAddress(signal) : Promise.resolve()
     try {
-      return await request()
+      await addressed
     } catch (error) {
+      addressed = undefined
+      throw error
+    }
+    return callAsItIs(what, signal, request)
+  }
+
+  async function callAsItIs<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    request: (s3: S3Client, mode: StoreMode) => Promise<T>,
+  ): Promise<T> {
+    for (let ways = 1; ; ways++) {
       signal?.throwIfAborted()
-      throw storeErrorOf(error, { what, bucket: Bucket, endpoint: where })
+      const used = { client, mode, changes: await credentials.changes() }
+      try {
+        return await request(client.s3, mode)
+      } catch (error) {
+        signal?.throwIfAborted()
+        const facts = factsOf(error)
+        used.client.spoke ||= facts.spoken
+        const failure = storeErrorOf(error, { what, bucket: Bucket, endpoint: where, spoke: used.client.spoke })
+        if (ways === mostWays) throw failure
+        if (credentialCodes.includes(facts.code)) {
+          if ((await credentials.changes({ look: true })) === used.changes) throw failure
+          continue
+        }
+        const next = modeAfter(failure, used.mode, settings)
+        if (!next) throw failure
+        // Another request may have found the way meanwhile.
+        if (mode === used.mode) change(next)
+      }
     }
   }
 
-  async function head(Key: string, abortSignal?: AbortSignal): Promise<ObjectHead | undefined> {
+  /** With the bucket's name in the host already, what follows it in the path is a key: a list of the bucket then misses a key. */
+  async function findAddress(abortSignal?: AbortSignal): Promise<void> {
     try {
-      return await call(`look at ${Key}`, abortSignal, async () => {
-        const reply = await client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
-        return { bytes: reply.ContentLength ?? 0, metadata: reply.Metadata ?? {} }
+      await callAsItIs('list', abortSignal, s3 =>
+        s3.send(new ListObjectsV2Command({ Bucket, MaxKeys: 1 }), { abortSignal }),
+      )
+    } catch (error) {
+      if (isStoreError(error, 'NotFound')) change({ ...mode, addressing: 'in the endpoint' })
+      else if (!isStoreError(error, 'AccessDenied')) throw error
+    }
+  }
+
+  /** A refused HEAD has no words; the same question as a GET of the first byte has. */
+  async function head(Key: string, abortSignal?: AbortSignal): Promise<ObjectHead | undefined> {
+    const what = `look at ${Key}`
+    try {
+      return await call(what, abortSignal, async s3 => {
+        const reply = await s3.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
+        return headOf(reply, reply.ContentLength)
+      })
+    } catch (error) {
+      if (!wordless(error)) throw error
+    }
+    try {
+      return await call(what, abortSignal, async s3 => {
+        const reply = await s3.send(new GetObjectCommand({ Bucket, Key, Range: 'bytes=0-0' }), { abortSignal })
+        ;(reply.Body as Readable).destroy()
+        const [, total] = /\/(\d+)$/.exec(reply.ContentRange ?? '') ?? []
+        return headOf(reply, total === undefined ? reply.ContentLength : Number(total))
       })
     } catch (error) {
       if (isStoreError(error, 'NotFound')) return undefined
+      // There is no first byte.
+      if (statusOf(error) === 416) return { bytes: 0, metadata: {}, answeredAt: undefined }
       throw error
     }
   }
 
   async function read(Key: string, abortSignal?: AbortSignal) {
-    return call(`read ${Key}`, abortSignal, async () => {
-      const reply = await client.send(new GetObjectCommand({ Bucket, Key }), { abortSignal })
-      if (reply.ContentType?.startsWith('text/html')) {
-        ;(reply.Body as Readable).destroy()
-        throw new StoreError(
-          'InvalidEndpoint',
-          `cannot read ${Key}: what answers at ${where} is a web page, not an S3 API`,
-        )
-      }
+    return call(`read ${Key}`, abortSignal, async s3 => {
+      const reply = await s3.send(new GetObjectCommand({ Bucket, Key }), { abortSignal })
       return { body: reply.Body as Readable, bytes: reply.ContentLength }
     })
   }
 
   async function put(Key: string, Body: Uint8Array, IfNoneMatch?: '*', abortSignal?: AbortSignal) {
-    const type = Key.endsWith('.json') ? 'application/json' : 'application/octet-stream'
-    await call(`write ${Key}`, abortSignal, () =>
-      client.send(new PutObjectCommand({ Bucket, Key, Body, IfNoneMatch, ContentType: type }), { abortSignal }),
+    const ContentType = Key.endsWith('.json') ? 'application/json' : 'application/octet-stream'
+    const what = `write ${Key}`
+    const { ETag } = await call(what, abortSignal, (s3, how) =>
+      s3.send(new PutObjectCommand({ Bucket, Key, Body, IfNoneMatch, ContentType, ...digestOf(Body, how) }), {
+        abortSignal,
+      }),
     )
+    if (!ETag) throw strange(what, 'no ETag')
+  }
+
+  function strange(what: string, lack: string): StoreError {
+    const message = `cannot ${what}: what answers at ${where} is not an S3 API (${lack})`
+    return new StoreError(client.spoke ? 'StoreUnavailable' : 'InvalidEndpoint', message)
   }
 
   return {
+    mode: () => mode,
+
+    async keepsDeleted(prefix, abortSignal) {
+      try {
+        const { Status } = await call('ask for versioning', abortSignal, s3 =>
+          s3.send(new GetBucketVersioningCommand({ Bucket }), { abortSignal }),
+        )
+        return Status === 'Enabled' && !(await removesVersions(prefix, abortSignal))
+      } catch (error) {
+        if (error instanceof StoreError) return undefined
+        throw error
+      }
+    },
+
     put: (key, body, signal) => put(key, body, undefined, signal),
 
     async putIfAbsent(key, body, signal) {
@@ -128,21 +237,31 @@ export function openS3(settings: S3Settings): ObjectStore {
 
     head,
 
+    /** What the store lists is checked: a page outside the question, or one that leads nowhere, would be believed for ever. */
     async *list(Prefix, { after, signal: abortSignal } = {}) {
+      const what = `list ${Prefix}`
       let ContinuationToken: string | undefined
+      let last: string | undefined
+      let emptyPages = 0
       do {
-        const page = await call(`list ${Prefix}`, abortSignal, () =>
-          client.send(new ListObjectsV2Command({ Bucket, Prefix, StartAfter: after, ContinuationToken }), {
-            abortSignal,
-          }),
-        )
-        for (const { Key, Size, LastModified } of page.Contents ?? []) {
-          if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modifiedAt: LastModified?.getTime() ?? Date.now() }
+        const page = await listPage(what, { Prefix, StartAfter: after, ContinuationToken }, abortSignal)
+        emptyPages = page.Contents?.length ? 0 : emptyPages + 1
+        for (const { Key, Size, LastModified, StorageClass } of page.Contents ?? []) {
+          if (Key === undefined || !Key.startsWith(Prefix) || (after !== undefined && !isAfter(Key, after))) continue
+          if (last !== undefined && !isAfter(Key, last))
+            throw new StoreError(
+              'StoreRejected',
+              `the store does not list ${Prefix} in the order of keys, or repeats a page`,
+            )
+          last = Key
+          const archived = archivedByClass(StorageClass)
+          const modifiedAt = LastModified?.getTime() ?? Date.now()
+          yield { key: Key, bytes: Size ?? 0, modifiedAt, ...(archived ? { archived } : {}) }
         }
-        ContinuationToken = page.NextContinuationToken
-        if (page.IsTruncated && !ContinuationToken) {
+        const next = page.IsTruncated ? page.NextContinuationToken : undefined
+        if (page.IsTruncated && (!next || next === ContinuationToken || emptyPages > mostEmptyPages))
           throw new StoreError('StoreRejected', `the store cut its list of ${Prefix} without saying how to go on`)
-        }
+        ContinuationToken = next
       } while (ContinuationToken)
     },
 
@@ -151,8 +270,8 @@ export function openS3(settings: S3Settings): ObjectStore {
       let refusal: unknown
       for (const Key of keys) {
         try {
-          await call(`delete ${Key}`, abortSignal, () =>
-            client.send(new DeleteObjectCommand({ Bucket, Key }), { abortSignal }),
+          await call(`delete ${Key}`, abortSignal, s3 =>
+            s3.send(new DeleteObjectCommand({ Bucket, Key }), { abortSignal }),
           )
         } catch (error) {
           abortSignal?.throwIfAborted()
@@ -164,41 +283,39 @@ export function openS3(settings: S3Settings): ObjectStore {
 
     async createUpload(Key, { metadata: Metadata, signal: abortSignal } = {}) {
       const what = `open an upload of ${Key}`
-      const { UploadId } = await call(what, abortSignal, () =>
-        client.send(new CreateMultipartUploadCommand({ Bucket, Key, Metadata }), { abortSignal }),
-      )
-      if (!UploadId) {
-        throw new StoreError(
-          'InvalidEndpoint',
-          `cannot ${what}: what answers at ${where} is not an S3 API (no upload id)`,
-        )
-      }
+      const { UploadId } = await call(what, abortSignal, (s3, { checksum }) => {
+        // Parts with a checksum need an upload that was opened for it.
+        const ChecksumAlgorithm = checksum === 'crc32' ? 'CRC32' : undefined
+        return s3.send(new CreateMultipartUploadCommand({ Bucket, Key, Metadata, ChecksumAlgorithm }), { abortSignal })
+      })
+      if (!UploadId) throw strange(what, 'no upload id')
       return UploadId
     },
 
     async listUploads(Key, abortSignal) {
-      const page = await call(`list the uploads of ${Key}`, abortSignal, () =>
-        client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: Key }), { abortSignal }),
+      const page = await call(`list the uploads of ${Key}`, abortSignal, s3 =>
+        s3.send(new ListMultipartUploadsCommand({ Bucket, Prefix: Key }), { abortSignal }),
       )
       return (page.Uploads ?? []).flatMap(upload => (upload.Key === Key && upload.UploadId ? [upload.UploadId] : []))
     },
 
     async uploadPart(Key, UploadId, PartNumber, Body, abortSignal) {
       const what = `send part ${PartNumber} of ${Key}`
-      const { ETag } = await call(what, abortSignal, () =>
-        client.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body }), { abortSignal }),
-      )
-      if (!ETag) throw new StoreError('StoreUnavailable', `cannot ${what}: the reply has no ETag`)
-      return ETag
+      const { etag, crc32 } = await call(what, abortSignal, async (s3, how) => {
+        const digest = digestOf(Body, how)
+        const part = { Bucket, Key, UploadId, PartNumber, Body, ...digest }
+        const { ETag } = await s3.send(new UploadPartCommand(part), { abortSignal })
+        return { etag: ETag, crc32: digest.ChecksumCRC32 }
+      })
+      if (!etag) throw strange(what, 'no ETag')
+      return { number: PartNumber, etag, ...(crc32 === undefined ? {} : { crc32 }) }
     },
 
     async completeUpload(Key, UploadId, parts, bytes, abortSignal) {
       const what = `complete ${Key}`
       let failure: unknown
       try {
-        await call(what, abortSignal, () =>
-          client.send(completionOf({ Bucket, Key, UploadId }, parts), { abortSignal }),
-        )
+        await call(what, abortSignal, s3 => s3.send(completionOf({ Bucket, Key, UploadId }, parts), { abortSignal }))
       } catch (error) {
         abortSignal?.throwIfAborted()
         failure = error
@@ -211,49 +328,85 @@ export function openS3(settings: S3Settings): ObjectStore {
 
     async abortUpload(Key, UploadId, abortSignal) {
       try {
-        await call(`abort the upload of ${Key}`, abortSignal, () =>
-          client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { abortSignal }),
+        await call(`abort the upload of ${Key}`, abortSignal, s3 =>
+          s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { abortSignal }),
         )
       } catch (error) {
         if (!isStoreError(error, 'NotFound')) throw error
       }
     },
 
-    close: () => client.destroy(),
+    close: () => clients.forEach(({ s3 }) => s3.destroy()),
+  }
+
+  async function listPage(
+    what: string,
+    question: { readonly Prefix: string; readonly StartAfter?: string; readonly ContinuationToken?: string },
+    abortSignal?: AbortSignal,
+  ) {
+    let page
+    try {
+      page = await call(what, abortSignal, s3 =>
+        s3.send(new ListObjectsV2Command({ Bucket, ...question }), { abortSignal }),
+      )
+    } catch (error) {
+      if (!isStoreError(error, 'NotFound')) throw error
+      const advice = "the endpoint's host names a bucket already, so that what we write would land in a wrong place"
+      throw new StoreError('AddressingRefused', `${advice}; write backend.endpoint without it: ${error.message}`, {
+        cause: error,
+      })
+    }
+    // An empty list is a fact on which things are deleted: it must be one, and not the reply of something else.
+    if (page.Contents === undefined && page.IsTruncated === undefined && page.Name === undefined)
+      throw strange(what, 'no list')
+    return page
+  }
+
+  /** Those who may not know the rules are told of the versions. */
+  async function removesVersions(prefix: string, abortSignal?: AbortSignal): Promise<boolean> {
+    try {
+      const { Rules = [] } = await call('ask for lifecycle rules', abortSignal, s3 =>
+        s3.send(new GetBucketLifecycleConfigurationCommand({ Bucket }), { abortSignal }),
+      )
+      return Rules.some(rule => expiresVersions(rule, prefix))
+    } catch (error) {
+      if (error instanceof StoreError && error.class === 'user') return false
+      throw error
+    }
   }
 }
 
-function createClient(settings: S3Settings): S3Client {
-  const { endpoint, ca } = settings
-  if (endpoint !== undefined) checkEndpoint(endpoint)
-  const connections = { keepAlive: true, maxSockets }
-  return new S3Client({
-    endpoint,
-    region: settings.region ?? 'us-east-1',
-    forcePathStyle: settings.forcePathStyle ?? endpoint !== undefined,
-    credentials: settings.credentials,
-    // One try: retry.ts decides, with a budget that the SDK's counter cannot express.
-    maxAttempts: 1,
-    // R2, B2, Ceph, Garage and StorageGRID reject the SDK's own checksum headers; the signature covers the body's sha256 anyway.
-    ...(endpoint === undefined
-      ? {}
-      : { requestChecksumCalculation: 'WHEN_REQUIRED' as const, responseChecksumValidation: 'WHEN_REQUIRED' as const }),
-    // A store that does not answer 100-continue would cost 6 s a part.
-    expectContinueHeader: false,
-    // An ambient ~/.aws or AWS_* must not decide where backups go.
-    useArnRegion: false,
-    disableMultiregionAccessPoints: true,
-    useFipsEndpoint: false,
-    useDualstackEndpoint: false,
-    requestHandler: {
-      connectionTimeout: settings.connectTimeoutMs ?? 10_000,
-      socketTimeout: settings.idleTimeoutMs,
-      requestTimeout: longestRequestMs,
-      throwOnRequestTimeout: true,
-      httpAgent: new HttpAgent(connections),
-      httpsAgent: new HttpsAgent({ ...connections, minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) }),
-    },
-  })
+/** Whether the rule removes older versions of everything below the prefix: not only of what bears a tag, or has some size. */
+function expiresVersions(rule: LifecycleRule, prefix: string): boolean {
+  const { Status, NoncurrentVersionExpiration: expiration, Filter: filter } = rule
+  if (Status !== 'Enabled' || expiration === undefined) return false
+  const narrower = [filter?.Tag, filter?.ObjectSizeGreaterThan, filter?.ObjectSizeLessThan, filter?.And?.Tags]
+  const [below = ''] = [filter?.Prefix, filter?.And?.Prefix].filter(each => each !== undefined)
+  return narrower.every(each => each === undefined) && prefix.startsWith(below)
+}
+
+/** Answered, but without a body that says why: what HEAD gives for every refusal. */
+function wordless(error: unknown): boolean {
+  const status = statusOf(error)
+  return status !== undefined && status >= 300 && status < 500
+}
+
+function headOf(reply: Look, bytes: number | undefined): ObjectHead {
+  const archived = reply.ArchiveStatus !== undefined || archivedByClass(reply.StorageClass) === true
+  const { Metadata: metadata = {}, answeredAt } = reply
+  return { bytes: bytes ?? 0, metadata, answeredAt, ...(archived ? { archived } : {}) }
+}
+
+/** What HEAD and GET have in common. */
+interface Look extends Answered {
+  readonly Metadata?: Readonly<Record<string, string>> | undefined
+  readonly StorageClass?: string | undefined
+  readonly ArchiveStatus?: string | undefined
+}
+
+/** In the order of lists: by UTF-8 bytes. */
+function isAfter(key: string, other: string): boolean {
+  return Buffer.compare(Buffer.from(key), Buffer.from(other)) > 0
 }
 
 function checkEndpoint(endpoint: string) {

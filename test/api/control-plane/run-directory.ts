@@ -27,7 +27,12 @@ export async function makeRunDirectory(): Promise<string> {
 }
 
 /** Starts a program in `directory` (its working directory, its HOME and where its log goes) and records it there. */
-export async function spawnRecorded(directory: string, program: string, args: readonly string[]): Promise<Spawned> {
+export async function spawnRecorded(
+  directory: string,
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Spawned> {
   const name = program.slice(program.lastIndexOf('/') + 1)
   const log = join(directory, `${name}.log`)
   const output = openSync(log, 'a')
@@ -37,7 +42,7 @@ export async function spawnRecorded(directory: string, program: string, args: re
     child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], {
       cwd: directory,
       stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH, HOME: directory, [runVariable]: process.env[runVariable] },
+      env: { PATH: process.env.PATH, HOME: directory, [runVariable]: process.env[runVariable], ...environment },
     })
   } finally {
     closeSync(output)
