@@ -32,19 +32,21 @@ type Failure = {
 const failures: readonly Failure[] = [
   {
     name: 'exits',
-    what: 'exits with 3 after 9 bytes',
+    what: 'exits with 3 after 9 bytes, and is tried again (F68)',
     job: shell(
       `printf 123456789; echo "PGPASSWORD=${canary}" >&2; echo "cannot reach postgres://shop:${canary}@db/shop" >&2; exit 3`,
     ),
+    spec: { backoffLimit: 1 },
     reason: 'SourceExit',
     message: /status 3 after 9 bytes/,
     exitCode: 3,
-    attempts: 1,
+    attempts: 2,
   },
   {
     name: 'killed',
     what: 'is killed',
     job: shell('echo beginning; kill -KILL $$$$'),
+    spec: { backoffLimit: 0 },
     reason: 'SourceSignalled',
     message: /killed by signal 9 after 10 bytes/,
     exitCode: 137,
@@ -54,8 +56,16 @@ const failures: readonly Failure[] = [
     name: 'memory',
     what: 'needs more memory than its limit',
     job: { ...shell('echo beginning; tail /dev/zero'), resources: { limits: { memory: '32Mi' } } },
-    // Where the kernel kills the whole container (cgroup v2), nobody tells a status, and it would be tried again; where it kills one
-    // process (v1), its parent tells 137, and it would not.
+    // Where the kernel kills the whole container (cgroup v2), nobody tells a status; where it kills one process (v1), its parent tells 137.
+    spec: { backoffLimit: 0 },
+    reason: 'OOMKilled',
+    message: /raise strategy\.job\.resources\.limits\.memory/,
+    exitCode: 'depends',
+  },
+  {
+    name: 'pipe-memory',
+    what: 'needs more memory than its limit in the first half of a pipe, whose status is that of the second (F54)',
+    job: { ...shell('{ echo beginning; tail /dev/zero; } | cat'), resources: { limits: { memory: '32Mi' } } },
     spec: { backoffLimit: 0 },
     reason: 'OOMKilled',
     message: /raise strategy\.job\.resources\.limits\.memory/,
@@ -65,8 +75,18 @@ const failures: readonly Failure[] = [
     name: 'silent',
     what: 'writes nothing and exits with 0',
     job: shell('true'),
+    spec: { backoffLimit: 1 },
     reason: 'EmptyOutput',
     message: /status 0, but wrote nothing/,
+    attempts: 2,
+  },
+  {
+    name: 'pipe',
+    what: 'fails in the first half of a pipe (F56)',
+    job: shell('pg_dump nosuch | gzip'),
+    spec: { backoffLimit: 0 },
+    reason: 'EmptyOutput',
+    message: /set -o pipefail.*its 20 bytes are a gzip stream of nothing/,
     attempts: 1,
   },
   {
@@ -98,6 +118,7 @@ const failures: readonly Failure[] = [
   // What PostgreSQL's own client says. `sh -x` shows the command line, as people's scripts do.
   {
     name: 'password',
+    spec: { backoffLimit: 0 },
     what: 'has a wrong password (F05)',
     job: { args: ['sh', '-xc', `PGPASSWORD=${canary} pg_dump --host=postgres --username=postgres shop`] },
     reason: 'SourceExit',
@@ -109,6 +130,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'host',
+    spec: { backoffLimit: 0 },
     what: 'looks for a host that does not exist (F05)',
     job: { args: ['pg_dump', `postgres://shop:${canary}@no-such-database/shop`] },
     reason: 'SourceExit',
@@ -119,6 +141,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'version',
+    spec: { backoffLimit: 0 },
     what: 'is older than its server (F05)',
     job: { args: ['pg_dump', '--host=newer-postgres', '--username=postgres', 'shop'] },
     reason: 'SourceExit',
@@ -146,6 +169,16 @@ test('commands that fail', { concurrency: 8 }, async t => {
     }),
   ]
 
+  const again = t.test('F68: a command that fails once, for seconds, is tried again: Completed', async () => {
+    const env = [{ name: 'PGPASSWORD', value: 'right' }]
+    // It fails where the table is not there yet.
+    const first = `psql --host=postgres --username=postgres shop -c 'create table tried ()' >&2 && exit 1`
+    const command = shell(`${first}; pg_dump --host=postgres --username=postgres -Fc -Z0 shop`)
+    await put(jobPolicy(namespace, 'again', { ...command, env }, { backoffLimit: 2 }))
+    const status = await run(namespace, 'again')
+    assert.deepEqual([status.phase, status.attempts], ['Completed', 2], JSON.stringify(status))
+  })
+
   const failing = failures.map(failure => {
     const { name, what, job, spec, reason, message, exitCode, attempts, lastWords } = failure
     return t.test(`a command that ${what}: ${reason}`, async () => {
@@ -164,7 +197,7 @@ test('commands that fail', { concurrency: 8 }, async t => {
     })
   })
 
-  await Promise.all([...beside, ...failing])
+  await Promise.all([...beside, again, ...failing])
 })
 
 /** What a command says on its standard error is kept, without what looks like a secret, and goes nowhere else. */

@@ -144,7 +144,7 @@ test('strategy job', { concurrency: 20 }, async t => {
       await mode('good')
       const command = shell('echo data; [ "$MODE" = good ]')
       const env = [{ name: 'MODE', valueFrom: { configMapKeyRef: { name: 'mode', key: 'value' } } }]
-      await put(jobPolicy(namespace, 'pruned', { ...command, env }, { retention: 2 }))
+      await put(jobPolicy(namespace, 'pruned', { ...command, env }, { retention: 2, backoffLimit: 0 }))
       const runs: string[] = []
       for (const kind of ['good', 'good', 'bad', 'good', 'bad', 'good'] as const) {
         await mode(kind)

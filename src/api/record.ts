@@ -58,6 +58,8 @@ const recordSchema = z.object({
   commit: z.enum(['conditional', 'unconditional']),
   /** Far smaller than the last good one: does not count for retention until a person accepts it. */
   suspect: z.boolean(),
+  /** Programs that went on writing after the command had ended with 0. They ended well as far as one can see: their status is unknown. */
+  lateWriters: z.array(z.string().min(1).max(64)).max(64).optional(),
   /** Names and versions of the programs that made it, for example `{"backup-operator": "0.1.0", "node": "26.10.0"}`. */
   tools: z.record(z.string(), z.string()),
 })

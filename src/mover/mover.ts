@@ -1,7 +1,7 @@
 /** The mover: one task, one result, one exit code. */
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { exitCodeOf } from '../api/mover/reasons.ts'
+import { exitCodeOf, tooLateExitCode } from '../api/mover/reasons.ts'
 import { moverEnvironment, moverPaths, parseMoverTask, type MoverTask } from '../api/mover/task.ts'
 import type { Log } from '../runtime/log.ts'
 import { ControlChannel } from './protocol/control.ts'
@@ -52,11 +52,12 @@ export async function runMover(setting: MoverSetting, signal: AbortSignal): Prom
     container?.control.close()
     container?.lifeline.cut()
   }
-  const { phase, reason } = report.message
+  const { phase, reason, tooLate } = report.message
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
   const cpuMs = Math.round((userCPUTime + systemCPUTime) / 1000)
   log.info({ phase, reason, cpuMs, maxRssMiB: Math.round(maxRSS / 1024) }, 'end')
-  return phase === 'failed' ? exitCodeOf(reason ?? 'Internal') : 0
+  if (phase !== 'failed') return 0
+  return tooLate ? tooLateExitCode : exitCodeOf(reason ?? 'Internal')
 }
 
 interface TaskSetting {

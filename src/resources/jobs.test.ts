@@ -277,15 +277,19 @@ test('deadlines: the pod has one attempt, the Job all of them and ten minutes', 
   assert.equal(task.jobDeadlineSeconds, 4600)
 })
 
-test('an evicted attempt costs no retry, and a hopeless one ends the Job', () => {
+test('F68: an evicted attempt costs no retry, and a hopeless one ends the Job', () => {
   const rules = jobSpecs(policy())['scheduled']?.podFailurePolicy?.rules ?? []
   assert.deepEqual(rules, [
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
     {
       action: 'FailJob',
-      onExitCodes: { containerName: 'mover', operator: 'In', values: [10, 14, 15, 21, 22, 23, 24] },
+      onExitCodes: { containerName: 'mover', operator: 'In', values: [15, 16, 17, 18, 21, 22, 23, 24] },
     },
   ])
+  const { scheduled } = jobSpecs(policy({ startingDeadlineSeconds: 77 }))
+  const env = scheduled.template.spec.containers.find(({ name }) => name === 'mover')?.env ?? []
+  const task = parseMoverTask(env.find(({ name }) => name === moverEnvironment.task)?.value ?? '')
+  assert.equal('startingDeadlineSeconds' in task && task.startingDeadlineSeconds, 77)
 })
 
 test('the CronJob never runs twice at once, keeps ten Jobs of either end, and goes with its policy', () => {

@@ -142,6 +142,7 @@ function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): Bac
     retention: policy.spec.retention,
     held: [...marks.held].sort(),
     accepted: [...marks.accepted].sort(),
+    startingDeadlineSeconds: policy.spec.startingDeadlineSeconds,
     jobDeadlineSeconds: jobDeadlineSeconds(policy),
     stallTimeoutSeconds: Math.min(1800, policy.spec.activeDeadlineSeconds),
     startTimeoutSeconds,

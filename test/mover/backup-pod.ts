@@ -1,10 +1,10 @@
-// A backup pod as local processes: the real helpers run by busybox in a PID namespace of their own (so that the first process has
-// the kernel's manners of a container's), a directory instead of the emptyDir, and the real mover as a child.
+// A backup pod as local processes: the real helpers run by busybox in a PID namespace of their own, with its /proc (so that the first
+// process has the kernel's manners of a container's), a directory instead of the emptyDir, and the real mover as a child.
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -37,6 +37,10 @@ export type PodOptions = {
   readonly nodeOptions?: readonly string[]
   /** The mover's clock is so far ahead, ms. Its signatures are of the right time. */
   readonly clockAheadMs?: number
+  /** As with `shareProcessNamespace`: the command's container is no PID namespace of its own. */
+  readonly sharedProcesses?: true
+  /** The folder `cgroup` of the pod's directory, with what the kernel would count (`memory.events`), is the command's /sys/fs/cgroup. */
+  readonly cgroup?: string
   /** The image of the mover cannot be pulled. */
   readonly withoutMover?: true
 }
@@ -136,7 +140,9 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   if (task.kind === 'backup' && command) {
     const startTimeoutSeconds = task.startTimeoutSeconds ?? 600
     const [program = '', ...args] = sourceCommand({ artifact: task.artifact ?? 'dump', startTimeoutSeconds }, shared)
-    source = start(directory, 'unshare', ['--pid', '--fork', '--kill-child', '--', program, ...args, ...command])
+    const own = options.sharedProcesses ? [] : ['--pid', '--fork', '--mount-proc', '--kill-child']
+    const entry = options.cgroup === undefined ? [] : await countedBy(join(directory, 'cgroup'), options.cgroup)
+    source = start(directory, 'unshare', [...own, '--', ...entry, program, ...args, ...command])
   }
   const message = () => parseMoverMessage(readText(terminationLog))
   return {
@@ -165,6 +171,13 @@ export async function startPod(options: PodOptions): Promise<Pod> {
       return { code, sourceCode, attempt, message: last, log: linesOf(log), sourceOutput: source?.output() ?? '' }
     },
   }
+}
+
+/** The words before a command that sees this folder as its cgroup. */
+async function countedBy(folder: string, events: string): Promise<readonly string[]> {
+  await mkdir(folder)
+  await writeFile(join(folder, 'memory.events'), events)
+  return ['sh', '-c', 'mount --bind "$1" /sys/fs/cgroup; shift; exec "$@"', 'sh', folder]
 }
 
 /** Starts a pod and waits for its end. */

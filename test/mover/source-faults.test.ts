@@ -108,6 +108,51 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     await assertNothingLeft(bucket)
   })
 
+  for (const [script, bytes] of [
+    ['false | gzip', 20],
+    ['false | zstd', 13],
+    ['false | xz', 32],
+    ['false | bzip2', 14],
+    ['false | lz4', 15],
+    ['tar -c /no/such/directory | cat', 10_240],
+    ['printf "PGDMP\\1\\16\\0\\4\\10\\1"', 11],
+  ] as const)
+    test(`F56: status 0 with ${bytes} bytes that hold nothing (${script}) is EmptyOutput`, async () => {
+      const bucket = await server.makeBucket()
+      const result = await runPod({ task: taskFor(server, bucket), secret, command: ['sh', '-c', script] })
+      assertFailed(result, 'EmptyOutput', 14)
+      assert.equal(result.message.bytes, bytes)
+      await assertNothingLeft(bucket)
+    })
+
+  for (const [what, then, reason, early] of [
+    ['a command that exits with 3', 'exit 3', 'SourceExit', 10],
+    ['a command that is killed', 'kill -9 $$', 'SourceSignalled', 10],
+    ['a command without a byte', 'exit 0', 'EmptyOutput', 14],
+  ] as const)
+    test(`F68: ${what} may be tried again, unless it is later than startingDeadlineSeconds after its slot`, async () => {
+      const bucket = await server.makeBucket()
+      const command = ['sh', '-c', then]
+      const now = Date.now()
+      for (const [ago, code, tooLate] of [
+        [0, early, undefined],
+        [3_700_000, 18, true],
+      ] as const) {
+        const change = { cronJob: undefined, slot: now - ago, startingDeadlineSeconds: 3600 }
+        const result = await runPod({ task: taskFor(server, bucket, change), secret, command })
+        assertFailed(result, reason, code)
+        assert.equal(result.message.tooLate, tooLate)
+        assert.equal(/not tried again/.test(result.message.message ?? ''), tooLate ?? false)
+      }
+      await assertNothingLeft(bucket)
+    })
+
+  test('F68: an obstacle that is not of the command is not final, however late it is', async () => {
+    const bucket = await server.makeBucket()
+    const change = { cronJob: undefined, slot: 0, startingDeadlineSeconds: 1, startTimeoutSeconds: 1 }
+    assertFailed(await runPod({ task: taskFor(server, bucket, change), secret }), 'SourceNotStarted', 12)
+  })
+
   test('silence is SourceStalled, and ends a command that would wait for ever (F04)', async () => {
     const bucket = await server.makeBucket()
     const task = taskFor(server, bucket, { stallTimeoutSeconds: 1 })
@@ -129,7 +174,7 @@ describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
     for (const program of ['no-such-program', '/no/such/program', '/etc/passwd']) {
       const bucket = await server.makeBucket()
       const result = await runPod({ task: taskFor(server, bucket), secret, command: [program, 'x'] })
-      assertFailed(result, 'CommandNotFound', 10)
+      assertFailed(result, 'CommandNotFound', 16)
       await assertNothingLeft(bucket)
     }
   })

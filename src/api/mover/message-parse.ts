@@ -50,6 +50,7 @@ function fromJson(value: unknown): MoverMessage | undefined {
     sha256: string(json.sha256),
     manifest: string(json.manifest),
     suspect: typeof json.suspect === 'boolean' ? json.suspect : undefined,
+    tooLate: json.tooLate === true ? (true as const) : undefined,
     sourceStatus: number(json.sourceStatus),
     openUpload: key !== undefined && uploadId !== undefined ? { key, uploadId } : undefined,
     kept: keptOf(json.kept),

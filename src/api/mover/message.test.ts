@@ -72,6 +72,18 @@ describe('a mover message', () => {
     )
   })
 
+  test('F89: says what to do, however long the words of others in it, and whatever else there is to say', () => {
+    const advice = 'check the credentials and what they may do in this bucket'
+    const failed = anyMessage.map(message => ({ ...message, phase: 'failed' as const, kept: undefined }))
+    fc.assert(
+      fc.property(failed, text(2_000), fc.boolean(), (message, words, first) => {
+        const said = first ? `${advice}: ${words}` : `${words}; ${advice}`
+        const parsed = parseMoverMessage(encodeMoverMessage({ ...message, message: said }))
+        assert.ok(parsed?.message?.includes(advice), parsed?.message ?? encodeMoverMessage(message))
+      }),
+    )
+  })
+
   test('that was cut anywhere gives its phase or nothing, never another', () => {
     fc.assert(
       fc.property(anyMessage, fc.nat(2_000), fc.nat(50), (message, length, start) => {

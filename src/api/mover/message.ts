@@ -59,7 +59,7 @@ export interface CatalogEntry {
 export interface MoverMessage {
   readonly phase: MoverPhase
   readonly reason?: MoverReason
-  /** At most 300 characters. */
+  /** At most 600 characters; what to do comes first or last. */
   readonly message?: string
   readonly run?: string
   readonly attempt?: string
@@ -78,6 +78,8 @@ export interface MoverMessage {
   /** Key of the manifest, from the root of the bucket. */
   readonly manifest?: string
   readonly suspect?: boolean
+  /** Failed, and not to be tried again, although its reason could be: it is too late after the slot. */
+  readonly tooLate?: true
   /** Exit status of the command, where it gave one. */
   readonly sourceStatus?: number
   /** The one upload that is open now. After a kill it is what must be aborted. */
@@ -98,15 +100,17 @@ export function isCommitted(message: MoverMessage | undefined): boolean {
 }
 
 export const messageLimit = 1_500
+/** Of `message`, in characters. */
+const longestText = 600
 export const catalogMessageLimit = 3_500
 
 /**
- * One line of JSON of at most `limit` bytes. What is worth least goes first when it is too long: texts, names of deleted runs,
- * warnings, the key of the manifest (which follows from the run). Phase, reason, open upload and kept runs always fit.
+ * One line of JSON of at most `limit` bytes. What is worth least goes first when it is too long: texts of warnings, names of deleted runs,
+ * the key of the manifest (which follows from the run), and last of all the message, which says what to do. Phase, reason, open upload and
+ * kept runs always fit.
  */
 export function encodeMoverMessage(message: MoverMessage, limit = messageLimit): string {
-  let current: MoverMessage =
-    message.message === undefined ? message : { ...message, message: cut(message.message, 300) }
+  let current = withMessage(message, longestText)
   for (const shorten of shortenings) {
     if (size(current) <= limit) break
     current = shorten(current, limit)
@@ -115,25 +119,36 @@ export function encodeMoverMessage(message: MoverMessage, limit = messageLimit):
 }
 
 const shortenings: readonly ((message: MoverMessage, limit: number) => MoverMessage)[] = [
-  message => ({
-    ...message,
-    warnings: message.warnings?.map(warning => ({ ...warning, message: cut(warning.message, 80) })),
-  }),
-  message => ({ ...message, message: message.message && cut(message.message, 150) }),
+  message => withWarnings(message, 160),
   (message, limit) => {
     const deleted = [...(message.deleted ?? [])]
     while (deleted.length > 0 && size({ ...message, deleted }) > limit) deleted.pop()
     return { ...message, deleted }
   },
-  message => ({ ...message, warnings: message.warnings?.map(({ reason }) => ({ reason, message: '' })) }),
+  message => withWarnings(message, 80),
   message => ({ ...message, manifest: undefined, attempt: undefined }),
-  message => ({ ...message, message: message.message && cut(message.message, 60) }),
+  message => withWarnings(message, 0),
+  message => withMessage(message, 300),
+  message => withMessage(message, 150),
+  message => withMessage(message, 60),
 ]
+
+function withMessage(message: MoverMessage, length: number): MoverMessage {
+  return message.message === undefined ? message : { ...message, message: cut(message.message, length) }
+}
+
+function withWarnings(message: MoverMessage, length: number): MoverMessage {
+  return { ...message, warnings: message.warnings?.map(each => ({ ...each, message: cut(each.message, length) })) }
+}
 
 function size(message: MoverMessage): number {
   return Buffer.byteLength(JSON.stringify(message)) + 1
 }
 
+/** What to do stands at the beginning or at the end, and the words of others between: those go. */
 function cut(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length - 1)}…`
+  if (text.length <= length) return text
+  if (length === 0) return ''
+  const half = Math.floor((length - 1) / 2)
+  return `${text.slice(0, length - 1 - half)}…${text.slice(text.length - half)}`.toWellFormed()
 }

@@ -7,18 +7,20 @@
 export const moverReasons = {
   /** The command ended with a status other than 0. */
   SourceExit: 10,
-  /** The command was killed by a signal (137 = SIGKILL: usually its memory limit). */
+  /** The command was killed by a signal (137 = SIGKILL: usually its memory limit), or told to stop. */
   SourceSignalled: 10,
   /** The program is not in the image's PATH (status 127), or cannot be executed (126). */
-  CommandNotFound: 10,
+  CommandNotFound: 16,
   /** The command's container died without giving a status: out of memory, eviction, killed. */
   SourceKilled: 11,
   /** The command's container did not start in time: image pull, configuration. */
   SourceNotStarted: 12,
   /** The command wrote nothing for too long. */
   SourceStalled: 13,
-  /** The command ended with 0 and wrote nothing. */
+  /** The command ended with 0 and wrote nothing, or only what a compressor or an archiver makes of nothing. */
   EmptyOutput: 14,
+  /** The command ended with 0, but processes that it left behind hold its standard output open and are silent. */
+  WritersRemain: 17,
   /** The task is missing, or not one of this mover's version. */
   InvalidTask: 15,
   /** The store cannot serve now: 5xx, throttling, connections lost; retried before it was given up. */
@@ -73,8 +75,21 @@ export const moverReasons = {
 } as const satisfies Readonly<Record<string, number>>
 export type MoverReason = keyof typeof moverReasons
 
+/**
+ * Failures of the command itself. A retry may cure them (a failover of the database takes seconds), but not at any time: later than
+ * `startingDeadlineSeconds` after its slot a run would come when nobody wants it, and ends with `tooLateExitCode` (docs/design.md R32).
+ */
+export const commandFailures: readonly MoverReason[] = [
+  'SourceExit',
+  'SourceSignalled',
+  'SourceKilled',
+  'SourceStalled',
+  'EmptyOutput',
+]
+export const tooLateExitCode = 18
+
 /** What a retry of the pod cannot cure: `podFailurePolicy` of the Job fails it at once. */
-export const permanentExitCodes = [10, 14, 15, 21, 22, 23, 24] as const
+export const permanentExitCodes = [15, 16, 17, tooLateExitCode, 21, 22, 23, 24] as const
 
 export function exitCodeOf(reason: MoverReason): number {
   return moverReasons[reason]
@@ -96,6 +111,8 @@ export const moverWarnings = [
   'UnconditionalCommit',
   /** The bucket keeps what is deleted as older versions: pruning frees nothing. */
   'VersionedBucket',
+  /** Processes that the command left behind wrote on after it had ended; they closed its output by themselves, but nobody knows their status. */
+  'LateWriters',
   /** This backup is far smaller than the last good one. */
   'Suspect',
   /** An upload or an object of this attempt could not be removed; a later run does it. */

@@ -113,6 +113,8 @@ const backupFields = z.strictObject({
    * `batch.kubernetes.io/cronjob-scheduled-timestamp` of its Job.
    */
   slot: z.int().nonnegative().optional(),
+  /** A failure of the command so long after the slot is final. Absent: never. */
+  startingDeadlineSeconds: z.int().nonnegative().optional(),
   /** The CronJob whose template this is: the slot follows from the Job's name, `<cronjob>-<minutes since the epoch>`. */
   cronJob: name(52).optional(),
   /** N of `spec.retention`. */

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { recordSizes, type BackupRecord, type BackupSegment } from '../../api/record.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
+import { commandFailures } from '../../api/mover/reasons.ts'
 import { slotOfJobName } from '../../api/names.ts'
 import { readCatalog, type CatalogRun } from '../../storage/bucket/catalog.ts'
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey, type Layout } from '../../storage/bucket/layout.ts'
@@ -17,9 +18,8 @@ import type { Lifeline } from '../protocol/fifo.ts'
 import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
 import { applyRetention, sweepLeftovers, withoutFailing } from './retention.ts'
-import { receiveArtifact } from './source.ts'
+import { receiveArtifact, type Received } from './source.ts'
 import { openStores, type Stores } from '../stores.ts'
-import type { Streamed } from './stream.ts'
 import { isSuspect } from './suspect.ts'
 import { toolVersions } from './tool-versions.ts'
 import { SegmentedUpload } from './upload.ts'
@@ -88,15 +88,15 @@ async function attempt(run: Run): Promise<readonly CatalogRun[] | undefined> {
   try {
     await upload.open()
     report.update({ phase: 'waiting' })
-    const streamed = await receive(run, upload, signal)
-    report.update({ phase: 'committing', bytes: streamed.bytes, sha256: streamed.sha256, sourceStatus: 0 })
-    return await commit(run, streamed, await upload.finish(), upload)
+    const received = await receive(run, upload, signal)
+    report.update({ phase: 'committing', bytes: received.bytes, sha256: received.sha256, sourceStatus: 0 })
+    return await commit(run, received, await upload.finish(), upload)
   } catch (error) {
     // Commands must not go on reading a database for nothing.
     run.lifeline.cut()
     ending.abort(error)
     const uncertain = error instanceof CommitFailure && error.uncertain
-    report.fail(failureOf(error))
+    reportFailure(run, failureOf(error))
     if (uncertain) report.warn('LeftoverUpload', 'the data stays until a later run knows whether its manifest exists')
     else await discard(upload, stores.quick, report)
     throw error
@@ -140,7 +140,7 @@ function expiryOf({ startedAt, task }: Run): number {
   return startedAt.getTime() + task.jobDeadlineSeconds * 1000 + hourMs
 }
 
-async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Streamed> {
+async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Received> {
   const { report } = run
   return receiveArtifact({
     ...run,
@@ -151,8 +151,10 @@ async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): 
   })
 }
 
-async function commit(run: Run, streamed: Streamed, segments: readonly BackupSegment[], upload: SegmentedUpload) {
+async function commit(run: Run, received: Received, segments: readonly BackupSegment[], upload: SegmentedUpload) {
   const { task, stores, layout, report, manifest, conditionalPut, identity } = run
+  const { bytes, sha256, lateWriters } = received
+  if (lateWriters.length > 0) report.warn('LateWriters', lateWritersText(lateWriters))
   let runs: readonly CatalogRun[] | undefined
   await withoutFailing(
     report,
@@ -163,12 +165,9 @@ async function commit(run: Run, streamed: Streamed, segments: readonly BackupSeg
   )
   const lastGood = runs?.findLast(({ record, run: id }) => record && (!record.suspect || task.accepted.includes(id)))
   const lastBytes = lastGood?.record && recordSizes(lastGood.record).bytes
-  const suspect = isSuspect(streamed.bytes, lastBytes)
+  const suspect = isSuspect(bytes, lastBytes)
   if (suspect) {
-    report.warn(
-      'Suspect',
-      `${streamed.bytes} bytes, far fewer than the ${lastBytes} of ${lastGood?.run}: nothing is pruned`,
-    )
+    report.warn('Suspect', `${bytes} bytes, far fewer than the ${lastBytes} of ${lastGood?.run}: nothing is pruned`)
   }
   const { artifact } = task
   const storedBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
@@ -184,13 +183,15 @@ async function commit(run: Run, streamed: Streamed, segments: readonly BackupSeg
       {
         name: artifact,
         segments: segments.map(segment => ({ ...segment, key: relative(layout, segment.key) })),
-        ...streamed,
+        bytes,
+        sha256,
         storedBytes,
         compression: 'zstd',
       },
     ],
     commit: conditionalPut ? 'conditional' : 'unconditional',
     suspect,
+    ...(lateWriters.length > 0 ? { lateWriters: [...lateWriters] } : {}),
     tools: toolVersions(),
   }
   // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.
@@ -211,6 +212,22 @@ async function commit(run: Run, streamed: Streamed, segments: readonly BackupSeg
   if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)
   const own: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
   return runs && [...runs.filter(({ key }) => key !== manifest), own].sort((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+function lateWritersText(names: readonly string[]): string {
+  return (
+    `let the command wait for ${names.join(', ')}: it wrote after the command had ended, so that nobody knows its status; ` +
+    'instead of > >(…) a pipe with `set -o pipefail`, after & a `wait`'
+  )
+}
+
+/** What the command did wrong may be tried again, but not at any hour (docs/design.md R32). */
+function reportFailure({ task, slot, now, report }: Run, failure: MoverFailure) {
+  const { reason, message, sourceStatus } = failure
+  const { startingDeadlineSeconds: limit = Infinity } = task
+  if (!commandFailures.includes(reason) || now() <= slot.getTime() + limit * 1000) return report.fail(failure)
+  const late = `not tried again: it failed later than startingDeadlineSeconds (${limit} s) after its slot`
+  report.fail(new MoverFailure(reason, `${message}; ${late}`, { cause: failure.cause, sourceStatus }), true)
 }
 
 /** Only what the pod's end leaves time for; the run is decided. */

@@ -24,6 +24,7 @@ for (const [how, words] of [
       task: { artifact: 'dump', startTimeoutSeconds: 600, stallTimeoutSeconds: 600 },
       shared,
       control,
+      lifeline: { tell() {} },
       write: async () => {},
       onStart() {},
       onBytes() {},

@@ -5,7 +5,8 @@
 import { createHash } from 'node:crypto'
 import type { TransformOptions } from 'node:stream'
 import { constants, createZstdCompress, type ZstdOptions } from 'node:zlib'
-import { MoverFailure } from '../failure.ts'
+import type { MoverFailure } from '../failure.ts'
+import { emptyForm } from './emptiness.ts'
 import { openFifo } from '../protocol/fifo.ts'
 
 const MiB = 1 << 20
@@ -24,8 +25,11 @@ const zstdOptions: ZstdOptions & TransformOptions = {
 export interface StreamOptions {
   /** Copies the compressed bytes, which are gone afterwards; its promise holds the stream back. */
   readonly write: (chunk: Buffer) => Promise<void>
-  /** No plain byte for so long, while there was room for one: SourceStalled. */
+  /** No plain byte for so long, while there was room for one, ends it with `stalled`. */
   readonly stallTimeoutMs: number
+  /** By `performance.now()`: when something else than a byte came from the command last. */
+  readonly lastSign: () => number
+  readonly stalled: (bytes: number) => Promise<MoverFailure>
   /** Told the sum of plain bytes. */
   readonly onBytes: (bytes: number) => void
   readonly signal: AbortSignal
@@ -35,6 +39,8 @@ export interface Streamed {
   /** Plain bytes and their digest. */
   readonly bytes: number
   readonly sha256: string
+  /** What it is that holds nothing, for example `a gzip stream`. Absent: there is something in it. */
+  readonly empty?: string
 }
 
 /**
@@ -50,6 +56,7 @@ export async function compressFifo(path: string, options: StreamOptions): Promis
   let current = Buffer.allocUnsafeSlow(MiB)
   let filled = 0
   let bytes = 0
+  let empty: string | undefined
   let last = performance.now()
   /** False while the store is the slow side: then silence is ours, not the command's. */
   let listening = true
@@ -87,6 +94,8 @@ export async function compressFifo(path: string, options: StreamOptions): Promis
   source.on('error', error => zstd.destroy(error))
   source.on('end', () => {
     listening = false
+    // Whatever is longer than one buffer is not empty.
+    if (filled === bytes) empty = emptyForm(current.subarray(0, filled))
     // `end` with writes still queued would append an empty frame (nodejs/node#66078): it waits for the last one.
     if (filled > 0) flush(() => zstd.end())
     else if (zstd.writableLength > 0) zstd.write(Buffer.alloc(0), () => zstd.end())
@@ -98,13 +107,13 @@ export async function compressFifo(path: string, options: StreamOptions): Promis
   signal.addEventListener('abort', stop, { once: true })
   const watch = setInterval(
     () => {
-      if (!listening || performance.now() - last < options.stallTimeoutMs) return
-      const silent = Math.round(options.stallTimeoutMs / 1000)
-      const failure = new MoverFailure(
-        'SourceStalled',
-        `no byte from the command for ${silent} s, after ${bytes} bytes`,
+      if (!listening || performance.now() - Math.max(last, options.lastSign()) < options.stallTimeoutMs) return
+      clearInterval(watch)
+      // The data may end while it is being found out why they do not: then they are whole.
+      options.stalled(bytes).then(
+        failure => zstd.destroy(failure),
+        (error: Error) => zstd.destroy(error),
       )
-      zstd.destroy(failure)
     },
     Math.min(1000, options.stallTimeoutMs),
   )
@@ -113,7 +122,7 @@ export async function compressFifo(path: string, options: StreamOptions): Promis
       await options.write(chunk)
       release(chunk)
     }
-    return { bytes, sha256: plain.digest('hex') }
+    return { bytes, sha256: plain.digest('hex'), ...(empty ? { empty } : {}) }
   } finally {
     clearInterval(watch)
     signal.removeEventListener('abort', stop)

@@ -29,7 +29,7 @@ describe('the control channel', () => {
     assert.deepEqual(await next(), { event: 'artifact', sequence: '7', name: 'dump' })
     writeSync(fd, ' 0\nexit 0\n')
     closeSync(fd)
-    assert.deepEqual(await next(), { event: 'done', sequence: '7', status: 0 })
+    assert.deepEqual(await next(), { event: 'done', sequence: '7', status: 0, late: [] })
     assert.deepEqual(await next(), { event: 'exit', status: 0 })
     assert.deepEqual(await next(), { event: 'dead' })
     assert.deepEqual(await next(), { event: 'dead' })
@@ -63,6 +63,14 @@ describe('the control channel', () => {
 
 test('lines outside of the protocol are none', () => {
   assert.deepEqual(parseControlLine('artifact 12 a b'), { event: 'artifact', sequence: '12', name: 'a b' })
+  assert.deepEqual(parseControlLine('done 7 0 gzip a\tb'), {
+    event: 'done',
+    sequence: '7',
+    status: 0,
+    late: ['gzip', 'a?b'],
+  })
+  assert.deepEqual(parseControlLine('writers'), { event: 'writers', names: [] })
+  assert.deepEqual(parseControlLine('writers sh cat'), { event: 'writers', names: ['sh', 'cat'] })
   for (const line of [
     '',
     'hello',
@@ -71,7 +79,6 @@ test('lines outside of the protocol are none', () => {
     'artifact ../x dump',
     'done 1',
     'done 1 x',
-    'done 1 2 3',
     'exit',
     'exit -1',
     'EXIT 0',

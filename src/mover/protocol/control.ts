@@ -8,9 +8,14 @@ export type ControlEvent =
   | { readonly event: 'hello' }
   /** A command is about to write the artifact `name` to the FIFO `a.<sequence>`; it starts when that is opened. */
   | { readonly event: 'artifact'; readonly sequence: string; readonly name: string }
-  /** That command ended; sent before the FIFO closes. */
-  | { readonly event: 'done'; readonly sequence: string; readonly status: number }
-  /** Everything ended. */
+  /**
+   * That command ended; sent before the FIFO closes. `late`: after status 0, the processes that it has left behind with the same
+   * standard output, by the names of their programs (as many as fit).
+   */
+  | { readonly event: 'done'; readonly sequence: string; readonly status: number; readonly late: readonly string[] }
+  /** Who holds the artifact's FIFO open now: the answer to the lifeline's `writers`. */
+  | { readonly event: 'writers'; readonly names: readonly string[] }
+  /** Everything ended; status 0 only after the lifeline's `eof`. */
   | { readonly event: 'exit'; readonly status: number }
   /** The container died without a word. Repeats for ever. */
   | { readonly event: 'dead' }
@@ -24,13 +29,7 @@ export class ControlChannel {
   #partial = Buffer.alloc(0)
   #protocolError: MoverFailure | undefined
   #dead = false
-  readonly #silentDeath = new AbortController()
   #wake = () => {}
-
-  /** Aborts when the container ended, or died, and left no status of its data: whatever of them still come, nobody will ever say that they are whole. */
-  get silentDeath(): AbortSignal {
-    return this.#silentDeath.signal
-  }
 
   constructor(path: string) {
     this.#socket = openFifo(path)
@@ -63,7 +62,8 @@ export class ControlChannel {
 
   async #change(withinMs: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, withinMs)
+    // A longer one would be taken for none at all.
+    const timer = setTimeout(resolve, Math.min(withinMs, 2 ** 31 - 1))
     signal.addEventListener('abort', () => resolve(), { once: true })
     this.#wake = resolve
     await promise
@@ -84,7 +84,6 @@ export class ControlChannel {
     const event = parseControlLine(line)
     if (event) this.#events.push(event)
     else this.#refuse(line)
-    if (event?.event === 'exit') this.#endOfWords()
   }
 
   #refuse(line: string) {
@@ -94,12 +93,7 @@ export class ControlChannel {
 
   #die() {
     this.#dead = true
-    this.#endOfWords()
     this.#wake()
-  }
-
-  #endOfWords() {
-    if (!this.#events.some(({ event }) => event === 'done')) this.#silentDeath.abort()
   }
 }
 
@@ -111,9 +105,15 @@ export function parseControlLine(line: string): ControlEvent | undefined {
   if (word === 'artifact' && number.test(first) && rest.length > 0) {
     return { event: 'artifact', sequence: first, name: rest.join(' ') }
   }
-  if (word === 'done' && number.test(first) && rest.length === 1 && number.test(rest[0] ?? '')) {
-    return { event: 'done', sequence: first, status: Number(rest[0]) }
+  if (word === 'done' && number.test(first) && number.test(rest[0] ?? '')) {
+    return { event: 'done', sequence: first, status: Number(rest[0]), late: rest.slice(1).map(programName) }
   }
+  if (word === 'writers') return { event: 'writers', names: line.split(' ').slice(1).map(programName) }
   if (word === 'exit' && number.test(first) && rest.length === 0) return { event: 'exit', status: Number(first) }
   return undefined
+}
+
+/** A process names itself as it likes. */
+function programName(word: string): string {
+  return word.replaceAll(/[^\w.:+-]/g, '?').slice(0, 32) || '?'
 }

@@ -46,9 +46,10 @@ export class Report {
     this.update({ warnings: [...(this.#message.warnings ?? []), { reason, message }] })
   }
 
-  fail(failure: MoverFailure) {
+  /** `tooLate`: no other attempt may follow. */
+  fail(failure: MoverFailure, tooLate?: true) {
     const { reason, message, sourceStatus } = failure
-    this.update({ phase: 'failed', reason, message, sourceStatus, finishedAt: Date.now() })
+    this.update({ phase: 'failed', reason, message, sourceStatus, tooLate, finishedAt: Date.now() })
     this.#log.error({ reason, cause: causesOf(failure) }, message)
   }
 

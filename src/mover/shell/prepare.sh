@@ -6,12 +6,12 @@ shared=$1
 helpers=${0%/*}
 
 # An init container can run again in the same pod.
-rm -f "$shared/busybox" "$shared/init.sh" "$shared/artifact" "$shared/ctl" "$shared/life"
+rm -f "$shared/busybox" "$shared/init.sh" "$shared/artifact" "$shared/writers" "$shared/ctl" "$shared/life"
 
 # The busybox that runs this script copies itself: it is static, so that it runs in any image.
 cp "/proc/$$/exe" "$shared/busybox"
 chmod 0555 "$shared/busybox"
-for helper in init.sh artifact; do
+for helper in init.sh artifact writers; do
   # An executable script names its interpreter by an absolute path.
   { echo "#!$shared/busybox sh"; cat "$helpers/$helper"; } >"$shared/$helper"
   chmod 0555 "$shared/$helper"

@@ -2,6 +2,7 @@
 import type { Reason } from '../../api/conditions.ts'
 import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
+import { commandWords } from './command-words.ts'
 import { creationObstacle, hiddenObstacle, type LastWords, waitingObstacle } from './obstacles.ts'
 import { statusOf } from './pods.ts'
 import { redact, tail } from '../core/redact.ts'
@@ -16,7 +17,8 @@ export function failureOf(
 ) {
   const dump = pod && statusOf(pod, 'dump')?.state?.terminated
   const mover = pod && statusOf(pod, 'mover')?.state?.terminated
-  const stderr = dump && dump.exitCode !== 0 && dump.message ? tail(redact(dump.message), 4096) : undefined
+  const words = dump && dump.exitCode !== 0 && dump.message ? commandWords(dump.message) : undefined
+  const stderr = words && tail(redact(words), 4096)
   const exitCode = pod && isKilledByDeadline(pod, job) ? undefined : moverMessage?.sourceStatus
   const detail = {
     ...(exitCode === undefined ? {} : { exitCode }),

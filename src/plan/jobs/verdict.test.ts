@@ -15,6 +15,7 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import { exitCodeOf, moverReasons, type MoverReason } from '../../api/mover/reasons.ts'
+import { moverPaths } from '../../api/mover/task.ts'
 import type { LastWords } from './obstacles.ts'
 import { judge } from '../../../test/plan/planned.ts'
 import { lostAt } from './verdict.ts'
@@ -106,6 +107,7 @@ const rows: readonly Row[] = [
       'BucketNotFound',
       'EmptyOutput',
       'CommandNotFound',
+      'WritersRemain',
       'SourceStalled',
       'Protocol',
       'RunExists',
@@ -452,6 +454,15 @@ test('what the command wrote to its standard error is kept without what looks li
   assert.equal(exitCode, 3)
   assert.match(stderr, /fatal: no such table/)
   assert.doesNotMatch(stderr, /hunter2/)
+})
+
+test('F89: lines of our own helpers are not the last words of the command', () => {
+  const wordsOf = (message: string) =>
+    judge(over, [dead(over, ended('dump', 75, { message }), failing('AccessDenied'))], [], undefined, end).stderr
+  assert.equal(wordsOf('backup-init: the mover is gone\n'), undefined)
+  assert.equal(wordsOf('pg_dump: no\nbackup-init: told to stop (SIGTERM)\nKilled\n'), 'pg_dump: no\nKilled\n')
+  const shells = `backup-artifact: pg_dmup: command not found in PATH\n${moverPaths.shared}/artifact: line 39: ${moverPaths.shared}/missing/pg_dmup: not found\n`
+  assert.equal(wordsOf(shells), undefined)
 })
 
 test('of a run that its deadline ended the status is kept which the command ended with before, not that of the kubelet', () => {

@@ -1,0 +1,68 @@
+// Commands whose last writer outlives them, on a real cluster: the kernel kills it with the first process of its container, unless that waits.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { test } from 'node:test'
+import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { parseBackupRecord } from '../src/api/record.ts'
+import { installMinio, installOperator } from './install.ts'
+import { jobPolicy, put, run, storeNamespace } from './stack.ts'
+import { assertNothingIsLeft, openStore } from './store.ts'
+
+const bash = (script: string) => ({ command: ['bash', '-c', script] })
+const numbers = (last: number) => spawnSync('seq', ['1', String(last)], { maxBuffer: 1 << 30 }).stdout
+
+const shapes = [
+  {
+    name: 'process-substitution',
+    what: 'a compressor in a process substitution',
+    script: 'seq 1 3000000 > >(gzip -n)',
+    late: 'gzip',
+    content: (plain: Buffer) => gunzipSync(plain),
+    last: 3_000_000,
+  },
+  {
+    name: 'background',
+    what: 'a subshell in the background',
+    script: 'seq 1 200000; (sleep 3; seq 200001 400000) & exit 0',
+    late: 'bash',
+    content: (plain: Buffer) => plain,
+    last: 400_000,
+  },
+  {
+    name: 'session',
+    what: 'one that forked into a session of its own',
+    script: 'seq 1 200000; setsid --fork bash -c "sleep 3; seq 200001 400000"',
+    late: undefined,
+    content: (plain: Buffer) => plain,
+    last: 400_000,
+  },
+] as const
+
+test('writers that outlive their command', { concurrency: 8 }, async t => {
+  await Promise.all([installOperator(), installMinio()])
+  const store = await openStore()
+  t.after(() => store.close())
+  const namespace = 'e2e-late-writers'
+  await Promise.all([store.removeAll(namespace), storeNamespace(t, namespace)])
+
+  const whole = shapes.map(({ name, what, script, late, content, last }) =>
+    t.test(`F54: ${what}: all of it is stored`, async () => {
+      await put(jobPolicy(namespace, name, bash(script), { backoffLimit: 0 }))
+      const status = await run(namespace, name)
+      assert.equal(status.phase, 'Completed', JSON.stringify(status))
+      const { artifacts, lateWriters } = parseBackupRecord((await store.get(status.manifest ?? '')).toString())
+      const bodies: Buffer[] = []
+      for (const { key } of artifacts[0]?.segments ?? []) bodies.push(await store.get(`${namespace}/${name}/${key}`))
+      assert.ok(content(zstdDecompressSync(Buffer.concat(bodies))).equals(numbers(last)))
+      if (late) assert.ok(lateWriters?.includes(late), JSON.stringify(lateWriters))
+    }),
+  )
+  const stopped = t.test('F55: a container that is told to stop, and ends with 0: SourceSignalled', async () => {
+    const script = 'trap "exit 0" TERM; seq 1 1000000; kill -TERM 1; sleep 1000 & wait'
+    await put(jobPolicy(namespace, 'stopped', bash(script), { backoffLimit: 0 }))
+    const status = await run(namespace, 'stopped')
+    assert.deepEqual([status.phase, status.reason], ['Failed', 'SourceSignalled'], JSON.stringify(status))
+    await assertNothingIsLeft(store, namespace, 'stopped', status)
+  })
+  await Promise.all([...whole, stopped])
+})
