@@ -25,6 +25,8 @@ export const policyConditionTypes = [
   'RetentionBlocked',
   /** The store has no conditional writes; present only while True. */
   'UnconditionalCommit',
+  /** The newest run, or the probe, warned of something that no other condition tells; present only while True. */
+  'BackupWarned',
   /** The API server refuses some other write; present only while True. */
   'WritesRefused',
 ] as const

@@ -36,6 +36,16 @@ const storeStatus = z.object({
     .optional()
     .describe('true: the credentials may not list or delete, so that nothing is pruned.'),
   unconditionalCommit: z.boolean().optional().describe('true: the store does not support conditional writes.'),
+  warnings: z
+    .array(
+      z.object({
+        reason: z.string().max(64).describe('What the probe warned of, in one word.'),
+        message: z.string().max(1024).describe('What it warned of, in a sentence.'),
+      }),
+    )
+    .max(16)
+    .optional()
+    .describe('What the last probe warned of, though the store can be used.'),
 })
 
 const retentionChange = z.object({

@@ -3,7 +3,7 @@
 import { isFinal, type BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
-import { isCommitted, type CatalogEntry, type MoverMessage } from '../../api/mover/message.ts'
+import { isCommitted, type CatalogEntry, type MoverMessage, type MoverWarning } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/task.ts'
 import { catalogJobName, commandTarget } from '../../api/names.ts'
 import { catalogJob } from '../../resources/jobs.ts'
@@ -25,6 +25,8 @@ export type CatalogPlan = CatalogKnowledge & {
   readonly digest: string | undefined
   /** The newest committed message of a mover that is still to be seen. */
   readonly message: MoverMessage | undefined
+  /** What the newest run that committed warned of, whatever else its mover could say. */
+  readonly warnings: readonly MoverWarning[] | undefined
   /** When to look again, if nothing changes. */
   readonly wakeAt?: Date
 }
@@ -40,14 +42,17 @@ type CatalogView = Pick<View, 'namespace' | 'name' | 'settings' | 'runs' | 'runJ
 export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const { policy } = view
   const before = policy.status?.targets?.find(({ name }) => name === commandTarget)?.digest
-  const message = newestCommitted(view)
+  const committed = committedMessages(view)
+  const message = committed.findLast(({ kept }) => kept !== undefined)
+  const newest = committed.at(-1)
+  const warnings = newest && (newest.warnings ?? [])
   const pages = view.pages.map(({ job }) => job).filter(({ metadata }) => !metadata.deletionTimestamp)
   const cleanUp = pages.map(job => alone(`clean/${job.metadata.name}`, deletion(job, 'the catalog was read')))
-  const idle = { entries: undefined, open: false, message } as const
+  const idle = { entries: undefined, open: false, message, warnings } as const
   const kept = message?.kept
   if (!kept || message.run === undefined) return { ...idle, groups: [], digest: before }
   if (before === kept.digest) return { ...idle, groups: cleanUp, digest: before }
-  const unread = { entries: undefined, open: true, message, digest: before } as const
+  const unread = { entries: undefined, open: true, message, warnings, digest: before } as const
   if (!isQuiet(view, message.run)) return { ...unread, groups: [] }
   if (digestOfObjects(view) === kept.digest) return { ...idle, groups: cleanUp, digest: kept.digest }
 
@@ -61,19 +66,26 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const changes = differences(view, entries, message, read)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
   const settled = changes.length === 0
-  return { groups: [...old, ...changes], digest: settled ? kept.digest : before, entries, open: !settled, message }
+  return {
+    groups: [...old, ...changes],
+    digest: settled ? kept.digest : before,
+    entries,
+    open: !settled,
+    message,
+    warnings,
+  }
 }
 
-function newestCommitted({ runJobs, strategy }: Pick<CatalogView, 'runJobs' | 'strategy'>): MoverMessage | undefined {
+/** Of the store as the policy names it now, in the order of their pods. */
+function committedMessages({ runJobs, strategy }: Pick<CatalogView, 'runJobs' | 'strategy'>): readonly MoverMessage[] {
   const here = runJobs.filter(({ job }) => job.metadata.annotations?.[annotation.store] === strategy.store?.location)
-  const messages = here
+  return here
     .flatMap(({ pods }) => pods)
     .toSorted(byCreation)
     .flatMap(pod => {
       const message = moverMessageOf(pod)
-      return message && isCommitted(message) && message.kept ? [message] : []
+      return message && isCommitted(message) ? [message] : []
     })
-  return messages.at(-1)
 }
 
 /** The message's own Backup is judged, and no run could change the bucket meanwhile. */

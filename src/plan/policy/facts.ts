@@ -1,7 +1,7 @@
 // What planning has found out about a policy, for its status.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
-import type { MoverMessage } from '../../api/mover/message.ts'
+import type { MoverWarning } from '../../api/mover/message.ts'
 import type { Refusals } from '../core/actions.ts'
 import type { TargetHistory } from '../history/verdicts.ts'
 import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
@@ -22,8 +22,8 @@ export type PolicyFacts = {
   /** Why the CronJob cannot be ours. */
   readonly nameTaken: string | undefined
   readonly digest: string | undefined
-  /** The newest committed message of a mover. */
-  readonly message: MoverMessage | undefined
+  /** What the newest run that committed warned of; undefined where no such run is still to be seen. */
+  readonly warnings: readonly MoverWarning[] | undefined
   /** Whether the snapshot CRDs are installed. */
   readonly snapshotApi: boolean
   /** What the API server refuses, and was not done. */

@@ -111,7 +111,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     store: probe?.store,
     nameTaken,
     digest: catalog?.digest,
-    message: catalog?.message,
+    warnings: catalog?.warnings,
     snapshotApi,
   }
   function conclude(refused: Refusals) {

@@ -10,6 +10,8 @@ import type { PolicyFacts } from './facts.ts'
 import { readiness } from './readiness.ts'
 import { refusalVerdicts } from './refusals.ts'
 import { scheduleHash } from './schedule.ts'
+import { stateOf } from './state.ts'
+import { overdueSeconds } from './overdue.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
 import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -58,12 +60,14 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
       message: 'the policy no longer selects it; its backups stay',
       ...kept(history),
     }))
+  const all = [...statuses, ...gone].slice(0, targetsShown)
   const cronJob = strategy.type === 'job' ? strategy.targets[0]?.cronJob : undefined
   return {
     observedGeneration: policy.metadata.generation,
     conditions: conditionsFrom(verdicts, policy.status?.conditions, policy.metadata.generation, now),
     ...(selected === undefined ? {} : { selected }),
-    targets: [...statuses, ...gone].slice(0, targetsShown),
+    state: stateOf(verdicts, all, overdueSeconds(policy, now)),
+    targets: all,
     ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
     ...(lastRun ? { lastRun: rfc3339(lastRun) } : {}),
     ...(lastSuccess ? { lastSuccess: rfc3339(lastSuccess) } : {}),

@@ -1,25 +1,34 @@
 // Conditions about the store of a policy: whether retention may do its work there, and what the store cannot do.
 import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
+import type { MoverWarningReason } from '../../api/mover/reasons.ts'
 import type { Verdict } from '../core/conditions.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
 import { deletionVerdict } from './refusals.ts'
 
 /** What a mover says about a suspect newest backup is told from the objects instead, so that accepting it shows at once. */
-const retentionWarnings = ['RetentionBlocked', 'RetentionIncomplete'] as const
+const retentionWarnings: readonly MoverWarningReason[] = ['RetentionBlocked', 'RetentionIncomplete']
+
+/** Told by conditions of their own, from what stands in objects. */
+const toldElsewhere: readonly MoverWarningReason[] = [
+  ...retentionWarnings,
+  'RetentionPaused',
+  'Suspect',
+  'UnconditionalCommit',
+]
 
 export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
-  const { policy, strategy, message, store } = facts
+  const { policy, strategy, warnings, store } = facts
   const backendHash = strategy.type === 'job' ? strategy.store?.hash : undefined
   const sameBackend = policy.status?.store?.backendHash === backendHash
   const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
-  const warning = message?.warnings?.find(({ reason }) => (retentionWarnings as readonly string[]).includes(reason))
+  const warning = warnings?.find(({ reason }) => retentionWarnings.includes(reason))
   const refusal = deletionVerdict(facts.refused)
   const blocked: readonly Verdict[] =
     suspectVerdict(facts.histories) ??
     (refusal ? [refusal] : undefined) ??
-    (message
+    (warnings
       ? warning
         ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
         : []
@@ -39,18 +48,30 @@ export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
               },
             ]
           : [])
-  const unconditional: readonly Verdict[] = store?.unconditionalCommit
-    ? [
-        {
-          type: 'UnconditionalCommit',
-          status: 'True',
-          reason: 'UnconditionalCommit',
-          message:
-            'the store does not support If-None-Match: two attempts of one run that end at the same moment are told apart by looking first, not by the store',
-        },
-      ]
-    : []
-  return [...blocked, ...unconditional]
+  const unconditional: readonly Verdict[] =
+    store?.unconditionalCommit || warnings?.some(({ reason }) => reason === 'UnconditionalCommit')
+      ? [
+          {
+            type: 'UnconditionalCommit',
+            status: 'True',
+            reason: 'UnconditionalCommit',
+            message:
+              'the store does not support If-None-Match: two attempts of one run that end at the same moment are told apart by looking first, not by the store',
+          },
+        ]
+      : []
+  return [...blocked, ...unconditional, ...warned(facts)]
+}
+
+/** Whatever the probe or the newest run warned of, and nothing else tells (F87). */
+function warned({ warnings = [], store }: PolicyFacts): readonly Verdict[] {
+  const all = [...(store?.warnings ?? []), ...warnings].filter(
+    ({ reason }) => !(toldElsewhere as readonly string[]).includes(reason),
+  )
+  const [first] = all
+  if (!first) return []
+  const message = [...new Set(all.map(each => each.message))].join('; ')
+  return [{ type: 'BackupWarned', status: 'True', reason: first.reason as Reason, message }]
 }
 
 /** A newest backup that is far smaller than the one before must be seen by a person before anything older goes (docs/design.md R14). */

@@ -86,6 +86,7 @@ export function planProbe(
           message,
           unconditionalCommit: probe ? !probe.conditionalPut : undefined,
           retentionBlocked: probe ? !(probe.canList && probe.canDelete) : undefined,
+          ...(warnings.length > 0 ? { warnings: [...warnings] } : {}),
         },
         wakeAt: now,
       }
