@@ -30,6 +30,8 @@ export const annotation = {
   hold: 'backup.dev/hold',
   /** `true` on a suspect Backup: a person has looked, it counts again (docs/design.md R14). */
   accepted: 'backup.dev/accepted',
+  /** On a policy, any new value: the store is tried now (docs/design.md R35). */
+  probe: 'backup.dev/probe',
   /** Set by the CronJob controller on each Job: its slot, RFC 3339 (KEP-4026). */
   cronJobSlot: 'batch.kubernetes.io/cronjob-scheduled-timestamp',
 } as const

@@ -36,6 +36,11 @@ const storeStatus = z.object({
     .optional()
     .describe('true: the credentials may not list or delete, so that nothing is pruned.'),
   unconditionalCommit: z.boolean().optional().describe('true: the store does not support conditional writes.'),
+  asked: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe('The value of the annotation backup.dev/probe that the last probe answered.'),
   warnings: z
     .array(
       z.object({

@@ -17,6 +17,7 @@ import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
 import type { MoverReason } from '../../api/mover/reasons.ts'
 import { probeJobName } from '../../api/names.ts'
+import { annotation } from '../../api/labels.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import { isRunningProbe, planProbe } from './store-probe.ts'
 import { viewOf } from '../view/view.ts'
@@ -195,4 +196,16 @@ test('a probe on a lost node is given up and tried again', () => {
   const of = probe(0, { status: { startTime: stamp(at('11:00')), active: 1 } })
   const { store } = plan(made, { jobs: [of], pods: [pod(of, 1)] })
   assert.deepEqual([store.result, store.failures], ['Unusable', 1])
+})
+
+test('F92: an annotation with a new value starts a probe at once, in spite of the back-off, and is answered once', () => {
+  const asking = (asked?: string) => {
+    const of = known({ result: 'Unusable', failures: 5, lastProbeTime: stamp(now), asked })
+    return { ...of, metadata: { ...of.metadata, annotations: { [annotation.probe]: 'please' } } }
+  }
+  assert.deepEqual(started(plan(asking()).actions), [attempt(1)])
+  assert.deepEqual(plan(asking('please')).actions, [])
+  const { jobs, pods } = ending({ phase: 'done', probe: { conditionalPut: true, canList: true, canDelete: true } }, 0)
+  const of = { ...made, metadata: { ...made.metadata, annotations: { [annotation.probe]: 'please' } } }
+  assert.equal(plan(of, { jobs, pods }).store.asked, 'please')
 })

@@ -3,13 +3,14 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
 import { moverReasons } from '../../api/mover/reasons.ts'
 import { nameHash, probeJobName } from '../../api/names.ts'
 import { probeJob } from '../../resources/jobs.ts'
 import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
 import { unlessMoreIsSaid } from '../jobs/pods.ts'
 import { isFinished, judgeJob } from '../jobs/verdict.ts'
+import { dailyProbe, probeAsked } from './probe-times.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { View } from '../view/view.ts'
 
@@ -34,7 +35,13 @@ export type ProbePlan = {
 export const probeGroup = 'probe'
 
 export function planProbe(
-  { runs, probes, probesRunning, settings }: Pick<View, 'runs' | 'probes' | 'probesRunning' | 'settings'>,
+  {
+    runs,
+    runJobs,
+    probes,
+    probesRunning,
+    settings,
+  }: Pick<View, 'runs' | 'runJobs' | 'probes' | 'probesRunning' | 'settings'>,
   policy: BackupPolicy,
   backendHash: string,
   now: Date,
@@ -57,6 +64,7 @@ export function planProbe(
     .filter(each => each !== current && !each.job.metadata.deletionTimestamp)
     .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'the result of this probe is known')))
 
+  const wanted = policy.metadata.annotations?.[annotation.probe]
   if (current) {
     const run = judgeJob(current, store, now)
     if (run.phase === 'Pending' || run.phase === 'Running') {
@@ -72,6 +80,7 @@ export function planProbe(
       attempts: store.attempts + 1,
       failures: store.failures + 1,
       lastProbeTime: rfc3339(now),
+      ...(wanted === undefined ? {} : { asked: wanted }),
     }
     if (run.phase === 'Completed' && run.moverMessage?.phase === 'done') {
       const { probe, warnings = [] } = run.moverMessage
@@ -102,9 +111,10 @@ export function planProbe(
     }
   }
 
-  if (store.result === 'Usable') return { groups: cleanUp, store, wakeAt: undefined }
-  const again = nextProbe(store)
-  if (again && now < again) return { groups: cleanUp, store, wakeAt: again }
+  const isRunning = runJobs.some(({ job }) => !isFinished(job))
+  const again = store.result === 'Usable' ? dailyProbe(policy, store, isRunning, now) : nextProbe(store, now)
+  if (probeAsked(policy, store) === undefined && (!again || now < again))
+    return { groups: cleanUp, store, wakeAt: again }
   if (probesRunning >= maxProbes) return { groups: cleanUp, store, wakeAt: addSeconds(now, placeWait(policy)) }
   const object = probeJob(policy, backendHash, store.attempts, settings)
   const cost = 'nobody finds out whether the store can be used'
@@ -142,9 +152,9 @@ function unknown(backendHash: string): StoreStatus {
 }
 
 /** 1, 2, 4, 8, 10, 10, … minutes after the last one. */
-function nextProbe(store: StoreStatus): Date | undefined {
+function nextProbe(store: StoreStatus, now: Date): Date {
   const last = timeOf(store.lastProbeTime)
-  if (!last || store.failures === 0) return undefined
+  if (!last || store.failures === 0) return now
   return addSeconds(last, Math.min(longestRetrySeconds, firstRetrySeconds * 2 ** (store.failures - 1)))
 }
 
