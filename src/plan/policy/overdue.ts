@@ -2,7 +2,7 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
-import { latest, timeOf } from '../../schedule/times.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 
 /**
  * Seconds since the first slot that should have led to a good backup by now and did not; 0 while nothing is owed, and while the
@@ -14,16 +14,30 @@ import { latest, timeOf } from '../../schedule/times.ts'
  */
 export function overdueSeconds(policy: BackupPolicy, now: Date): number | undefined {
   if (policy.spec.suspend) return 0
+  const allowed = allowedSeconds(policy)
+  const slots = owedSlots(policy, now)
+  if (!slots) return undefined
+  const ages = slots.map(slot => (slot ? (now.getTime() - slot.getTime()) / 1000 : 0))
+  return Math.max(...ages.map(age => (age > allowed ? age : 0)))
+}
+
+/** When a target is next to be overdue, if nothing happens. */
+export function nextOverdue(policy: BackupPolicy, now: Date): Date | undefined {
+  if (policy.spec.suspend) return undefined
+  const allowed = allowedSeconds(policy)
+  // A moment later than allowed: what is just in time is in time.
+  const times = owedSlots(policy, now)?.map(slot => slot && addSeconds(slot, allowed + 1)) ?? []
+  return earliest(...times.filter(time => time && time > now))
+}
+
+/** Of each target the first slot after its newest good backup. Undefined where the schedule cannot be read. */
+function owedSlots(policy: BackupPolicy, now: Date): readonly (Date | undefined)[] | undefined {
   const clock = scheduleOf(policy)
   if ('problem' in clock) return undefined
   const since = scheduleSince(policy, now)
-  const allowed = allowedSeconds(policy)
-  const ages = newestGood(policy).map(good => {
-    const slot = nextSlot(clock.schedule, clock.timeZone, latest(good, since) ?? since, clock.rule)
-    const age = slot ? (now.getTime() - slot.getTime()) / 1000 : 0
-    return age > allowed ? age : 0
-  })
-  return Math.max(...ages)
+  return newestGood(policy).map(good =>
+    nextSlot(clock.schedule, clock.timeZone, latest(good, since) ?? since, clock.rule),
+  )
 }
 
 /** How long after its slot a run may be complete and still be in time. Seconds. */

@@ -18,6 +18,7 @@ import { scheduleOf, scheduleSince } from './schedule.ts'
 import { bookOf } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-slots.ts'
 import { policyStatus } from './status.ts'
+import { nextOverdue } from './overdue.ts'
 import { planProbe } from './store-probe.ts'
 import { targetsOf } from './targets.ts'
 
@@ -123,7 +124,14 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     const unless = probe?.unless ? { unless: probe.unless } : {}
     return [{ do: 'write-status', object: { ...policy, status }, ...unless } as const, ...notices(policy, status, now)]
   }
-  const times = [schedule.next, schedule.closes, probe?.wakeAt, catalog?.wakeAt, nextCleanUp(view, now)]
+  const times = [
+    schedule.next,
+    schedule.closes,
+    probe?.wakeAt,
+    catalog?.wakeAt,
+    nextCleanUp(view, now),
+    nextOverdue(policy, now),
+  ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
 }
 
