@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { encodeBackupRecord, parseBackupRecord, type BackupRecord } from './record.ts'
+import { encodeBackupRecord, parseBackupRecord, triggerOf, type BackupRecord } from './record.ts'
 
 const record: BackupRecord = {
   version: 1,
@@ -31,6 +31,19 @@ const text = encodeBackupRecord(record)
 describe('the manifest', () => {
   test('comes back as it was written', () => {
     assert.deepEqual(parseBackupRecord(text), record)
+  })
+
+  test('F57: says whether sizes were compared; an older one says nothing of it', () => {
+    const checked = { ...record, sizeCheck: 'unchecked' as const, trigger: 'on-demand' as const }
+    assert.deepEqual(parseBackupRecord(encodeBackupRecord(checked)), checked)
+    assert.equal(parseBackupRecord(text).sizeCheck, undefined)
+  })
+
+  test('F66: tells what asked for the run; of an older one the name of the Job tells', () => {
+    assert.equal(triggerOf(record), 'scheduled')
+    assert.equal(triggerOf({ ...record, run: 'backup-orders-k3v9x2m0qa' }), 'on-demand')
+    assert.equal(triggerOf({ ...record, run: 'backup-other-29921880' }), 'on-demand')
+    assert.equal(triggerOf({ ...record, trigger: 'on-demand' }), 'on-demand')
   })
 
   test('of a later program of the same version is read without what we do not know', () => {

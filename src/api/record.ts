@@ -9,6 +9,7 @@
  *     sha256sum dump        # .artifacts[0].sha256
  */
 import { z } from 'zod'
+import { cronJobName, slotOfJobName } from './names.ts'
 
 const backupRecordVersion = 1
 
@@ -49,11 +50,18 @@ const recordSchema = z.object({
     policyUid: z.string().optional(),
   }),
   target: z.string().min(1).max(253),
+  /** What asked for it. Absent in older manifests: the Job's name tells (`triggerOf`). */
+  trigger: z.enum(['scheduled', 'on-demand']).optional(),
   /** UTC times, ISO 8601. The slot is the planned instant; of an on-demand run, when it was asked for. */
   slot: time,
   startedAt: time,
   finishedAt: time,
   artifacts: z.array(artifactSchema).min(1).max(1000),
+  /**
+   * Whether its size could be compared with that of other backups when it was made. `unchecked`: the store did not tell them; later
+   * runs compare it, and until then it does not count. Absent in older manifests: compared.
+   */
+  sizeCheck: z.enum(['compared', 'unchecked']).optional(),
   /** Whether the store itself guaranteed that no other attempt wrote this manifest. */
   commit: z.enum(['conditional', 'unconditional']),
   /** Far smaller than the last good one: does not count for retention until a person accepts it. */
@@ -67,6 +75,22 @@ const recordSchema = z.object({
 export type BackupRecord = Readonly<z.infer<typeof recordSchema>>
 export type BackupArtifact = BackupRecord['artifacts'][number]
 export type BackupSegment = BackupArtifact['segments'][number]
+
+export type BackupTrigger = NonNullable<BackupRecord['trigger']>
+
+/** Jobs of a CronJob are named after their minute, those of people after the UID of a Backup. */
+export function triggerOf({
+  trigger,
+  run,
+  owner,
+}: {
+  readonly trigger?: BackupTrigger
+  readonly run: string
+  readonly owner: { readonly policy: string }
+}): BackupTrigger {
+  if (trigger !== undefined) return trigger
+  return slotOfJobName(run, cronJobName(owner.policy)) ? 'scheduled' : 'on-demand'
+}
 
 /** The text of the manifest: JSON that a person can read. Fields may be added in a version; readers ignore what they do not know. */
 export function encodeBackupRecord(record: BackupRecord): string {

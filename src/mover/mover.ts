@@ -74,11 +74,15 @@ async function runTask(task: MoverTask, identity: MoverIdentity, setting: TaskSe
   switch (task.kind) {
     case 'probe': {
       const { runProbe } = await import('./tasks/probe.ts')
-      return runProbe(task, identity, report, signal)
+      return runProbe(task, identity, report, setting.now(), signal)
     }
     case 'catalog': {
       const { runCatalog } = await import('./tasks/catalog-page.ts')
-      return runCatalog(task, report, signal)
+      return runCatalog(task, report, setting.now(), signal)
+    }
+    case 'hold': {
+      const { runHold } = await import('./tasks/hold.ts')
+      return runHold(task, report, setting.now(), signal)
     }
     case 'backup': {
       if (!container) throw new MoverFailure('Internal', `${setting.shared} was not prepared by the init container`)

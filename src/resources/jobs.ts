@@ -83,7 +83,11 @@ export function onDemandJob(
 ): Job {
   const { name, namespace, uid = '', creationTimestamp = '' } = backup.metadata
   const labels = runLabels(policy, 'run')
-  const task = { ...backupTask(policy, marks, settings), slot: Date.parse(creationTimestamp) }
+  const task = {
+    ...backupTask(policy, marks, settings),
+    slot: Date.parse(creationTimestamp),
+    trigger: 'on-demand' as const,
+  }
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',

@@ -207,9 +207,10 @@ describe('a mover killed between any two writes (F28)', { timeout: 300_000, conc
     return key
   }
 
-  /** For retention to delete. */
+  /** For retention to delete. It began after the mark was written, which each run here finds gone: otherwise nothing is pruned yet (R29). */
   async function makeGoodBackup(store: ObjectStore, of: Leftover) {
-    const { target, slot } = of
+    const { target, slot, expiresAt } = of
+    const began = new Date(expiresAt + hour).toISOString()
     const owner = { run: jobOf(slot), attempt: 'pod-0' }
     const key = await write(store, owner, of, stored)
     const segments = [{ key: relative(key), bytes: stored.length, sha256: sha256(stored) }]
@@ -222,8 +223,8 @@ describe('a mover killed between any two writes (F28)', { timeout: 300_000, conc
       owner: taskFor(server, 'none').owner,
       target,
       slot: time,
-      startedAt: time,
-      finishedAt: time,
+      startedAt: began,
+      finishedAt: began,
       artifacts: [{ name: 'dump', segments, bytes, sha256: sha256(dump), storedBytes, compression: 'zstd' }],
       commit: 'conditional',
       suspect: false,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { repository } from '../../dev/paths.ts'
 import { parseBackupRecord } from '../../src/api/record.ts'
-import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from '../../src/storage/bucket/layout.ts'
+import { holdKey, layoutOf, manifestKey, segmentKey, uploadRecordKey } from '../../src/storage/bucket/layout.ts'
 
 const page = readFileSync(join(repository, 'docs/storage-format.md'), 'utf8')
 
@@ -26,6 +26,7 @@ test('the keys in the documents are those that we write', () => {
       .replace('command', '<target>')
       .replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),
     segmentKey(layout, attempt, '<artifact>', 0) + '[.NNNN]',
+    holdKey(layout, '<run>'),
     uploadRecordKey(layout, attempt, 0).replace('.0.json', '.<n>.json'),
   ]
   assert.ok(page.includes(`\`${layout.root}\``))

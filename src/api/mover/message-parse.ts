@@ -46,6 +46,7 @@ function fromJson(value: unknown): MoverMessage | undefined {
     slot: number(json.slot),
     bytes: number(json.bytes),
     storedBytes: number(json.storedBytes),
+    sizeCheck: (['compared', 'unchecked'] as const).find(check => check === json.sizeCheck),
     artifacts: number(json.artifacts),
     sha256: string(json.sha256),
     manifest: string(json.manifest),
@@ -57,6 +58,7 @@ function fromJson(value: unknown): MoverMessage | undefined {
     deleted: Array.isArray(json.deleted) ? json.deleted.filter(run => typeof run === 'string') : undefined,
     warnings: Array.isArray(json.warnings) ? json.warnings.flatMap(warningOf) : undefined,
     probe: probeOf(json.probe),
+    hold: holdOf(json.hold),
     catalog: catalogOf(json.catalog),
   })
 }
@@ -100,6 +102,12 @@ function probeOf(value: unknown): ProbeFacts | undefined {
   })
 }
 
+function holdOf(value: unknown): MoverMessage['hold'] {
+  const json = object(value)
+  const run = string(json?.run)
+  return run !== undefined && typeof json?.held === 'boolean' ? { run, held: json.held } : undefined
+}
+
 /** A page with an entry that cannot be read is no page: the operator would take that run for deleted. */
 function catalogOf(value: unknown): MoverMessage['catalog'] {
   const json = object(value)
@@ -119,8 +127,20 @@ function entryOf(value: unknown): CatalogEntry | undefined {
   const storedBytes = number(json?.storedBytes)
   if (run === undefined || slot === undefined || startedAt === undefined) return undefined
   if (finishedAt === undefined || bytes === undefined || storedBytes === undefined) return undefined
-  const suspect = json?.suspect === true ? (true as const) : undefined
-  return defined({ run, slot, startedAt, finishedAt, bytes, storedBytes, sha256: string(json?.sha256), suspect })
+  const flag = (field: unknown) => (field === true ? (true as const) : undefined)
+  return defined({
+    run,
+    slot,
+    startedAt,
+    finishedAt,
+    bytes,
+    storedBytes,
+    sha256: string(json?.sha256),
+    suspect: flag(json?.suspect),
+    unchecked: flag(json?.unchecked),
+    trigger: json?.trigger === 'on-demand' ? ('on-demand' as const) : undefined,
+    held: flag(json?.held),
+  })
 }
 
 function object(value: unknown): Json | undefined {

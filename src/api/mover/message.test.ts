@@ -48,10 +48,28 @@ describe('a mover message', () => {
       slot: 1_795_312_800_000,
       bytes: 5,
       suspect: false,
+      sizeCheck: 'unchecked',
       kept: { count: 1, newest: 'a', oldest: 'a', digest: '0123456789abcdef' },
       deleted: [],
       warnings: [{ reason: 'Suspect', message: 'small' }],
       probe: { conditionalPut: true, canList: false, canDelete: true },
+      hold: { run: 'backup-orders-29921880', held: false },
+      catalog: {
+        entries: [
+          {
+            run: 'backup-orders-29921880',
+            slot: 1,
+            startedAt: 2,
+            finishedAt: 3,
+            bytes: 4,
+            storedBytes: 5,
+            suspect: true,
+            unchecked: true,
+            trigger: 'on-demand',
+            held: true,
+          },
+        ],
+      },
     }
     assert.deepEqual(parseMoverMessage(encodeMoverMessage(message)), message)
   })

@@ -54,6 +54,12 @@ export interface CatalogEntry {
   /** sha256 of the (first) artifact's plain bytes. */
   readonly sha256?: string
   readonly suspect?: true
+  /** Its manifest says that its size was compared with nothing. */
+  readonly unchecked?: true
+  /** Absent: scheduled. */
+  readonly trigger?: 'on-demand'
+  /** The bucket holds it, whatever annotation there is or is not (docs/design.md R28). */
+  readonly held?: true
 }
 
 export interface MoverMessage {
@@ -71,6 +77,8 @@ export interface MoverMessage {
   /** Plain bytes received from the command. */
   readonly bytes?: number
   readonly storedBytes?: number
+  /** Whether its size could be compared with those of other backups (docs/design.md R24). */
+  readonly sizeCheck?: 'compared' | 'unchecked'
   /** How many artifacts are complete. */
   readonly artifacts?: number
   /** sha256 of the (first) artifact's plain bytes. */
@@ -89,6 +97,8 @@ export interface MoverMessage {
   readonly deleted?: readonly string[]
   readonly warnings?: readonly MoverWarning[]
   readonly probe?: ProbeFacts
+  /** What the bucket says now of the run that a hold task named. */
+  readonly hold?: { readonly run: string; readonly held: boolean }
   readonly catalog?: { readonly entries: readonly CatalogEntry[]; readonly next?: string }
   /** Set by the parser: the text was cut, and only what was whole of it is here. */
   readonly truncated?: true

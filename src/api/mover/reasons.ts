@@ -64,6 +64,8 @@ export const moverReasons = {
   PrefixOwnedByOther: 23,
   /** The prefix was written by a newer version, or its owner mark cannot be read. */
   FormatUnsupported: 24,
+  /** The run that is to be held has no manifest: there is nothing to hold. */
+  BackupNotFound: 25,
   /** The helpers in the two containers did not keep to the protocol. */
   Protocol: 1,
   /** A defect of the mover. */

@@ -97,6 +97,9 @@ const common = {
   storeIdleSeconds: seconds.default(60),
 }
 
+/** A number of runs to keep that was changed: until an hour after `since` (ms since the epoch) the larger one applies. */
+const changedSchema = z.strictObject({ previous: z.int().min(1), since: z.int().nonnegative() })
+
 const backupFields = z.strictObject({
   ...common,
   kind: z.literal('backup'),
@@ -117,9 +120,21 @@ const backupFields = z.strictObject({
   startingDeadlineSeconds: z.int().nonnegative().optional(),
   /** The CronJob whose template this is: the slot follows from the Job's name, `<cronjob>-<minutes since the epoch>`. */
   cronJob: name(52).optional(),
+  /** What asked for the run. Absent: scheduled with `cronJob`; otherwise its name tells. */
+  trigger: z.enum(['scheduled', 'on-demand']).optional(),
   /** N of `spec.retention`. */
   retention: z.int().min(1),
-  /** Runs that retention leaves alone (R7). */
+  /** What `retention` was before it was changed (R29). Absent: it was not changed, or long ago. */
+  retentionChanged: changedSchema.optional(),
+  /** N for on-demand runs, which are counted apart (R30). Absent: as `retention`, with its change. */
+  onDemandRetention: z.int().min(1).optional(),
+  onDemandRetentionChanged: changedSchema.optional(),
+  /**
+   * Plain bytes of the last good backup in this very store, as the operator knows it, made coarse by `sizeHint`: a ruin is found also
+   * where the store does not list (R24).
+   */
+  sizeHint: z.int().nonnegative().optional(),
+  /** Runs that retention leaves alone (R7), besides those that are held in the bucket (R28). */
   held: z.array(name(63)).max(1000).default([]),
   /** Suspect runs that a person has accepted: they count again (R14). */
   accepted: z.array(name(63)).max(1000).default([]),
@@ -162,8 +177,20 @@ const catalogTaskSchema = z.strictObject({
 /** One page of the kept runs of a target (R7). */
 export type CatalogTask = Readonly<z.infer<typeof catalogTaskSchema>>
 
-const taskSchema = z.discriminatedUnion('kind', [backupTaskSchema, probeTaskSchema, catalogTaskSchema])
-export type MoverTask = BackupTask | ProbeTask | CatalogTask
+const holdTaskSchema = z.strictObject({
+  ...common,
+  kind: z.literal('hold'),
+  target: name(253),
+  /** The run to hold or to release, and its slot (ms since the epoch), which together name its manifest. */
+  run: name(63),
+  slot: z.int().nonnegative(),
+  held: z.boolean(),
+})
+/** Writes or removes the hold of one run in the bucket, and looks whether that is so (R28). */
+export type HoldTask = Readonly<z.infer<typeof holdTaskSchema>>
+
+const taskSchema = z.discriminatedUnion('kind', [backupTaskSchema, probeTaskSchema, catalogTaskSchema, holdTaskSchema])
+export type MoverTask = BackupTask | ProbeTask | CatalogTask | HoldTask
 /** As `MoverTask`, where fields with a default may be left out. */
 export type MoverTaskInput = z.input<typeof taskSchema>
 

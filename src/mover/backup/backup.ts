@@ -1,7 +1,7 @@
 /** One attempt of one backup run: from the first look at the store to the manifest, and what follows it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { recordSizes, type BackupRecord, type BackupSegment } from '../../api/record.ts'
+import { recordSizes, triggerOf, type BackupRecord, type BackupSegment } from '../../api/record.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
 import { commandFailures } from '../../api/mover/reasons.ts'
 import { slotOfJobName } from '../../api/names.ts'
@@ -18,9 +18,9 @@ import type { Lifeline } from '../protocol/fifo.ts'
 import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
 import { applyRetention, sweepLeftovers, withoutFailing } from './retention.ts'
+import { checkSize } from './size-check.ts'
 import { receiveArtifact, type Received } from './source.ts'
 import { openStores, type Stores } from '../stores.ts'
-import { isSuspect } from './suspect.ts'
 import { toolVersions } from './tool-versions.ts'
 import { SegmentedUpload } from './upload.ts'
 
@@ -43,6 +43,8 @@ interface Run extends BackupContext {
   readonly startedAt: Date
   readonly manifest: string
   readonly conditionalPut: boolean
+  /** Since when the folder is this policy's, ms since the epoch. */
+  readonly adoptedAt: number | undefined
 }
 
 /** What remains of the grace period (30 s) for cleaning up, and for learning what became of a commit. */
@@ -64,8 +66,8 @@ export async function runBackup(task: BackupTask, context: BackupContext): Promi
   report.update({ slot: slot.getTime(), startedAt: startedAt.getTime() })
 
   const stores = await openStores(task, report.log)
-  const { conditionalPut } = await claimFolder(stores.quick, layout, task.owner, signal)
-  const run: Run = { ...context, task, stores, layout, slot, startedAt, manifest, conditionalPut }
+  const claim = await claimFolder(stores.quick, layout, task.owner, startedAt.getTime(), signal)
+  const run: Run = { ...context, ...claim, task, stores, layout, slot, startedAt, manifest }
   const earlier = await findOwnRecord(stores.quick, layout, manifest, identity.jobUid, signal)
   if (earlier) {
     // The command's container must end well too, or the Job would count this attempt as failed.
@@ -163,11 +165,9 @@ async function commit(run: Run, received: Received, segments: readonly BackupSeg
       runs = await readCatalog(stores.quick, layout, task.target, { signal: run.signal })
     },
   )
-  const lastGood = runs?.findLast(({ record, run: id }) => record && (!record.suspect || task.accepted.includes(id)))
-  const lastBytes = lastGood?.record && recordSizes(lastGood.record).bytes
-  const suspect = isSuspect(bytes, lastBytes)
-  if (suspect) {
-    report.warn('Suspect', `${bytes} bytes, far fewer than the ${lastBytes} of ${lastGood?.run}: nothing is pruned`)
+  const size = checkSize({ id: identity.run, slot: run.slot, bytes }, runs, task)
+  if (size.suspect) {
+    report.warn('Suspect', `${bytes} bytes, far fewer than the good backups before it: nothing is pruned`)
   }
   const { artifact } = task
   const storedBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
@@ -190,7 +190,8 @@ async function commit(run: Run, received: Received, segments: readonly BackupSeg
       },
     ],
     commit: conditionalPut ? 'conditional' : 'unconditional',
-    suspect,
+    ...size,
+    trigger: task.trigger ?? (task.cronJob === undefined ? triggerOf({ ...task, ...identity }) : 'scheduled'),
     ...(lateWriters.length > 0 ? { lateWriters: [...lateWriters] } : {}),
     tools: toolVersions(),
   }
@@ -232,12 +233,11 @@ function reportFailure({ task, slot, now, report }: Run, failure: MoverFailure) 
 
 /** Only what the pod's end leaves time for; the run is decided. */
 async function afterCommit(run: Run, runs: readonly CatalogRun[] | undefined): Promise<void> {
-  const { task, stores, layout, report } = run
+  const { stores, report } = run
   const signal = AbortSignal.any([run.signal, AbortSignal.timeout(afterCommitMs)])
-  if (!runs) return
-  const options = { task, store: stores.quick, layout, runs, report, signal }
-  await withoutFailing(report, 'cannot prune', () => applyRetention(options))
-  await withoutFailing(report, 'cannot sweep', () => sweepLeftovers({ ...options, now: run.now() }))
+  const options = { ...run, run: run.identity.run, store: stores.quick, now: run.now(), signal }
+  if (runs) await withoutFailing(report, 'cannot prune', () => applyRetention({ ...options, runs }))
+  await withoutFailing(report, 'cannot sweep', () => sweepLeftovers(options))
 }
 
 async function discard(upload: SegmentedUpload, store: ObjectStore, report: Report): Promise<void> {
@@ -256,6 +256,7 @@ function reportCommitted(run: Run, record: BackupRecord) {
     sha256: record.artifacts[0]?.sha256,
     manifest: run.manifest,
     suspect: record.suspect,
+    sizeCheck: record.sizeCheck,
     startedAt: Date.parse(record.startedAt),
     finishedAt: Date.parse(record.finishedAt),
   })

@@ -2,58 +2,95 @@
 import { runsDigest, type BackupTask } from '../../api/mover/task.ts'
 import type { KeptRuns } from '../../api/mover/message.ts'
 import type { MoverWarningReason } from '../../api/mover/reasons.ts'
-import { planRetention } from '../../plan/history/retention.ts'
+import { triggerOf } from '../../api/record.ts'
+import { retentionInForce, slowDeletesNow } from '../../plan/history/lowering.ts'
+import { planRetention, type RetentionOptions, type RetentionRun, type RunData } from '../../plan/history/retention.ts'
+import { judgeSizes } from '../../plan/history/sizes.ts'
 import { deleteBackup, type CatalogRun } from '../../storage/bucket/catalog.ts'
+import { listHolds } from '../../storage/bucket/holds.ts'
 import type { Layout } from '../../storage/bucket/layout.ts'
+import { confirmsReadable, listData, stateOf } from '../../storage/bucket/segments.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
+import { persevere } from '../../storage/bucket/persevere.ts'
 import { isStoreError } from '../../storage/store-error.ts'
 import { sweep } from '../../storage/bucket/sweep.ts'
 import type { Report } from '../protocol/report.ts'
+import { sizedRun } from './size-check.ts'
 
-export interface RetentionOptions {
-  readonly task: Pick<BackupTask, 'retention' | 'held' | 'accepted' | 'maxDeletes'>
+export type RetentionTask = Pick<
+  BackupTask,
+  | 'owner'
+  | 'retention'
+  | 'retentionChanged'
+  | 'onDemandRetention'
+  | 'onDemandRetentionChanged'
+  | 'held'
+  | 'accepted'
+  | 'maxDeletes'
+>
+
+export interface PruningOptions {
+  readonly task: RetentionTask
+  /** The run that was just committed. */
+  readonly run: string
   readonly store: ObjectStore
   readonly layout: Layout
   /** All runs of the target, this one among them. */
   readonly runs: readonly CatalogRun[]
+  /** Since when the folder is this policy's, ms since the epoch. */
+  readonly adoptedAt: number | undefined
+  /** ms since the epoch. */
+  readonly now: number
   readonly report: Report
   readonly signal: AbortSignal
 }
 
-/** Deletes what the policy no longer keeps, and reports what is left. */
-export async function applyRetention(options: RetentionOptions): Promise<void> {
-  const { task, store, layout, runs, report, signal } = options
-  const plan = planRetention(
-    runs.map(({ run, slot, record }) => ({
-      id: run,
-      slot,
-      good: record !== undefined,
-      suspect: record?.suspect === true && !task.accepted.includes(run),
-    })),
-    { keep: task.retention, held: task.held, maxDeletes: task.maxDeletes },
-  )
-  const stopped = plan.verdicts.find(({ reason }) => reason === 'PruningStopped')
-  if (stopped) report.warn('RetentionPaused', stopped.message)
+/**
+ * Deletes what the policy no longer keeps, and reports what is left. Before anything goes, the data of what stays are looked at.
+ * @throws the first refusal, after all else was tried.
+ */
+export async function applyRetention(options: PruningOptions): Promise<void> {
+  const { store, layout, runs, report, signal } = options
   const deleted: string[] = []
-  report.update({ kept: summary(runs), deleted })
-  for (const id of plan.deleteNow) {
+  const tellKept = () => report.update({ kept: summary(runs.filter(({ run }) => !deleted.includes(run))), deleted })
+  tellKept()
+  const unreadable = runs.filter(({ problem }) => problem !== undefined)
+  if (unreadable[0]) {
+    const { key, problem } = unreadable[0]
+    report.warn('ManifestUnreadable', `${unreadable.length} cannot be read; the first is ${key}: ${problem}`)
+  }
+  const judged = judgedRuns(options)
+  const numbers = numbersOf(options)
+  if (planRetention(judged, numbers).deleteNow.length === 0) return tellStop(report, judged, numbers)
+  const stop = adoptionStop(options)
+  if (stop !== undefined) {
+    report.warn('RetentionPaused', stop)
+    return
+  }
+  const held = new Set([...numbers.held, ...(await listHolds(store, layout, signal))])
+  const seen = await lookAtData(options, judged)
+  const plan = planRetention(seen, { ...numbers, held })
+  tellStop(report, seen, { ...numbers, held })
+  const remove = async (id: string) => {
     const backup = runs.find(({ run }) => run === id)
-    if (!backup?.record) continue
+    if (!backup?.record) return
+    const why = plan.verdicts.find(verdict => verdict.id === id)?.message
     try {
-      await deleteBackup(store, layout, { key: backup.key, record: backup.record }, signal)
+      const outcome = await deleteBackup(store, layout, { key: backup.key, record: backup.record }, signal)
+      report.log.info({ run: id, why, outcome }, 'retention is done with a backup')
     } finally {
       // Also when its data could not be deleted: without its manifest, which goes first, it is no backup any more.
-      if (!(await stillThere(store, backup.key, signal))) deleted.push(id)
-      report.update({ kept: summary(runs.filter(({ run }) => !deleted.includes(run))), deleted })
+      if (await isGone(store, backup.key, signal)) deleted.push(id)
+      tellKept()
     }
-    report.log.info({ run: id, why: plan.verdicts.find(verdict => verdict.id === id)?.message }, 'deleted a backup')
   }
+  await persevere(plan.deleteNow, remove, signal)
 }
 
 /** Aborts and deletes what attempts of jobs that are over left behind. */
 export async function sweepLeftovers(
-  options: Pick<RetentionOptions, 'store' | 'layout' | 'report' | 'signal'> & { readonly now: number },
-) {
+  options: Pick<PruningOptions, 'store' | 'layout' | 'report' | 'signal' | 'now'>,
+): Promise<void> {
   const { store, layout, report, now, signal } = options
   const swept = await sweep(store, layout, now, signal)
   if (swept.abortedUploads + swept.deletedObjects > 0)
@@ -72,6 +109,91 @@ export async function withoutFailing(report: Report, what: string, work: () => P
   }
 }
 
+/** The sizes are judged anew: what an earlier run could not compare is compared now. */
+function judgedRuns({ task, runs }: PruningOptions): readonly RetentionRun[] {
+  const sizes = judgeSizes(runs.map(run => sizedRun(run, task.accepted)))
+  return runs.map(({ run, slot, record }) => ({
+    id: run,
+    slot,
+    good: record !== undefined,
+    suspect: sizes.get(run) === 'suspect',
+    unchecked: sizes.get(run) === 'unchecked',
+    trigger: record && triggerOf(record),
+  }))
+}
+
+function numbersOf({ task, run, runs, now }: PruningOptions): RetentionOptions & { readonly held: readonly string[] } {
+  const at = new Date(now)
+  const ends = runs.flatMap(({ run: id, record }) => (record && id !== run ? [new Date(record.finishedAt)] : []))
+  const scheduled = inForce(task.retention, task.retentionChanged, at)
+  return {
+    ...scheduled,
+    onDemand:
+      task.onDemandRetention === undefined
+        ? scheduled
+        : inForce(task.onDemandRetention, task.onDemandRetentionChanged, at),
+    held: task.held,
+    maxDeletes: task.maxDeletes,
+    slowDeletes: slowDeletesNow(ends, at),
+  }
+}
+
+function inForce(value: number, changed: BackupTask['retentionChanged'], now: Date) {
+  return retentionInForce(
+    { value, ...(changed ? { changed: { previous: changed.previous, since: new Date(changed.since) } } : {}) },
+    now,
+  )
+}
+
+/**
+ * Why nothing may go: a policy that has just come to a folder has not shown that it can make a backup there, and its numbers may be
+ * another's. One run of its own before this one shows it.
+ */
+function adoptionStop({ task, run, runs, adoptedAt }: PruningOptions): string | undefined {
+  if (adoptedAt === undefined) {
+    return "the mark of the folder does not tell since when it is this policy's, and cannot be written; nothing is pruned"
+  }
+  const own = runs.some(
+    ({ run: id, record }) =>
+      record &&
+      id !== run &&
+      record.owner.policyUid === task.owner.policyUid &&
+      Date.parse(record.startedAt) >= adoptedAt,
+  )
+  if (own) return undefined
+  return `the folder is this policy's since ${new Date(adoptedAt).toISOString()}; nothing is pruned before its second backup there`
+}
+
+/** The data of all runs by the list; of the newest that count by a look at each, down to the first that can be read at once. */
+async function lookAtData(
+  { store, layout, runs, report, signal }: PruningOptions,
+  judged: readonly RetentionRun[],
+): Promise<readonly RetentionRun[]> {
+  const listed = await listData(store, layout, signal)
+  const backups = new Map(runs.map(({ run, key, record }) => [run, { key, record }]))
+  const seen = new Map<string, RunData>()
+  let confirmed = false
+  for (const { id, suspect, unchecked } of [...judged].sort((a, b) => b.slot.getTime() - a.slot.getTime())) {
+    const { key = '', record } = backups.get(id) ?? {}
+    if (!record) continue
+    let data: RunData = await stateOf(store, layout, listed, record, signal)
+    if (data === 'whole' && !confirmed && suspect !== true && unchecked !== true) {
+      confirmed = await confirmsReadable(store, layout, listed, { key, record }, signal)
+      data = confirmed ? 'confirmed' : 'unknown'
+    }
+    if (data === 'missing' || data === 'unknown')
+      report.log.warn({ run: id, data }, 'the data of a backup are not whole')
+    seen.set(id, data)
+  }
+  return judged.map(run => ({ ...run, data: seen.get(run.id) }))
+}
+
+function tellStop(report: Report, runs: readonly RetentionRun[], options: RetentionOptions) {
+  const { verdicts } = planRetention(runs, options)
+  const stopped = verdicts.find(({ reason }) => reason === 'PruningStopped' || reason === 'NewestReadable')
+  if (stopped) report.warn('RetentionPaused', stopped.message)
+}
+
 /** `runs` in the order of their slots. */
 function summary(runs: readonly CatalogRun[]): KeptRuns {
   return {
@@ -83,10 +205,12 @@ function summary(runs: readonly CatalogRun[]): KeptRuns {
 }
 
 /** When the store cannot say, the manifest counts as there: the operator then reads the catalog. */
-async function stillThere(store: ObjectStore, key: string, signal: AbortSignal): Promise<boolean> {
+async function isGone(store: ObjectStore, key: string, signal: AbortSignal): Promise<boolean> {
   try {
-    return (await store.head(key, signal)) !== undefined
-  } catch {
-    return true
+    const stream = await store.read(key, signal)
+    stream.destroy()
+    return false
+  } catch (error) {
+    return isStoreError(error, 'NotFound')
   }
 }

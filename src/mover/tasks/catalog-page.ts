@@ -1,8 +1,9 @@
 /** One page of a target's backups, for an operator whose Backup objects differ from the bucket (docs/design.md R7). */
 import { catalogMessageLimit, type CatalogEntry } from '../../api/mover/message.ts'
-import { recordSizes, type BackupRecord } from '../../api/record.ts'
+import { recordSizes, triggerOf, type BackupRecord } from '../../api/record.ts'
 import type { CatalogTask } from '../../api/mover/task.ts'
 import { readCatalog } from '../../storage/bucket/catalog.ts'
+import { listHolds } from '../../storage/bucket/holds.ts'
 import { layoutOf } from '../../storage/bucket/layout.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import type { Report } from '../protocol/report.ts'
@@ -12,11 +13,13 @@ import { openStores } from '../stores.ts'
 const mostEntries = 40
 
 /** The cursor is the key of the last manifest that was looked at. */
-export async function runCatalog(task: CatalogTask, report: Report, signal: AbortSignal) {
+export async function runCatalog(task: CatalogTask, report: Report, now: number, signal: AbortSignal) {
   report.update({ phase: 'probing' })
   const { quick: store } = await openStores(task, report.log)
   const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
-  await claimFolder(store, layout, task.owner, signal)
+  await claimFolder(store, layout, task.owner, now, signal)
+  // Without the holds there is no page: the operator would take a held run for one that is not.
+  const holds = await listHolds(store, layout, signal)
   const runs = await readCatalog(store, layout, task.target, { after: task.cursor, limit: mostEntries + 1, signal })
   let page = runs.slice(0, mostEntries)
   const done = () => ({
@@ -24,7 +27,7 @@ export async function runCatalog(task: CatalogTask, report: Report, signal: Abor
     phase: 'done' as const,
     finishedAt: Date.now(),
     catalog: {
-      entries: page.flatMap(({ record }) => (record ? [entryOf(record)] : [])),
+      entries: page.flatMap(({ record }) => (record ? [entryOf(record, holds)] : [])),
       next: page.length < runs.length ? page.at(-1)?.key : undefined,
     },
   })
@@ -33,7 +36,7 @@ export async function runCatalog(task: CatalogTask, report: Report, signal: Abor
   report.update(done(), catalogMessageLimit)
 }
 
-function entryOf(record: BackupRecord): CatalogEntry {
+function entryOf(record: BackupRecord, holds: ReadonlySet<string>): CatalogEntry {
   return {
     run: record.run,
     slot: Date.parse(record.slot),
@@ -42,5 +45,8 @@ function entryOf(record: BackupRecord): CatalogEntry {
     ...recordSizes(record),
     sha256: record.artifacts[0]?.sha256,
     ...(record.suspect ? { suspect: true as const } : {}),
+    ...(record.sizeCheck === 'unchecked' ? { unchecked: true as const } : {}),
+    ...(triggerOf(record) === 'on-demand' ? { trigger: 'on-demand' as const } : {}),
+    ...(holds.has(record.run) ? { held: true as const } : {}),
   }
 }

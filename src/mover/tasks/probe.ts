@@ -15,13 +15,19 @@ import { openStores } from '../stores.ts'
 const probeExpiryMs = 3_600_000
 
 /** @throws what stands in the way of a backup. What only stands in the way of pruning is a warning. */
-export async function runProbe(task: ProbeTask, identity: MoverIdentity, report: Report, signal: AbortSignal) {
+export async function runProbe(
+  task: ProbeTask,
+  identity: MoverIdentity,
+  report: Report,
+  now: number,
+  signal: AbortSignal,
+) {
   report.update({ phase: 'probing' })
   const { quick: store, bare } = await openStores(task, report.log)
   const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
   // Before anything is written: a list tells whether the bucket is where we look for it.
   const canList = await allowed(() => firstOf(store.list(layout.manifests, { signal })))
-  const { conditionalPut } = await writing(store, layout, () => claimFolder(store, layout, task.owner, signal))
+  const { conditionalPut } = await writing(store, layout, () => claimFolder(store, layout, task.owner, now, signal))
   const written = Buffer.from(`${identity.run}\n`)
   await writing(store, layout, () => store.put(layout.probe, written, signal))
   const read = await store.get(layout.probe, 1 << 10, signal)
@@ -44,7 +50,8 @@ export async function runProbe(task: ProbeTask, identity: MoverIdentity, report:
   }
   if (!canList || !canDelete) {
     const refused = [canList ? '' : 'list', canDelete ? '' : 'delete'].filter(Boolean).join(' and ')
-    report.warn('RetentionBlocked', `the credentials may not ${refused}; backups work, but nothing is pruned`)
+    const sizes = canList ? '' : ', and sizes are compared with nothing but what the operator remembers'
+    report.warn('RetentionBlocked', `the credentials may not ${refused}; backups work, but nothing is pruned${sizes}`)
   }
   report.update({
     phase: 'done',

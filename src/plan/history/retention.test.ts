@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { planRetention, type RetentionReason, type RetentionRun } from './retention.ts'
+import { planRetention, type RetentionReason, type RetentionRun, type RunData } from './retention.ts'
 
-/** Runs a day apart, oldest first, one letter each: g good, f failed, s suspect, h good and held. */
+const data: Readonly<Record<string, RunData>> = {
+  c: 'confirmed',
+  w: 'whole',
+  a: 'archived',
+  m: 'missing',
+  n: 'unknown',
+}
+
+/**
+ * Runs a day apart, oldest first, one letter each: g good, f failed, s suspect, h good and held, u unchecked, o on demand; and where
+ * somebody looked at the data: c confirmed, w whole, a archived, m missing, n not known.
+ */
 function history(letters: string): RetentionRun[] {
   return letters.split('').map((letter, day) => ({
     id: `${letter}${day}`,
@@ -11,6 +22,9 @@ function history(letters: string): RetentionRun[] {
     good: letter !== 'f',
     suspect: letter === 's',
     held: letter === 'h',
+    unchecked: letter === 'u',
+    trigger: letter === 'o' ? 'on-demand' : 'scheduled',
+    ...(data[letter] ? { data: data[letter] } : {}),
   }))
 }
 
@@ -19,7 +33,7 @@ function reasons(runs: readonly RetentionRun[], keep: number): Record<string, Re
 }
 
 function counting(runs: readonly RetentionRun[]): number {
-  return runs.filter(run => run.good && !run.suspect).length
+  return runs.filter(run => run.good && !run.suspect && !run.unchecked).length
 }
 
 const someRuns = fc.uniqueArray(
@@ -30,6 +44,8 @@ const someRuns = fc.uniqueArray(
     good: fc.boolean(),
     suspect: fc.boolean(),
     held: fc.boolean(),
+    unchecked: fc.boolean(),
+    trigger: fc.constantFrom('scheduled' as const, 'on-demand' as const),
   }),
   { selector: run => run.id, maxLength: 40 },
 )
@@ -127,13 +143,93 @@ describe('planRetention', () => {
     assert.throws(() => planRetention([{ ...run, slot: new Date(Number.NaN) }], { keep: 1 }), /no valid time/)
   })
 
+  test('F57: an unchecked run does not count, and stops every deletion until it is compared', () => {
+    assert.deepEqual(reasons(history('ggu'), 1), { u2: 'Unchecked', g1: 'WithinRetention', g0: 'PruningStopped' })
+    assert.match(
+      planRetention(history('ggu'), { keep: 1 }).verdicts.at(-1)?.message ?? '',
+      /u2 was compared with no other/,
+    )
+    assert.deepEqual(planRetention(history('ggug'), { keep: 1 }).deleteNow, ['g0', 'g1', 'u2'])
+    assert.deepEqual(planRetention(history('ggug'), { keep: 2 }).deleteNow, [])
+  })
+
+  test('F60: a run whose data are not there does not count, and nothing is deleted while it is among those to be kept', () => {
+    for (const gone of ['m', 'n']) {
+      assert.deepEqual(reasons(history(`wc${gone}`), 1), {
+        [`${gone}2`]: 'DataMissing',
+        c1: 'WithinRetention',
+        w0: 'PruningStopped',
+      })
+      assert.deepEqual(planRetention(history(`w${gone}c`), { keep: 1 }).deleteNow, ['w0', `${gone}1`])
+    }
+  })
+
+  test('F60: archived runs count and go, but the newest one that can be read at once stays, and all that is newer', () => {
+    assert.deepEqual(reasons(history('wcaa'), 2), {
+      a3: 'WithinRetention',
+      a2: 'WithinRetention',
+      c1: 'NewestReadable',
+      w0: 'BeyondRetention',
+    })
+    assert.deepEqual(planRetention(history('acaa'), { keep: 1 }).deleteNow, ['a0'])
+    assert.deepEqual(planRetention(history('aaac'), { keep: 1 }).deleteNow, ['a0', 'a1', 'a2'])
+  })
+
+  test('F60: where data were looked at and none was confirmed, nothing goes', () => {
+    assert.deepEqual(planRetention(history('wwww'), { keep: 1 }).deleteNow, [])
+    assert.deepEqual(planRetention(history('aaaa'), { keep: 1 }).deleteNow, [])
+  })
+
+  test('F66: many runs on demand push no scheduled one out, nor the other way round', () => {
+    const plan = planRetention(history('ggg' + 'o'.repeat(7)), { keep: 3 })
+    assert.deepEqual(plan.deleteNow, ['o3', 'o4', 'o5', 'o6'])
+    assert.deepEqual(planRetention(history('oo' + 'g'.repeat(7)), { keep: 3 }).deleteNow, ['g2', 'g3', 'g4', 'g5'])
+    assert.deepEqual(planRetention(history('ogogo'), { keep: 2, onDemand: { keep: 1 } }).deleteNow, ['o0', 'o2'])
+    assert.throws(() => planRetention([], { keep: 1, onDemand: { keep: 0 } }), RangeError)
+  })
+
+  test('F66: a run on demand whose data are gone stops only those on demand', () => {
+    const runs = history('gomg').map(run => (run.id === 'm2' ? { ...run, trigger: 'on-demand' as const } : run))
+    const seen = runs.map(run => ({ ...run, data: run.data ?? ('confirmed' as const) }))
+    assert.deepEqual(planRetention(seen, { keep: 1 }).deleteNow, ['g0'])
+  })
+
+  test('F64: of what only the number before had kept, few go in a pass; the rest as ever', () => {
+    const previous = { keep: 4, before: new Date(Date.UTC(2026, 0, 7)) }
+    const plan = planRetention(history('gggggggg'), { keep: 1, previous, slowDeletes: 1 })
+    assert.deepEqual(plan.deleteNow, ['g0', 'g1', 'g2', 'g3', 'g4', 'g6'])
+    assert.equal(plan.deleteLater, 1)
+    assert.match(plan.verdicts.find(({ id }) => id === 'g5')?.message ?? '', /at most 1$/)
+    assert.deepEqual(planRetention(history('gggg'), { keep: 1, previous, slowDeletes: 0 }).deleteNow, [])
+  })
+
+  test('property: where data were looked at, something newer that counts and was confirmed stays for all that goes', () => {
+    const seen = fc.constantFrom<RunData>('confirmed', 'whole', 'archived', 'missing', 'unknown')
+    const lookedAt = fc
+      .tuple(someRuns, fc.array(seen, { minLength: 40, maxLength: 40 }))
+      .map(([runs, found]) => runs.map((run, index) => ({ ...run, data: found[index] ?? ('whole' as const) })))
+    fc.assert(
+      fc.property(lookedAt, someKeep, (runs, keep) => {
+        const { deleteNow, verdicts } = planRetention(runs, { keep, maxDeletes: 1000 })
+        const order = verdicts.map(({ id }) => id)
+        const guards = runs.filter(
+          run => run.data === 'confirmed' && counting([run]) === 1 && !deleteNow.includes(run.id),
+        )
+        for (const id of deleteNow) assert.ok(guards.some(guard => order.indexOf(guard.id) < order.indexOf(id)))
+      }),
+    )
+  })
+
   test('property: the newest good run and min(N, all) counting runs always stay, held and bad ones too', () => {
     fc.assert(
       fc.property(someRuns, someKeep, fc.array(fc.string({ maxLength: 2 })), (runs, keep, held) => {
         const gone = new Set(planRetention(runs, { keep, held, maxDeletes: 1000 }).deleteNow)
         const stays = runs.filter(run => !gone.has(run.id))
         const newest = Math.max(...runs.filter(run => run.good).map(run => run.slot.getTime()))
-        assert.ok(counting(stays) >= Math.min(keep, counting(runs)))
+        for (const trigger of ['scheduled', 'on-demand'] as const) {
+          const of = (some: readonly RetentionRun[]) => counting(some.filter(run => run.trigger === trigger))
+          assert.ok(of(stays) >= Math.min(keep, of(runs)))
+        }
         if (runs.some(run => run.good)) assert.ok(stays.some(run => run.good && run.slot.getTime() === newest))
         for (const run of runs) {
           if (!run.good || run.held || held.includes(run.id)) assert.ok(!gone.has(run.id))
@@ -193,6 +289,8 @@ describe('planRetention', () => {
       fc.property(someRuns, someKeep, (runs, keep) => {
         const plan = planRetention(runs, { keep, maxDeletes: 1000 })
         fc.pre(plan.verdicts.find(v => v.reason !== 'NotCounted')?.reason !== 'Suspect')
+        const unchecked = plan.verdicts.some(({ reason }) => reason === 'Unchecked' || reason === 'PruningStopped')
+        fc.pre(!unchecked)
         const more = [...runs, { id: 'one more', slot: new Date(Date.UTC(2027, 0)), good: true }]
         assert.equal(planRetention(more, { keep, maxDeletes: 1000 }).deleteNow[0], plan.nextToGo)
       }),

@@ -2,10 +2,28 @@
  * Retention: which backups of ONE target stay, which go, and why. The mover (which deletes), the policy status and the
  * command line all use this function, so that they never disagree.
  *
- * The rule: the newest N runs that are good (completed, ready) and not suspect are kept, and everything good that is older
- * than those goes. Whatever the input, the newest good run stays. There is no clock: a run is never old, only superseded,
- * and a run dated in the future is a run like any other.
+ * The rule: the newest N runs that count (good, not suspect, compared, with their data) are kept, and everything good that is older
+ * than those goes. Scheduled and on-demand runs are counted apart. Whatever the input, the newest good run stays; where somebody
+ * looked at the data, so does the newest one that was seen to be readable at once. There is no clock: a run is never old, only
+ * superseded, and a run dated in the future is a run like any other.
  */
+import { slowDeletesPerHour } from './lowering.ts'
+
+/** What a look at the data of a run found. */
+export type RunData =
+  /** All segments are there and can be read at once: two answers of the store that do not depend on each other say so. */
+  | 'confirmed'
+  /** All segments are there at their sizes, by one answer. */
+  | 'whole'
+  /** All are there; at least one must be brought back from an archive first. */
+  | 'archived'
+  /** A segment is not there, or has another size. */
+  | 'missing'
+  /** The store did not tell. */
+  | 'unknown'
+
+/** What asked for a run. */
+export type RunTrigger = 'scheduled' | 'on-demand'
 
 /** One run of a target, as the catalog of the bucket or the Backup objects show it. */
 export interface RetentionRun {
@@ -17,8 +35,14 @@ export interface RetentionRun {
   readonly good: boolean
   /** Shrank far below its predecessor and nobody has accepted that yet (R14). False once accepted. */
   readonly suspect?: boolean
+  /** Its size could not be compared with any other (R24). */
+  readonly unchecked?: boolean
   /** Somebody asked that this run be kept. A hold does not change what counts. */
   readonly held?: boolean
+  /** Default: scheduled. */
+  readonly trigger?: RunTrigger
+  /** Absent where nobody looked: the operator has no credentials. */
+  readonly data?: RunData
 }
 
 /** Why a run stays or goes. */
@@ -29,8 +53,14 @@ export type RetentionReason =
   | 'Held'
   /** Stays: suspect, so that it does not count; it goes when N good runs are newer than it. */
   | 'Suspect'
-  /** Stays for now: retention is done with it, but the newest good run is suspect, so that nothing is deleted. */
+  /** Stays: its size was compared with nothing, so that it does not count. */
+  | 'Unchecked'
+  /** Stays: its data are not all there, so that it does not count. */
+  | 'DataMissing'
+  /** Stays for now: retention is done with it, but a run that it would keep is suspect, unchecked or not whole. */
   | 'PruningStopped'
+  /** Stays: no newer backup that counts was seen to be readable at once. */
+  | 'NewestReadable'
   /** Stays, because it is none of retention's business: not a good run; it neither counts nor pushes a good one out. */
   | 'NotCounted'
   /** Goes in this pass. */
@@ -56,20 +86,38 @@ export interface RetentionPlan {
   readonly deleteLater: number
   /** The oldest of the runs that count, if any run counts. */
   readonly oldestKept: string | undefined
-  /** What goes first: now, or when one more good run arrives. Undefined when nothing would. */
+  /** What goes first: now, or when one more good scheduled run arrives. Undefined when nothing would. */
   readonly nextToGo: string | undefined
 }
 
-export interface RetentionOptions {
+/** How many runs of one trigger are kept. */
+export interface Keeping {
   /** N of `spec.retention`, a whole number ≥ 1. */
   readonly keep: number
+  /** A larger number that applied until lately: what only it had kept goes slowly (`lowering.ts`). */
+  readonly previous?: { readonly keep: number; readonly before: Date }
+}
+
+export interface RetentionOptions extends Keeping {
+  /** For on-demand runs. Default: as for scheduled ones. */
+  readonly onDemand?: Keeping
   /** Ids of held runs, besides those that say so themselves. */
   readonly held?: Iterable<string>
   /** Most deletions a pass; the guard against a mass deletion by mistake. */
   readonly maxDeletes?: number
+  /** Most deletions of this pass among what only `previous` had kept. */
+  readonly slowDeletes?: number
 }
 
 const DEFAULT_MAX_DELETES = 20
+
+interface Judged {
+  readonly run: RetentionRun
+  readonly keeping: Keeping
+  /** How many newer runs of its trigger count. */
+  readonly newerCounted: number
+  readonly held: boolean
+}
 
 /**
  * Judges the runs of one target, in any order.
@@ -78,94 +126,170 @@ const DEFAULT_MAX_DELETES = 20
  * occurs twice (its double would push a good run out).
  */
 export function planRetention(runs: readonly RetentionRun[], options: RetentionOptions): RetentionPlan {
-  const { keep, maxDeletes = DEFAULT_MAX_DELETES } = options
-  if (!Number.isInteger(keep) || keep < 1) {
-    throw new RangeError(
-      `retention must be a whole number of at least 1, not ${keep}: it would delete the last good backup`,
-    )
-  }
-  if (!Number.isInteger(maxDeletes) || maxDeletes < 0) {
-    throw new RangeError(`maxDeletes must be a whole number of at least 0, not ${maxDeletes}`)
-  }
+  const { maxDeletes = DEFAULT_MAX_DELETES, slowDeletes = slowDeletesPerHour, onDemand = options } = options
+  for (const { keep } of [options, onDemand]) refuseKeep(keep)
+  refuseLimit('maxDeletes', maxDeletes)
+  refuseLimit('slowDeletes', slowDeletes)
   refuseAmbiguous(runs)
 
-  const heldIds = new Set(options.held)
   const ordered = [...runs].sort(newestFirst)
-  const stoppedBy = suspectNewest(ordered)
-  const judged: { readonly run: RetentionRun; readonly newerCounted: number; readonly held: boolean }[] = []
-  let counted = 0
-  for (const run of ordered) {
-    judged.push({ run, newerCounted: counted, held: run.held === true || heldIds.has(run.id) })
-    if (counts(run)) counted++
-  }
-
-  const superseded = judged.filter(({ run, newerCounted, held }) => run.good && !held && newerCounted >= keep)
-  const goes = stoppedBy === undefined ? superseded.map(({ run }) => run.id).toReversed() : []
-  const deleteNow = goes.slice(0, maxDeletes)
+  const judged = judge(ordered, { scheduled: options, 'on-demand': onDemand }, new Set(options.held))
+  const superseded = judged.filter(each => each.run.good && !each.held && isSuperseded(each))
+  const stops = { scheduled: stopOf(judged, 'scheduled'), 'on-demand': stopOf(judged, 'on-demand') }
+  const unguarded = withoutGuard(ordered)
+  const goes = superseded.filter(({ run }) => !stops[triggerOf(run)] && !unguarded.has(run)).toReversed()
+  const deleteNow = firstOf(goes, maxDeletes, slowDeletes)
   const now = new Set(deleteNow)
 
-  const verdicts = judged.map(({ run, newerCounted, held }): RetentionVerdict => {
-    const verdict = (stays: boolean, reason: RetentionReason, message: string) => ({
-      id: run.id,
-      keep: stays,
-      reason,
-      message,
-    })
-    if (!run.good) return verdict(true, 'NotCounted', 'not a good backup: retention neither counts nor deletes it')
-    if (newerCounted < keep) {
-      return run.suspect === true
-        ? verdict(
-            true,
-            'Suspect',
-            'kept but not counted: it is far smaller than the one before; accept it, or take a good one',
-          )
-        : verdict(true, 'WithinRetention', `kept: number ${newerCounted + 1} of the newest ${keep} good backups`)
-    }
-    if (held) return verdict(true, 'Held', `kept: ${superseding(keep)}, but it is held`)
-    if (stoppedBy !== undefined) {
-      return verdict(
-        true,
-        'PruningStopped',
-        `kept for now: ${superseding(keep)}, but the newest backup, ${stoppedBy.id}, is suspect, and nothing is deleted until it is accepted or a good one follows`,
-      )
+  const verdicts = judged.map((each): RetentionVerdict => {
+    const { run, held } = each
+    const stay = (reason: RetentionReason, message: string) => ({ id: run.id, keep: true, reason, message })
+    if (!run.good) return stay('NotCounted', 'not a good backup: retention neither counts nor deletes it')
+    if (!isSuperseded(each)) return within(each)
+    const why = superseding(each)
+    if (held) return stay('Held', `kept: ${why}, but it is held`)
+    const stop = stops[triggerOf(run)]
+    if (stop !== undefined) return stay('PruningStopped', `kept for now: ${why}, but ${stop}`)
+    if (unguarded.has(run)) {
+      return stay('NewestReadable', `kept: ${why}, but none of them was seen to be whole and readable at once`)
     }
     return now.has(run.id)
-      ? verdict(false, 'BeyondRetention', `deleted: ${superseding(keep)}`)
-      : verdict(
-          false,
-          'BeyondRetentionLater',
-          `deleted in a later pass: ${superseding(keep)}, and a pass deletes at most ${maxDeletes}`,
-        )
+      ? { id: run.id, keep: false, reason: 'BeyondRetention', message: `deleted: ${why}` }
+      : {
+          id: run.id,
+          keep: false,
+          reason: 'BeyondRetentionLater',
+          message: `deleted in a later pass: ${why}, and a pass deletes at most ${isSlow(each) ? Math.min(maxDeletes, slowDeletes) : maxDeletes}`,
+        }
   })
 
-  const afterOneMore = judged.findLast(({ run, newerCounted, held }) => run.good && !held && newerCounted >= keep - 1)
   return {
     verdicts,
     deleteNow,
     deleteLater: goes.length - deleteNow.length,
-    oldestKept: judged.findLast(({ run, newerCounted }) => counts(run) && newerCounted < keep)?.run.id,
-    nextToGo: stoppedBy === undefined ? afterOneMore?.run.id : undefined,
+    oldestKept: judged.findLast(each => counts(each.run) && !isSuperseded(each))?.run.id,
+    nextToGo: judged.findLast(each => goesWithOneMore(each) && !stops[triggerOf(each.run)])?.run.id,
   }
 }
 
-function counts(run: RetentionRun): boolean {
-  return run.good && run.suspect !== true
+function judge(
+  ordered: readonly RetentionRun[],
+  keeping: Readonly<Record<RunTrigger, Keeping>>,
+  heldIds: ReadonlySet<string>,
+): readonly Judged[] {
+  const counted = { scheduled: 0, 'on-demand': 0 }
+  return ordered.map(run => {
+    const trigger = triggerOf(run)
+    const newerCounted = counted[trigger]
+    if (counts(run)) counted[trigger]++
+    return { run, keeping: keeping[trigger], newerCounted, held: run.held === true || heldIds.has(run.id) }
+  })
 }
 
-function superseding(keep: number): string {
+function triggerOf({ trigger = 'scheduled' }: RetentionRun): RunTrigger {
+  return trigger
+}
+
+function isSuperseded({ newerCounted, keeping }: Judged): boolean {
+  return newerCounted >= keeping.keep
+}
+
+function goesWithOneMore({ run, newerCounted, keeping, held }: Judged): boolean {
+  const more = triggerOf(run) === 'scheduled' ? 1 : 0
+  return run.good && !held && newerCounted + more >= keeping.keep
+}
+
+/** Only the number of before had kept it. */
+function isSlow({ run, newerCounted, keeping: { previous } }: Judged): boolean {
+  return previous !== undefined && newerCounted < previous.keep && run.slot < previous.before
+}
+
+function firstOf(goes: readonly Judged[], maxDeletes: number, slowDeletes: number): readonly string[] {
+  const first: string[] = []
+  let slow = slowDeletes
+  for (const each of goes) {
+    if (first.length >= maxDeletes) break
+    if (isSlow(each) && slow-- <= 0) continue
+    first.push(each.run.id)
+  }
+  return first
+}
+
+function within({ run, newerCounted, keeping }: Judged): RetentionVerdict {
+  const stay = (reason: RetentionReason, message: string) => ({ id: run.id, keep: true, reason, message })
+  if (run.suspect === true) {
+    return stay('Suspect', 'kept but not counted: it is far smaller than the one before; accept it, or take a good one')
+  }
+  if (run.unchecked === true) {
+    return stay('Unchecked', 'kept but not counted: its size was compared with no other; look at it and accept it')
+  }
+  if (!hasData(run)) return stay('DataMissing', `kept but not counted: ${dataTrouble(run)}`)
+  return stay('WithinRetention', `kept: number ${newerCounted + 1} of the newest ${keeping.keep} good backups`)
+}
+
+function counts(run: RetentionRun): boolean {
+  return run.good && run.suspect !== true && run.unchecked !== true && hasData(run)
+}
+
+function hasData({ data }: RetentionRun): boolean {
+  return data !== 'missing' && data !== 'unknown'
+}
+
+function dataTrouble({ data }: RetentionRun): string {
+  return data === 'missing'
+    ? 'its data are not all in the store; restore from another one, and find out who deletes there'
+    : 'the store did not say whether its data are there'
+}
+
+function superseding({ keeping: { keep } }: Judged): string {
   return keep === 1 ? '1 newer good backup exists' : `${keep} newer good backups exist`
 }
 
-/** The newest good run if it is suspect: it may be the only fresh dump, or the good old ones the only whole ones. */
-function suspectNewest(ordered: readonly RetentionRun[]): RetentionRun | undefined {
-  const newest = ordered.find(run => run.good)
-  return newest?.suspect === true ? newest : undefined
+/**
+ * Why nothing of this trigger is deleted. The newest good run of all, when it is suspect: it may be the only fresh dump, or the good
+ * old ones the only whole ones. A run among those to be kept that is unchecked or not whole: what it should replace may be needed.
+ */
+function stopOf(judged: readonly Judged[], trigger: RunTrigger): string | undefined {
+  const newest = judged.find(({ run }) => run.good)?.run
+  const until = 'nothing is deleted until it is accepted or a good one follows'
+  if (newest?.suspect === true) return `the newest backup, ${newest.id}, is suspect, and ${until}`
+  const trouble = judged.find(
+    each =>
+      triggerOf(each.run) === trigger &&
+      !isSuperseded(each) &&
+      each.run.good &&
+      each.run.suspect !== true &&
+      !counts(each.run),
+  )?.run
+  if (!trouble) return undefined
+  return trouble.unchecked === true
+    ? `the size of ${trouble.id} was compared with no other, and ${until}`
+    : `of ${trouble.id}, ${dataTrouble(trouble)}`
+}
+
+/** Where data were looked at: the runs that no newer one guards, which counts and was seen to be readable at once. */
+function withoutGuard(ordered: readonly RetentionRun[]): ReadonlySet<RetentionRun> {
+  if (ordered.every(({ data }) => data === undefined)) return new Set()
+  const guard = ordered.findIndex(run => run.data === 'confirmed' && counts(run))
+  return new Set(guard === -1 ? ordered : ordered.slice(0, guard + 1))
 }
 
 function newestFirst(a: RetentionRun, b: RetentionRun): number {
   const byTime = b.slot.getTime() - a.slot.getTime()
   if (byTime !== 0) return byTime
   return a.id < b.id ? 1 : -1
+}
+
+function refuseKeep(keep: number): void {
+  if (Number.isInteger(keep) && keep >= 1) return
+  throw new RangeError(
+    `retention must be a whole number of at least 1, not ${keep}: it would delete the last good backup`,
+  )
+}
+
+function refuseLimit(name: string, limit: number): void {
+  if (Number.isInteger(limit) && limit >= 0) return
+  throw new RangeError(`${name} must be a whole number of at least 0, not ${limit}`)
 }
 
 function refuseAmbiguous(runs: readonly RetentionRun[]): void {

@@ -1,5 +1,6 @@
 /** The backups of one target, read from their manifests; and deleting one so that nothing half-deleted looks restorable. */
 import { parseBackupRecord, type BackupRecord } from '../../api/record.ts'
+import { isHeld } from './holds.ts'
 import { manifestFolder, parseManifestKey, type Layout } from './layout.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { isStoreError } from '../store-error.ts'
@@ -33,10 +34,31 @@ export async function readCatalog(
   const runs: CatalogRun[] = []
   for (let start = 0; start < keys.length; start += readsAtOnce) {
     const batch = keys.slice(start, start + readsAtOnce)
-    const read = await Promise.all(batch.map(key => readRun(store, layout, key, signal)))
-    runs.push(...read.filter(run => run !== undefined))
+    runs.push(...(await readBatch(store, layout, batch, signal)))
   }
   return runs
+}
+
+/** A manifest that the store does not give stands in the way of no other, unless it gives none at all now. */
+async function readBatch(
+  store: ObjectStore,
+  layout: Layout,
+  keys: readonly string[],
+  signal?: AbortSignal,
+): Promise<readonly CatalogRun[]> {
+  const results = await Promise.allSettled(keys.map(key => readRun(store, layout, key, signal)))
+  signal?.throwIfAborted()
+  const failures = results.flatMap(result => (result.status === 'rejected' ? [result.reason as unknown] : []))
+  const fatal = failures.find(error => !isStoreError(error))
+  const down =
+    failures.length === keys.length && failures.every(error => isStoreError(error) && error.class === 'retry')
+  if (fatal !== undefined || down) throw fatal ?? failures[0]
+  return results.flatMap((result, index) => {
+    if (result.status === 'fulfilled') return result.value ?? []
+    const key = keys[index] ?? ''
+    const name = parseManifestKey(layout, key)
+    return name ? [{ key, ...name, record: undefined, problem: (result.reason as Error).message }] : []
+  })
 }
 
 /** Undefined when there is no such manifest (any more). */
@@ -49,15 +71,10 @@ export async function readRun(
   const name = parseManifestKey(layout, key)
   if (!name) throw new Error(`${key} is not the key of a manifest`)
   const { run, slot, target } = name
-  let text: string
+  const body = await readManifest(store, key, signal)
+  if (body === undefined) return undefined
   try {
-    text = (await store.get(key, largestManifest, signal)).toString()
-  } catch (error) {
-    if (isStoreError(error, 'NotFound')) return undefined
-    throw error
-  }
-  try {
-    const record = parseBackupRecord(text)
+    const record = parseBackupRecord(body.toString())
     if (record.run === run && record.target === target) return { key, run, slot, record }
     const problem = `it is of run ${record.run} and target ${record.target}, which its key contradicts`
     return { key, run, slot, record: undefined, problem }
@@ -66,20 +83,60 @@ export async function readRun(
   }
 }
 
+/** Undefined only when the store says that there is no such object. */
+export async function readManifest(store: ObjectStore, key: string, signal?: AbortSignal): Promise<Buffer | undefined> {
+  try {
+    return await store.get(key, largestManifest, signal)
+  } catch (error) {
+    if (isStoreError(error, 'NotFound')) return undefined
+    throw error
+  }
+}
+
+export type Deletion =
+  | 'deleted'
+  /** Somebody asked that it be kept: it is as it was. */
+  | 'held'
+  /** Its manifest was gone already. What is left of it is the sweep's. */
+  | 'gone'
+
 /**
  * Deletes a backup: its manifest, then its data. Killed in between, it no longer exists, and what is left is found by the sweep
  * (`sweep.ts`). Never the other way round.
+ *
+ * The hold is looked at right before either. Who holds a run writes the hold and then looks for the manifest: had they still found it,
+ * the second look here sees their hold, and the manifest is put back. Killed just then, the manifest is lost; the data stay, because
+ * the sweep spares what is held.
  */
 export async function deleteBackup(
   store: ObjectStore,
   layout: Layout,
   backup: { readonly key: string; readonly record: BackupRecord },
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<Deletion> {
+  const { run, attempt, artifacts } = backup.record
+  if (await isHeld(store, layout, run, signal)) return 'held'
+  const body = await readManifest(store, backup.key, signal)
+  if (body === undefined) return 'gone'
+  if (parseBackupRecord(body.toString()).attempt !== attempt) {
+    throw new Error(`${backup.key} was replaced while it was to be deleted; it stays`)
+  }
   await store.delete([backup.key], signal)
-  const segments = backup.record.artifacts.flatMap(artifact => artifact.segments)
+  if (await isHeldOrUntold(store, layout, run, signal)) {
+    await store.put(backup.key, body)
+    return 'held'
+  }
   await store.delete(
-    segments.map(segment => `${layout.root}${segment.key}`),
+    artifacts.flatMap(({ segments }) => segments).map(({ key }) => `${layout.root}${key}`),
     signal,
   )
+  return 'deleted'
+}
+
+async function isHeldOrUntold(store: ObjectStore, layout: Layout, run: string, signal?: AbortSignal) {
+  try {
+    return await isHeld(store, layout, run, signal)
+  } catch {
+    return true
+  }
 }

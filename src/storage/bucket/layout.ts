@@ -4,6 +4,7 @@
  *     owner.json                                          whose folder this is
  *     manifests/<target>/<YYYYMMDDThhmmssZ>-<run>.json    one per backup: the backup exists if and only if this does
  *     data/<run>/<attempt>/<artifact>.zst[.NNNN]          never overwritten
+ *     holds/<run>.json                                    somebody asked that this run be kept
  *     uploads/<run>.<attempt>.<seq>.json                  one per open multipart upload
  *     probe.json                                          written and removed by the probe
  */
@@ -16,6 +17,7 @@ export interface Layout {
   readonly probe: string
   readonly manifests: string
   readonly data: string
+  readonly holds: string
   readonly uploads: string
 }
 
@@ -39,6 +41,7 @@ export function layoutOf(place: {
     probe: `${root}probe.json`,
     manifests: `${root}manifests/`,
     data: `${root}data/`,
+    holds: `${root}holds/`,
     uploads: `${root}uploads/`,
   }
 }
@@ -98,4 +101,14 @@ export function parseDataKey(layout: Layout, key: string): Attempt | undefined {
 
 export function uploadRecordKey(layout: Layout, { run, attempt }: Attempt, sequence: number): string {
   return `${layout.uploads}${run}.${attempt}.${sequence}.json`
+}
+
+export function holdKey(layout: Layout, run: string): string {
+  return `${layout.holds}${run}.json`
+}
+
+/** The run of a hold's key; undefined for a key that is none. */
+export function parseHoldKey(layout: Layout, key: string): string | undefined {
+  if (!key.startsWith(layout.holds)) return undefined
+  return /^([^/]+)\.json$/.exec(key.slice(layout.holds.length))?.[1]
 }

@@ -9,6 +9,7 @@ import { StoreError } from '../store-error.ts'
 
 const owner = { clusterId: 'c1', namespace: 'shop', policy: 'orders', policyUid: 'u1' }
 const layout = layoutOf(owner)
+const now = Date.UTC(2026, 10, 22)
 
 function changed(store: MemoryStore, change: Partial<ObjectStore>): ObjectStore {
   return new Proxy(store, {
@@ -22,21 +23,34 @@ function changed(store: MemoryStore, change: Partial<ObjectStore>): ObjectStore 
 }
 
 describe('the mark of the owner', () => {
-  test('is written once, and found again by a policy with another UID', async () => {
+  test('is written once, and anew by a policy with another UID, with the time of its coming', async () => {
     const store = new MemoryStore()
-    assert.deepEqual(await claimFolder(store, layout, owner), { conditionalPut: true })
+    assert.deepEqual(await claimFolder(store, layout, owner, now), { conditionalPut: true, adoptedAt: now })
     const mark = await store.get(layout.owner, 1_000)
-    assert.deepEqual(JSON.parse(mark.toString()), { version: 1, ...owner })
-    assert.deepEqual(await claimFolder(store, layout, { ...owner, policyUid: 'u2' }), { conditionalPut: true })
+    const adoptedAt = new Date(now).toISOString()
+    assert.deepEqual(JSON.parse(mark.toString()), { version: 1, ...owner, adoptedAt })
+    const later = now + 1_000
+    assert.deepEqual(await claimFolder(store, layout, owner, later), { conditionalPut: true, adoptedAt: now })
     assert.deepEqual(await store.get(layout.owner, 1_000), mark)
+    const heir = { ...owner, policyUid: 'u2' }
+    assert.deepEqual(await claimFolder(store, layout, heir, later), { conditionalPut: true, adoptedAt: later })
+    assert.deepEqual(await claimFolder(store, layout, heir, later + 1), { conditionalPut: true, adoptedAt: later })
+  })
+
+  test('that may not be replaced does not tell since when the folder is ours, and fails nothing', async () => {
+    const store = new MemoryStore()
+    await claimFolder(store, layout, owner, now)
+    const locked = changed(store, { put: async () => Promise.reject(new StoreError('AccessDenied', 'locked')) })
+    const claimed = await claimFolder(locked, layout, { ...owner, policyUid: 'u2' }, now + 1)
+    assert.deepEqual(claimed, { conditionalPut: true, adoptedAt: undefined })
   })
 
   test('of another cluster, namespace or policy is refused, and left as it is', async () => {
     const store = new MemoryStore()
-    await claimFolder(store, layout, owner)
+    await claimFolder(store, layout, owner, now)
     const mark = await store.get(layout.owner, 1_000)
     for (const other of [{ clusterId: 'c2' }, { namespace: 'x' }, { policy: 'x' }]) {
-      await assert.rejects(claimFolder(store, layout, { ...owner, ...other }), { reason: 'PrefixOwnedByOther' })
+      await assert.rejects(claimFolder(store, layout, { ...owner, ...other }, now), { reason: 'PrefixOwnedByOther' })
     }
     assert.deepEqual(await store.get(layout.owner, 1_000), mark)
   })
@@ -45,7 +59,7 @@ describe('the mark of the owner', () => {
     for (const body of ['{"version":2}', 'x', '']) {
       const store = new MemoryStore()
       await store.put(layout.owner, Buffer.from(body))
-      await assert.rejects(claimFolder(store, layout, owner), { reason: 'FormatUnsupported' })
+      await assert.rejects(claimFolder(store, layout, owner, now), { reason: 'FormatUnsupported' })
     }
   })
 
@@ -53,8 +67,8 @@ describe('the mark of the owner', () => {
     const refusing = new MemoryStore()
     const refuses = async () => Promise.reject(new StoreError('ConditionalUnsupported', 'no'))
     for (let time = 0; time < 2; time++) {
-      const claimed = await claimFolder(changed(refusing, { putIfAbsent: refuses }), layout, owner)
-      assert.deepEqual(claimed, { conditionalPut: false })
+      const claimed = await claimFolder(changed(refusing, { putIfAbsent: refuses }), layout, owner, now)
+      assert.deepEqual(claimed, { conditionalPut: false, adoptedAt: now })
     }
     assert.ok(await refusing.head(layout.owner))
 
@@ -64,8 +78,8 @@ describe('the mark of the owner', () => {
       return 'created'
     }
     for (let time = 0; time < 2; time++) {
-      const claimed = await claimFolder(changed(ignoring, { putIfAbsent: ignores }), layout, owner)
-      assert.deepEqual(claimed, { conditionalPut: false })
+      const claimed = await claimFolder(changed(ignoring, { putIfAbsent: ignores }), layout, owner, now)
+      assert.deepEqual(claimed, { conditionalPut: false, adoptedAt: now })
     }
   })
 
@@ -75,7 +89,7 @@ describe('the mark of the owner', () => {
       await store.put(key, Buffer.from(JSON.stringify({ version: 1, ...owner, clusterId: 'c2' })))
       return store.putIfAbsent(key, body)
     }
-    await assert.rejects(claimFolder(changed(store, { putIfAbsent: late }), layout, owner), {
+    await assert.rejects(claimFolder(changed(store, { putIfAbsent: late }), layout, owner, now), {
       reason: 'PrefixOwnedByOther',
     })
   })
@@ -83,7 +97,10 @@ describe('the mark of the owner', () => {
   test('can be written by those who may not list, to whom AWS answers 403 for what does not exist', async () => {
     const store = new MemoryStore()
     const denied = async () => Promise.reject(new StoreError('AccessDenied', 'no'))
-    assert.deepEqual(await claimFolder(changed(store, { get: denied }), layout, owner), { conditionalPut: true })
+    assert.deepEqual(await claimFolder(changed(store, { get: denied }), layout, owner, now), {
+      conditionalPut: true,
+      adoptedAt: now,
+    })
   })
 })
 

@@ -20,36 +20,78 @@ const markSchema = z.object({
   clusterId: z.string(),
   namespace: z.string(),
   policy: z.string(),
+  policyUid: z.string().optional(),
+  /** Since when the policy of this UID has the folder. */
+  adoptedAt: z.iso.datetime().optional(),
 })
+type Mark = z.infer<typeof markSchema>
+
+export interface Claim {
+  /** Whether the store honours `If-None-Match: *`, shown by writing the mark that is there once more. */
+  readonly conditionalPut: boolean
+  /**
+   * Since when this very policy has the folder, ms since the epoch: what lies there longer was made under another policy of the same
+   * name, or in a cluster that is gone, and its rules may be others (docs/design.md R29). Undefined when the mark does not tell.
+   */
+  readonly adoptedAt: number | undefined
+}
 
 const largestMark = 64 << 10
 
 /**
- * Makes sure that the folder is ours: writes the mark where there is none.
- * @returns whether the store honours `If-None-Match: *`, shown by writing the mark that is there once more.
+ * Makes sure that the folder is ours: writes the mark where there is none, and anew where it is of an earlier policy of the same name,
+ * with the time `now` (ms since the epoch).
  * @throws OwnershipError when somebody else owns it, or a newer version wrote it.
  */
 export async function claimFolder(
   store: ObjectStore,
   layout: Layout,
   owner: PrefixOwner,
+  now: number,
   signal?: AbortSignal,
-): Promise<{ readonly conditionalPut: boolean }> {
+): Promise<Claim> {
   const found = await readMark(store, layout, signal)
-  if (found) checkMark(found, layout, owner)
-  const mark = found ?? Buffer.from(`${JSON.stringify({ version: 1, ...owner }, undefined, 2)}\n`)
+  const known = found && checkMark(found, layout, owner)
+  const fresh = markOf(owner, now)
+  const mark = found ?? fresh
   const first = await tryMark(store, layout, mark, signal)
-  if (first === 'unsupported') {
-    if (!found) await store.put(layout.owner, mark, signal)
-    return { conditionalPut: false }
+  const conditionalPut = first === 'exists'
+  if (known) return { conditionalPut, adoptedAt: await adopted(store, layout, { known, owner, fresh, now }, signal) }
+  if (first === 'unsupported') await store.put(layout.owner, mark, signal)
+  if (first !== 'exists') {
+    const second = first === 'unsupported' ? first : await tryMark(store, layout, mark, signal)
+    return { conditionalPut: second === 'exists', adoptedAt: now }
   }
-  if (found) return { conditionalPut: first === 'exists' }
-  if (first === 'exists') {
-    // Written by somebody else since we looked, or by our own try whose reply was lost.
-    checkMark(await store.get(layout.owner, largestMark, signal), layout, owner)
-    return { conditionalPut: true }
+  // Written by somebody else since we looked, by our own try whose reply was lost, or not to be read by us.
+  const { adoptedAt } = checkMark(await store.get(layout.owner, largestMark, signal), layout, owner)
+  return { conditionalPut: true, adoptedAt: timeOf(adoptedAt) }
+}
+
+function markOf(owner: PrefixOwner, now: number): Buffer {
+  const mark = { version: 1, ...owner, adoptedAt: new Date(now).toISOString() }
+  return Buffer.from(`${JSON.stringify(mark, undefined, 2)}\n`)
+}
+
+/** A mark of another policy UID, or without a time, is written anew. Where that is refused nobody knows the time, and nothing is pruned. */
+async function adopted(
+  store: ObjectStore,
+  layout: Layout,
+  { known, owner, fresh, now }: { known: Mark; owner: PrefixOwner; fresh: Buffer; now: number },
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  const sameUid = owner.policyUid === undefined || known.policyUid === owner.policyUid
+  if (sameUid && known.adoptedAt !== undefined) return timeOf(known.adoptedAt)
+  try {
+    await store.put(layout.owner, fresh, signal)
+    return now
+  } catch (error) {
+    if (isStoreError(error, 'AccessDenied', 'StoreRejected')) return undefined
+    throw error
   }
-  return { conditionalPut: (await tryMark(store, layout, mark, signal)) === 'exists' }
+}
+
+function timeOf(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time)
 }
 
 async function tryMark(store: ObjectStore, layout: Layout, mark: Uint8Array, signal?: AbortSignal) {
@@ -71,7 +113,7 @@ async function readMark(store: ObjectStore, layout: Layout, signal?: AbortSignal
   }
 }
 
-function checkMark(body: Buffer, layout: Layout, owner: PrefixOwner) {
+function checkMark(body: Buffer, layout: Layout, owner: PrefixOwner): Mark {
   let value: unknown
   try {
     value = JSON.parse(body.toString())
@@ -91,7 +133,7 @@ function checkMark(body: Buffer, layout: Layout, owner: PrefixOwner) {
     )
   }
   const { clusterId, namespace, policy } = parsed.data
-  if (clusterId === owner.clusterId && namespace === owner.namespace && policy === owner.policy) return
+  if (clusterId === owner.clusterId && namespace === owner.namespace && policy === owner.policy) return parsed.data
   throw new OwnershipError(
     'PrefixOwnedByOther',
     `${layout.root} belongs to policy ${namespace}/${policy} of cluster ${clusterId}, and this is ${owner.namespace}/${owner.policy} of cluster ${owner.clusterId}; choose another backend.prefix, or, when that cluster is lost, set the chart's clusterId to its id`,

@@ -7,6 +7,8 @@ import { layoutOf, manifestKey, segmentKey, uploadRecordKey } from './layout.ts'
 import { MemoryStore } from '../memory.ts'
 import { StoreError } from '../store-error.ts'
 import { sweep } from './sweep.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { LyingStore } from '../../../test/storage/lying-store.ts'
 import { dataMetadata, encodeUploadRecord } from './upload-record.ts'
 
 const hour = 3_600_000
@@ -15,10 +17,12 @@ const owner = { clusterId: 'c', namespace: 'shop', policy: 'orders' }
 const slotOf = (index: number) => new Date(Date.UTC(2026, 10, 22, 2, index))
 
 let now = 0
-let store: MemoryStore
+let store: ObjectStore
+let memory: MemoryStore
 beforeEach(() => {
   now = Date.UTC(2026, 10, 22)
-  store = new MemoryStore(() => now)
+  memory = new MemoryStore(() => now)
+  store = memory
 })
 
 /** Data of one attempt, as a mover writes it: the Job may live for an hour, and a second one passes before it is over. */
@@ -104,7 +108,7 @@ describe('the sweep', () => {
 
   test('does not believe a list that lacks a manifest', async () => {
     const backup = await writeBackup(0)
-    const list: MemoryStore['list'] = async function* (prefix, options) {
+    const list: ObjectStore['list'] = async function* (prefix, options) {
       for await (const object of store.list(prefix, options)) if (!object.key.endsWith('.json')) yield object
     }
     const stale = new Proxy(store, {
@@ -118,6 +122,63 @@ describe('the sweep', () => {
     assert.deepEqual([...(await keys())].sort(), [...backup].sort())
   })
 
+  test('F59: believes no single answer that a manifest is gone', async () => {
+    for (const [teller, lie] of [
+      ['get', 'absent'],
+      ['get', 'web-page'],
+      ['list', 'absent'],
+    ] as const) {
+      const lying = new LyingStore(new MemoryStore(() => now))
+      store = lying
+      const [manifest = '', ...data] = await writeBackup(0, 'winner', 2)
+      const lost = await writeData(0, 'loser')
+      now += 1_000 * hour
+      lying.lie(manifest, teller, lie)
+      await sweep(lying, layout, now).catch(error => assert.ok(error instanceof StoreError))
+      lying.repent()
+      assert.deepEqual(
+        (await keys()).filter(key => !lost.includes(key)),
+        [...data, manifest].sort(),
+      )
+    }
+  })
+
+  test('F59: deletes no data by a note about the manifest of another run', async () => {
+    const [, ...data] = await writeBackup(0)
+    await writeData(1, 'pod')
+    now += 1_000 * hour
+    const lying = new LyingStore(store)
+    const other = manifestKey(layout, 'command', slotOf(7), 'run-7').slice(layout.root.length)
+    const head: ObjectStore['head'] = async key => {
+      const found = await store.head(key)
+      return found && { ...found, metadata: { ...found.metadata, [dataMetadata.manifest]: other } }
+    }
+    lying.head = head
+    assert.equal((await sweep(lying, layout, now)).deletedObjects, 0)
+    assert.ok((await keys()).includes(data[0] ?? ''))
+  })
+
+  test('F65: one object that cannot be deleted, and one note that cannot be read, block nothing behind them', async () => {
+    const lying = new LyingStore(new MemoryStore(() => now))
+    store = lying
+    const orphans = [...(await writeData(0, 'pod')), ...(await writeData(1, 'pod')), ...(await writeData(2, 'pod'))]
+    const notes: string[] = []
+    for (const run of ['run-3', 'run-4']) {
+      const key = segmentKey(layout, { run, attempt: 'pod' }, 'dump', 0)
+      const uploadId = await store.createUpload(key)
+      const note = uploadRecordKey(layout, { run, attempt: 'pod' }, 0)
+      const record = { key: key.slice(layout.root.length), uploadId, expiresAt: now + 2 * hour }
+      await store.put(note, encodeUploadRecord(record))
+      notes.push(note)
+    }
+    now += 3 * hour
+    lying.keep(orphans[0] ?? '')
+    lying.lie(notes[0] ?? '', 'get', 'refused')
+    await assert.rejects(sweep(lying, layout, now), { reason: 'AccessDenied' })
+    lying.repent()
+    assert.deepEqual(await keys(), [orphans[0], notes[0]])
+  })
+
   test('aborts the upload of a killed mover by its record, once its Job is over', async () => {
     const key = segmentKey(layout, { run: 'run-0', attempt: 'pod' }, 'dump', 0)
     const uploadId = await store.createUpload(key)
@@ -129,16 +190,17 @@ describe('the sweep', () => {
     )
     now += 2 * hour - 1
     await sweep(store, layout, now)
-    assert.deepEqual(store.openUploads(), [key])
+    assert.deepEqual(memory.openUploads(), [key])
     now += 1
     assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 1, deletedObjects: 0 })
-    assert.deepEqual(store.openUploads(), [])
+    assert.deepEqual(memory.openUploads(), [])
     assert.deepEqual(await keys(), [`${layout.uploads}strange.json`])
   })
 
   test('finds the upload of a mover killed while opening it by its key; where the store tells none, its note goes all the same', async () => {
     for (const refusal of [undefined, 'AccessDenied', 'StoreRejected'] as const) {
-      store = new MemoryStore(() => now)
+      memory = new MemoryStore(() => now)
+      store = memory
       const attempt = { run: 'run-0', attempt: 'pod' }
       const key = segmentKey(layout, attempt, 'dump', 0)
       const other = segmentKey(layout, attempt, 'dump', 1)
@@ -148,10 +210,10 @@ describe('the sweep', () => {
       if (refusal) store.listUploads = () => Promise.reject(new StoreError(refusal, 'not for you'))
       now += 2 * hour - 1
       await sweep(store, layout, now)
-      assert.deepEqual(store.openUploads(), [key, other])
+      assert.deepEqual(memory.openUploads(), [key, other])
       now += 1
       await sweep(store, layout, now)
-      assert.deepEqual(store.openUploads(), refusal ? [key, other] : [other])
+      assert.deepEqual(memory.openUploads(), refusal ? [key, other] : [other])
       assert.deepEqual(await keys(), [])
     }
   })
@@ -197,7 +259,8 @@ describe('the catalog', () => {
         let left = steps
         const dying = new Proxy(store, {
           get: (target, name) => {
-            if (name !== 'delete') return Reflect.get(target, name) as unknown
+            const value: unknown = Reflect.get(target, name)
+            if (name !== 'delete') return typeof value === 'function' ? (value.bind(target) as unknown) : value
             return async (all: readonly string[]) => {
               for (const key of all) {
                 if (left-- <= 0) throw new Error('killed')

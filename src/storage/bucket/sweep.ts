@@ -3,8 +3,10 @@
  * objects that no manifest names. Only what belongs to a Job that is certainly over; each writer says itself when that is.
  */
 import { readRun } from './catalog.ts'
-import { parseDataKey, parseManifestKey, type Layout } from './layout.ts'
+import { isHeld, listHolds } from './holds.ts'
+import { parseDataKey, parseManifestKey, type Attempt, type Layout } from './layout.ts'
 import type { ObjectInfo, ObjectStore } from '../object-store.ts'
+import { persevere } from './persevere.ts'
 import { isStoreError } from '../store-error.ts'
 import { dataMetadata, parseUploadRecord } from './upload-record.ts'
 
@@ -16,26 +18,35 @@ export interface Swept {
 /** No writer expires sooner than this after its last write, so that younger objects need no look. */
 const youngestMs = 60 * 60_000
 
-/** `now` in ms since the epoch. */
+/**
+ * `now` in ms since the epoch. One object that cannot be read or deleted blocks nothing behind it.
+ * @throws the first refusal, after all else was tried.
+ */
 export async function sweep(store: ObjectStore, layout: Layout, now: number, signal?: AbortSignal): Promise<Swept> {
-  const abortedUploads = await abortUploads(store, layout, now, signal)
-  const deletedObjects = await deleteOrphans(store, layout, now, signal)
-  return { abortedUploads, deletedObjects }
+  const swept = { abortedUploads: 0, deletedObjects: 0 }
+  const steps = [
+    () => abortUploads(store, layout, now, swept, signal),
+    () => deleteOrphans(store, layout, now, swept, signal),
+  ]
+  await persevere(steps, step => step(), signal)
+  return swept
 }
 
-async function abortUploads(store: ObjectStore, layout: Layout, now: number, signal?: AbortSignal): Promise<number> {
-  let aborted = 0
-  for await (const { key, modifiedAt } of store.list(layout.uploads, { signal })) {
-    if (now - modifiedAt < youngestMs) continue
+/** Counted as they go: what was done before a refusal was done. */
+type Count = { -readonly [Name in keyof Swept]: Swept[Name] }
+
+async function abortUploads(store: ObjectStore, layout: Layout, now: number, swept: Count, signal?: AbortSignal) {
+  const abort = async ({ key, modifiedAt }: ObjectInfo) => {
+    if (now - modifiedAt < youngestMs) return
     const record = await readUploadRecord(store, key, signal)
-    if (!record || record.expiresAt > now) continue
+    if (!record || record.expiresAt > now) return
     const upload = `${layout.root}${record.key}`
     const ids = record.uploadId === undefined ? await uploadsOf(store, upload, signal) : [record.uploadId]
     for (const id of ids) await store.abortUpload(upload, id, signal)
     await store.delete([key], signal)
-    aborted += ids.length
+    swept.abortedUploads += ids.length
   }
-  return aborted
+  await persevere(store.list(layout.uploads, { signal }), abort, signal)
 }
 
 /** None where the store does not tell: then its lifecycle rule must remove an upload whose opening was never confirmed. */
@@ -57,43 +68,71 @@ async function readUploadRecord(store: ObjectStore, key: string, signal?: AbortS
   }
 }
 
+type Candidate = Attempt & { readonly key: string; readonly manifests: readonly string[] }
+
 /**
- * A list alone never deletes: the manifest that the object itself names is asked for by its key first. An object without that note
- * is not ours to judge.
+ * One answer alone never deletes. What the list of manifests names stays unless its manifest was read and names another attempt. What
+ * it does not name stays unless the object itself says which manifest it belongs to, and the store says that there is none: lists are
+ * out of date, and proxies answer 404 for what is there (docs/design.md R27). Held runs stay.
  */
-async function deleteOrphans(store: ObjectStore, layout: Layout, now: number, signal?: AbortSignal): Promise<number> {
+async function deleteOrphans(store: ObjectStore, layout: Layout, now: number, swept: Count, signal?: AbortSignal) {
+  const holds = new Set<string>()
   const candidates = await suspects(store, layout, now, signal)
-  let deleted = 0
-  for (const { key } of candidates) {
-    const head = await store.head(key, signal)
-    const manifest = head?.metadata[dataMetadata.manifest]
-    const expiresAt = Number(head?.metadata[dataMetadata.expiresAt] ?? Number.NaN)
-    const manifestKey = `${layout.root}${manifest}`
-    if (manifest === undefined || !(expiresAt <= now) || !parseManifestKey(layout, manifestKey)) continue
-    const run = await readRun(store, layout, manifestKey, signal)
-    if (run && !run.record) continue
-    if (run?.record?.attempt === parseDataKey(layout, key)?.attempt) continue
+  if (candidates.length > 0) for (const run of await listHolds(store, layout, signal)) holds.add(run)
+  const remove = async (candidate: Candidate) => {
+    const { key, run } = candidate
+    if (holds.has(run) || !(await isOrphan(store, layout, candidate, now, signal))) return
+    if (await isHeld(store, layout, run, signal)) return
     await store.delete([key], signal)
-    deleted++
+    swept.deletedObjects++
   }
-  return deleted
+  await persevere(candidates, remove, signal)
+}
+
+async function isOrphan(
+  store: ObjectStore,
+  layout: Layout,
+  { key, run, attempt, manifests }: Candidate,
+  now: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const head = await store.head(key, signal)
+  const named = head?.metadata[dataMetadata.manifest]
+  const expiresAt = Number(head?.metadata[dataMetadata.expiresAt] ?? Number.NaN)
+  const own = `${layout.root}${named}`
+  // An object without that note, or with one about another run, is not ours to judge.
+  if (named === undefined || !(expiresAt <= now) || parseManifestKey(layout, own)?.run !== run) return false
+  for (const manifest of new Set([...manifests, own])) {
+    const read = await readRun(store, layout, manifest, signal)
+    if (read === undefined ? manifests.includes(manifest) : read.record?.attempt === attempt || !read.record) {
+      return false
+    }
+  }
+  return true
 }
 
 /** Old objects of runs that have no manifest, or more than one attempt: what the cheap look at keys cannot clear. */
-async function suspects(store: ObjectStore, layout: Layout, now: number, signal?: AbortSignal) {
+async function suspects(
+  store: ObjectStore,
+  layout: Layout,
+  now: number,
+  signal?: AbortSignal,
+): Promise<readonly Candidate[]> {
   const attempts = new Map<string, Set<string>>()
-  const old: (ObjectInfo & { readonly run: string })[] = []
-  for await (const object of store.list(layout.data, { signal })) {
-    const owner = parseDataKey(layout, object.key)
+  const old: (Attempt & { readonly key: string })[] = []
+  for await (const { key, modifiedAt } of store.list(layout.data, { signal })) {
+    const owner = parseDataKey(layout, key)
     if (!owner) continue
     attempts.set(owner.run, (attempts.get(owner.run) ?? new Set()).add(owner.attempt))
-    if (now - object.modifiedAt >= youngestMs) old.push({ ...object, run: owner.run })
+    if (now - modifiedAt >= youngestMs) old.push({ key, ...owner })
   }
   if (old.length === 0) return []
-  const committed = new Set<string>()
+  const manifests = new Map<string, string[]>()
   for await (const { key } of store.list(layout.manifests, { signal })) {
     const name = parseManifestKey(layout, key)
-    if (name) committed.add(name.run)
+    if (name) manifests.set(name.run, [...(manifests.get(name.run) ?? []), key])
   }
-  return old.filter(({ run }) => !committed.has(run) || (attempts.get(run)?.size ?? 0) > 1)
+  return old
+    .map(object => ({ ...object, manifests: manifests.get(object.run) ?? [] }))
+    .filter(object => object.manifests.length === 0 || (attempts.get(object.run)?.size ?? 0) > 1)
 }

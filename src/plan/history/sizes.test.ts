@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import * as fc from 'fast-check'
+import { isFarSmaller, judgeNewSize, judgeSizes, sizeHint, type SizedRun } from './sizes.ts'
+
+const MiB = 1 << 20
+
+for (const [bytes, last, suspect] of [
+  [100 * MiB, 100 * MiB, false],
+  [50 * MiB, 100 * MiB, false],
+  [50 * MiB - 1, 100 * MiB, true],
+  [500 * MiB, 100 * MiB, false],
+  [MiB / 2 - 1, MiB, true],
+  [100_000, MiB - 1, true],
+  [300_000, MiB - 1, false],
+  [20, 10_000, true],
+  [1, 5, false],
+] as const) {
+  test(`${bytes} bytes after ${last} ${suspect ? 'are' : 'are not'} far smaller`, () => {
+    assert.equal(isFarSmaller(bytes, last), suspect)
+  })
+}
+
+/** Runs a day apart, oldest first, by their MiB; `?` after it: unchecked, `!`: accepted, `s`: recorded as suspect; `x`: unreadable. */
+function history(...runs: readonly string[]): readonly SizedRun[] {
+  return runs.map((run, day) => ({
+    id: `${day}`,
+    slot: new Date(Date.UTC(2026, 0, day + 1)),
+    bytes: run.startsWith('x') ? undefined : Number.parseInt(run, 10) * MiB,
+    accepted: run.endsWith('!'),
+    suspect: run.endsWith('s'),
+    unchecked: run.endsWith('?'),
+  }))
+}
+
+const verdicts = (...runs: readonly string[]) => [...judgeSizes(history(...runs)).values()]
+const own = (day: number, bytes: number) => ({ id: 'own', slot: new Date(Date.UTC(2026, 0, day)), bytes })
+
+describe('the sizes of all runs', () => {
+  test('F57: a ruin that nothing was compared with is found by the next look, and is no reference', () => {
+    assert.deepEqual(verdicts('100', '2?', '2'), ['fine', 'suspect', 'suspect'])
+    assert.equal(judgeNewSize(own(3, 2 * MiB), history('100', '2?'), undefined), 'suspect')
+  })
+
+  test('are compared with the largest good one, not with the last', () => {
+    assert.deepEqual(verdicts('100', '60', '40'), ['fine', 'fine', 'suspect'])
+  })
+
+  test('are compared with the accepted one from then on', () => {
+    assert.deepEqual(verdicts('100', '2!', '2', '1'), ['fine', 'fine', 'fine', 'fine'])
+    assert.deepEqual(verdicts('100', '40!', '10'), ['fine', 'fine', 'suspect'])
+  })
+
+  test('F57: a list in which nothing is older checks the first run, also one that was made without a list', () => {
+    assert.deepEqual(verdicts('2?', '2'), ['fine', 'fine'])
+    assert.equal(judgeNewSize(own(1, 5), [], undefined), 'fine')
+    assert.equal(judgeNewSize(own(1, 5), undefined, undefined), 'unchecked')
+  })
+
+  test('F57: with older ones that cannot be read nothing is compared, and only what was compared before is fine', () => {
+    assert.deepEqual(verdicts('x', '2?'), ['unchecked', 'unchecked'])
+    assert.deepEqual(verdicts('x', '2', '1?'), ['unchecked', 'fine', 'fine'])
+    assert.equal(judgeNewSize(own(2, 5), history('x'), undefined), 'unchecked')
+  })
+
+  test('a suspect one stays so when what it was compared with is gone', () => {
+    assert.deepEqual(verdicts('2s', '2'), ['suspect', 'fine'])
+  })
+
+  test("F57: the operator's hint finds a ruin where the store lists nothing, or not all", () => {
+    const hint = sizeHint(100 * MiB)
+    assert.equal(hint, 64 * MiB)
+    assert.equal(judgeNewSize(own(9, 2 * MiB), undefined, hint), 'suspect')
+    assert.equal(judgeNewSize(own(9, 2 * MiB), [], hint), 'suspect')
+    assert.equal(judgeNewSize(own(9, 90 * MiB), undefined, hint), 'fine')
+  })
+
+  test('property: a hint is never more than the size, nor half of it or less', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), bytes => {
+        const hint = sizeHint(bytes)
+        assert.ok(hint <= bytes && hint > bytes / 2 && Number.isSafeInteger(hint))
+      }),
+    )
+    assert.equal(sizeHint(0), 0)
+  })
+
+  const someRuns = fc.uniqueArray(
+    fc.record({
+      id: fc.string({ minLength: 1, maxLength: 3 }),
+      slot: fc.integer({ min: 0, max: 12 }).map(hour => new Date(Date.UTC(2026, 0, 1, hour))),
+      bytes: fc.option(
+        fc.integer({ min: 0, max: 8 }).map(power => 4 ** power * 1000),
+        { nil: undefined },
+      ),
+      accepted: fc.boolean(),
+      suspect: fc.boolean(),
+      unchecked: fc.boolean(),
+    }),
+    { selector: run => run.id, maxLength: 20 },
+  )
+
+  test('property: nothing that was not accepted is fine beside an older fine one that it is far smaller than, unless one was accepted since', () => {
+    fc.assert(
+      fc.property(someRuns, runs => {
+        const judged = judgeSizes(runs)
+        const order = [...judged.keys()]
+        const age = (run: SizedRun) => order.indexOf(run.id)
+        for (const run of runs.filter(each => !each.accepted && judged.get(each.id) === 'fine')) {
+          const accepted = Math.max(...runs.filter(each => each.accepted && age(each) < age(run)).map(age))
+          const older = runs.filter(
+            each => judged.get(each.id) === 'fine' && age(each) < age(run) && age(each) >= accepted,
+          )
+          for (const { bytes = 0 } of older) assert.ok(!isFarSmaller(run.bytes ?? 0, bytes))
+        }
+      }),
+    )
+  })
+
+  test('property: what a manifest calls unchecked is never judged better than if it said compared', () => {
+    const badness = { fine: 0, unchecked: 1, suspect: 2 }
+    fc.assert(
+      fc.property(someRuns, fc.nat(), (runs, index) => {
+        const run = runs[index % Math.max(runs.length, 1)]
+        if (!run) return
+        const as = (unchecked: boolean) =>
+          judgeSizes(runs.map(each => (each === run ? { ...run, unchecked } : each))).get(run.id) ?? 'fine'
+        assert.ok(badness[as(true)] >= badness[as(false)])
+      }),
+    )
+  })
+})

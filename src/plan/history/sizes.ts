@@ -1,0 +1,97 @@
+/**
+ * Whether a backup shrank so much that a person should look before older ones go (docs/design.md R14, R24). Manifests never change,
+ * so that every look judges the sizes of all runs of a target anew: what one run could not compare, the next one does.
+ */
+
+/** A run and its plain bytes: compressed ones also shrink with the kind of content. */
+export interface SizedRun {
+  readonly id: string
+  readonly slot: Date
+  /** Plain bytes; undefined where its manifest cannot be read. */
+  readonly bytes: number | undefined
+  /** A person has looked: it is good, and later runs are compared with it and not with older ones. */
+  readonly accepted: boolean
+  /** What its manifest says: it was found far too small when it was made. */
+  readonly suspect: boolean
+  /** What its manifest says: nothing was there to compare it with, because the store did not tell. */
+  readonly unchecked: boolean
+}
+
+export type SizeVerdict =
+  /** Compared with the runs before it, or the first of all. */
+  | 'fine'
+  /** Far smaller than the largest good one before it. */
+  | 'suspect'
+  /** There is nothing to compare it with, although it is not the first. */
+  | 'unchecked'
+
+/** Below this the relative size of a dump says little: a few rows are half of it. */
+const smallBytes = 1 << 20
+const half = 0.5
+const tenth = 0.1
+
+/**
+ * Less than half of the reference, or, where that is smaller than 1 MiB, less than a tenth. Half, because a table or two that were
+ * cleaned up should not wake anybody, and because the usual accident (`pg_dump nosuch | gzip`, a schema that lost its tables, a user
+ * who may see nothing) leaves close to nothing. The price of a false alarm is only that nothing is pruned until somebody accepts it.
+ */
+export function isFarSmaller(bytes: number, reference: number): boolean {
+  return bytes < reference * (reference >= smallBytes ? half : tenth)
+}
+
+/**
+ * Judges all runs of one target, in any order, each against the largest good run since the newest accepted one before it. One that
+ * was found suspect stays so until it is accepted, also when what it was compared with is gone.
+ */
+export function judgeSizes(runs: readonly SizedRun[]): ReadonlyMap<string, SizeVerdict> {
+  const verdicts = new Map<string, SizeVerdict>()
+  let reference: number | undefined
+  let first = true
+  for (const run of [...runs].sort(oldestFirst)) {
+    const verdict = verdictOf(run, reference, first)
+    verdicts.set(run.id, verdict)
+    first = false
+    if (run.bytes === undefined || verdict !== 'fine') continue
+    reference = run.accepted ? run.bytes : Math.max(run.bytes, reference ?? 0)
+  }
+  return verdicts
+}
+
+function verdictOf(run: SizedRun, reference: number | undefined, first: boolean): SizeVerdict {
+  if (run.accepted) return 'fine'
+  if (run.suspect) return 'suspect'
+  if (run.bytes === undefined) return 'unchecked'
+  if (reference !== undefined) return isFarSmaller(run.bytes, reference) ? 'suspect' : 'fine'
+  // A whole list in which nothing is older is a check of the first run.
+  return first || !run.unchecked ? 'fine' : 'unchecked'
+}
+
+/** What the operator puts into a task: the size of the last good run, so coarse that the CronJob is not written anew for each run. */
+export function sizeHint(bytes: number): number {
+  if (bytes < 1) return 0
+  let power = 1
+  while (power <= bytes / 2) power *= 2
+  return power
+}
+
+/**
+ * The verdict on a run that is about to be committed. `others`: the other runs of the target, undefined where the store did not tell
+ * them. `hint`: the operator's, which also finds a ruin where a list was refused, out of date or cut.
+ */
+export function judgeNewSize(
+  run: Pick<SizedRun, 'id' | 'slot'> & { readonly bytes: number },
+  others: readonly SizedRun[] | undefined,
+  hint: number | undefined,
+): SizeVerdict {
+  if (hint !== undefined && isFarSmaller(run.bytes, hint)) return 'suspect'
+  const own: SizedRun = { ...run, accepted: false, suspect: false, unchecked: true }
+  const verdict = others && judgeSizes([...others.filter(({ id }) => id !== run.id), own]).get(run.id)
+  if (verdict === 'suspect' || verdict === 'fine') return verdict
+  return hint === undefined ? 'unchecked' : 'fine'
+}
+
+function oldestFirst(a: SizedRun, b: SizedRun): number {
+  const byTime = a.slot.getTime() - b.slot.getTime()
+  if (byTime !== 0) return byTime
+  return a.id < b.id ? -1 : 1
+}
