@@ -59,12 +59,10 @@ test('an end waits for what is under way, and closes what is idle', async t => {
   await text(await connections.request(call))
   const late = connections.request(call)
   const answer = await asked.promise
-  let ended = false
-  const end = connections.end().then(() => {
-    ended = true
-  })
+  const end = connections.end()
+  const first = await Promise.race([end, Promise.resolve('still waiting')])
   answer()
-  assert.equal(ended, false)
+  assert.equal(first, 'still waiting')
   assert.equal(await text(await late), '{"late":true}')
   await end
 })
