@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The program: one image, one subcommand a role. The only file that knows everybody; each role loads only what it needs.
+import { setFlagsFromString } from 'node:v8'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { logLevels, type LogLevel } from './runtime/log.ts'
 
@@ -41,6 +42,10 @@ type OperatorFlags = {
 }
 
 async function operator(flags: OperatorFlags): Promise<void> {
+  // Of what an operator holds most is caches, which stay, and what a change or a scrape makes is garbage at once: V8's own sizes for both
+  // generations would double its memory (docs/decisions/0014-the-image-holds-a-bundle.md).
+  setFlagsFromString('--semi-space-growth-factor=1')
+  setFlagsFromString('--optimize-for-size')
   const [{ createLog }, { inClusterConfig }, { listenForShutdown }, { runOperator }] = await Promise.all([
     import('./runtime/log.ts'),
     import('./runtime/client/config.ts'),
@@ -80,4 +85,4 @@ function wholeNumber(text: string): number {
   return Number(text)
 }
 
-await program.parseAsync()
+void program.parseAsync()

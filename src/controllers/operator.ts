@@ -58,9 +58,8 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
     isLeader: () => lease.isHeld(),
     now: () => clock.now(),
   })
-  backupMetrics.register(registry)
 
-  const metrics = async () => ({ contentType: registry.contentType, text: await registry.metrics() })
+  const metrics = () => ({ contentType: registry.contentType, parts: allMetrics(registry, backupMetrics) })
   const probes = { host: options.host, healthy: () => alive, ready: () => readiness(caches), metrics, log }
   const servers = await Promise.all([
     startServer({ port: options.healthPort, ...probes }),
@@ -89,6 +88,11 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
     await Promise.all([watching, ...servers.map(server => server.close())])
     await client.close()
   }
+}
+
+async function* allMetrics(registry: Registry, backupMetrics: BackupMetrics): AsyncGenerator<string> {
+  yield `${await registry.metrics()}\n`
+  yield* backupMetrics.text()
 }
 
 const alive: Report = { ok: true, detail: {} }

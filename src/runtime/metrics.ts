@@ -144,7 +144,7 @@ function cacheGauges(registry: Registry, clock: Clock, caches: ReadonlyMap<strin
     name: 'reflector_objects',
     help: 'Objects in the cache.',
     collect() {
-      for (const [resource, cache] of caches) this.set({ resource }, cache.list().length)
+      for (const [resource, cache] of caches) this.set({ resource }, cache.size)
     },
   })
   void new Gauge({

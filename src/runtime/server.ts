@@ -15,7 +15,7 @@ export type ServerOptions = {
   readonly healthy: () => Report
   /** False: it does not do its work now. */
   readonly ready: () => Report
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
+  readonly metrics: () => { readonly contentType: string; readonly parts: AsyncIterable<string> }
   readonly log?: Log
 }
 
@@ -71,8 +71,8 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
     case '/readyz':
       return sendReport(response, options.ready())
     case '/metrics': {
-      const { contentType, text } = await options.metrics()
-      return send(response, 200, contentType, text)
+      const { contentType, parts } = options.metrics()
+      return sendParts(response, contentType, parts)
     }
     default:
       return send(response, 404, 'text/plain; charset=utf-8', 'try /healthz, /readyz or /metrics\n')
@@ -81,6 +81,24 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
 
 function sendReport(response: ServerResponse, { ok, detail }: Report): void {
   send(response, ok ? 200 : 503, 'application/json', `${JSON.stringify({ ok, ...detail })}\n`)
+}
+
+/** As they are made: of a large cluster the whole would be megabytes. */
+async function sendParts(response: ServerResponse, contentType: string, parts: AsyncIterable<string>): Promise<void> {
+  for await (const part of parts) {
+    if (!response.headersSent) response.writeHead(200, { 'content-type': contentType })
+    if (!response.write(part)) await untilRead(response)
+    if (response.destroyed) return
+  }
+  response.end()
+}
+
+/** Whoever reads slowly, or not at all: the server's own limits end the connection. */
+async function untilRead(response: ServerResponse): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  response.once('drain', resolve).once('close', resolve)
+  await promise
+  response.off('drain', resolve).off('close', resolve)
 }
 
 function send(response: ServerResponse, status: number, contentType: string, text: string): void {

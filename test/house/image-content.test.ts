@@ -1,9 +1,13 @@
-// The image holds what the program imports, and nothing else: no test, and nothing that stands in for a real part.
+// The image holds what the program imports, and nothing else: no test, and nothing that stands in for a real part. A role loads its own
+// part of it, and no more.
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, matchesGlob, posix } from 'node:path'
-import { test } from 'node:test'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, matchesGlob, posix, relative } from 'node:path'
+import { after, before, test } from 'node:test'
 import { repository } from '../../dev/paths.ts'
+import { bundle, type BundledFile } from '../../tools/bundle.ts'
 
 const read = (path: string) => readFileSync(join(repository, path), 'utf8')
 
@@ -40,6 +44,76 @@ test('the image ships every file that the program imports, and no other', () => 
   const ignored = leftOut()
   const shipped = sources.filter(path => !ignored.includes(path))
   assert.deepEqual(shipped.toSorted(), [...needed()].toSorted())
+})
+
+const folder = mkdtempSync(join(tmpdir(), 'backup-operator-bundle-'))
+let files: readonly BundledFile[] = []
+before(async () => {
+  files = await bundle(folder)
+})
+after(() => rmSync(folder, { recursive: true }))
+
+/** What is loaded with a file, itself included. */
+function loadedWith(name: string): readonly BundledFile[] {
+  const found = new Set([name])
+  for (const each of found) for (const other of fileNamed(each).imports) if (other.endsWith('.cjs')) found.add(other)
+  return [...found].map(fileNamed)
+}
+
+function fileNamed(name: string): BundledFile {
+  const file = files.find(each => each.name === name)
+  assert.ok(file, `the bundle has ${name}`)
+  return file
+}
+
+const modulesOf = (some: readonly BundledFile[]) =>
+  some.flatMap(({ modules }) => modules.map(path => relative(repository, path)))
+
+test('the bundle is made of shipped sources, and of packages that the image is said to contain', () => {
+  const ignored = leftOut()
+  const shipped = new Set(sources.filter(path => !ignored.includes(path)))
+  const own = modulesOf(files).filter(path => path.startsWith('src/'))
+  assert.ok(own.length > 80, `${own.length} modules of ours`)
+  assert.deepEqual(
+    own.filter(path => !shipped.has(path)),
+    [],
+  )
+})
+
+test('an operator loads no store, no second HTTP client and nothing that strips types', () => {
+  const modules = modulesOf([...loadedWith('main.cjs'), ...loadedWith('operator.cjs')])
+  assert.ok(modules.includes('src/controllers/operator.ts'))
+  const heavy = /^src\/(storage|mover)\/|node_modules\/(@aws-sdk|@smithy|undici|yaml|typescript)\//
+  assert.deepEqual(
+    modules.filter(path => heavy.test(path)),
+    [],
+  )
+})
+
+test('no part of the bundle starts the program by being loaded', () => {
+  for (const { name, isEntry } of files.filter(file => !file.isEntry)) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [
+      '--eval',
+      `require(${JSON.stringify(join(folder, name))})`,
+    ])
+    assert.deepEqual([status, String(stdout), String(stderr), isEntry], [0, '', '', false], name)
+  }
+})
+
+test('each role starts from the bundle, and says in its own words what it lacks here', () => {
+  const run = (...args: readonly string[]) => {
+    const { stdout, stderr } = spawnSync(process.execPath, [join(folder, 'main.cjs'), ...args], { env: {} })
+    return `${String(stdout)}${String(stderr)}`
+  }
+  assert.match(run('--help'), /Usage: backup-operator/)
+  assert.match(run('operator', '--image=a', '--namespace=b', '--identity=c'), /KUBERNETES_SERVICE_HOST/)
+  assert.match(run('mover'), /BACKUP_RUN is not set/)
+})
+
+test('a stack trace of the bundle names functions, and the lines around say which source they are from', () => {
+  const program = readFileSync(join(folder, 'operator.cjs'), 'utf8')
+  assert.match(program, /^\/\/ src\/plan\/policy\/policy\.ts$/m)
+  assert.match(program, /^(async )?function runOperator\(/m)
 })
 
 /** Exported functions, classes and constants that nothing else in these texts names. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Registry } from 'prom-client'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import { backupPolicySpec, type BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import { keyFrom } from '../../runtime/client/resource.ts'
 import { Store } from '../../runtime/cache/store.ts'
 import { BackupMetrics } from './metrics.ts'
 
@@ -37,19 +37,29 @@ function backup(name: string, status: BackupStatus, of = 'nightly'): Backup {
   return { apiVersion: 'backup.dev/v1alpha1', kind: 'Backup', metadata, spec: { policy: of }, status }
 }
 
+const newBackups = () =>
+  new Store<Backup>({ indexes: { policy: ({ metadata, spec }) => [keyFrom(metadata.namespace, spec.policy)] } })
+
 function world(now = '2026-01-10T12:00:00Z') {
   const policies = new Store<BackupPolicy>()
-  const backups = new Store<Backup>()
+  const backups = newBackups()
   policies.replace([])
   backups.replace([])
-  const registry = new Registry()
-  const state = { leads: true }
-  const metrics = new BackupMetrics({ policies, backups, isLeader: () => state.leads, now: () => new Date(now) })
-  metrics.register(registry)
+  const state = { leads: true, now }
+  const metrics = new BackupMetrics({
+    policies,
+    backups,
+    isLeader: () => state.leads,
+    now: () => new Date(state.now),
+  })
   /** The samples, without comments and histogram buckets. */
   const scrape = async () =>
-    (await registry.metrics()).split('\n').filter(line => line && !line.startsWith('#') && !line.includes('_bucket{'))
-  return { policies, backups, metrics, state, scrape, registry }
+    (await textOf(metrics)).split('\n').filter(line => line && !line.startsWith('#') && !line.includes('_bucket{'))
+  return { policies, backups, metrics, state, scrape }
+}
+
+async function textOf(metrics: BackupMetrics): Promise<string> {
+  return (await Array.fromAsync(metrics.text())).join('')
 }
 
 const run = { namespace: 'shop', policy: 'nightly', strategy: 'snapshot' } as const
@@ -57,10 +67,11 @@ const run = { namespace: 'shop', policy: 'nightly', strategy: 'snapshot' } as co
 test('a new policy has its counters at 0 and no times of what never happened', async () => {
   const { policies, scrape } = world('2026-01-01T01:00:00Z')
   policies.set(policy('nightly'))
-  const labels = 'namespace="shop",policy="nightly"'
+  const ofNamespace = 'namespace="shop",policy_namespace="shop"'
+  const labels = `${ofNamespace},policy="nightly"`
   assert.deepEqual((await scrape()).sort(), [
-    `backup_duration_seconds_count{${labels},strategy="snapshot"} 0`,
-    `backup_duration_seconds_sum{${labels},strategy="snapshot"} 0`,
+    `backup_duration_seconds_count{${ofNamespace},strategy="snapshot"} 0`,
+    `backup_duration_seconds_sum{${ofNamespace},strategy="snapshot"} 0`,
     `backup_failure_total{${labels},strategy="snapshot"} 0`,
     `backup_missed_slots_total{${labels}} 0`,
     ...['Completed', 'Deleting', 'Failed', 'Pending', 'Running', 'Skipped'].map(
@@ -70,8 +81,10 @@ test('a new policy has its counters at 0 and no times of what never happened', a
     `backup_overdue_seconds{${labels}} 0`,
     `backup_policy_ready{${labels}} 0`,
     `backup_policy_suspended{${labels}} 0`,
+    `backup_retention_blocked{${labels}} 0`,
     `backup_skipped_slots_total{${labels}} 0`,
     `backup_success_total{${labels},strategy="snapshot"} 0`,
+    `backup_suspect{${labels}} 0`,
   ])
 })
 
@@ -102,15 +115,15 @@ test('what objects know is right on the first scrape after a restart', async () 
   )
   const samples = await scrape()
   for (const sample of [
-    'backup_last_success_timestamp_seconds{namespace="shop",policy="nightly"} 1768010407',
-    'backup_next_run_timestamp_seconds{namespace="shop",policy="nightly"} 1768096800',
-    'backup_last_run_succeeded{namespace="shop",policy="nightly"} 1',
-    'backup_last_size_bytes{namespace="shop",policy="nightly"} 1031',
-    'backup_policy_ready{namespace="shop",policy="nightly"} 1',
-    'backup_missed_slots_total{namespace="shop",policy="nightly"} 3',
-    'backup_skipped_slots_total{namespace="shop",policy="nightly"} 1',
-    'backup_objects{namespace="shop",policy="nightly",phase="Completed"} 3',
-    'backup_overdue_seconds{namespace="shop",policy="nightly"} 0',
+    'backup_last_success_timestamp_seconds{namespace="shop",policy_namespace="shop",policy="nightly"} 1768010407',
+    'backup_next_run_timestamp_seconds{namespace="shop",policy_namespace="shop",policy="nightly"} 1768096800',
+    'backup_last_run_succeeded{namespace="shop",policy_namespace="shop",policy="nightly"} 1',
+    'backup_last_size_bytes{namespace="shop",policy_namespace="shop",policy="nightly"} 1031',
+    'backup_policy_ready{namespace="shop",policy_namespace="shop",policy="nightly"} 1',
+    'backup_missed_slots_total{namespace="shop",policy_namespace="shop",policy="nightly"} 3',
+    'backup_skipped_slots_total{namespace="shop",policy_namespace="shop",policy="nightly"} 1',
+    'backup_objects{namespace="shop",policy_namespace="shop",policy="nightly",phase="Completed"} 3',
+    'backup_overdue_seconds{namespace="shop",policy_namespace="shop",policy="nightly"} 0',
   ])
     assert.ok(samples.includes(sample), `${sample}\nis not in\n${samples.join('\n')}`)
 })
@@ -121,7 +134,8 @@ test('one failed target makes the last run a failure, whatever the others did la
   backups.set(backup('a', { phase: 'Completed', target: 'wal', completionTime: '2026-01-09T02:00:00Z' }))
   backups.set(backup('b', { phase: 'Failed', target: 'wal', completionTime: '2026-01-10T02:00:00Z' }))
   backups.set(backup('c', { phase: 'Completed', target: 'data', completionTime: '2026-01-10T02:05:00Z' }))
-  const sample = (value: number) => `backup_last_run_succeeded{namespace="shop",policy="nightly"} ${value}`
+  const sample = (value: number) =>
+    `backup_last_run_succeeded{namespace="shop",policy_namespace="shop",policy="nightly"} ${value}`
   assert.ok((await scrape()).includes(sample(0)))
   backups.set(backup('d', { phase: 'Completed', target: 'wal', completionTime: '2026-01-10T03:00:00Z' }))
   assert.ok((await scrape()).includes(sample(1)))
@@ -132,7 +146,8 @@ test('a failure is remembered by the policy when its Backup is gone, and forgott
   const gone = { name: 'old', ready: false, reason: 'TargetNotFound', message: '' }
   const data = { name: 'data', ready: true, reason: 'Ready', message: '' }
   policies.set(policy('nightly', { conditions: [condition('LastBackupSucceeded', 'False')], targets: [gone, data] }))
-  const sample = (value: number) => `backup_last_run_succeeded{namespace="shop",policy="nightly"} ${value}`
+  const sample = (value: number) =>
+    `backup_last_run_succeeded{namespace="shop",policy_namespace="shop",policy="nightly"} ${value}`
   assert.ok((await scrape()).includes(sample(0)))
   backups.set(backup('a', { phase: 'Failed', target: 'old', completionTime: '2026-01-09T02:00:00Z' }))
   backups.set(backup('b', { phase: 'Completed', target: 'data', completionTime: '2026-01-09T02:00:00Z' }))
@@ -146,10 +161,10 @@ test('runs are counted once, with their seconds', async () => {
   metrics.observe({ ...run, outcome: 'failure', seconds: 60 })
   const samples = (await scrape()).filter(line => /success_total|failure_total|duration/.test(line))
   assert.deepEqual(samples.sort(), [
-    'backup_duration_seconds_count{namespace="shop",policy="nightly",strategy="snapshot"} 2',
-    'backup_duration_seconds_sum{namespace="shop",policy="nightly",strategy="snapshot"} 64',
-    'backup_failure_total{namespace="shop",policy="nightly",strategy="snapshot"} 1',
-    'backup_success_total{namespace="shop",policy="nightly",strategy="snapshot"} 1',
+    'backup_duration_seconds_count{namespace="shop",policy_namespace="shop",strategy="snapshot"} 2',
+    'backup_duration_seconds_sum{namespace="shop",policy_namespace="shop",strategy="snapshot"} 64',
+    'backup_failure_total{namespace="shop",policy_namespace="shop",policy="nightly",strategy="snapshot"} 1',
+    'backup_success_total{namespace="shop",policy_namespace="shop",policy="nightly",strategy="snapshot"} 1',
   ])
 })
 
@@ -174,7 +189,7 @@ test('a policy that changes its strategy starts that strategy’s counters at 0 
   )
   assert.deepEqual(
     (await scrape()).filter(line => line.startsWith('backup_success_total')),
-    ['backup_success_total{namespace="shop",policy="nightly",strategy="job"} 0'],
+    ['backup_success_total{namespace="shop",policy_namespace="shop",policy="nightly",strategy="job"} 0'],
   )
 })
 
@@ -188,8 +203,8 @@ test('a suspended policy has no next run and owes nothing', async () => {
   const { policies, scrape } = world('2026-06-01T00:00:00Z')
   policies.set(policy('nightly', { nextRun: '2026-01-11T02:00:00Z' }, { suspend: true }))
   const samples = await scrape()
-  assert.ok(samples.includes('backup_policy_suspended{namespace="shop",policy="nightly"} 1'))
-  assert.ok(samples.includes('backup_overdue_seconds{namespace="shop",policy="nightly"} 0'))
+  assert.ok(samples.includes('backup_policy_suspended{namespace="shop",policy_namespace="shop",policy="nightly"} 1'))
+  assert.ok(samples.includes('backup_overdue_seconds{namespace="shop",policy_namespace="shop",policy="nightly"} 0'))
   assert.ok(!samples.some(line => line.startsWith('backup_next_run_timestamp_seconds')))
 })
 
@@ -200,16 +215,103 @@ test('only the leader has series of backups; one that leads again begins anew', 
   state.leads = false
   assert.deepEqual(await scrape(), ['backup_operator_leader 0'])
   state.leads = true
-  assert.ok((await scrape()).includes('backup_success_total{namespace="shop",policy="nightly",strategy="snapshot"} 0'))
+  assert.ok(
+    (await scrape()).includes(
+      'backup_success_total{namespace="shop",policy_namespace="shop",policy="nightly",strategy="snapshot"} 0',
+    ),
+  )
+})
+
+test('F94: what is kept and stored, what is suspect, and that nothing can be deleted, can be alerted on before a run fails', async () => {
+  const { policies, backups, scrape } = world()
+  const target = { ready: true, reason: 'Ready', message: '' }
+  const targets = [
+    { ...target, name: 'data', kept: 2 },
+    { ...target, name: 'wal', kept: 1 },
+  ]
+  policies.set(policy('nightly', { targets, conditions: [condition('RetentionBlocked', 'True')] }))
+  backups.set(backup('a', { phase: 'Completed', target: 'data', storedBytes: 50 }))
+  backups.set(backup('b', { phase: 'Completed', target: 'wal', storedBytes: 7 }))
+  backups.set(backup('c', { phase: 'Failed', target: 'wal', storedBytes: 1000 }))
+  const suspect = backup('d', { phase: 'Completed', target: 'data', storedBytes: 1, suspect: true })
+  backups.set(suspect)
+  const sample = (name: string, value: number) =>
+    `${name}{namespace="shop",policy_namespace="shop",policy="nightly"} ${value}`
+  const expected = [
+    ['backup_kept', 3],
+    ['backup_stored_bytes', 58],
+    ['backup_suspect', 1],
+    ['backup_retention_blocked', 1],
+  ] as const
+  const samples = await scrape()
+  for (const [name, value] of expected) assert.ok(samples.includes(sample(name, value)), name)
+  const annotations = { 'backup.dev/accepted': 'true' }
+  backups.set({ ...suspect, metadata: { ...suspect.metadata, annotations } })
+  assert.ok((await scrape()).includes(sample('backup_suspect', 0)))
+})
+
+test('F94: bytes that nobody knows are not said to be none', async () => {
+  const { policies, backups, scrape } = world()
+  policies.set(policy('nightly'))
+  backups.set(backup('a', { phase: 'Completed', target: 'data', snapshot: { name: 'a', restoreSize: '1Gi' } }))
+  assert.ok(!(await scrape()).some(line => line.startsWith('backup_stored_bytes')))
+})
+
+test('every series of a policy says its namespace in a label that no scrape overwrites (R40)', async () => {
+  const { policies, scrape } = world()
+  policies.set(policy('nightly'))
+  for (const line of await scrape()) assert.match(line, /^backup_operator_leader |\{[^}]*policy_namespace="shop"/)
+})
+
+test('what time alone changes is right at every scrape, also when no object changes', async () => {
+  const { policies, state, scrape } = world()
+  const made = policy('nightly', { lastSuccess: '2026-01-10T02:00:07Z' })
+  policies.set({ ...made, metadata: { ...made.metadata, generation: 1 } })
+  const overdue = async () => (await scrape()).find(line => line.startsWith('backup_overdue_seconds'))?.split(' ')[1]
+  assert.equal(await overdue(), '0')
+  state.now = '2026-01-11T12:00:00Z'
+  assert.equal(await overdue(), String(10 * 3600))
+})
+
+test('runs of a namespace are in one histogram for each strategy, which goes with its last policy', async () => {
+  const { policies, metrics } = world()
+  policies.set(policy('nightly'))
+  policies.set(policy('weekly'))
+  metrics.observe({ ...run, outcome: 'success', seconds: 4 })
+  metrics.observe({ ...run, policy: 'weekly', outcome: 'success', seconds: 40 })
+  const labels = 'namespace="shop",policy_namespace="shop",strategy="snapshot"'
+  const buckets = (await textOf(metrics)).split('\n').filter(line => line.startsWith('backup_duration_seconds_bucket'))
+  assert.equal(buckets.length, 14)
+  for (const sample of [`le="1"} 0`, `le="5"} 1`, `le="30"} 1`, `le="60"} 2`, `le="+Inf"} 2`])
+    assert.ok(buckets.includes(`backup_duration_seconds_bucket{${labels},${sample}`), sample)
+  policies.replace([])
+  assert.doesNotMatch(await textOf(metrics), /duration_seconds_bucket/)
+})
+
+test('a scrape of many policies leaves the loop to others', async () => {
+  const { policies, backups, metrics } = world()
+  policies.replace(Array.from({ length: 1000 }, (_, index) => policy(`p${index}`)))
+  backups.replace(
+    Array.from({ length: 10_000 }, (_, index) =>
+      backup(`b${index}`, { phase: 'Completed', target: 'data', storedBytes: 1 }, `p${index % 1000}`),
+    ),
+  )
+  let turns = 0
+  const others = setInterval(() => turns++)
+  try {
+    assert.ok((await textOf(metrics)).split('\n').length > 18_000)
+  } finally {
+    clearInterval(others)
+  }
+  assert.ok(turns >= 3, `others had ${turns} turns`)
 })
 
 test('nothing is said while a cache is being filled: half of it would be wrong', async () => {
   const policies = new Store<BackupPolicy>()
-  const backups = new Store<Backup>()
-  const registry = new Registry()
-  new BackupMetrics({ policies, backups, isLeader: () => true, now: () => new Date(0) }).register(registry)
+  const backups = newBackups()
+  const metrics = new BackupMetrics({ policies, backups, isLeader: () => true, now: () => new Date(0) })
   policies.replace([policy('nightly')])
-  assert.doesNotMatch(await registry.metrics(), /^backup_objects\{/m)
+  assert.doesNotMatch(await textOf(metrics), /^backup_objects\{/m)
   backups.replace([])
-  assert.match(await registry.metrics(), /^backup_objects\{/m)
+  assert.match(await textOf(metrics), /^backup_objects\{/m)
 })

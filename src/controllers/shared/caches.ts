@@ -2,6 +2,7 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type {
+  ContainerStatus,
   CronJob,
   Job,
   JobEvent,
@@ -18,9 +19,12 @@ import type { Client } from '../../runtime/client/client.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { RuntimeMetrics } from '../../runtime/metrics.ts'
 import { Reflector, type ReflectorOptions } from '../../runtime/cache/reflector.ts'
+import { SharedStrings } from '../../runtime/cache/shared-strings.ts'
 import { keyFrom, resourceName, type KubeObject } from '../../runtime/client/resource.ts'
 import type { Store } from '../../runtime/cache/store.ts'
 import * as resources from './resources.ts'
+
+type JobTemplate = CronJob['spec']['jobTemplate']
 
 export type Caches = {
   readonly policies: Store<BackupPolicy>
@@ -46,11 +50,13 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
   readonly run: (signal: AbortSignal) => Promise<void>
 } {
   const reflectors: { run(signal: AbortSignal): Promise<void> }[] = []
+  const strings = new SharedStrings()
   const managed = { labelSelector: `${label.managedBy}=${managerName}` } as const
 
   function keep<T extends KubeObject>(options: Omit<ReflectorOptions<T>, 'client' | 'log' | 'onRestart'>): Store<T> {
     const name = resourceName(options.resource)
-    const reflector = new Reflector<T>({ ...options, client, log, onRestart: metrics.onRestart(name) })
+    const pick = (object: T): T => strings.share(options.pick?.(object) ?? object)
+    const reflector = new Reflector<T>({ ...options, pick, client, log, onRestart: metrics.onRestart(name) })
     metrics.watchCache(name, reflector.store)
     reflectors.push(reflector)
     return reflector.store
@@ -59,6 +65,7 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
   const caches: Caches = {
     policies: keep<BackupPolicy>({
       resource: resources.backupPolicies,
+      pick: withoutApplied,
       indexes: {
         namespace: byNamespace,
         label: policy => [keyFrom(policy.metadata.namespace, labelValue(policy.metadata.name))],
@@ -67,12 +74,14 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
     }),
     backups: keep<Backup>({
       resource: resources.backups,
+      pick: withoutApplied,
       indexes: { policy: backup => [keyFrom(backup.metadata.namespace, backup.spec.policy)] },
     }),
     cronJobs: keep<CronJob>({ resource: resources.cronJobs, pick: strangerByNameOnly }),
     jobs: keep<Job>({
       resource: resources.jobs,
       ...managed,
+      pick: jobEssence,
       indexes: { policy: byPolicyLabel, probe: job => (isRunningProbe(job) ? ['running'] : []) },
     }),
     pods: keep<Pod>({ resource: resources.pods, ...managed, indexes: { policy: byPolicyLabel }, pick: podEssence }),
@@ -87,7 +96,12 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       pick: claimEssence,
     }),
     volumes: keep<PersistentVolume>({ resource: resources.volumes, pick: volumeEssence }),
-    snapshots: keep<VolumeSnapshot>({ resource: resources.snapshots, ...managed, indexes: { policy: byPolicyLabel } }),
+    snapshots: keep<VolumeSnapshot>({
+      resource: resources.snapshots,
+      ...managed,
+      indexes: { policy: byPolicyLabel },
+      pick: withoutApplied,
+    }),
     snapshotClasses: keep<VolumeSnapshotClass>({ resource: resources.snapshotClasses }),
   }
   return { caches, run: async signal => void (await Promise.all(reflectors.map(reflector => reflector.run(signal)))) }
@@ -116,7 +130,7 @@ function strangerByNameOnly(cronJob: CronJob): CronJob {
   }
 }
 
-const emptyTemplate = {
+const emptyTemplate: JobTemplate = {
   spec: {
     template: {
       spec: {
@@ -130,11 +144,52 @@ const emptyTemplate = {
       },
     },
   },
-} as const
+}
+
+/**
+ * What `kubectl apply` wrote down for itself is a second copy of the object. Objects without it may be used to write a status: the API
+ * server takes nothing else from such a request. They must not be used to replace the object itself.
+ */
+function withoutApplied<T extends KubeObject>(object: T): T {
+  const { [lastApplied]: applied, ...annotations } = object.metadata.annotations ?? {}
+  return applied === undefined ? object : { ...object, metadata: { ...object.metadata, annotations } }
+}
+
+const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
+
+/** Of a Job all but its template, which is most of it: nobody changes a Job, or starts another like it. Its pod's deadline is told to people. */
+function jobEssence(job: Job): Job {
+  const { activeDeadlineSeconds } = job.spec.template.spec
+  const { spec } = emptyTemplate.spec.template
+  return {
+    ...job,
+    spec: { ...job.spec, podFailurePolicy: undefined, template: { spec: { ...spec, activeDeadlineSeconds } } },
+  }
+}
 
 /** Of our pods only what became of them is looked at. */
 export function podEssence({ apiVersion, kind, metadata, status }: Pod): Pod {
-  return { apiVersion, kind, metadata, status }
+  const { annotations: _, ...kept } = metadata
+  const containers = status && {
+    initContainerStatuses: status.initContainerStatuses?.map(containerEssence),
+    containerStatuses: status.containerStatuses?.map(containerEssence),
+  }
+  return { apiVersion, kind, metadata: kept, status: { ...status, ...containers } }
+}
+
+/** Without what says which image it was and where it ran, which is long and the same in all of them. */
+function containerEssence(container: ContainerStatus): ContainerStatus {
+  const {
+    image,
+    imageID,
+    containerID,
+    resources: _,
+    allocatedResources,
+    volumeMounts,
+    user,
+    ...kept
+  } = container as ContainerStatus & Readonly<Record<string, unknown>>
+  return kept
 }
 
 /** Of claims what says whether they are selected, and where their data are. */

@@ -40,7 +40,7 @@ export type ReflectorOptions<T extends KubeObject> = Selection & {
   readonly client: Pick<Client, 'list' | 'watch'>
   readonly resource: Resource
   readonly indexes?: Readonly<Record<string, Indexer<T>>>
-  /** Keeps less of each object, before it is stored. */
+  /** Of the Store. */
   readonly pick?: (object: T) => T
   readonly clock?: Clock
   readonly log?: Log
@@ -70,7 +70,7 @@ export class Reflector<T extends KubeObject> {
   #failures = 0
 
   constructor(options: ReflectorOptions<T>) {
-    const { resource, indexes, clock = realClock, log = silentLog } = options
+    const { resource, indexes, pick, clock = realClock, log = silentLog } = options
     this.resource = resource
     this.#options = options
     this.#clock = clock
@@ -78,6 +78,7 @@ export class Reflector<T extends KubeObject> {
     this.#timings = { ...defaultTimings, ...options.timings }
     this.store = new Store<T>({
       ...(indexes === undefined ? {} : { indexes }),
+      ...(pick === undefined ? {} : { pick }),
       onError: (err, key) => this.#log.error({ err, object: key }, 'a listener or an index failed on a change'),
     })
   }
@@ -152,8 +153,10 @@ export class Reflector<T extends KubeObject> {
   async #list(signal: AbortSignal): Promise<void> {
     const { client, namespace, labelSelector, fieldSelector } = this.#options
     const selection = { namespace, labelSelector, fieldSelector, signal }
-    const { items, resourceVersion } = await client.list<T>(this.resource, selection)
-    this.store.replace(items.map(item => this.#arrived(item)))
+    // Picked one by one: of a large cluster the whole objects of all pages would be most of what this process ever holds.
+    const pick = (item: T): T => this.store.picked(item)
+    const { items, resourceVersion } = await client.list<T>(this.resource, { ...selection, pick })
+    this.store.replace(items)
     this.store.markSeen(this.#clock.monotonic())
     this.#resourceVersion = resourceVersion
   }
@@ -182,10 +185,10 @@ export class Reflector<T extends KubeObject> {
           }
         } else if (initial !== undefined) {
           if (type === 'DELETED') initial.delete(keyOf(object))
-          else initial.set(keyOf(object), this.#arrived(object))
+          else initial.set(keyOf(object), this.store.picked(object))
           continue
         } else if (type === 'DELETED') this.store.remove(object)
-        else this.store.set(this.#arrived(object))
+        else this.store.set(this.store.picked(object))
         this.#resourceVersion = object.metadata.resourceVersion
       }
     } catch (error) {
@@ -204,12 +207,6 @@ export class Reflector<T extends KubeObject> {
   #timeoutSeconds(): number {
     const [least, most] = this.#timings.watchSeconds
     return Math.floor(least + Math.random() * (most - least + 1))
-  }
-
-  #arrived(object: KubeObject): T {
-    const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & { managedFields?: unknown }
-    const whole = { ...object, metadata } as T
-    return this.#options.pick?.(whole) ?? whole
   }
 }
 

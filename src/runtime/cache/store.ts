@@ -17,7 +17,7 @@ export type StoreState = 'syncing' | 'synced' | 'absent'
 /** How a store is read. Objects are shared by all readers: nobody may change them. */
 export type Cache<T extends KubeObject> = Pick<
   Store<T>,
-  'state' | 'lastSeen' | 'lastError' | 'get' | 'list' | 'byIndex' | 'subscribe' | 'onState' | 'settled'
+  'state' | 'lastSeen' | 'lastError' | 'size' | 'get' | 'list' | 'byIndex' | 'subscribe' | 'onState' | 'settled'
 >
 
 /** Under which values an index finds an object. */
@@ -25,6 +25,8 @@ export type Indexer<T> = (object: T) => Iterable<string>
 
 export type StoreOptions<T> = {
   readonly indexes?: Readonly<Record<string, Indexer<T>>>
+  /** Keeps less of each object, whoever brings it: a watch, a list, or the answer to a write. What it gave it may get again. */
+  readonly pick?: (object: T) => T
   /** A listener or an indexer threw. The store goes on: one reader's fault must not blind the others. */
   readonly onError?: (error: unknown, key: string) => void
 }
@@ -39,6 +41,7 @@ export class Store<T extends KubeObject> {
   readonly #listeners = new Set<(change: Change<T>) => void>()
   readonly #stateListeners = new Set<() => void>()
   readonly #onError: (error: unknown, key: string) => void
+  readonly #pick: (object: T) => T
   readonly #settled = Promise.withResolvers<void>()
   /** UIDs of the objects that went last. */
   readonly #removed = new Set<string>()
@@ -46,9 +49,16 @@ export class Store<T extends KubeObject> {
   #lastSeen: number | undefined
   #lastError: unknown
 
-  constructor({ indexes = {}, onError = rethrowLater }: StoreOptions<T> = {}) {
+  constructor({ indexes = {}, pick = object => object, onError = rethrowLater }: StoreOptions<T> = {}) {
     for (const [name, of] of Object.entries(indexes)) this.#indexes.set(name, { of, keys: new Map() })
     this.#onError = onError
+    this.#pick = pick
+  }
+
+  /** What is kept of an object that the API server sent. `managedFields` is most of many, and nobody here reads it. */
+  picked(object: KubeObject): T {
+    const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & { managedFields?: unknown }
+    return this.#pick({ ...object, metadata } as T)
   }
 
   get state(): StoreState {
@@ -63,6 +73,10 @@ export class Store<T extends KubeObject> {
   /** Why the last attempt to follow the server failed; undefined while it works. */
   get lastError(): unknown {
     return this.#lastError
+  }
+
+  get size(): number {
+    return this.#objects.size
   }
 
   get(namespace: string | undefined, name: string): T | undefined {
@@ -114,7 +128,7 @@ export class Store<T extends KubeObject> {
     }
   }
 
-  /** The whole truth of one moment: what is not among `objects` was deleted. */
+  /** The whole truth of one moment, as picked: what is not among `objects` was deleted. */
   replace(objects: Iterable<T>): void {
     this.#replace(objects, 'synced')
   }
@@ -186,7 +200,7 @@ export class Store<T extends KubeObject> {
     const known = this.#objects.get(keyOf(object))
     if (this.#removed.has(uid)) return false
     if (known && !isLaterVersion(resourceVersion, known.metadata.resourceVersion)) return false
-    this.#put(object)
+    this.#put(this.picked(object))
     return true
   }
 

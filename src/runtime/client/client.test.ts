@@ -100,6 +100,16 @@ test('a list reads all pages, names the kind of each item, and starts over when 
   assert.equal(server.requests[0]?.path, '/api/v1/pods')
 })
 
+test('a list keeps of each object what it is told to, page by page', async t => {
+  const { server, client } = await setUp(t)
+  const page = (name: string, cursor?: string) =>
+    json({ items: [{ ...item(name), spec: 'heavy' }], metadata: { resourceVersion: '1', continue: cursor } })
+  server.next(page('x', 'c1'), page('y'))
+  const pick = ({ apiVersion, kind, metadata }: KubeObject) => ({ apiVersion, kind, metadata })
+  const { items } = await client.list(pods, { pick })
+  assert.deepEqual(items, [pod('x'), pod('y')])
+})
+
 test('compressed answers are decoded', async t => {
   const { server, client } = await setUp(t)
   server.next(response => {

@@ -77,7 +77,7 @@ export class Client {
   }
 
   /** All objects of the selection, read in pages from one consistent moment. */
-  async list<T extends KubeObject>(resource: Resource, options: ListOptions = {}): Promise<ObjectList<T>> {
+  async list<T extends KubeObject>(resource: Resource, options: ListOptions<T> = {}): Promise<ObjectList<T>> {
     for (let restarts = 0; ; restarts++) {
       try {
         return await this.#listPages<T>(resource, options)
@@ -87,8 +87,8 @@ export class Client {
     }
   }
 
-  async #listPages<T extends KubeObject>(resource: Resource, options: ListOptions): Promise<ObjectList<T>> {
-    const { pageSize = 500, metadataOnly = false } = options
+  async #listPages<T extends KubeObject>(resource: Resource, options: ListOptions<T>): Promise<ObjectList<T>> {
+    const { pageSize = 500, metadataOnly = false, pick = item => item } = options
     const identity = { apiVersion: apiVersionOf(resource), kind: resource.kind }
     const items: T[] = []
     let cursor: string | undefined
@@ -100,7 +100,7 @@ export class Client {
         readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
       }
       // Items of a typed list carry no apiVersion and kind of their own; whoever gets one alone needs them.
-      for (const item of page.items ?? []) items.push({ ...item, ...identity })
+      for (const item of page.items ?? []) items.push(pick({ ...item, ...identity }))
       cursor = page.metadata?.continue
       if (cursor === undefined || cursor === '') return { items, resourceVersion: page.metadata?.resourceVersion ?? '' }
     }

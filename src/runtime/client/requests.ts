@@ -44,8 +44,10 @@ export type RawRequest = CallOptions & {
   readonly body?: unknown
 }
 
-export type ListOptions = Selection &
+export type ListOptions<T extends KubeObject> = Selection &
   CallOptions & {
+    /** Keeps less of each object, as it is read. */
+    readonly pick?: (item: T) => T
     /** Objects per request, 500 unless said otherwise. */
     readonly pageSize?: number
     readonly metadataOnly?: boolean

@@ -1,9 +1,9 @@
+import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import { Agent } from 'undici'
-import type { Dispatcher } from 'undici'
 import type { Clock } from '../clock.ts'
 import type { ClientConfig } from './config.ts'
+import { Connections, unsentCodes } from './connections.ts'
 import { Credentials } from './credentials.ts'
 import { apiError, resultOf } from './answer.ts'
 import type { Answer, RawAnswer } from './answer.ts'
@@ -28,16 +28,6 @@ export type OpenStream = { readonly status: number; readonly body: AsyncIterable
 /** The largest answer that is read into memory; a page of 500 objects of etcd's 1.5 MiB limit never gets there in practice. */
 const maxAnswerBytes = 128 * 1024 * 1024
 
-/** Errors of undici and the system that come before the first byte of a request is written. */
-const unsentCodes = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-])
-
 /**
  * HTTP to one API server: shared keep-alive connections, credentials as they rotate, one attempt per call.
  * Watches get connections of their own, so that they never wait behind calls. HTTP/1.1 on both:
@@ -47,7 +37,7 @@ export class Transport {
   readonly #config: ClientConfig
   readonly #credentials: Credentials
   readonly #log: Log
-  #agents: { readonly ca: string | undefined; readonly api: Agent; readonly watch: Agent } | undefined
+  #agents: { readonly ca: string | undefined; readonly api: Connections; readonly watch: Connections } | undefined
   #closed = false
 
   constructor(config: ClientConfig, clock: Clock, log: Log) {
@@ -66,7 +56,7 @@ export class Transport {
   /** The body is the caller's to read or to abandon through the signal. Refusals are read here and thrown, as in {@link call}. */
   async stream(call: Call & { readonly signal: AbortSignal }): Promise<OpenStream> {
     const response = await this.#dispatch(call, 'watch')
-    if (response.statusCode === 200) return { status: response.statusCode, body: response.body }
+    if (response.statusCode === 200) return { status: response.statusCode, body: response }
     if (response.statusCode === 401) this.#credentials.refreshToken()
     throw apiError(requestLine(call), await this.#read(call, response))
   }
@@ -76,21 +66,20 @@ export class Transport {
     this.#closed = true
     const agents = this.#agents
     this.#agents = undefined
-    await Promise.all([agents?.api.close(), agents?.watch.close()])
+    await Promise.all([agents?.api.end(), agents?.watch.end()])
   }
 
   async #attempt(call: Call): Promise<RawAnswer> {
     return this.#read(call, await this.#dispatch(call, 'api'))
   }
 
-  async #dispatch(call: Call, use: 'api' | 'watch'): Promise<Dispatcher.ResponseData> {
+  async #dispatch(call: Call, use: 'api' | 'watch'): Promise<IncomingMessage> {
     call.signal?.throwIfAborted()
     const agents = await this.#currentAgents()
     const token = await this.#credentials.token()
     call.guard?.()
     try {
       return await agents[use].request({
-        origin: this.#config.url,
         path: call.path,
         method: call.method,
         headers: {
@@ -100,26 +89,26 @@ export class Transport {
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           ...call.headers,
         },
-        body: call.body ?? null,
-        signal: call.signal ?? null,
+        body: call.body,
+        signal: call.signal,
       })
     } catch (error) {
       throw connectionError(call, error)
     }
   }
 
-  async #read(call: Call, response: Dispatcher.ResponseData): Promise<RawAnswer> {
-    const { statusCode: status, headers } = response
+  async #read(call: Call, response: IncomingMessage): Promise<RawAnswer> {
+    const { statusCode: status = 0, headers } = response
     const chunks: Uint8Array[] = []
     let size = 0
     try {
-      for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+      for await (const chunk of response as AsyncIterable<Uint8Array>) {
         size += chunk.byteLength
         if (size > maxAnswerBytes) throw new ResponseError(tooLarge(call))
         chunks.push(chunk)
       }
     } catch (error) {
-      response.body.destroy()
+      response.destroy()
       throw error instanceof ResponseError ? error : connectionError(call, error)
     }
     const bytes = Buffer.concat(chunks)
@@ -132,37 +121,22 @@ export class Transport {
   }
 
   /** A rotated CA makes new agents; the old ones end with their last answers, so nothing in flight is lost. */
-  async #currentAgents(): Promise<{ readonly api: Agent; readonly watch: Agent }> {
+  async #currentAgents(): Promise<{ readonly api: Connections; readonly watch: Connections }> {
     const ca = await this.#credentials.ca()
     if (this.#closed) throw new Error('the client was closed')
     const current = this.#agents
     if (current !== undefined && current.ca === ca) return current
-    const connect = {
-      ...(ca === undefined ? {} : { ca }),
-      ...this.#config.clientCertificate,
-      timeout: 10_000,
-      allowH2: false,
-      keepAlive: true,
-      keepAliveInitialDelay: 15_000,
-    }
+    const tls = { ...(ca === undefined ? {} : { ca }), ...this.#config.clientCertificate }
+    const shared = { url: this.#config.url, tls }
     const next = {
       ca,
-      api: new Agent({
-        connect,
-        allowH2: false,
-        connections: 32,
-        headersTimeout: 30_000,
-        bodyTimeout: 60_000,
-        keepAliveTimeout: 60_000,
-      }),
-      watch: new Agent({ connect, allowH2: false, headersTimeout: 30_000, bodyTimeout: 120_000 }),
+      api: new Connections({ ...shared, most: 32, silentMs: 60_000 }),
+      watch: new Connections({ ...shared, most: Infinity, silentMs: 120_000 }),
     }
     this.#agents = next
     if (current !== undefined) {
       this.#log.info({}, 'the CA of the API server changed, opening new connections')
-      for (const agent of [current.api, current.watch]) {
-        agent.close().catch((error: unknown) => this.#log.debug({ err: error }, 'closing old connections failed'))
-      }
+      for (const connections of [current.api, current.watch]) void connections.end()
     }
     return next
   }
