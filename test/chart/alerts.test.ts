@@ -50,7 +50,7 @@ async function everything() {
   policies.set({
     ...sample,
     metadata: { ...metadata, namespace: 'shop', creationTimestamp },
-    status: { lastSuccess, nextRun },
+    status: { lastSuccess, nextRun, targets: [{ name: 'data', ready: true, reason: 'Ready', message: '', kept: 1 }] },
   })
   backups.set({
     ...sample,

@@ -117,7 +117,7 @@ test('F71: a create that is refused does not keep what else is planned from bein
   const object = scheduledBackup('shop', 'nightly', 'nightly-data', 'data', at('02:00'))
   const groups = [
     alone('record/nightly-data', { do: 'create', object }),
-    alone('prune/a', deletion(snapshotOf(old[0]!), 'a test')),
+    alone('prune/a', deletion(snapshotOf(old[0] ?? backup('a')), 'a test')),
   ]
   const { retryAt } = await carryOut(seen, { groups, conclude: () => [statusOf(of)], wakeAt: undefined })
   assert.deepEqual(
