@@ -109,6 +109,8 @@ export async function startFaultProxy(target: string, options: FaultProxyOptions
     if (active) active.times--
     void answer(target, incoming, reply, active?.fault).catch(() => reply.destroy())
   })
+  // A connection that ends just as it is used again would be a fault that nobody asked for.
+  server.keepAliveTimeout = 0
   server.listen(port, host)
   await once(server, 'listening')
   return {
