@@ -2,6 +2,7 @@
 // not be made at all.
 import { applyPlan, type ApplyContext } from '../../../src/controllers/shared/apply.ts'
 import { createObserver, probesRunning, type Observer } from '../../../src/controllers/policy/observe.ts'
+import { RefusalMemory } from '../../../src/controllers/shared/refusals.ts'
 import type { Caches } from '../../../src/controllers/shared/caches.ts'
 import { planPolicy } from '../../../src/plan/policy/policy.ts'
 import type { Store } from '../../../src/runtime/cache/store.ts'
@@ -10,6 +11,7 @@ import type { Resource } from '../../../src/runtime/client/resource.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { KubernetesObject } from '../../../src/api/kubernetes.ts'
+import { actionsOf, does } from '../../plan/planned.ts'
 import { namespace, settings } from '../../plan/world.ts'
 import { toyClient, type Kinds, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import { toyCaches } from './caches.ts'
@@ -27,6 +29,8 @@ export class Replica {
   readonly #caches: Caches
   readonly #observe: Observer
   readonly #context: ApplyContext
+  /** What it was refused dies with the process. */
+  readonly #memory = new RefusalMemory()
 
   constructor(server: ToyApiServer, policy: string, watch: Watch, around: AroundWrite) {
     this.#server = server
@@ -43,7 +47,7 @@ export class Replica {
     clock.monotonic = () => server.now.getTime()
     const events = { record: () => {} } as unknown as ApplyContext['events']
     this.#caches = toyCaches(client)
-    this.#context = { client, caches: this.#caches, settings, events, metrics: { observe: () => {} }, clock }
+    this.#context = { client, caches: this.#caches, events, metrics: { observe: () => {} }, clock }
     this.#observe = createObserver(this.#caches, client, settings, clock)
   }
 
@@ -70,14 +74,22 @@ export class Replica {
     }
   }
 
-  /** One pass. `what`: the actions, for the words of a failure; none when there was nothing to do. */
-  async reconcile(): Promise<{ readonly what: readonly string[]; readonly wakeAt: Date | undefined }> {
+  /**
+   * One pass.
+   * `what`: the actions, for the words of a failure; none when there was nothing to do. `retryAt`: when to try again what was refused.
+   */
+  async reconcile(): Promise<{
+    readonly what: readonly string[]
+    readonly wakeAt: Date | undefined
+    readonly retryAt: Date | undefined
+  }> {
     const { signal } = new AbortController()
     const observed = await this.#observe(namespace, this.#policy, signal)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, this.#server.now) }
-    const { actions, wakeAt } = planPolicy(world, this.#server.now)
-    await applyPlan(this.#context, world, actions, silentLog, signal)
-    return { what: actions.map(action => action.do), wakeAt }
+    const plan = planPolicy(world, this.#server.now)
+    const { retryAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, signal)
+    const what = [...actionsOf(plan.groups), ...plan.conclude(new Map())].map(does)
+    return { what, wakeAt: plan.wakeAt, retryAt }
   }
 }
 

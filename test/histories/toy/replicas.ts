@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { ConnectionError, FencedError, ApiError, WaitError } from '../../../src/runtime/client/errors.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../../src/runtime/client/errors.ts'
-import { addSeconds } from '../../../src/schedule/times.ts'
+import { addSeconds, earliest } from '../../../src/schedule/times.ts'
 import { stamp } from '../../plan/world.ts'
 import { Crash, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import type { Watch } from './operator.ts'
@@ -236,12 +236,16 @@ export class ToyReplicas implements Operator {
   async #pass(leader: Replica): Promise<Pass> {
     this.#fellAsleep = Promise.withResolvers()
     this.#wake = Promise.withResolvers()
-    const working = leader
-      .reconcile()
-      .then(
-        ({ what, wakeAt }): Pass => ({ what: what.length === 0 ? 'rests' : 'works', words: what.join(' '), wakeAt }),
-        afterError,
-      )
+    const before = this.#state()
+    const working = leader.reconcile().then(
+      ({ what, wakeAt, retryAt }): Pass => ({
+        // What stays refused for now is planned all the same.
+        what: what.length === 0 || (retryAt && before === this.#state()) ? 'rests' : 'works',
+        words: what.join(', '),
+        wakeAt: earliest(wakeAt, retryAt),
+      }),
+      afterError,
+    )
     const asleep = this.#fellAsleep.promise.then((): Pass => ({ what: 'sleeps', words: 'asleep', wakeAt: undefined }))
     const ended = await Promise.race([working, asleep])
     if (ended.what === 'sleeps') {
