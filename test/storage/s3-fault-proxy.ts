@@ -54,6 +54,8 @@ export type Fault =
   | { readonly kind: 'redirect'; readonly to: string }
   /** What a web page answers. */
   | { readonly kind: 'html' }
+  /** What a proxy says that does not know the page: 404, and not in the words of S3. */
+  | { readonly kind: 'no-page' }
 
 /** What changes what the store holds. */
 const writeVerbs: readonly S3Verb[] = ['put', 'delete', 'createUpload', 'uploadPart', 'completeUpload', 'abortUpload']
@@ -77,6 +79,8 @@ export type FaultProxy = {
   readonly headers: readonly IncomingHttpHeaders[]
   /** At the n-th write (from 1), before or after the store obeys, `act` is waited for and the connection lost. */
   readonly interrupt: (nth: number, around: Around, act: () => Promise<void>) => void
+  /** Nothing is on its way to the store any more, nor will it yet be obeyed. */
+  readonly settled: () => Promise<void>
   readonly stop: () => Promise<void>
 }
 
@@ -95,6 +99,11 @@ export async function startFaultProxy(target: string, options: FaultProxyOptions
   const headers: IncomingHttpHeaders[] = []
   let interruption: Interruption | undefined
   const writes: string[] = []
+  const underway = new Set<Promise<void>>()
+  const track = (work: Promise<void>) => {
+    const tracked: Promise<void> = work.finally(() => underway.delete(tracked))
+    underway.add(tracked)
+  }
   const server = createServer((incoming, reply) => {
     const { verb, key } = read(incoming)
     requests.push(`${verb} ${key}`)
@@ -102,12 +111,12 @@ export async function startFaultProxy(target: string, options: FaultProxyOptions
     if (writeVerbs.includes(verb)) writes.push(`${verb} ${key}`)
     headers.push(incoming.headers)
     if (writeVerbs.includes(verb) && writes.length === interruption?.nth) {
-      void interrupt(target, incoming, reply, interruption)
+      track(interrupt(target, incoming, reply, interruption))
       return
     }
     const active = switches.find(candidate => candidate.verb === verb && candidate.times > 0 && candidate.key.test(key))
     if (active) active.times--
-    void answer(target, incoming, reply, active?.fault).catch(() => reply.destroy())
+    track(answer(target, incoming, reply, active?.fault).catch(() => void reply.destroy()))
   })
   // A connection that ends just as it is used again would be a fault that nobody asked for.
   server.keepAliveTimeout = 0
@@ -123,6 +132,9 @@ export async function startFaultProxy(target: string, options: FaultProxyOptions
     },
     fail: (verb, fault, { times = Number.POSITIVE_INFINITY, key = /^/ } = {}) => {
       switches.push({ verb, key, fault, times })
+    },
+    async settled() {
+      while (underway.size > 0) await Promise.all(underway)
     },
     async stop() {
       server.closeAllConnections()
@@ -180,6 +192,10 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'html':
       await buffer(incoming)
       reply.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><html><body><p>Hello<br></body></html>')
+      return
+    case 'no-page':
+      await buffer(incoming)
+      reply.writeHead(404, { 'content-type': 'text/html' }).end('<!doctype html><title>404 Not Found</title>')
       return
     case 'slow':
       sent = [await buffer(incoming)]

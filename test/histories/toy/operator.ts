@@ -174,7 +174,7 @@ const policyStatusShape = backupPolicyStatus.strict()
 const backupStatusShape = backupStatus.strict()
 
 /** What holds for every write, whatever the history. */
-function checkWrite(
+export function checkWrite(
   { verb, plural, name }: Write,
   before: KubernetesObject | undefined,
   body: object | undefined,

@@ -19,16 +19,25 @@ import {
 } from '../../plan/world.ts'
 import { ToyApiServer, type Write } from './api-server.ts'
 import { ToyKube } from './kube.ts'
-import { ToyOperator, type Death } from './operator.ts'
+import { ToyOperator, type Death, type Watch } from './operator.ts'
 import { targets, type Spec, type Step, type Story } from './stories.ts'
 
 export const name = 'nightly'
+
+/** What a story needs of an operator. */
+export type Operator = Pick<ToyOperator, 'isAwake' | 'settle'> & {
+  snapshotApi: boolean
+  readonly wakeAt: Date | undefined
+}
+type MakeOperator = (server: ToyApiServer, watch: Watch, death: Death | undefined) => Operator
+
+const oneProcess: MakeOperator = (server, watch, death) => new ToyOperator(server, name, watch, death)
 
 /** One telling of a story. */
 export class Telling {
   readonly server = new ToyApiServer(at('00:10'))
   readonly kube: ToyKube
-  readonly operator: ToyOperator
+  readonly operator: Operator
   /** Slots for which the operator made a Backup, and the names of those. */
   readonly recorded = new Set<string>()
   readonly #recordedNames = new Set<string>()
@@ -42,11 +51,12 @@ export class Telling {
   #seen: { readonly clock: string; readonly changed: Date } | undefined
   #sequence = 0
 
-  constructor({ spec, fates }: Story, death?: Death) {
+  /** `operator`: who does its work, where it is not one process that may die once. */
+  constructor({ spec, fates }: Story, death?: Death, operator: MakeOperator = oneProcess) {
     this.#spec = spec
     this.#changed = this.server.now
     this.kube = new ToyKube(this.server, fates)
-    this.operator = new ToyOperator(this.server, name, { onWrite: (...about) => this.#check(...about) }, death)
+    this.operator = operator(this.server, { onWrite: (...about) => this.#check(...about) }, death)
     this.#createPolicy()
     this.server.create('volumesnapshotclasses', snapshotClass('class-1'))
     this.#setClaims(targets)

@@ -1,0 +1,117 @@
+// One of several processes of the operator: the real caches, observer, plans and writes, as in `operator.ts`; each write may be held up, or
+// not be made at all.
+import { applyPlan, type ApplyContext } from '../../../src/controllers/shared/apply.ts'
+import { createObserver, probesRunning, type Observer } from '../../../src/controllers/policy/observe.ts'
+import { RefusalMemory } from '../../../src/controllers/shared/refusals.ts'
+import type { Caches } from '../../../src/controllers/shared/caches.ts'
+import { planPolicy } from '../../../src/plan/policy/policy.ts'
+import type { Store } from '../../../src/runtime/cache/store.ts'
+import type { Client } from '../../../src/runtime/client/client.ts'
+import type { Resource } from '../../../src/runtime/client/resource.ts'
+import { FakeClock } from '../../../src/runtime/fake-clock.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import type { KubernetesObject } from '../../../src/api/kubernetes.ts'
+import { actionsOf, does } from '../../plan/planned.ts'
+import { namespace, settings } from '../../plan/world.ts'
+import { toyClient, type Kinds, type Plural, type ToyApiServer, type Write } from './api-server.ts'
+import { toyCaches } from './caches.ts'
+import { checkWrite, type Watch } from './operator.ts'
+
+/**
+ * Runs one write, or does not, or does something else before or after it; what it throws is what the writer gets for an answer.
+ * `make` gives what the API server answers.
+ */
+export type AroundWrite = <T>(write: Write, make: () => Promise<T>) => Promise<T>
+
+export class Replica {
+  readonly #server: ToyApiServer
+  readonly #policy: string
+  readonly #caches: Caches
+  readonly #observe: Observer
+  readonly #context: ApplyContext
+  /** What it was refused dies with the process. */
+  readonly #memory = new RefusalMemory()
+
+  constructor(server: ToyApiServer, policy: string, watch: Watch, around: AroundWrite) {
+    this.#server = server
+    this.#policy = policy
+    const plain = toyClient(server, (write, before, body, run) => {
+      // What comes from an old view is refused, and need not be right.
+      run()
+      checkWrite(write, before, body)
+      watch.onWrite(write, before, body)
+    })
+    const client = heldUp(plain, around)
+    const clock = new FakeClock(server.now)
+    clock.now = () => server.now
+    clock.monotonic = () => server.now.getTime()
+    const events = { record: () => {} } as unknown as ApplyContext['events']
+    this.#caches = toyCaches(client)
+    this.#context = { client, caches: this.#caches, events, metrics: { observe: () => {} }, clock }
+    this.#observe = createObserver(this.#caches, client, settings, clock)
+  }
+
+  /** Its watches deliver everything. */
+  sync(snapshotApi: boolean): void {
+    const fill = <K extends Plural>(store: Store<Kinds[K]>, plural: K) => {
+      store.replace(this.#server.all(plural))
+    }
+    const caches = this.#caches
+    fill(caches.policies, 'backuppolicies')
+    fill(caches.backups, 'backups')
+    fill(caches.cronJobs, 'cronjobs')
+    fill(caches.jobs, 'jobs')
+    fill(caches.pods, 'pods')
+    fill(caches.jobEvents, 'events')
+    fill(caches.claims, 'persistentvolumeclaims')
+    fill(caches.volumes, 'persistentvolumes')
+    if (snapshotApi) {
+      fill(caches.snapshots, 'volumesnapshots')
+      fill(caches.snapshotClasses, 'volumesnapshotclasses')
+    } else {
+      caches.snapshots.markAbsent()
+      caches.snapshotClasses.markAbsent()
+    }
+  }
+
+  /**
+   * One pass.
+   * `what`: the actions, for the words of a failure; none when there was nothing to do. `retryAt`: when to try again what was refused.
+   */
+  async reconcile(): Promise<{
+    readonly what: readonly string[]
+    readonly wakeAt: Date | undefined
+    readonly retryAt: Date | undefined
+  }> {
+    const { signal } = new AbortController()
+    const observed = await this.#observe(namespace, this.#policy, signal)
+    const world = { ...observed, probesRunning: probesRunning(this.#caches, this.#server.now) }
+    const plan = planPolicy(world, this.#server.now)
+    const { retryAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, signal)
+    const what = [...actionsOf(plan.groups), ...plan.conclude(new Map())].map(does)
+    return { what, wakeAt: plan.wakeAt, retryAt }
+  }
+}
+
+function heldUp(client: Client, around: AroundWrite): Client {
+  const write = (verb: Write['verb'], { plural }: Resource, name: string): Write => ({
+    verb,
+    plural: plural as Plural,
+    name,
+  })
+  const through: Partial<Client> = {
+    create: (resource, object, ...rest) =>
+      around(write('create', resource, nameOf(object)), () => client.create(resource, object, ...rest)),
+    replace: (resource, object, ...rest) =>
+      around(write('update', resource, nameOf(object)), () => client.replace(resource, object, ...rest)),
+    patch: (resource, namespace, name, ...rest) =>
+      around(write('update', resource, name), () => client.patch(resource, namespace, name, ...rest)),
+    delete: (resource, namespace, name, ...rest) =>
+      around(write('delete', resource, name), () => client.delete(resource, namespace, name, ...rest)),
+  }
+  return Object.assign(Object.create(client) as Client, through)
+}
+
+function nameOf({ metadata }: Pick<KubernetesObject, 'metadata'>): string {
+  return metadata.name
+}
