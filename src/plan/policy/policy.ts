@@ -112,6 +112,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     nameTaken,
     digest: catalog?.digest,
     message: catalog?.message,
+    catalogTrouble: catalog?.trouble,
     snapshotApi,
   }
   function conclude(refused: Refusals) {
