@@ -5,7 +5,7 @@ import { alone, deletion, type Group, type Plan, type Refusals } from '../core/a
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
-import { planRetained, retentionByTarget } from '../history/verdicts.ts'
+import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { earliest } from '../../schedule/times.ts'
@@ -92,6 +92,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
   const groups: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
+    ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories),
     ...planCleanUp(view, unrecorded, now),
@@ -124,7 +125,12 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     const unless = probe?.unless ? { unless: probe.unless } : {}
     return [{ do: 'write-status', object: { ...policy, status }, ...unless } as const, ...notices(policy, status, now)]
   }
-  const times = [schedule.next, schedule.closes, probe?.wakeAt, catalog?.wakeAt, nextCleanUp(view, now)]
+  const times = [
+    schedule.next,
+    schedule.closes,
+    probe?.wakeAt,
+    catalog?.wakeAt,
+    nextCleanUp(view, now)]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
 }
 
@@ -148,6 +154,7 @@ function planGone(view: View, now: Date): Plan {
   return {
     groups: [
       ...planStrayCronJob(view),
+      ...planHolds(view.snapshots),
       ...helpers,
       ...backups.flatMap(plan => plan.groups),
       ...leftoverSnapshots(view, now),
