@@ -1,16 +1,16 @@
 // Objects that have done their duty: Backups without data, snapshots and Jobs of runs that failed or were cancelled, old failures.
-import { isFinal } from '../../api/kinds/backup.ts'
+import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'
 import { moverMessageOf } from '../jobs/pods.ts'
+import { isHeld } from '../runs/marks.ts'
+import { oldFailures } from './old-failures.ts'
+import { isHeldSnapshot } from './verdicts.ts'
 import { readyLimit } from '../runs/snapshot.ts'
 import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
-import { runJobName } from '../view/owners.ts'
+import { isTracked, runJobName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
-
-/** Failed Backups of a schedule that stay for people to read, for each target. */
-const failuresKept = 5
 
 /** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
 const unseenSeconds = 600
@@ -26,7 +26,7 @@ export function planCleanUp(
   unrecorded: Unrecorded,
   now: Date,
 ): readonly Group[] {
-  return [...withoutData(view, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(view.runs)]
+  return [...withoutData(view, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(view.runs, now)]
 }
 
 /** When something is next to be cleaned up though nothing changes. */
@@ -57,8 +57,13 @@ function withoutData(
   return runs.flatMap(({ backup, snapshot, children }): readonly Group[] => {
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
+    // Told once.
+    const mustStay = isHeld(backup) || isTracked(backup)
+    if (status.phase === 'Deleting' && mustStay) return []
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
-      alone(`clean/${metadata.name}`, deletion(backup, because, more)),
+      mustStay
+        ? withoutItsData(backup, because, more)
+        : alone(`clean/${metadata.name}`, deletion(backup, because, more)),
     ]
     if (status.snapshot) {
       // Without the snapshot API nothing can be said about the data.
@@ -67,9 +72,22 @@ function withoutData(
       // The cache may be behind: the data must be gone for good before the object that tells of them goes.
       return go(`its VolumeSnapshot ${name} is gone`, { provided: { that: 'no-snapshot', name } })
     }
-    if (status.target === undefined) return children.length === 0 ? go('the Backups of its targets are gone') : []
-    return prunedByMovers.has(status.run ?? '') ? go('retention deleted its data') : []
+    const notHeld = { provided: { that: 'nobody-needs-it' } } as const
+    if (status.target === undefined)
+      return children.length === 0 ? go('the Backups of its targets are gone', notHeld) : []
+    return prunedByMovers.has(status.run ?? '') ? go('retention deleted its data', notHeld) : []
   })
+}
+
+/** One that somebody holds, or that a GitOps tool would make anew and so run again, stays, and no longer says that it can be restored. */
+function withoutItsData(backup: Backup, because: string, more: Parameters<typeof deletion>[2]): Group {
+  const { status, metadata } = backup
+  const why = isHeld(backup) ? 'somebody holds it' : 'a GitOps tool tracks it'
+  const message = `${because}; the Backup stays because ${why}`
+  const unless =
+    more?.provided?.that === 'no-snapshot' ? ({ kind: 'snapshot', name: more.provided.name } as const) : undefined
+  const object = { ...backup, status: { ...status, phase: 'Deleting' as const, message } }
+  return alone(`gone/${metadata.name}`, { do: 'write-status', object, ...(unless ? { unless } : {}) })
 }
 
 /** Runs whose Backup does not say yet what became of them: what they have replaced stays until then, so that the last success is never untold. */
@@ -91,10 +109,12 @@ export function leftoverSnapshots(
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
       alone(`clean/${name}`, deletion(snapshot, because, more)),
     ]
-    if (backup?.status?.phase === 'Failed') return go(`its Backup ${backup.metadata.name} failed`)
+    if (isHeldSnapshot(snapshot)) return []
+    if (backup?.status?.phase === 'Failed')
+      return go(`its Backup ${backup.metadata.name} failed`, { provided: { that: 'nobody-needs-it' } })
     const old = addSeconds(timeOf(creationTimestamp) ?? now, limit) <= now
     return !backup && !snapshot.status?.readyToUse && old
-      ? go('it never became ready and its Backup is gone', { resourceVersion })
+      ? go('it never became ready and its Backup is gone', { resourceVersion, provided: { that: 'no-backup' } })
       : []
   })
 }
@@ -125,22 +145,4 @@ export function stuckJobs(
     const needs = [{ group: recording(name), was: 'refused' }] as const
     return [{ ...go('it did not end long after its deadline, and no Backup can be created for it'), needs }]
   })
-}
-
-function oldFailures(runs: readonly RunView[]): readonly Group[] {
-  const failed = runs
-    .map(({ backup }) => backup)
-    .filter(({ spec, status, metadata }) => spec.slot && status?.phase === 'Failed' && !metadata.deletionTimestamp)
-  const byTarget = Map.groupBy(failed, ({ spec }) => spec.target ?? '')
-  return [...byTarget.values()].flatMap(some =>
-    some
-      .toSorted((a, b) => ((a.spec.slot ?? '') < (b.spec.slot ?? '') ? 1 : -1))
-      .slice(failuresKept)
-      .map(backup =>
-        alone(
-          `clean/${backup.metadata.name}`,
-          deletion(backup, `the newest ${failuresKept} failed Backups of a target are kept`),
-        ),
-      ),
-  )
 }

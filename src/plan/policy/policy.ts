@@ -5,7 +5,9 @@ import { alone, deletion, type Group, type Plan, type Refusals } from '../core/a
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
-import { planRetained, retentionByTarget } from '../history/verdicts.ts'
+import { planExpired } from '../history/ephemeral.ts'
+import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
+import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { earliest } from '../../schedule/times.ts'
@@ -93,13 +95,16 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
   const groups: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
+    ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories),
+    ...(strategy.type === 'snapshot' ? planExpired(view, strategy, now) : []),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
     ...oneStart(backups.flatMap(each => each.groups)),
     ...(catalog?.groups ?? []),
+    ...recordedJobs(view, catalog?.open === true, now),
   ]
   const facts = {
     policy,
@@ -113,6 +118,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     nameTaken,
     digest: catalog?.digest,
     warnings: catalog?.warnings,
+    catalogTrouble: catalog?.trouble,
     snapshotApi,
   }
   function conclude(refused: Refusals) {
@@ -131,6 +137,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     catalog?.wakeAt,
     nextCleanUp(view, now),
     nextOverdue(policy, now),
+    nextRecorded(runs, now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
 }
@@ -155,6 +162,7 @@ function planGone(view: View, now: Date): Plan {
   return {
     groups: [
       ...planStrayCronJob(view),
+      ...planHolds(view.snapshots),
       ...helpers,
       ...backups.flatMap(plan => plan.groups),
       ...leftoverSnapshots(view, now),

@@ -1,8 +1,9 @@
 // Who an object was made by and for, told by its labels, annotations and name.
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { Job, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
-import { onDemandJobName, onDemandSnapshotName } from '../../api/names.ts'
+import { onDemandJobName, onDemandSnapshotName, slotOfJobName } from '../../api/names.ts'
+import { timeOf } from '../../schedule/times.ts'
 
 type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
 
@@ -13,6 +14,32 @@ export function isOurs(object: Labelled): boolean {
 /** Whether an object was made by us, and for the policy of this name. */
 export function isOf(object: Labelled, policy: string): boolean {
   return isOurs(object) && object.metadata.labels?.[label.policy] === labelValue(policy)
+}
+
+/**
+ * Whether a tool that keeps objects as they stand in Git, or in a release, put it there: it would make it anew, and a Backup that is made anew
+ * runs again. Source: the tracking labels and annotations of Argo CD, Flux and Helm.
+ */
+export function isTracked({ metadata: { labels = {}, annotations = {} } }: Backup): boolean {
+  return (
+    trackingLabels.some(key => labels[key] !== undefined) ||
+    trackingAnnotations.some(key => annotations[key] !== undefined) ||
+    labels[label.managedBy] === 'Helm'
+  )
+}
+
+const trackingLabels = [
+  'argocd.argoproj.io/instance',
+  // The default of Argo CD up to version 2.
+  'app.kubernetes.io/instance',
+  'kustomize.toolkit.fluxcd.io/name',
+  'helm.toolkit.fluxcd.io/name',
+]
+const trackingAnnotations = ['argocd.argoproj.io/tracking-id', 'meta.helm.sh/release-name']
+
+/** Whether a claim goes with the pod that owns it: a generic ephemeral volume. */
+export function isEphemeral({ metadata }: PersistentVolumeClaim): boolean {
+  return metadata.ownerReferences?.some(({ kind, controller }) => kind === 'Pod' && controller) ?? false
 }
 
 /** Whether a Job makes a backup; others probe the store or read its catalog. */
@@ -28,6 +55,13 @@ export function snapshotName({ metadata, spec }: Backup): string {
 /** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
 export function runJobName({ metadata, spec }: Backup): string {
   return spec.slot ? metadata.name : onDemandJobName(spec.policy, metadata.uid ?? '')
+}
+
+/** The slot of a Job that a CronJob made; undefined for a Job of ours. */
+export function slotOfJob(job: Job): Date | undefined {
+  const owner = job.metadata.ownerReferences?.find(({ kind, controller }) => kind === 'CronJob' && controller)
+  if (!owner) return undefined
+  return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
 }
 
 /** The name of the Backup that a VolumeSnapshot was made for. */
