@@ -14,6 +14,7 @@ import {
   scheduled,
   snapshotPolicy,
   world,
+  stamp,
 } from '../../../test/plan/world.ts'
 import { label } from '../../api/labels.ts'
 import { viewOf } from '../view/view.ts'
@@ -21,7 +22,10 @@ import { nextCleanUp, planCleanUp } from './clean-up.ts'
 
 const now = at('12:00')
 
-const cleanUp = (more: Parameters<typeof world>[1], of = snapshotPolicy()) =>
+/** Slots up to here are accounted for. */
+const booked = (until: string) => ({ status: { accountedUntil: stamp(at(until)) } })
+
+const cleanUp = (more: Parameters<typeof world>[1], of = snapshotPolicy({}, booked('12:00'))) =>
   actionsOf(planCleanUp(viewOf(world(of, more)), new Set(), now))
 
 test('a Backup goes when its snapshot is gone, after one more look', () => {
@@ -45,7 +49,7 @@ test('a Backup goes when a mover says that it deleted the run', () => {
   const other = scheduled(at('02:00'), { status: completed('other', at('02:10')) })
   const forgotten = (...run: readonly Backup[]) =>
     only(
-      planPolicy(world(policy(), { jobs: [of], pods, backups: [old, other, ...run] }), now).actions,
+      planPolicy(world(policy({}, booked('02:30')), { jobs: [of], pods, backups: [old, other, ...run] }), now).actions,
       'delete Backup',
     ).map(({ name }) => name)
   const slot = at('03:00')
@@ -107,4 +111,14 @@ test('F63: held failures, and snapshots with a hold, are never cleaned up, and e
   const labels = { ...snapshot.metadata.labels, [label.hold]: 'true' }
   const heldSnapshot = { ...snapshot, metadata: { ...snapshot.metadata, labels } }
   assert.deepEqual(only(cleanUp({ backups: [backup], snapshots: [heldSnapshot] }), 'delete VolumeSnapshot'), [])
+})
+
+test('the Backup of a slot stays until the status of the policy accounts for the slot: it is the proof that the slot has run', () => {
+  const { backup } = kept(3)
+  const gone = (of: ReturnType<typeof snapshotPolicy>) =>
+    only(cleanUp({ backups: [backup] }, of), 'delete Backup').length
+  assert.equal(gone(snapshotPolicy({}, booked('02:59'))), 0)
+  assert.equal(gone(snapshotPolicy()), 0)
+  assert.equal(gone(snapshotPolicy({}, booked('03:00'))), 1)
+  assert.equal(gone(snapshotPolicy({}, { status: { scheduleSince: stamp(at('04:00')) } })), 1, 'none of its slots')
 })

@@ -8,7 +8,7 @@ import { isHeld } from '../runs/marks.ts'
 import { oldFailures } from './old-failures.ts'
 import { isHeldSnapshot } from './verdicts.ts'
 import { readyLimit } from '../runs/snapshot.ts'
-import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { isTracked, runJobName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 
@@ -26,7 +26,19 @@ export function planCleanUp(
   unrecorded: Unrecorded,
   now: Date,
 ): readonly Group[] {
-  return [...withoutData(view, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(view.runs, now)]
+  const booked = view.runs.filter(({ backup }) => isBooked(backup, view.policy))
+  return [...withoutData(view, booked, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(booked, now)]
+}
+
+/**
+ * Whether the status of the policy accounts for its slot. Until then its Backup is the proof that the slot has run: without it a slot would
+ * be counted as missed, or its Job be recorded once more, where the status cannot be written for long.
+ */
+function isBooked({ spec }: Backup, policy: BackupPolicy | undefined): boolean {
+  const slot = timeOf(spec.slot)
+  const { accountedUntil, scheduleSince } = policy?.status ?? {}
+  const until = latest(timeOf(accountedUntil), timeOf(scheduleSince))
+  return slot === undefined || (until !== undefined && slot <= until)
 }
 
 /** When something is next to be cleaned up though nothing changes. */
@@ -49,12 +61,13 @@ export function nextCleanUp(
 
 function withoutData(
   { runs, pods, snapshotApi }: Pick<View, 'runs' | 'pods' | 'snapshotApi'>,
+  booked: readonly RunView[],
   unrecorded: Unrecorded,
 ): readonly Group[] {
   const untold = untoldRuns(runs, unrecorded)
   const messages = pods.flatMap(pod => moverMessageOf(pod) ?? [])
   const prunedByMovers = new Set(messages.flatMap(({ run = '', deleted = [] }) => (untold.has(run) ? [] : deleted)))
-  return runs.flatMap(({ backup, snapshot, children }): readonly Group[] => {
+  return booked.flatMap(({ backup, snapshot, children }): readonly Group[] => {
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
     // Told once.

@@ -21,7 +21,13 @@ function asked(hour: number, status: Partial<BackupStatus> = {}, metadata: Parti
 const hours = [1, 2, 3, 4, 5, 6, 7]
 
 function gone(backups: readonly Backup[]): readonly string[] {
-  const actions = actionsOf(planCleanUp(viewOf(world(snapshotPolicy(), { backups })), new Set(), now))
+  const actions = actionsOf(
+    planCleanUp(
+      viewOf(world(snapshotPolicy({}, { status: { accountedUntil: stamp(at('12:00')) } }), { backups })),
+      new Set(),
+      now,
+    ),
+  )
   const deletions = only(actions, 'delete Backup')
   assert.ok(deletions.every(({ provided, uid }) => provided?.that === 'nobody-needs-it' && uid))
   return deletions.map(({ name }) => name).toSorted()
@@ -85,7 +91,13 @@ test('F83: a complete one goes with its data; where a tool tracks it, it says th
   const of = (metadata: Partial<Backup['metadata']>) =>
     asked(1, { ...completed('run', at('01:00')), target: 'data', snapshot: { name: 'run' } }, metadata)
   const plan = (backups: readonly Backup[]) =>
-    actionsOf(planCleanUp(viewOf(world(snapshotPolicy(), { backups })), new Set(), now))
+    actionsOf(
+      planCleanUp(
+        viewOf(world(snapshotPolicy({}, { status: { accountedUntil: stamp(at('12:00')) } }), { backups })),
+        new Set(),
+        now,
+      ),
+    )
   assert.equal(only(plan([of({})]), 'delete Backup').length, 1)
   const tracked = of({ labels: { 'argocd.argoproj.io/instance': 'shop' } })
   const [told] = only(plan([tracked]), 'status Backup')
