@@ -27,6 +27,8 @@ export const policyConditionTypes = [
   'UnconditionalCommit',
   /** The newest run, or the probe, warned of something that no other condition tells; present only while True. */
   'BackupWarned',
+  /** The list of the bucket cannot be read whole, or holds what is none of the policy's; present only while True. */
+  'CatalogIncomplete',
   /** The API server refuses some other write; present only while True. */
   'WritesRefused',
 ] as const
@@ -146,6 +148,13 @@ export const operatorReasons = [
   'SnapshotNotReady',
   /** The snapshot disappeared before it was ready. */
   'SnapshotDeleted',
+  // the list of the bucket
+  /** The store answers every page of the list with the same one. */
+  'CatalogRepeats',
+  /** The list has more pages than are read. */
+  'CatalogTooLong',
+  /** Some entry of the list is of no run of the policy. */
+  'CatalogForeign',
   // events only
   /** Slots passed without a run. */
   'Missed',

@@ -11,6 +11,11 @@ export function timeOf(text: string | undefined): Date | undefined {
   return Number.isNaN(ms) ? undefined : new Date(ms)
 }
 
+/** Milliseconds of a time that can be written as RFC 3339, with a year of four digits: others come from outside. */
+export function isTime(ms: number): boolean {
+  return ms >= 0 && ms < 253_402_300_800_000
+}
+
 export function addSeconds(time: Date, seconds: number): Date {
   return new Date(time.getTime() + seconds * 1000)
 }

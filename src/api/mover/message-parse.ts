@@ -9,12 +9,16 @@ import {
 } from './message.ts'
 import { moverReasons, moverWarnings, type MoverReason } from './reasons.ts'
 
+/** Characters. Kubernetes keeps 12 KiB for all containers of a pod: a longer text was not written by it. */
+const longest = 12_288
+
 /**
  * Reads a termination message, whatever it holds: another program may have written it, Kubernetes may have cut it. Never
  * throws. Only the first line counts: the mover overwrites in place, so that a kill can leave the end of a longer, older line.
  * @returns undefined when not even the phase can be read.
  */
 export function parseMoverMessage(text: string | undefined): MoverMessage | undefined {
+  if (text !== undefined && text.length > longest) return undefined
   const line = text?.split('\n', 1)[0]?.trim() ?? ''
   if (!line.startsWith('{')) return undefined
   let value: unknown
@@ -41,9 +45,9 @@ function fromJson(value: unknown): MoverMessage | undefined {
     message: string(json.message),
     run: string(json.run),
     attempt: string(json.attempt),
-    startedAt: number(json.startedAt),
-    finishedAt: number(json.finishedAt),
-    slot: number(json.slot),
+    startedAt: time(json.startedAt),
+    finishedAt: time(json.finishedAt),
+    slot: time(json.slot),
     bytes: number(json.bytes),
     storedBytes: number(json.storedBytes),
     sizeCheck: (['compared', 'unchecked'] as const).find(check => check === json.sizeCheck),
@@ -153,6 +157,12 @@ function string(value: unknown): string | undefined {
 
 function number(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined
+}
+
+/** Milliseconds since the epoch, with a year of four digits: it is written as RFC 3339. */
+function time(value: unknown): number | undefined {
+  const ms = number(value)
+  return ms !== undefined && ms >= 0 && ms < 253_402_300_800_000 ? ms : undefined
 }
 
 /** Without the fields that are undefined, so that messages compare by value. */

@@ -5,18 +5,18 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage, type MoverWarning } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/task.ts'
-import { catalogJobName, commandTarget } from '../../api/names.ts'
-import { catalogJob } from '../../resources/jobs.ts'
+import { commandTarget } from '../../api/names.ts'
 import { scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import type { CatalogKnowledge } from '../runs/run.ts'
 import { isHeld } from '../runs/marks.ts'
 import { backupsInStore } from './verdicts.ts'
+import { readPages, type CatalogTrouble, type Reading } from './catalog-pages.ts'
 import { recording } from './clean-up.ts'
 import { moverMessageOf } from '../jobs/pods.ts'
-import { isFinished, judgeJob } from '../jobs/verdict.ts'
+import { isFinished } from '../jobs/verdict.ts'
 import { runJobName } from '../view/owners.ts'
-import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { timeOf } from '../../schedule/times.ts'
 import { byCreation, type JobStrategyView, type RunView, type View } from '../view/view.ts'
 
 export type CatalogPlan = CatalogKnowledge & {
@@ -27,12 +27,11 @@ export type CatalogPlan = CatalogKnowledge & {
   readonly message: MoverMessage | undefined
   /** What the newest run that committed warned of, whatever else its mover could say. */
   readonly warnings: readonly MoverWarning[] | undefined
+  /** What is wrong with the list itself; `as-before`: nobody has looked again. */
+  readonly trouble: CatalogTrouble | 'as-before' | undefined
   /** When to look again, if nothing changes. */
   readonly wakeAt?: Date
 }
-
-/** So long after it began a page that could not be read is asked for again, as a probe is at most. Seconds. */
-const retrySeconds = 600
 
 type CatalogView = Pick<View, 'namespace' | 'name' | 'settings' | 'runs' | 'runJobs' | 'pages'> & {
   readonly policy: BackupPolicy
@@ -48,20 +47,24 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const warnings = newest && (newest.warnings ?? [])
   const pages = view.pages.map(({ job }) => job).filter(({ metadata }) => !metadata.deletionTimestamp)
   const cleanUp = pages.map(job => alone(`clean/${job.metadata.name}`, deletion(job, 'the catalog was read')))
-  const idle = { entries: undefined, open: false, message, warnings } as const
+  const idle = { entries: undefined, open: false, message, warnings, trouble: 'as-before' } as const
   const kept = message?.kept
   if (!kept || message.run === undefined) return { ...idle, groups: [], digest: before }
   if (before === kept.digest) return { ...idle, groups: cleanUp, digest: before }
-  const unread = { entries: undefined, open: true, message, warnings, digest: before } as const
+  const unread = { ...idle, open: true, digest: before } as const
   if (!isQuiet(view, message.run)) return { ...unread, groups: [] }
-  if (digestOfObjects(view) === kept.digest) return { ...idle, groups: cleanUp, digest: kept.digest }
+  if (digestOfObjects(view) === kept.digest)
+    return { ...idle, groups: cleanUp, digest: kept.digest, trouble: undefined }
 
   const read = readPages(view, message.run, now)
   // Pages that were read for an earlier run's words are of no use any more.
   const old = pages
     .filter(({ metadata }) => !read.pages.has(metadata.name))
     .map(job => alone(`clean/${job.metadata.name}`, deletion(job, 'the catalog was read')))
-  if (!read.entries) return { ...unread, groups: [...old, ...read.groups], wakeAt: read.wakeAt }
+  if (!read.entries) {
+    const { groups, wakeAt, trouble = 'as-before' } = read
+    return { ...unread, groups: [...old, ...groups], wakeAt, trouble }
+  }
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
   const changes = differences(view, entries, message, read)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
@@ -73,6 +76,7 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
     open: !settled,
     message,
     warnings,
+    trouble: read.trouble,
   }
 }
 
@@ -97,58 +101,6 @@ function isQuiet({ runs, runJobs }: Pick<View, 'runs' | 'runJobs'>, run: string)
 
 function digestOfObjects({ runs, strategy }: Pick<CatalogView, 'runs' | 'strategy'>): string {
   return runsDigest(backupsInStore(runs, strategy).flatMap(({ status }) => status?.run ?? []))
-}
-
-type Reading = {
-  /** Names of the Jobs of the pages, read or to be read. */
-  readonly pages: ReadonlySet<string>
-  readonly begun: Date | undefined
-  /** Some manifest of the bucket could not be read. */
-  readonly unreadable: boolean
-}
-
-/** Follows the pages. */
-function readPages(
-  { policy, settings, pages: seen }: Pick<CatalogView, 'policy' | 'settings' | 'pages'>,
-  run: string,
-  now: Date,
-): Reading & {
-  readonly entries?: readonly CatalogEntry[]
-  readonly groups: readonly Group[]
-  readonly wakeAt?: Date
-} {
-  const entries: CatalogEntry[] = []
-  const pages = new Set<string>()
-  let unreadable = false
-  let begun: Date | undefined
-  let cursor: string | undefined
-  for (;;) {
-    const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
-    pages.add(name)
-    const view = seen.find(({ job }) => job.metadata.name === name)
-    if (!view) {
-      const cost = 'Backups are not compared with what the bucket holds'
-      const object = catalogJob(policy, run, cursor, settings)
-      return { pages, begun, unreadable, groups: [alone('catalog', { do: 'create', object, cost })] }
-    }
-    const { job } = view
-    const page = judgeJob(view, undefined, now)
-    const catalog = page.phase === 'Completed' ? page.moverMessage?.catalog : undefined
-    if (!catalog) {
-      if (page.phase === 'Pending' || page.phase === 'Running')
-        return { pages, begun, unreadable, groups: [], wakeAt: page.wakeAt }
-      const again = addSeconds(page.startTime ?? now, retrySeconds)
-      const due = now >= again
-      const because = `the page could not be read and is asked for again: ${page.message}`
-      const retry = due ? [alone(`clean/${name}`, deletion(job, because))] : []
-      return { pages, begun, unreadable, groups: retry, wakeAt: due ? undefined : again }
-    }
-    unreadable ||= page.moverMessage?.warnings?.some(({ reason }) => reason === 'ManifestUnreadable') ?? false
-    begun ??= timeOf(job.metadata.creationTimestamp)
-    entries.push(...catalog.entries)
-    if (catalog.next === undefined) return { entries, pages, begun, unreadable, groups: [] }
-    cursor = catalog.next
-  }
 }
 
 function differences(

@@ -2,6 +2,7 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { MoverWarning } from '../../api/mover/message.ts'
+import type { CatalogPlan } from '../history/catalog.ts'
 import type { Refusals } from '../core/actions.ts'
 import type { TargetHistory } from '../history/verdicts.ts'
 import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
@@ -24,6 +25,8 @@ export type PolicyFacts = {
   readonly digest: string | undefined
   /** What the newest run that committed warned of; undefined where no such run is still to be seen. */
   readonly warnings: readonly MoverWarning[] | undefined
+  /** What is wrong with the list of the bucket. */
+  readonly catalogTrouble: CatalogPlan['trouble']
   /** Whether the snapshot CRDs are installed. */
   readonly snapshotApi: boolean
   /** What the API server refuses, and was not done. */

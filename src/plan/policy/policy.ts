@@ -113,6 +113,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     nameTaken,
     digest: catalog?.digest,
     warnings: catalog?.warnings,
+    catalogTrouble: catalog?.trouble,
     snapshotApi,
   }
   function conclude(refused: Refusals) {

@@ -3,6 +3,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus, TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Reason } from '../../api/conditions.ts'
+import { catalogVerdicts } from './catalog-conditions.ts'
 import { clockVerdict } from './clock-change.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
@@ -44,6 +45,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : []),
     ...clockVerdict(facts, now),
     ...storeVerdicts(facts),
+    ...catalogVerdicts(facts),
     ...refusalVerdicts(facts.refused),
   ]
   const statuses = targets.map(({ readiness: _, ...target }): TargetStatus => ({
