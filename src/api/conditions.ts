@@ -164,6 +164,8 @@ export const operatorReasons = [
   'CreationRefused',
   /** The API server refuses to change an object or its status. */
   'ChangeRefused',
+  /** A claim that is not bound yet names the snapshot as its source. */
+  'SnapshotInUse',
   /** The API server refuses to delete what should go: an admission policy, or a webhook that fails. */
   'DeletionRefused',
   /** The book of slots was ahead of the clock by more than a day. */

@@ -164,11 +164,21 @@ export type JobEvent = KubernetesObject & {
   readonly lastTimestamp?: string
 }
 
+/** What a claim is to be filled from. */
+export type DataSource = {
+  readonly apiGroup?: string
+  readonly kind: string
+  readonly name: string
+  readonly namespace?: string
+}
+
 export type PersistentVolumeClaim = KubernetesObject & {
   readonly spec: {
     readonly storageClassName?: string
     readonly volumeName?: string
     readonly volumeMode?: 'Filesystem' | 'Block'
+    readonly dataSource?: DataSource
+    readonly dataSourceRef?: DataSource
   }
   readonly status?: { readonly phase?: 'Pending' | 'Bound' | 'Lost' }
 }

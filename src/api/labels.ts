@@ -15,6 +15,8 @@ export const label = {
   target: 'backup.dev/target',
   /** The slot as `YYYYMMDDThhmmssZ`, on objects of a scheduled run. */
   slot: 'backup.dev/slot',
+  /** `true` on a VolumeSnapshot: retention leaves it alone, also when its Backup object is gone (docs/design.md R28). */
+  hold: 'backup.dev/hold',
   /** What a Job is for: see `JobRole`. */
   role: 'backup.dev/role',
 } as const
@@ -26,7 +28,7 @@ export const annotation = {
   backup: 'backup.dev/backup',
   /** On a Job: which place in which store it writes to. */
   store: 'backup.dev/store',
-  /** `true` on a Backup: retention leaves it alone. */
+  /** On a Backup, `true`: retention leaves it alone; `false` takes that back. */
   hold: 'backup.dev/hold',
   /** `true` on a suspect Backup: a person has looked, it counts again (docs/design.md R14). */
   accepted: 'backup.dev/accepted',

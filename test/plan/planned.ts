@@ -29,7 +29,8 @@ export function does(action: Action): string {
       return 'event'
     case 'delete':
     case 'patch-status':
-      return `${action.do === 'delete' ? 'delete' : 'patch'} ${action.kind}`
+    case 'label':
+      return `${action.do === 'patch-status' ? 'patch' : action.do} ${action.kind}`
     case 'write-status':
       return `status ${action.object.kind}`
     case 'replace':
@@ -71,6 +72,7 @@ type Words = {
   readonly 'delete CronJob': Deletion
   readonly 'delete Job': Deletion
   readonly 'delete VolumeSnapshot': Deletion
+  readonly 'label VolumeSnapshot': Extract<Action, { readonly do: 'label' }>
 }
 
 /** The actions of one kind, with what tests ask of their objects. */

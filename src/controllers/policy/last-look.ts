@@ -1,13 +1,17 @@
 // Asks the API server once more before something final is written or deleted: the caches of several kinds are not of one moment, and may
 // be behind (F31).
-import type { Job, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { Job, KubernetesObject, PersistentVolumeClaim, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../../api/labels.ts'
-import type { Unless } from '../../plan/core/actions.ts'
-import { snapshotRun } from '../../plan/history/verdicts.ts'
+import type { Provided, Unless } from '../../plan/core/actions.ts'
+import { isHeldSnapshot, snapshotRun } from '../../plan/history/verdicts.ts'
 import { isGenuine, isOf, isRun, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
+import { isHeld } from '../../plan/runs/marks.ts'
+import type { Client } from '../../runtime/client/client.ts'
+import type { Resource } from '../../runtime/client/resource.ts'
 import { podEssence, type Reach } from '../shared/caches.ts'
-import { jobs, pods, snapshots } from '../shared/resources.ts'
+import { backups, claims, jobs, pods, snapshots } from '../shared/resources.ts'
 
 type Named = { readonly namespace: string; readonly name: string }
 
@@ -49,22 +53,125 @@ async function hasNewerPods(
   return news.length > 0
 }
 
-/** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */
-export async function stillPrunes(
-  { client, caches }: Reach,
-  { namespace, name: policy }: Named,
-  name: string,
-  { target, keep }: { readonly target: string; readonly keep: number },
+/** What the last look before a deletion found. `stays`: it is not to go after all; `needed`: somebody needs it still. */
+export type LastLook =
+  | { readonly is: 'to-go'; readonly resourceVersion: string | undefined }
+  | { readonly is: 'stays' }
+  | { readonly is: 'needed'; readonly reason: 'SnapshotInUse'; readonly words: string }
+
+type Doomed = { readonly kind: string; readonly name: string; readonly uid: string }
+
+const stays = { is: 'stays' } as const
+
+/**
+ * Asks who holds or needs what is about to be deleted, of the API server and not of a cache (F63). Everything is listed, by name where it is
+ * one: a kind that is not served is a refusal then, and no proof that an object is gone.
+ */
+export async function lookLast(
+  reach: Reach,
+  owner: Named,
+  doomed: Doomed,
+  provided: Provided,
   signal: AbortSignal,
-): Promise<boolean> {
-  const { items } = await client.list<VolumeSnapshot>(snapshots, {
-    namespace,
-    labelSelector: `${label.policy}=${labelValue(policy)},${label.target}=${labelValue(target)}`,
-    signal,
-  })
-  const runs = items.filter(isGenuine).map(snapshot => {
+): Promise<LastLook> {
+  if (doomed.kind === 'Backup') return await lookAtBackup(reach, owner, doomed, provided, signal)
+  return await lookAtSnapshot(reach, owner, doomed, provided, signal)
+}
+
+async function lookAtBackup(
+  { client, caches }: Reach,
+  { namespace }: Named,
+  { name, uid }: Doomed,
+  provided: Provided,
+  signal: AbortSignal,
+): Promise<LastLook> {
+  const backup = await named<Backup>(client, backups, namespace, name, signal)
+  if (backup) caches.backups.offer(backup)
+  if (!backup || backup.metadata.uid !== uid || isHeld(backup)) return stays
+  if (provided.that === 'no-snapshot') {
+    const snapshot = await named<VolumeSnapshot>(client, snapshots, namespace, provided.name, signal)
+    if (snapshot) return stays
+  }
+  return { is: 'to-go', resourceVersion: backup.metadata.resourceVersion }
+}
+
+async function lookAtSnapshot(
+  { client, caches }: Reach,
+  owner: Named,
+  { name, uid }: Doomed,
+  provided: Provided,
+  signal: AbortSignal,
+): Promise<LastLook> {
+  const { namespace } = owner
+  const some =
+    provided.that === 'retention'
+      ? await ofTarget(client, owner, provided.target, signal)
+      : [await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)].filter(each => each !== undefined)
+  const snapshot = some.find(({ metadata }) => metadata.name === name && metadata.uid === uid)
+  if (snapshot) caches.snapshots.offer(snapshot)
+  if (!snapshot || isHeldSnapshot(snapshot)) return stays
+  const madeForIt = madeFor(snapshot)
+  const backup =
+    madeForIt === undefined ? undefined : await named<Backup>(client, backups, namespace, madeForIt, signal)
+  if (backup) caches.backups.offer(backup)
+  if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
+  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided.keep)) return stays
+  const claim = await waitingClaim(client, namespace, name, signal)
+  if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
+  const words = `VolumeSnapshot ${name} is kept although it is to go: PersistentVolumeClaim ${claim} names it as its source and is not bound yet. A pod that uses the claim lets it be bound; or delete the claim`
+  return { is: 'needed', reason: 'SnapshotInUse', words }
+}
+
+/** Undefined where there is none. @throws ApiError where its kind is not served. */
+async function named<T extends KubernetesObject>(
+  client: Client,
+  resource: Resource,
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  const { items } = await client.list<T>(resource, { namespace, fieldSelector: `metadata.name=${name}`, signal })
+  return items.find(({ metadata }) => metadata.name === name)
+}
+
+async function ofTarget(
+  client: Client,
+  { namespace, name: policy }: Named,
+  target: string,
+  signal: AbortSignal,
+): Promise<readonly VolumeSnapshot[]> {
+  const labelSelector = `${label.policy}=${labelValue(policy)},${label.target}=${labelValue(target)}`
+  const { items } = await client.list<VolumeSnapshot>(snapshots, { namespace, labelSelector, signal })
+  return items.filter(isGenuine)
+}
+
+/** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */
+function stillPrunes(
+  { caches }: Pick<Reach, 'caches'>,
+  namespace: string,
+  name: string,
+  some: readonly VolumeSnapshot[],
+  keep: number,
+): boolean {
+  const runs = some.map(snapshot => {
     const backup = caches.backups.get(namespace, madeFor(snapshot) ?? '')
     return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined)
   })
   return planRetention(runs, { keep }).deleteNow.includes(name)
+}
+
+/** A claim that is to be made from the snapshot: once it is bound it has the data, and the snapshot may go (F86). */
+async function waitingClaim(
+  client: Client,
+  namespace: string,
+  snapshot: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { items } = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
+  return items.find(({ spec, status }) => {
+    const isSource = [spec.dataSource, spec.dataSourceRef].some(
+      source => source?.kind === 'VolumeSnapshot' && source.name === snapshot,
+    )
+    return isSource && status?.phase !== 'Bound'
+  })?.metadata.name
 }

@@ -40,6 +40,8 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     // Without our own kind nobody can tell a policy that was deleted from one that cannot be seen: a proxy may answer 404, too.
     if (caches.policies.state !== 'synced')
       throw new WaitError(absentMs, 'the API server does not serve BackupPolicies')
+    // Holds would be out of sight, too (F63).
+    if (caches.backups.state !== 'synced') throw new WaitError(absentMs, 'the API server does not serve Backups')
     const policy = caches.policies.get(namespace, name)
     const backups = byName(caches.backups.byIndex('policy', key))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))

@@ -4,17 +4,7 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
-import type {
-  Action,
-  Group,
-  Plan,
-  Provided,
-  Refusal,
-  Refusals,
-  Unless,
-  Written,
-  WrittenKind,
-} from '../../plan/core/actions.ts'
+import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKind } from '../../plan/core/actions.ts'
 import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { sameJson } from '../../plan/core/equal.ts'
@@ -35,7 +25,7 @@ import type { Resource } from '../../runtime/client/resource.ts'
 import type { Store } from '../../runtime/cache/store.ts'
 import { isSame, takenMessage } from './adoption.ts'
 import type { Caches } from './caches.ts'
-import { isThere, stillPrunes } from '../policy/last-look.ts'
+import { isThere, lookLast } from '../policy/last-look.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
 import type { RefusalMemory } from './refusals.ts'
 import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
@@ -64,8 +54,10 @@ const resources: Readonly<Record<WrittenKind, Resource>> = {
 
 /** What became of a group. `ended`: it had nothing more to do, or a stranger has a name that it needs. */
 type Outcome =
-  | { readonly is: 'done' | 'ended' }
+  | { readonly is: 'done' }
+  | { readonly is: 'ended' }
   | { readonly is: 'refused'; readonly refusal: Refusal; readonly error: ApiError | ConnectionError | ResponseError }
+  | { readonly is: 'withheld'; readonly refusal: Refusal }
 
 /**
  * Does what can be done, then writes the policy's status, which tells what could not.
@@ -94,8 +86,9 @@ export async function applyPlan(
     const standing = memory.standing(group.name, now)
     const outcome = standing ? undefined : await pass.carryOut(group)
     if (outcome?.is === 'done') done.add(group.name)
-    if (outcome && outcome.is !== 'refused') continue
-    if (outcome && !(outcome.error instanceof ApiError)) {
+    if (outcome && (outcome.is === 'done' || outcome.is === 'ended')) continue
+    if (outcome?.is === 'withheld') memory.remember(group.name, outcome.refusal, 0, now)
+    else if (outcome && !(outcome.error instanceof ApiError)) {
       // One answer that is lost may be this write's fault; two are the connection's.
       if (lost) throw lost
       lost = outcome.error
@@ -148,6 +141,17 @@ function subjectOf(action: Exclude<Action, { readonly do: 'event' }>): {
 /** What earlier writes of a group have left, by kind and name. */
 type Left = Map<string, Written>
 
+/** What was to be deleted is needed still. */
+class NeededStill extends Error {
+  override readonly name = 'NeededStill'
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal) {
+    super(refusal.words)
+    this.refusal = refusal
+  }
+}
+
 /** One pass over a plan. */
 class Pass {
   readonly #context: ApplyContext
@@ -171,6 +175,7 @@ class Pass {
       } catch (error) {
         const outcome = refusalOf(action, error)
         if (outcome) return outcome
+        if (error instanceof NeededStill) return { is: 'withheld', refusal: error.refusal }
         throw error
       }
     }
@@ -213,9 +218,21 @@ class Pass {
         await this.#writeStatus(action)
         return true
       case 'delete':
-        if (action.provided && !(await this.#holds(action.name, action.provided))) return false
-        await this.#delete(action)
+        return await this.#delete(action)
+      case 'label': {
+        const { kind, name, uid, labels } = action
+        const patch = { kind: 'merge', body: { metadata: { uid, labels } } } as const
+        try {
+          const patched = await client.patch<Written>(resources[kind], namespace, name, patch, { signal: this.#signal })
+          cacheOf(caches, kind).offer(patched)
+        } catch (error) {
+          // It was deleted meanwhile, and needs no label any more.
+          if (isNotFound(error)) return false
+          throw error
+        }
+        this.#log.info({ kind, name, labels }, 'labelled')
         return true
+      }
       case 'event':
         events.record(action.about, action)
         return true
@@ -223,9 +240,10 @@ class Pass {
   }
 
   /** Tells people what is refused, when it is. */
-  tell({ action, kind, name, words }: Refusal): void {
+  tell({ action, kind, name, words, withheld }: Refusal): void {
     const { policy } = this.#owner
     if (!policy) return
+    if (withheld) return this.#context.events.record(policy, { type: 'Normal', reason: withheld, message: words })
     const message = `the API server refuses ${kind} ${name}: ${words}`
     this.#context.events.record(policy, { type: 'Warning', reason: refusedReasons[action], message })
   }
@@ -271,23 +289,35 @@ class Pass {
     await this.#writeStatus({ do: 'write-status', object: { ...run, status } })
   }
 
-  /** What was true when the plan was made is asked of the API server once more: a cache may be behind. */
-  async #holds(name: string, provided: Provided): Promise<boolean> {
+  /**
+   * What was true when the plan was made is asked of the API server once more, and what is deleted is what was just read.
+   * @returns false when it is not to go after all: the caches will tell why, and the next plan knows.
+   * @throws NeededStill when somebody needs it who is in no cache.
+   */
+  async #delete(action: Extract<Action, { readonly do: 'delete' }>): Promise<boolean> {
     const { client, caches } = this.#context
-    if (provided.that === 'retention')
-      return await stillPrunes({ client, caches }, this.#owner, name, provided, this.#signal)
-    const { namespace } = this.#owner
-    return (await client.get(snapshots, namespace, provided.name, { signal: this.#signal })) === undefined
-  }
-
-  async #delete({ kind, name, uid, resourceVersion, because }: Extract<Action, { readonly do: 'delete' }>) {
-    const deleted = await this.#context.client.delete(resources[kind], this.#owner.namespace, name, {
+    const { kind, name, uid, because, provided } = action
+    const look = provided && (await lookLast({ client, caches }, this.#owner, action, provided, this.#signal))
+    if (look?.is === 'stays') return false
+    if (look?.is === 'needed') {
+      const refusal = {
+        action: 'delete',
+        kind,
+        name,
+        words: look.words,
+        passing: false,
+        withheld: look.reason,
+      } as const
+      throw new NeededStill(refusal)
+    }
+    const deleted = await client.delete(resources[kind], this.#owner.namespace, name, {
       uid,
-      resourceVersion,
+      resourceVersion: look?.resourceVersion ?? action.resourceVersion,
       propagationPolicy: 'Background',
       signal: this.#signal,
     })
     if (deleted) this.#log.info({ kind, name, because }, 'deleted')
+    return true
   }
 
   /** Counted only once it is written: a conflict means that somebody else has seen more, and the next plan decides anew. */

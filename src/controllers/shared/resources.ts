@@ -64,7 +64,7 @@ export const grants: readonly Grant[] = [
   { resource: events, verbs: ['list', 'watch', 'create', 'patch'] },
   { resource: claims, verbs: ['list', 'watch'] },
   { resource: volumes, verbs: ['list', 'watch'] },
-  { resource: snapshots, verbs: ['get', 'list', 'watch', 'create', 'delete'] },
+  { resource: snapshots, verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'] },
   { resource: snapshotClasses, verbs: ['list', 'watch'] },
   { resource: snapshotContents, verbs: ['get'] },
   { resource: namespaces, verbs: ['get'], resourceName: 'kube-system' },

@@ -31,6 +31,14 @@ export type Action =
       readonly outcome?: RunOutcome
       readonly unless?: Unless
     }
+  /** Sets labels of an object that was seen; null takes one away. */
+  | {
+      readonly do: 'label'
+      readonly kind: WrittenKind
+      readonly name: string
+      readonly uid: string
+      readonly labels: Readonly<Record<string, string | null>>
+    }
   /** `provided`: what must hold right before, asked of the API server; otherwise the rest of the group is left undone. */
   | {
       readonly do: 'delete'
@@ -56,10 +64,16 @@ export type Action =
  */
 export type Unless = { readonly kind: 'job' | 'snapshot' | 'ready-snapshot' | 'newer-pods'; readonly name: string }
 
-/** `retention`: it is judged once more on what the API server says now. `no-snapshot`: no VolumeSnapshot has this name. */
+/**
+ * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from
+ * the snapshot. `retention`: it is judged once more on what the API server says now. `no-snapshot`: no VolumeSnapshot has this name.
+ * `no-backup`: the Backup that the snapshot was made for is gone.
+ */
 export type Provided =
   | { readonly that: 'retention'; readonly target: string; readonly keep: number }
   | { readonly that: 'no-snapshot'; readonly name: string }
+  | { readonly that: 'no-backup' }
+  | { readonly that: 'nobody-needs-it' }
 
 /** A run that has just become final, for the counters. */
 export type RunOutcome = {
@@ -81,7 +95,7 @@ export type Group = {
 
 export type Need = { readonly group: string; readonly was: 'done' | 'refused' }
 
-/** What the API server refused to do, in its own words. */
+/** What the API server refused to do, in its own words; or what the last look before a deletion found to be needed still. */
 export type Refusal = {
   readonly action: Exclude<Action['do'], 'event'>
   readonly kind: WrittenKind
@@ -89,6 +103,8 @@ export type Refusal = {
   readonly words: string
   /** The server failed, or had too much to do, and may not the next time; it says nothing about the object. */
   readonly passing: boolean
+  /** Not the API server refuses it: we keep what somebody needs, and say why in `words`. */
+  readonly withheld?: Reason
 }
 
 /** By the name of the group. */

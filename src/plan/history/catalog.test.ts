@@ -262,3 +262,12 @@ test('Backups in another store are not in the list of this one, and stay', () =>
   const { actions, digest } = plan(runs, [...runs.map(known), elsewhere])
   assert.deepEqual([actions, digest], [[], runsDigest(runs)])
 })
+
+test('F63: no list takes a held Backup away, and what it does take away is asked for its hold right before', () => {
+  const held = { ...known(first), metadata: { ...known(first).metadata, annotations: { [annotation.hold]: 'true' } } }
+  const { actions } = plan([third], [held, known(second), known(third)], [page('', entries.slice(2))])
+  assert.deepEqual(
+    only(actions, 'delete Backup').map(({ name, provided }) => [name, provided?.that]),
+    [[second, 'nobody-needs-it']],
+  )
+})

@@ -120,7 +120,8 @@ function differences(
   const taken = new Set(replaced.map(({ metadata }) => metadata.name))
   const missing = [...entries.values()].filter(({ run }) => !known.has(run) && !taken.has(run))
   // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
-  const lost = (unreadable ? [] : backupsInStore(runs, strategy)).filter(
+  // What somebody holds no list takes away, however whole it looks (F63).
+  const lost = (unreadable ? [] : backupsInStore(runs, strategy).filter(backup => !isHeld(backup))).filter(
     ({ status }) =>
       status?.run !== undefined && !entries.has(status.run) && status.run !== message.run && !isLater(status, begun),
   )
@@ -133,12 +134,15 @@ function differences(
     ...replaced.map(backup => {
       const { name, resourceVersion } = backup.metadata
       const because = 'its run was taken for failed, and the bucket has its manifest'
-      return alone(`clean/${name}`, deletion(backup, because, { resourceVersion }))
+      const provided = { that: 'nobody-needs-it' } as const
+      return alone(`clean/${name}`, deletion(backup, because, { resourceVersion, provided }))
     }),
     ...lost.map(backup =>
       alone(
         `clean/${backup.metadata.name}`,
-        deletion(backup, `the bucket has no manifest of run ${backup.status?.run}`),
+        deletion(backup, `the bucket has no manifest of run ${backup.status?.run}`, {
+          provided: { that: 'nobody-needs-it' },
+        }),
       ),
     ),
   ]

@@ -15,6 +15,7 @@ import {
   snapshotPolicy,
   world,
 } from '../../../test/plan/world.ts'
+import { label } from '../../api/labels.ts'
 import { viewOf } from '../view/view.ts'
 import { nextCleanUp, planCleanUp } from './clean-up.ts'
 
@@ -82,4 +83,28 @@ test('of the failed Backups of a target the newest five stay, and on-demand ones
   const others = [1, 2].map(hour => kept(hour, { phase: 'Failed', target: 'logs' }).backup)
   const actions = only(cleanUp({ backups: [...failures.toReversed(), ...others] }), 'delete Backup')
   assert.deepEqual(actions.map(({ name }) => name).toSorted(), ['nightly-data-1', 'nightly-data-2'])
+})
+
+test('F63: a held Backup stays when its data are gone, and no longer says that it can be restored', () => {
+  const { backup } = kept(1, { held: true })
+  const actions = cleanUp({ backups: [backup] })
+  assert.deepEqual(only(actions, 'delete Backup'), [])
+  const [told] = only(actions, 'status Backup')
+  assert.deepEqual([told?.status.phase, told?.unless], ['Deleting', { kind: 'snapshot', name: 'nightly-data-1' }])
+  assert.match(told?.status.message ?? '', /stays because somebody holds it/)
+  assert.deepEqual(cleanUp({ backups: [{ ...backup, status: told?.status }] }), [], 'it is told once')
+})
+
+test('F63: held failures, and snapshots with a hold, are never cleaned up, and every deletion of a Backup asks for its hold', () => {
+  const failures = [1, 2, 3, 4, 5, 6, 7].map(hour => kept(hour, { phase: 'Failed', held: hour === 1 }).backup)
+  const actions = only(cleanUp({ backups: failures }), 'delete Backup')
+  assert.deepEqual(
+    actions.map(({ name }) => name),
+    ['nightly-data-2'].slice(0, actions.length),
+  )
+  assert.ok(actions.every(({ provided }) => provided !== undefined))
+  const { backup, snapshot } = kept(1, { phase: 'Failed', ready: false })
+  const labels = { ...snapshot.metadata.labels, [label.hold]: 'true' }
+  const heldSnapshot = { ...snapshot, metadata: { ...snapshot.metadata, labels } }
+  assert.deepEqual(only(cleanUp({ backups: [backup], snapshots: [heldSnapshot] }), 'delete VolumeSnapshot'), [])
 })

@@ -1,9 +1,11 @@
 // Objects that have done their duty: Backups without data, snapshots and Jobs of runs that failed or were cancelled, old failures.
-import { isFinal } from '../../api/kinds/backup.ts'
+import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'
 import { moverMessageOf } from '../jobs/pods.ts'
+import { isHeld } from '../runs/marks.ts'
+import { isHeldSnapshot } from './verdicts.ts'
 import { readyLimit } from '../runs/snapshot.ts'
 import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 import { runJobName } from '../view/owners.ts'
@@ -57,8 +59,12 @@ function withoutData(
   return runs.flatMap(({ backup, snapshot, children }): readonly Group[] => {
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
+    // Told once.
+    if (status.phase === 'Deleting' && isHeld(backup)) return []
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
-      alone(`clean/${metadata.name}`, deletion(backup, because, more)),
+      isHeld(backup)
+        ? withoutItsData(backup, because, more)
+        : alone(`clean/${metadata.name}`, deletion(backup, because, more)),
     ]
     if (status.snapshot) {
       // Without the snapshot API nothing can be said about the data.
@@ -67,9 +73,21 @@ function withoutData(
       // The cache may be behind: the data must be gone for good before the object that tells of them goes.
       return go(`its VolumeSnapshot ${name} is gone`, { provided: { that: 'no-snapshot', name } })
     }
-    if (status.target === undefined) return children.length === 0 ? go('the Backups of its targets are gone') : []
-    return prunedByMovers.has(status.run ?? '') ? go('retention deleted its data') : []
+    const notHeld = { provided: { that: 'nobody-needs-it' } } as const
+    if (status.target === undefined)
+      return children.length === 0 ? go('the Backups of its targets are gone', notHeld) : []
+    return prunedByMovers.has(status.run ?? '') ? go('retention deleted its data', notHeld) : []
   })
+}
+
+/** One that somebody holds stays, and no longer says that it can be restored. */
+function withoutItsData(backup: Backup, because: string, more: Parameters<typeof deletion>[2]): Group {
+  const { status, metadata } = backup
+  const message = `${because}; the Backup stays because somebody holds it`
+  const unless =
+    more?.provided?.that === 'no-snapshot' ? ({ kind: 'snapshot', name: more.provided.name } as const) : undefined
+  const object = { ...backup, status: { ...status, phase: 'Deleting' as const, message } }
+  return alone(`gone/${metadata.name}`, { do: 'write-status', object, ...(unless ? { unless } : {}) })
 }
 
 /** Runs whose Backup does not say yet what became of them: what they have replaced stays until then, so that the last success is never untold. */
@@ -91,10 +109,12 @@ export function leftoverSnapshots(
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
       alone(`clean/${name}`, deletion(snapshot, because, more)),
     ]
-    if (backup?.status?.phase === 'Failed') return go(`its Backup ${backup.metadata.name} failed`)
+    if (isHeldSnapshot(snapshot)) return []
+    if (backup?.status?.phase === 'Failed')
+      return go(`its Backup ${backup.metadata.name} failed`, { provided: { that: 'nobody-needs-it' } })
     const old = addSeconds(timeOf(creationTimestamp) ?? now, limit) <= now
     return !backup && !snapshot.status?.readyToUse && old
-      ? go('it never became ready and its Backup is gone', { resourceVersion })
+      ? go('it never became ready and its Backup is gone', { resourceVersion, provided: { that: 'no-backup' } })
       : []
   })
 }
@@ -130,7 +150,10 @@ export function stuckJobs(
 function oldFailures(runs: readonly RunView[]): readonly Group[] {
   const failed = runs
     .map(({ backup }) => backup)
-    .filter(({ spec, status, metadata }) => spec.slot && status?.phase === 'Failed' && !metadata.deletionTimestamp)
+    .filter(backup => {
+      const { spec, status, metadata } = backup
+      return spec.slot && status?.phase === 'Failed' && !metadata.deletionTimestamp && !isHeld(backup)
+    })
   const byTarget = Map.groupBy(failed, ({ spec }) => spec.target ?? '')
   return [...byTarget.values()].flatMap(some =>
     some
@@ -139,7 +162,9 @@ function oldFailures(runs: readonly RunView[]): readonly Group[] {
       .map(backup =>
         alone(
           `clean/${backup.metadata.name}`,
-          deletion(backup, `the newest ${failuresKept} failed Backups of a target are kept`),
+          deletion(backup, `the newest ${failuresKept} failed Backups of a target are kept`, {
+            provided: { that: 'nobody-needs-it' },
+          }),
         ),
       ),
   )

@@ -3,11 +3,12 @@ import { test } from 'node:test'
 import { kept, type Kept } from '../../../test/plan/kept.ts'
 import { actionsOf, does, only } from '../../../test/plan/planned.ts'
 import { at, claim, completed, policy, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
-import { annotation } from '../../api/labels.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import { annotation, label } from '../../api/labels.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
-import { planRetained, retentionByTarget } from './verdicts.ts'
+import { planHolds, planRetained, retentionByTarget } from './verdicts.ts'
 
 const now = at('12:00')
 
@@ -110,4 +111,39 @@ test('a suspect Backup does not count until it is accepted', () => {
     histories(world(policy({ retention: 1 }), { backups: [good, suspect(annotations)] }))[0]?.plan.deleteNow
   assert.deepEqual(verdict({}), [])
   assert.deepEqual(verdict({ [annotation.accepted]: 'true' }), ['a'])
+})
+
+test('F63: a hold is put on the snapshot, stays there when the Backup goes or loses it, and only false takes it away', () => {
+  const [one] = [kept(1)]
+  assert.ok(one)
+  const labelled = (value?: string) => ({
+    ...one.snapshot,
+    metadata: {
+      ...one.snapshot.metadata,
+      labels: { ...one.snapshot.metadata.labels, ...(value ? { [label.hold]: value } : {}) },
+    },
+  })
+  const annotated = (hold?: string): Backup => ({
+    ...one.backup,
+    metadata: { ...one.backup.metadata, annotations: hold ? { [annotation.hold]: hold } : {} },
+  })
+  for (const [hold, value, set] of [
+    ['true', undefined, 'true'],
+    ['true', 'true', undefined],
+    [undefined, 'true', undefined],
+    ['false', 'true', null],
+    ['false', undefined, undefined],
+    ['yes', 'true', undefined],
+  ] as const) {
+    const seen = world(snapshotPolicy(), { backups: [annotated(hold)], snapshots: [labelled(value)] })
+    const labels = only(actionsOf(planHolds(viewOf(seen).snapshots)), 'label VolumeSnapshot').map(each => each.labels)
+    assert.deepEqual(labels, set === undefined ? [] : [{ [label.hold]: set }], `${hold} ${value}`)
+  }
+  const seen = world(snapshotPolicy({ retention: 1 }), {
+    snapshots: [labelled('true'), kept(2).snapshot, kept(3).snapshot],
+  })
+  assert.deepEqual(
+    only(retained(seen), 'delete VolumeSnapshot').map(({ name }) => name),
+    ['nightly-data-2'],
+  )
 })

@@ -2,9 +2,10 @@
 import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { label } from '../../api/labels.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
-import { isAccepted, isHeld } from '../runs/marks.ts'
+import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
@@ -134,8 +135,27 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
     id: metadata.name,
     slot: timeOf(metadata.creationTimestamp) ?? new Date(0),
     good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
-    held: backup !== undefined && isHeld(backup),
+    held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
   }
+}
+
+/** The hold is with the data: it is there when the Backup object, which people annotate, is gone or came back without it. */
+export function isHeldSnapshot({ metadata }: VolumeSnapshot): boolean {
+  return metadata.labels?.[label.hold] === 'true'
+}
+
+/** Puts the holds of Backups on their snapshots, and takes those away that somebody took back (docs/design.md R28). */
+export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] {
+  return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
+    const { name, uid = '', deletionTimestamp } = snapshot.metadata
+    if (!backup || deletionTimestamp || !isGenuine(snapshot)) return []
+    const set = (value: string | null) => {
+      const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
+      return [alone(`hold/${name}`, action)]
+    }
+    if (isHeld(backup) && !isHeldSnapshot(snapshot)) return set('true')
+    return isReleased(backup) && isHeldSnapshot(snapshot) ? set(null) : []
+  })
 }
 
 function collect(

@@ -5,7 +5,7 @@ import { alone, deletion, type Group, type Plan, type Refusals } from '../core/a
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
-import { planRetained, retentionByTarget } from '../history/verdicts.ts'
+import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { earliest } from '../../schedule/times.ts'
@@ -93,6 +93,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
   const groups: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
+    ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories),
     ...planCleanUp(view, unrecorded, now),
@@ -156,6 +157,7 @@ function planGone(view: View, now: Date): Plan {
   return {
     groups: [
       ...planStrayCronJob(view),
+      ...planHolds(view.snapshots),
       ...helpers,
       ...backups.flatMap(plan => plan.groups),
       ...leftoverSnapshots(view, now),

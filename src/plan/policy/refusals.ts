@@ -32,8 +32,17 @@ function ofRetention({ action, kind }: Refusal): boolean {
 /** Undefined where nothing that should go was refused to go. */
 export function deletionVerdict(refused: Refusals): Verdict | undefined {
   const kept = [...refused.values()].filter(ofRetention)
-  if (kept.length === 0) return undefined
-  return { type: 'RetentionBlocked', status: 'True', reason: 'DeletionRefused', message: sentence(kept) }
+  const denied = kept.filter(({ withheld }) => !withheld)
+  const needed = kept.filter(({ withheld }) => withheld)
+  const [first] = kept
+  if (!first) return undefined
+  const reason = denied.length > 0 ? 'DeletionRefused' : (first.withheld ?? 'DeletionRefused')
+  const sentences = [
+    ...(denied.length > 0 ? [sentence(denied)] : []),
+    ...needed.slice(0, listed).map(each => each.words),
+  ]
+  const more = needed.length > listed ? [`and ${needed.length - listed} more`] : []
+  return { type: 'RetentionBlocked', status: 'True', reason, message: [...sentences, ...more].join('; ') }
 }
 
 /** The reason in conditions and events for each kind of write. */
@@ -42,6 +51,7 @@ export const refusedReasons = {
   replace: 'ChangeRefused',
   'patch-status': 'ChangeRefused',
   'write-status': 'ChangeRefused',
+  label: 'ChangeRefused',
   delete: 'DeletionRefused',
 } as const satisfies { readonly [A in Refusal['action']]: Reason }
 
@@ -50,6 +60,7 @@ const verbs = {
   replace: 'change',
   'patch-status': 'change',
   'write-status': 'write the status of',
+  label: 'label',
   delete: 'delete',
 } as const satisfies { readonly [A in Refusal['action']]: string }
 

@@ -14,6 +14,11 @@ export function isHeld({ metadata }: Backup): boolean {
   return metadata.annotations?.[annotation.hold] === 'true'
 }
 
+/** Somebody took the hold back. A missing annotation says nothing: it goes with the object, and others restore objects without it. */
+export function isReleased({ metadata }: Backup): boolean {
+  return metadata.annotations?.[annotation.hold] === 'false'
+}
+
 /** Somebody has looked at a backup that shrank, and takes it for good. */
 export function isAccepted({ metadata }: Backup): boolean {
   return metadata.annotations?.[annotation.accepted] === 'true'

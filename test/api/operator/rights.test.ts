@@ -7,7 +7,7 @@ import { eventually } from '../../../dev/eventually.ts'
 import { usedElsewhere } from '../../../e2e/grants.ts'
 import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { KubernetesObject } from '../../../src/api/kubernetes.ts'
-import { label } from '../../../src/api/labels.ts'
+import { annotation, label } from '../../../src/api/labels.ts'
 import * as resources from '../../../src/controllers/shared/resources.ts'
 import { Client } from '../../../src/runtime/client/client.ts'
 import { releaseName, releaseNamespace } from '../../chart/chart.ts'
@@ -66,6 +66,17 @@ test('S1: each right that no story needs is needed here, and nothing is asked fo
     async () => {
       const { items } = await admin.list<Backup>(resources.backups, { namespace })
       return items.length === 4 && items.every(({ status }) => status?.phase === 'Completed')
+    },
+    { seconds: 60 },
+  )
+  const hold = { metadata: { annotations: { [annotation.hold]: 'true' } } }
+  for (const { metadata } of (await admin.list<Backup>(resources.backups, { namespace })).items)
+    await admin.patch(resources.backups, namespace, metadata.name, { kind: 'merge', body: hold })
+  await eventually(
+    'the holds to be on both snapshots',
+    async () => {
+      const { items } = await admin.list<KubernetesObject>(resources.snapshots, { namespace })
+      return items.filter(({ metadata }) => metadata.labels?.[label.hold] === 'true').length === 2
     },
     { seconds: 60 },
   )

@@ -189,14 +189,30 @@ export function toyClient(
     if (!result) throw new Error('the write was neither made nor refused')
     return result.value
   }
+  function label(plural: Plural, name: string, uid: string, labels: Readonly<Record<string, string | null>>) {
+    assert.equal(plural, 'volumesnapshots')
+    return written({ verb: 'update', plural, name }, undefined, () => {
+      const current = server.get('volumesnapshots', name)
+      if (!current) throw notFound(plural, name)
+      if (current.metadata.uid !== uid) throw conflict('Conflict', `${plural} "${name}" has another uid`)
+      const merged = Object.entries({ ...current.metadata.labels, ...labels }).filter(([, value]) => value !== null)
+      return server.update('volumesnapshots', name, object => ({
+        ...object,
+        metadata: { ...object.metadata, labels: Object.fromEntries(merged) as Readonly<Record<string, string>> },
+      }))
+    })
+  }
   const client = {
     async get(resource: Resource, _: unknown, name: string) {
       return server.get(pluralOf(resource), name)
     },
-    async list(resource: Resource, options: { readonly labelSelector?: string }) {
+    async list(resource: Resource, options: { readonly labelSelector?: string; readonly fieldSelector?: string }) {
+      const { fieldSelector = '' } = options
+      const name = /^metadata\.name=(.*)$/.exec(fieldSelector)?.[1]
       const wanted = (options.labelSelector ?? '').split(',').map(part => part.split('='))
       const items = server
         .all(pluralOf(resource))
+        .filter(({ metadata }) => name === undefined || metadata.name === name)
         .filter(({ metadata }) => wanted.every(([key = '', value]) => metadata.labels?.[key] === value))
       return { items, resourceVersion: '' }
     },
@@ -210,13 +226,20 @@ export function toyClient(
       const write = { verb: 'update', plural, name: object.metadata.name } as const
       return written(write, object, () => server.replace(plural, object, options.subresource))
     },
-    /** Only what the operator patches: the status of a CronJob, by merge, with its uid. */
+    /** Only what the operator patches, by merge, with its uid: the status of a CronJob, and the hold of a VolumeSnapshot. */
     async patch(
       resource: Resource,
       _: unknown,
       name: string,
-      patch: { readonly body: { readonly metadata: { readonly uid: string }; readonly status: CronJob['status'] } },
+      patch: {
+        readonly body: {
+          readonly metadata: { readonly uid: string; readonly labels?: Readonly<Record<string, string | null>> }
+          readonly status?: CronJob['status']
+        }
+      },
     ) {
+      const { labels } = patch.body.metadata
+      if (labels) return label(pluralOf(resource), name, patch.body.metadata.uid, labels)
       assert.equal(resource.plural, 'cronjobs')
       const { metadata, status } = patch.body
       return written({ verb: 'update', plural: 'cronjobs', name }, patch.body, () => {

@@ -1,0 +1,150 @@
+// What is asked right before a deletion, of an API server that knows more than the caches did when the plan was made.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { kept } from '../../../test/plan/kept.ts'
+import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
+import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { at, claim, ready, snapshotPolicy, world } from '../../../test/plan/world.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { annotation, label } from '../../api/labels.ts'
+import { planPolicy } from '../../plan/policy/policy.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
+import { ApiError } from '../../runtime/client/errors.ts'
+import type { EventNote } from '../../runtime/events.ts'
+import { silentLog } from '../../runtime/log.ts'
+import type { Resource } from '../../runtime/client/resource.ts'
+import { applyPlan, type ApplyContext } from '../shared/apply.ts'
+import { RefusalMemory } from '../shared/refusals.ts'
+
+const now = at('12:00')
+
+/** Three good snapshots of one claim, of which retention keeps one; `change` is what happens after the caches were filled. */
+async function prune(
+  change: (server: ToyApiServer) => void,
+  options: { readonly absent?: string; readonly status?: VolumeSnapshot['status'] } = {},
+) {
+  const server = new ToyApiServer(now)
+  const notes: EventNote[] = []
+  const three = [kept(1), kept(2), kept(3)].map(({ backup, snapshot }) => {
+    const made = server.create('backups', backup)
+    server.create('volumesnapshots', snapshot)
+    const current = server.update('volumesnapshots', snapshot.metadata.name, each => ({
+      ...each,
+      metadata: { ...each.metadata, creationTimestamp: snapshot.metadata.creationTimestamp },
+      status: options.status ?? ready,
+    }))
+    assert.ok(current)
+    const told = server.update('backups', backup.metadata.name, each => ({ ...each, status: backup.status }))
+    assert.ok(made && told)
+    return { backup: told, snapshot: current }
+  })
+  const of = server.create('backuppolicies', snapshotPolicy({ retention: 1 }))
+  const writer = toyClient(server, (_write, _before, _body, run) => run())
+  const client: typeof writer = Object.assign(Object.create(writer), {
+    async list(resource: Resource, ...rest: readonly [Parameters<typeof writer.list>[1]]) {
+      if (resource.kind === options.absent) throw new ApiError({ request: 'LIST', status: 404, reason: 'NotFound' })
+      return await writer.list(resource, ...rest)
+    },
+  })
+  const caches = toyCaches(client)
+  const seen = world(of, {
+    claims: [claim('data')],
+    backups: three.map(each => each.backup),
+    snapshots: three.map(each => each.snapshot),
+  })
+  change(server)
+  const context = {
+    client,
+    caches,
+    events: { record: (_: unknown, note: EventNote) => void notes.push(note) },
+    metrics: { observe() {} },
+    clock: new FakeClock(now),
+  } as unknown as ApplyContext
+  const { groups, conclude } = planPolicy(seen, now)
+  const pruning = groups.filter(({ name }) => name.startsWith('prune/') || name.startsWith('clean/'))
+  const plan = { groups: pruning, conclude, wakeAt: undefined }
+  await applyPlan(context, seen, plan, new RefusalMemory(), silentLog, new AbortController().signal)
+  const going = server
+    .all('volumesnapshots')
+    .filter(({ metadata }) => metadata.deletionTimestamp)
+    .map(({ metadata }) => metadata.name)
+  const blocked = server
+    .get('backuppolicies', 'nightly')
+    ?.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
+  const backupsLeft = server.all('backups').map(({ metadata }) => metadata.name)
+  return { going, blocked, notes, backupsLeft }
+}
+
+const both = ['nightly-data-1', 'nightly-data-2']
+
+function annotate(server: ToyApiServer, name: string, hold: string): void {
+  server.update('backups', name, (each: Backup) => ({
+    ...each,
+    metadata: { ...each.metadata, annotations: { ...each.metadata.annotations, [annotation.hold]: hold } },
+  }))
+}
+
+const restoring = (more: Partial<PersistentVolumeClaim['spec']>, phase: 'Pending' | 'Bound' = 'Pending') => {
+  const of = claim('restored')
+  return { ...of, spec: { ...of.spec, volumeName: undefined, ...more }, status: { phase } }
+}
+const source = { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'nightly-data-1' }
+
+/** Status comes by a write of its own. */
+function add(server: ToyApiServer, of: PersistentVolumeClaim): void {
+  server.create('persistentvolumeclaims', of)
+  server.update('persistentvolumeclaims', of.metadata.name, each => ({ ...each, status: of.status }))
+}
+
+test('what retention is done with goes, where nobody holds or needs it', async () => {
+  const { going, blocked } = await prune(() => {})
+  assert.deepEqual([going, blocked], [both, undefined])
+})
+
+test('F86: the snapshot that an unbound claim names as its source stays, which is told, and the others go', async () => {
+  for (const spec of [{ dataSource: source }, { dataSourceRef: source }]) {
+    const { going, blocked, notes } = await prune(server => add(server, restoring(spec)))
+    assert.deepEqual(going, ['nightly-data-2'])
+    assert.deepEqual([blocked?.status, blocked?.reason], ['True', 'SnapshotInUse'])
+    assert.match(blocked?.message ?? '', /nightly-data-1 is kept .* PersistentVolumeClaim restored names it/)
+    assert.ok(notes.some(({ reason }) => reason === 'SnapshotInUse'))
+  }
+})
+
+test('F86: a claim that is bound has its data, and one with another source needs nothing of it', async () => {
+  for (const of of [
+    restoring({ dataSource: source }, 'Bound'),
+    restoring({ dataSource: { kind: 'PersistentVolumeClaim', name: source.name } }),
+    restoring({ dataSourceRef: { ...source, name: 'nightly-data-3' } }),
+  ])
+    assert.deepEqual((await prune(server => add(server, of))).going, both)
+})
+
+test('F63: a hold that no cache knows yet is read right before the deletion, on the Backup and on the snapshot', async () => {
+  assert.deepEqual((await prune(server => annotate(server, 'nightly-data-1', 'true'))).going, ['nightly-data-2'])
+  const labelled = await prune(server => {
+    server.update('volumesnapshots', 'nightly-data-1', each => ({
+      ...each,
+      metadata: { ...each.metadata, labels: { ...each.metadata.labels, [label.hold]: 'true' } },
+    }))
+    server.remove('backups', 'nightly-data-1')
+  })
+  assert.deepEqual(labelled.going, ['nightly-data-2'], 'also when its Backup object is gone')
+})
+
+test('F63: where kind Backup answers 404 nobody can say what is held, and nothing is pruned, which is told', async () => {
+  const { going, blocked } = await prune(() => {}, { absent: 'Backup' })
+  assert.deepEqual([going, blocked?.reason], [[], 'DeletionRefused'])
+})
+
+test('F63: what goes is what was just read: a snapshot that was made anew under the name stays', async () => {
+  const { going } = await prune(server => {
+    const before = server.get('volumesnapshots', 'nightly-data-1')
+    assert.ok(before)
+    server.remove('volumesnapshots', 'nightly-data-1')
+    server.create('volumesnapshots', before)
+    server.update('volumesnapshots', 'nightly-data-1', each => ({ ...each, status: ready }))
+  })
+  assert.ok(!going.includes('nightly-data-1'))
+})
