@@ -13,7 +13,7 @@ import { isHeld } from '../runs/marks.ts'
 import { backupsInStore } from './verdicts.ts'
 import { readPages, type CatalogTrouble, type Reading } from './catalog-pages.ts'
 import { recording } from './clean-up.ts'
-import { moverMessageOf } from '../jobs/pods.ts'
+import { haveMoversEnded, moverMessageOf } from '../jobs/pods.ts'
 import { isFinished } from '../jobs/verdict.ts'
 import { runJobName } from '../view/owners.ts'
 import { timeOf } from '../../schedule/times.ts'
@@ -94,7 +94,9 @@ function committedMessages({ runJobs, strategy }: Pick<CatalogView, 'runJobs' | 
 
 /** The message's own Backup is judged, and no run could change the bucket meanwhile. */
 function isQuiet({ runs, runJobs }: Pick<View, 'runs' | 'runJobs'>, run: string): boolean {
-  const active = runJobs.some(({ job }) => !isFinished(job))
+  // One whose Backup is final and whose movers have ended is only kept from ending by another container.
+  const over = new Set(runs.flatMap(({ backup, job }) => (job && isFinal(backup.status?.phase) ? [job] : [])))
+  const active = runJobs.some(each => !isFinished(each.job) && !(over.has(each) && haveMoversEnded(each)))
   const backup = runs.find(each => each.backup.status?.run === run)?.backup
   return !active && (backup === undefined || isFinal(backup.status?.phase))
 }

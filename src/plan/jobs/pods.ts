@@ -24,6 +24,11 @@ export function hasMoverEnded(pod: Pod): boolean {
   return statusOf(pod, 'mover')?.state?.terminated !== undefined
 }
 
+/** Our own containers decide, not the pod, which a sidecar may keep from ending (F76). False while no pod is seen. */
+export function haveMoversEnded({ pods }: JobView): boolean {
+  return pods.length > 0 && pods.every(pod => isOver(pod) || hasMoverEnded(pod))
+}
+
 export function statusOf(pod: Pod, name: string): ContainerStatus | undefined {
   return pod.status?.containerStatuses?.find(status => status.name === name)
 }

@@ -2,7 +2,7 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
-import { commandTarget, slotOfJobName } from '../../api/names.ts'
+import { commandTarget } from '../../api/names.ts'
 import { backupCronJob } from '../../resources/jobs.ts'
 import { scheduledBackup } from '../../resources/backup-objects.ts'
 import type { Settings } from '../../resources/settings.ts'
@@ -11,7 +11,7 @@ import { recording } from '../history/clean-up.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
 import { marksOf } from '../runs/marks.ts'
-import { isOf } from '../view/owners.ts'
+import { isOf, slotOfJob } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { bookOf, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -98,13 +98,6 @@ function sameClock(a: CronJob, b: CronJob): boolean {
   )
 }
 
-/** The slot of a Job that a CronJob made; undefined for a Job of ours. */
-export function slotOfJob(job: Job): Date | undefined {
-  const owner = job.metadata.ownerReferences?.find(({ kind, controller }) => kind === 'CronJob' && controller)
-  if (!owner) return undefined
-  return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
-}
-
 /**
  * Records the Jobs that are newer than the book, and closes the book on slots that can no longer run.
  *
@@ -123,10 +116,17 @@ export function accountForJobs(
   before: SlotBook,
   now: Date,
 ): SlotPlan {
-  const intervals = view.runJobs.map(({ job }) => ({
-    from: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) ?? now,
-    to: endOf(job, now),
-  }))
+  const intervals = [
+    ...view.runJobs.map(({ job }) => ({
+      from: timeOf(job.status?.startTime ?? job.metadata.creationTimestamp) ?? now,
+      to: endOf(job, now),
+    })),
+    // Jobs that are recorded go, and their Backups tell when they ran.
+    ...view.runs.flatMap(({ backup: { status }, job }) => {
+      const [from, to] = [timeOf(status?.startTime), timeOf(status?.completionTime)]
+      return !job && from && to ? [{ from, to }] : []
+    }),
+  ]
   const known = new Set(view.runs.map(({ backup }) => backup.metadata.name))
 
   const groups: Group[] = []

@@ -5,6 +5,7 @@ import { alone, deletion, type Group, type Plan, type Refusals } from '../core/a
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
+import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
 import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
@@ -101,6 +102,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     ...stuckJobs(view, unrecorded, now),
     ...oneStart(backups.flatMap(each => each.groups)),
     ...(catalog?.groups ?? []),
+    ...recordedJobs(view, catalog?.open === true, now),
   ]
   const facts = {
     policy,
@@ -133,6 +135,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     catalog?.wakeAt,
     nextCleanUp(view, now),
     nextOverdue(policy, now),
+    nextRecorded(runs, now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
 }

@@ -2,7 +2,8 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
-import { onDemandJobName, onDemandSnapshotName } from '../../api/names.ts'
+import { onDemandJobName, onDemandSnapshotName, slotOfJobName } from '../../api/names.ts'
+import { timeOf } from '../../schedule/times.ts'
 
 type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
 
@@ -28,6 +29,13 @@ export function snapshotName({ metadata, spec }: Backup): string {
 /** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
 export function runJobName({ metadata, spec }: Backup): string {
   return spec.slot ? metadata.name : onDemandJobName(spec.policy, metadata.uid ?? '')
+}
+
+/** The slot of a Job that a CronJob made; undefined for a Job of ours. */
+export function slotOfJob(job: Job): Date | undefined {
+  const owner = job.metadata.ownerReferences?.find(({ kind, controller }) => kind === 'CronJob' && controller)
+  if (!owner) return undefined
+  return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
 }
 
 /** The name of the Backup that a VolumeSnapshot was made for. */

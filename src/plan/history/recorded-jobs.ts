@@ -1,0 +1,90 @@
+// Jobs whose Backup says all that they had to say go (docs/design.md R33): kept ones eat the namespace's quota on Jobs, a failed one alerts for
+// ever, and one that a sidecar keeps from ending holds the schedule up.
+import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { CronJob } from '../../api/kubernetes.ts'
+import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
+import { alone, deletion, type Group } from '../core/actions.ts'
+import { haveMoversEnded } from '../jobs/pods.ts'
+import { isFinished, lostAt } from '../jobs/verdict.ts'
+import { slotOfJob } from '../view/owners.ts'
+import type { JobView, RunView, View } from '../view/view.ts'
+
+/** So long a Job that cannot end by itself stays for the bucket to be compared with what its mover said. Seconds. */
+const comparedSeconds = 900
+
+type Recorded = { readonly backup: Backup; readonly view: JobView }
+
+/** @param bucketIsOpen what the newest success said of the bucket is still being followed up */
+export function recordedJobs(
+  { runs, cronJob, policy }: Pick<View, 'runs' | 'cronJob'> & { readonly policy: BackupPolicy },
+  bucketIsOpen: boolean,
+  now: Date,
+): readonly Group[] {
+  const recorded = recordedRuns(runs)
+  const kept = keptJobs(recorded)
+  return recorded.flatMap(({ backup, view }): readonly Group[] => {
+    const { job } = view
+    const { name, deletionTimestamp } = job.metadata
+    // One that failed and does not end is another matter: `stuckJobs`.
+    if (deletionTimestamp || (backup.status?.phase === 'Failed' && !isFinished(job))) return []
+    const go = (because: string) => [alone(`recorded/${name}`, deletion(job, because))]
+    const lost = lostAt(job)
+    if (!isFinished(job) && lost && now >= lost)
+      return go(`its Backup ${backup.metadata.name} is complete, and it does not end`)
+    if (!mayGo(view, cronJob, policy)) return []
+    if (!kept.has(view)) return go(`its Backup ${backup.metadata.name} tells of it`)
+    const compared = compareUntil(backup)
+    const hangs = !isFinished(job) && haveMoversEnded(view) && (!bucketIsOpen || !compared || now >= compared)
+    return hangs ? go(`its Backup ${backup.metadata.name} is complete, and another container keeps it from ending`) : []
+  })
+}
+
+/** When one of them is next to go though nothing changes. */
+export function nextRecorded(runs: readonly RunView[], now: Date): Date | undefined {
+  const hanging = recordedRuns(runs).filter(({ view }) => !isFinished(view.job) && haveMoversEnded(view))
+  const times = hanging.map(({ backup }) => compareUntil(backup))
+  return earliest(...times.filter(time => time && time > now))
+}
+
+function recordedRuns(runs: readonly RunView[]): readonly Recorded[] {
+  return runs.flatMap(({ backup, job }) => (job && isFinal(backup.status?.phase) ? [{ backup, view: job }] : []))
+}
+
+/** The newest success, whose words on the bucket count; and the newest failure, until the next success. */
+function keptJobs(recorded: readonly Recorded[]): ReadonlySet<JobView> {
+  const byAge = recorded.toSorted((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1))
+  const success = byAge.findLast(({ backup }) => backup.status?.phase === 'Completed')
+  const failure = byAge.findLast(({ backup }) => backup.status?.phase === 'Failed')
+  const newerFailure = failure && (!success || ageKey(failure) > ageKey(success)) ? [failure.view] : []
+  return new Set([...(success ? [success.view] : []), ...newerFailure])
+}
+
+/** By the API server's clock; those of one second by name. */
+function ageKey({ view: { job, pods } }: Recorded): string {
+  const { creationTimestamp = '', name } = job.metadata
+  return `${pods.at(-1)?.metadata.creationTimestamp ?? creationTimestamp} ${name}`
+}
+
+/**
+ * Not while a mover works: it prunes after its commit. And the Job of a slot only when its controller knows that it made it, and we have
+ * accounted for the slot: the name is the lock that keeps the slot from running twice.
+ */
+function mayGo(view: JobView, cronJob: CronJob | undefined, policy: BackupPolicy): boolean {
+  if (!isFinished(view.job) && !haveMoversEnded(view)) return false
+  if (
+    view.pods.some(({ status }) =>
+      status?.containerStatuses?.some(each => each.name === 'mover' && each.state?.running),
+    )
+  )
+    return false
+  const slot = slotOfJob(view.job)
+  if (!slot) return true
+  const [scheduled, accounted] = [timeOf(cronJob?.status?.lastScheduleTime), timeOf(policy.status?.accountedUntil)]
+  return scheduled !== undefined && scheduled >= slot && accounted !== undefined && accounted >= slot
+}
+
+function compareUntil({ status }: Backup): Date | undefined {
+  const end = timeOf(status?.completionTime)
+  return end && addSeconds(end, comparedSeconds)
+}
