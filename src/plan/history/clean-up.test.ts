@@ -78,7 +78,7 @@ test('a snapshot without a Backup goes when it has not become ready in time, as 
   assert.deepEqual(nextCleanUp(seen, now), at('12:10'))
 })
 
-test('of the failed Backups of a target the newest five stay, and on-demand ones are left to their owners', () => {
+test('of the failed Backups of a target the newest five stay', () => {
   const failures = [1, 2, 3, 4, 5, 6, 7].map(hour => kept(hour, { phase: 'Failed' }).backup)
   const others = [1, 2].map(hour => kept(hour, { phase: 'Failed', target: 'logs' }).backup)
   const actions = only(cleanUp({ backups: [...failures.toReversed(), ...others] }), 'delete Backup')

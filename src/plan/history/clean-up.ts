@@ -5,14 +5,12 @@ import { alone, deletion, type Group } from '../core/actions.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'
 import { moverMessageOf } from '../jobs/pods.ts'
 import { isHeld } from '../runs/marks.ts'
+import { oldFailures } from './old-failures.ts'
 import { isHeldSnapshot } from './verdicts.ts'
 import { readyLimit } from '../runs/snapshot.ts'
 import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
-import { runJobName } from '../view/owners.ts'
+import { isTracked, runJobName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
-
-/** Failed Backups of a schedule that stay for people to read, for each target. */
-const failuresKept = 5
 
 /** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
 const unseenSeconds = 600
@@ -28,7 +26,7 @@ export function planCleanUp(
   unrecorded: Unrecorded,
   now: Date,
 ): readonly Group[] {
-  return [...withoutData(view, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(view.runs)]
+  return [...withoutData(view, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(view.runs, now)]
 }
 
 /** When something is next to be cleaned up though nothing changes. */
@@ -60,9 +58,10 @@ function withoutData(
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
     // Told once.
-    if (status.phase === 'Deleting' && isHeld(backup)) return []
+    const mustStay = isHeld(backup) || isTracked(backup)
+    if (status.phase === 'Deleting' && mustStay) return []
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
-      isHeld(backup)
+      mustStay
         ? withoutItsData(backup, because, more)
         : alone(`clean/${metadata.name}`, deletion(backup, because, more)),
     ]
@@ -80,10 +79,11 @@ function withoutData(
   })
 }
 
-/** One that somebody holds stays, and no longer says that it can be restored. */
+/** One that somebody holds, or that a GitOps tool would make anew and so run again, stays, and no longer says that it can be restored. */
 function withoutItsData(backup: Backup, because: string, more: Parameters<typeof deletion>[2]): Group {
   const { status, metadata } = backup
-  const message = `${because}; the Backup stays because somebody holds it`
+  const why = isHeld(backup) ? 'somebody holds it' : 'a GitOps tool tracks it'
+  const message = `${because}; the Backup stays because ${why}`
   const unless =
     more?.provided?.that === 'no-snapshot' ? ({ kind: 'snapshot', name: more.provided.name } as const) : undefined
   const object = { ...backup, status: { ...status, phase: 'Deleting' as const, message } }
@@ -145,27 +145,4 @@ export function stuckJobs(
     const needs = [{ group: recording(name), was: 'refused' }] as const
     return [{ ...go('it did not end long after its deadline, and no Backup can be created for it'), needs }]
   })
-}
-
-function oldFailures(runs: readonly RunView[]): readonly Group[] {
-  const failed = runs
-    .map(({ backup }) => backup)
-    .filter(backup => {
-      const { spec, status, metadata } = backup
-      return spec.slot && status?.phase === 'Failed' && !metadata.deletionTimestamp && !isHeld(backup)
-    })
-  const byTarget = Map.groupBy(failed, ({ spec }) => spec.target ?? '')
-  return [...byTarget.values()].flatMap(some =>
-    some
-      .toSorted((a, b) => ((a.spec.slot ?? '') < (b.spec.slot ?? '') ? 1 : -1))
-      .slice(failuresKept)
-      .map(backup =>
-        alone(
-          `clean/${backup.metadata.name}`,
-          deletion(backup, `the newest ${failuresKept} failed Backups of a target are kept`, {
-            provided: { that: 'nobody-needs-it' },
-          }),
-        ),
-      ),
-  )
 }

@@ -16,6 +16,27 @@ export function isOf(object: Labelled, policy: string): boolean {
   return isOurs(object) && object.metadata.labels?.[label.policy] === labelValue(policy)
 }
 
+/**
+ * Whether a tool that keeps objects as they stand in Git, or in a release, put it there: it would make it anew, and a Backup that is made anew
+ * runs again. Source: the tracking labels and annotations of Argo CD, Flux and Helm.
+ */
+export function isTracked({ metadata: { labels = {}, annotations = {} } }: Backup): boolean {
+  return (
+    trackingLabels.some(key => labels[key] !== undefined) ||
+    trackingAnnotations.some(key => annotations[key] !== undefined) ||
+    labels[label.managedBy] === 'Helm'
+  )
+}
+
+const trackingLabels = [
+  'argocd.argoproj.io/instance',
+  // The default of Argo CD up to version 2.
+  'app.kubernetes.io/instance',
+  'kustomize.toolkit.fluxcd.io/name',
+  'helm.toolkit.fluxcd.io/name',
+]
+const trackingAnnotations = ['argocd.argoproj.io/tracking-id', 'meta.helm.sh/release-name']
+
 /** Whether a Job makes a backup; others probe the store or read its catalog. */
 export function isRun({ metadata }: Job): boolean {
   return metadata.labels?.[label.role] === 'run'

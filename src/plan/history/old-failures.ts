@@ -1,0 +1,43 @@
+// Backups that came to nothing stay for people to read, and not for ever (docs/design.md R34).
+import type { Backup } from '../../api/kinds/backup.ts'
+import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { alone, deletion, type Group } from '../core/actions.ts'
+import { isHeld } from '../runs/marks.ts'
+import { isTracked } from '../view/owners.ts'
+import type { RunView } from '../view/view.ts'
+
+/** Of each target, of the schedule and on demand alike. */
+const failuresKept = 5
+
+/** So long everyone who waits for the end of a Backup that he created can see it, however many end at once. Seconds. */
+const seenSeconds = 3600
+
+export function oldFailures(runs: readonly RunView[], now: Date): readonly Group[] {
+  const ended = runs.filter(({ backup }) => !backup.metadata.deletionTimestamp && !isHeld(backup))
+  const scheduled = ended.flatMap(({ backup }) => (backup.spec.slot && isFailed(backup) ? [backup] : []))
+  // With a Backup over several targets its children would go, which may be complete.
+  const onDemand = ended.flatMap(({ backup, children }) => {
+    const own = !backup.spec.slot && children.length === 0 && !isTracked(backup)
+    return own && (isFailed(backup) || backup.status?.phase === 'Skipped') ? [backup] : []
+  })
+  const wasSeen = ({ status }: Backup) => addSeconds(timeOf(status?.completionTime) ?? now, seenSeconds) <= now
+  return [
+    ...beyond(scheduled, ({ spec }) => spec.slot ?? ''),
+    ...beyond(onDemand, ({ metadata }) => metadata.creationTimestamp ?? '').filter(wasSeen),
+  ].map(backup => {
+    const because = `the newest ${failuresKept} failed Backups of a target are kept`
+    const provided = { that: 'nobody-needs-it' } as const
+    return alone(`clean/${backup.metadata.name}`, deletion(backup, because, { provided }))
+  })
+}
+
+function isFailed({ status }: Backup): boolean {
+  return status?.phase === 'Failed'
+}
+
+/** All but the newest of each target. */
+function beyond(backups: readonly Backup[], time: (backup: Backup) => string): readonly Backup[] {
+  const key = (backup: Backup) => `${time(backup)} ${backup.metadata.name}`
+  const byTarget = Map.groupBy(backups, ({ spec, status }) => spec.target ?? status?.target ?? '')
+  return [...byTarget.values()].flatMap(some => some.toSorted((a, b) => (key(a) < key(b) ? 1 : -1)).slice(failuresKept))
+}
