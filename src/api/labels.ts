@@ -17,6 +17,8 @@ export const label = {
   slot: 'backup.dev/slot',
   /** `true` on a VolumeSnapshot: retention leaves it alone, also when its Backup object is gone (docs/design.md R28). */
   hold: 'backup.dev/hold',
+  /** `true` on a VolumeSnapshot that was made of a claim which a pod owned (docs/design.md R38). */
+  ephemeral: 'backup.dev/ephemeral',
   /** What a Job is for: see `JobRole`. */
   role: 'backup.dev/role',
 } as const

@@ -34,8 +34,17 @@ export function childBackup(parent: Backup, target: string): Backup {
   }
 }
 
-/** The VolumeSnapshot of a Backup. Without an owner: deleting the Backup object, or the policy, keeps the data. */
-export function volumeSnapshot(backup: Backup, name: string, claim: string, className: string): VolumeSnapshot {
+/**
+ * The VolumeSnapshot of a Backup. Without an owner: deleting the Backup object, or the policy, keeps the data.
+ * @param isEphemeral whether the claim goes with the pod that owns it
+ */
+export function volumeSnapshot(
+  backup: Backup,
+  name: string,
+  claim: string,
+  className: string,
+  isEphemeral = false,
+): VolumeSnapshot {
   const { policy, slot } = backup.spec
   return {
     apiVersion: 'snapshot.storage.k8s.io/v1',
@@ -47,6 +56,7 @@ export function volumeSnapshot(backup: Backup, name: string, claim: string, clas
         ...policyLabels(policy),
         [label.target]: labelValue(claim),
         ...(slot ? { [label.slot]: slotText(new Date(slot)) } : {}),
+        ...(isEphemeral ? { [label.ephemeral]: 'true' } : {}),
       },
       annotations: { [annotation.backup]: backup.metadata.name },
     },

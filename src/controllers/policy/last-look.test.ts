@@ -14,10 +14,12 @@ import { ApiError } from '../../runtime/client/errors.ts'
 import type { EventNote } from '../../runtime/events.ts'
 import { silentLog } from '../../runtime/log.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
+import { lookLast } from './last-look.ts'
 import { applyPlan, type ApplyContext } from '../shared/apply.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
 
 const now = at('12:00')
+const signal = new AbortController().signal
 
 /** Three good snapshots of one claim, of which retention keeps one; `change` is what happens after the caches were filled. */
 async function prune(
@@ -147,4 +149,21 @@ test('F63: what goes is what was just read: a snapshot that was made anew under 
     server.update('volumesnapshots', 'nightly-data-1', each => ({ ...each, status: ready }))
   })
   assert.ok(!going.includes('nightly-data-1'))
+})
+
+test('F82: a snapshot of a claim that went with its pod stays while a claim of that name is there after all', async () => {
+  const expire = async (claims: readonly string[]) => {
+    const server = new ToyApiServer(now)
+    const { snapshot } = kept(1)
+    const made = server.create('volumesnapshots', snapshot)
+    for (const name of claims) add(server, claim(name))
+    const client = toyClient(server, (_write, _before, _body, run) => run())
+    const { name, uid = '' } = made.metadata
+    const doomed = { kind: 'VolumeSnapshot', name, uid }
+    const provided = { that: 'no-claim', claim: 'data' } as const
+    const owner = { namespace: 'shop', name: 'nightly' }
+    return (await lookLast({ client, caches: toyCaches(client) }, owner, doomed, provided, signal)).is
+  }
+  assert.equal(await expire(['data']), 'stays')
+  assert.equal(await expire(['other']), 'to-go')
 })

@@ -116,7 +116,9 @@ async function lookAtSnapshot(
   if (backup) caches.backups.offer(backup)
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
   if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided.keep)) return stays
-  const claim = await waitingClaim(client, namespace, name, signal)
+  const { items } = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
+  if (provided.that === 'no-claim' && items.some(({ metadata }) => metadata.name === provided.claim)) return stays
+  const claim = waitingClaim(items, name)
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
   const words = `VolumeSnapshot ${name} is kept although it is to go: PersistentVolumeClaim ${claim} names it as its source and is not bound yet. A pod that uses the claim lets it be bound; or delete the claim`
   return { is: 'needed', reason: 'SnapshotInUse', words }
@@ -161,13 +163,7 @@ function stillPrunes(
 }
 
 /** A claim that is to be made from the snapshot: once it is bound it has the data, and the snapshot may go (F86). */
-async function waitingClaim(
-  client: Client,
-  namespace: string,
-  snapshot: string,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const { items } = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
+function waitingClaim(items: readonly PersistentVolumeClaim[], snapshot: string): string | undefined {
   return items.find(({ spec, status }) => {
     const isSource = [spec.dataSource, spec.dataSourceRef].some(
       source => source?.kind === 'VolumeSnapshot' && source.name === snapshot,

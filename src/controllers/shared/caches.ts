@@ -195,12 +195,12 @@ function containerEssence(container: ContainerStatus): ContainerStatus {
 /** Of claims what says whether they are selected, and where their data are. */
 export function claimEssence(claim: PersistentVolumeClaim): PersistentVolumeClaim {
   const { apiVersion, kind, metadata, spec, status } = claim
-  const { name, namespace, uid, resourceVersion, labels, deletionTimestamp } = metadata
+  const { name, namespace, uid, resourceVersion, labels, deletionTimestamp, ownerReferences } = metadata
   const { storageClassName, volumeName, volumeMode } = spec
   return {
     apiVersion,
     kind,
-    metadata: { name, namespace, uid, resourceVersion, labels, deletionTimestamp },
+    metadata: { name, namespace, uid, resourceVersion, labels, deletionTimestamp, ownerReferences },
     spec: { storageClassName, volumeName, volumeMode },
     status: { phase: status?.phase },
   }

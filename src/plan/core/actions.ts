@@ -67,12 +67,13 @@ export type Unless = { readonly kind: 'job' | 'snapshot' | 'ready-snapshot' | 'n
 /**
  * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from
  * the snapshot. `retention`: it is judged once more on what the API server says now. `no-snapshot`: no VolumeSnapshot has this name.
- * `no-backup`: the Backup that the snapshot was made for is gone.
+ * `no-backup`: the Backup that the snapshot was made for is gone. `no-claim`: so is the claim that it is of.
  */
 export type Provided =
   | { readonly that: 'retention'; readonly target: string; readonly keep: number }
   | { readonly that: 'no-snapshot'; readonly name: string }
   | { readonly that: 'no-backup' }
+  | { readonly that: 'no-claim'; readonly claim: string }
   | { readonly that: 'nobody-needs-it' }
 
 /** A run that has just become final, for the counters. */

@@ -5,6 +5,7 @@ import { alone, deletion, type Group, type Plan, type Refusals } from '../core/a
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
+import { planExpired } from '../history/ephemeral.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
 import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
@@ -97,6 +98,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories),
+    ...(strategy.type === 'snapshot' ? planExpired(view, strategy, now) : []),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),

@@ -7,7 +7,7 @@ import { deletion } from '../core/actions.ts'
 import { planStatus, type BackupPlan } from './status.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
-import { snapshotName } from '../view/owners.ts'
+import { isEphemeral, snapshotName } from '../view/owners.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { RunView, SnapshotStrategyView, SnapshotView } from '../view/view.ts'
 
@@ -52,7 +52,8 @@ export function planSnapshotStart(
     if (now >= until) return fail(reason, message)
     return { ...planStatus(backup, { phase: 'Pending', reason, message, target }, now), wakeAt: until }
   }
-  const readiness = targets.find(({ name }) => name === target)?.readiness
+  const claimTarget = targets.find(({ name }) => name === target)
+  const readiness = claimTarget?.readiness
   if (!readiness) return fail('TargetNotFound', `the selector of the policy matches no PersistentVolumeClaim ${target}`)
   if (!readiness.ready) {
     // The volume of a new claim may come a moment after it.
@@ -60,7 +61,13 @@ export function planSnapshotStart(
     if (readiness.passing && now < until) return { groups: [], wakeAt: until }
     return fail(readiness.reason, readiness.message)
   }
-  const object = volumeSnapshot(backup, snapshotName(backup), target, readiness.className)
+  const object = volumeSnapshot(
+    backup,
+    snapshotName(backup),
+    target,
+    readiness.className,
+    isEphemeral(claimTarget.claim),
+  )
   return { groups: [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }] }
 }
 

@@ -1,6 +1,6 @@
 // Who an object was made by and for, told by its labels, annotations and name.
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { Job, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
 import { onDemandJobName, onDemandSnapshotName, slotOfJobName } from '../../api/names.ts'
 import { timeOf } from '../../schedule/times.ts'
@@ -36,6 +36,11 @@ const trackingLabels = [
   'helm.toolkit.fluxcd.io/name',
 ]
 const trackingAnnotations = ['argocd.argoproj.io/tracking-id', 'meta.helm.sh/release-name']
+
+/** Whether a claim goes with the pod that owns it: a generic ephemeral volume. */
+export function isEphemeral({ metadata }: PersistentVolumeClaim): boolean {
+  return metadata.ownerReferences?.some(({ kind, controller }) => kind === 'Pod' && controller) ?? false
+}
 
 /** Whether a Job makes a backup; others probe the store or read its catalog. */
 export function isRun({ metadata }: Job): boolean {

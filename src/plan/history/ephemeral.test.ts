@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { kept } from '../../../test/plan/kept.ts'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
+import { at, backup, claim, snapshotPolicy, world } from '../../../test/plan/world.ts'
+import type { OwnerReference } from '../../api/kubernetes.ts'
+import { label } from '../../api/labels.ts'
+
+const pod: OwnerReference = { apiVersion: 'v1', kind: 'Pod', name: 'db-0', uid: 'uid-of-db-0', controller: true }
+
+/** A snapshot of a claim `data`, made at 01:00 of the first day. */
+function made(more: { readonly ephemeral?: boolean; readonly held?: boolean } = {}) {
+  const { backup: of, snapshot } = kept(1, { held: more.held ?? false })
+  const labels = { ...snapshot.metadata.labels, ...((more.ephemeral ?? true) ? { [label.ephemeral]: 'true' } : {}) }
+  return { of, snapshot: { ...snapshot, metadata: { ...snapshot.metadata, labels } } }
+}
+
+function expired({ of, snapshot }: ReturnType<typeof made>, now: Date, claims = [claim('other')]) {
+  const seen = world(snapshotPolicy({ schedule: '0 0 29 2 *' }), { claims, backups: [of], snapshots: [snapshot] })
+  return only(planPolicy(seen, now).actions, 'delete VolumeSnapshot').map(({ provided }) => provided)
+}
+
+const [young, old] = [at('+7d 00:59:59'), at('+7d 01:00')]
+const provided = { that: 'no-claim', claim: 'data' }
+
+test('F82: a snapshot says when it is made that its claim goes with the pod that owns it', () => {
+  for (const [owners, value] of [
+    [[pod], 'true'],
+    [[{ ...pod, controller: false }], undefined],
+    [[{ ...pod, kind: 'StatefulSet' }], undefined],
+    [undefined, undefined],
+  ] as const) {
+    const of = claim('data', { metadata: owners ? { ownerReferences: owners } : {} })
+    const asked = backup('now', { spec: { target: 'data' } })
+    const { actions } = planPolicy(world(snapshotPolicy(), { claims: [of], backups: [asked] }), at('12:00'))
+    const [snapshot] = only(actions, 'create VolumeSnapshot')
+    assert.ok(snapshot)
+    assert.equal(snapshot.object.metadata.labels?.[label.ephemeral], value)
+  }
+})
+
+test('F82: it ends at the age of seven days, when its claim is gone, which is looked at once more', () => {
+  assert.deepEqual(expired(made(), young), [])
+  assert.deepEqual(expired(made(), old), [provided])
+  assert.deepEqual(expired(made(), old, [claim('data')]), [], 'the claim is there: retention decides')
+  assert.deepEqual(expired(made({ held: true }), old), [], 'somebody holds it')
+})
+
+test('F82: a claim that somebody deleted by mistake keeps its snapshots, however old they are', () => {
+  assert.deepEqual(expired(made({ ephemeral: false }), at('+99d 01:00')), [])
+})

@@ -1,0 +1,35 @@
+// Snapshots of claims that a pod owned, and that went with it: no newer one ever comes to push them out (docs/design.md R38). Age ends only
+// these. A claim that somebody deleted by mistake keeps its snapshots by retention.
+import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { label } from '../../api/labels.ts'
+import { alone, deletion, type Group } from '../core/actions.ts'
+import { isHeld } from '../runs/marks.ts'
+import { isGenuine } from '../view/owners.ts'
+import type { SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
+import { isHeldSnapshot } from './verdicts.ts'
+
+/** Seconds: seven days. */
+const longestAge = 7 * 24 * 3600
+
+export function planExpired(
+  { snapshots }: Pick<View, 'snapshots'>,
+  { targets }: SnapshotStrategyView,
+  now: Date,
+): readonly Group[] {
+  const there = new Set(targets.map(({ name }) => name))
+  return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
+    const { metadata, spec } = snapshot
+    const claim = spec.source.persistentVolumeClaimName
+    if (!isOfEphemeral({ snapshot }) || claim === undefined || there.has(claim)) return []
+    if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || (backup && isHeld(backup))) return []
+    const old = addSeconds(timeOf(metadata.creationTimestamp) ?? now, longestAge) <= now
+    if (!old) return []
+    const because = `it is older than 7 days, and the claim ${claim} that it is of went with its pod`
+    return [alone(`expire/${metadata.name}`, deletion(snapshot, because, { provided: { that: 'no-claim', claim } }))]
+  })
+}
+
+/** As it was labelled when it was made: the claim, which would tell, is gone. */
+function isOfEphemeral({ snapshot }: Pick<SnapshotView, 'snapshot'>): boolean {
+  return snapshot.metadata.labels?.[label.ephemeral] === 'true' && isGenuine(snapshot)
+}
