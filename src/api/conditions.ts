@@ -114,6 +114,10 @@ export const operatorReasons = [
   'PolicyDeleted',
   /** The policy does not select the target. */
   'TargetNotFound',
+  /** A Backup of a slot long ago came without its status: it is not run. */
+  'SlotPassed',
+  /** A Backup was restored without its status: it is not run. */
+  'RestoredObject',
   /** An earlier run of the same target is still going. */
   'Overlapping',
   /** The Job is gone before it ended. */

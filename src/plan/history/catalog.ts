@@ -155,7 +155,8 @@ function differences(
  * that another Backup has to tell of it; people's own Backups stay beside it. So does one that is held, which protects the data.
  */
 function isRefuted({ backup, job }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
-  const failed = backup.status?.phase === 'Failed' && entries.has(runJobName(backup))
+  const { phase, reason } = backup.status ?? {}
+  const failed = (phase === 'Failed' || reason === 'SlotPassed') && entries.has(runJobName(backup))
   return failed && !job && !isHeld(backup)
 }
 

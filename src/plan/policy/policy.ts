@@ -182,6 +182,7 @@ function planStrayCronJob({ cronJob, name }: Pick<View, 'cronJob' | 'name'>): re
 /** Two on-demand Backups at once: one starts, the other finds it running in the next pass (docs/design.md R5). */
 function oneStart(groups: readonly Group[]): readonly Group[] {
   const isJobStart = ({ actions }: Group) => actions.some(each => each.do === 'create' && each.object.kind === 'Job')
-  const first = groups.find(isJobStart)
+  const order = ({ run }: Group) => `${run?.metadata.creationTimestamp} ${run?.metadata.uid}`
+  const [first] = groups.filter(isJobStart).toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
   return groups.filter(group => !isJobStart(group) || group === first)
 }

@@ -4,7 +4,15 @@ import { addSeconds, timeOf } from '../../schedule/times.ts'
 /** A pipeline may create a Backup a little before what it needs: its policy, or the CRDs of snapshots. Seconds. */
 const graceSeconds = 60
 
+/** A claim that is applied with the Backup gets its labels and its volume in its own time. Seconds. */
+const claimGraceSeconds = 300
+
 /** Until when a Backup waits for what it needs. */
 export function graceEnd({ metadata }: Backup, now: Date): Date {
   return addSeconds(timeOf(metadata.creationTimestamp) ?? now, graceSeconds)
+}
+
+/** Until when a Backup that a person asked for waits for a claim, or for its volume. The next slot of a schedule comes anyway. */
+export function claimGraceEnd({ metadata, spec }: Backup, now: Date): Date {
+  return spec.slot === undefined ? addSeconds(timeOf(metadata.creationTimestamp) ?? now, claimGraceSeconds) : now
 }

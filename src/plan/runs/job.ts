@@ -39,12 +39,16 @@ export function planJobStart(
     const message = `Job ${running.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
     return planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target: commandTarget }, now)
   }
-  if (running)
-    return end(
-      'Skipped',
-      'Overlapping',
-      `another run of the policy, Job ${running.metadata.name}, is still going on; create a new Backup when it has ended`,
-    )
+  if (running) {
+    const message = `another run of the policy, Job ${running.metadata.name}, is still going on`
+    const { whenBusy, startingDeadlineSeconds } = view.policy.spec
+    const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, startingDeadlineSeconds)
+    if (whenBusy === 'Skip' || now >= until)
+      return end('Skipped', 'Overlapping', `${message}; create a new Backup when it has ended`)
+    const waits = `${message}; this one starts when that has ended, or is skipped at ${rfc3339(until)}`
+    const facts = { phase: 'Pending', reason: 'Overlapping', message: waits, target: commandTarget } as const
+    return { ...planStatus(backup, facts, now), wakeAt: until }
+  }
   const { job: strategy } = view.policy.spec.strategy
   // The policy has another strategy by now: there is no command to run.
   if (!strategy) return { groups: [] }

@@ -66,11 +66,28 @@ test('a success is told once, with its sizes and duration', () => {
   assert.deepEqual(plan(world(policy(), { jobs: [run], pods }), { ...of, status }).actions, [])
 })
 
-test('an on-demand Backup during a run is skipped, and says during which', () => {
+test('F81: an on-demand Backup during a run waits for its end, and says which; after the starting deadline it is skipped and Stalled', () => {
   const running = jobOfSlot(at('02:00'))
-  const { status } = plan(world(policy(), { jobs: [running], pods: [pod(running, 1)] }), asked())
-  assert.deepEqual([status?.phase, status?.reason], ['Skipped', 'Overlapping'])
-  assert.match(status?.message ?? '', new RegExp(running.metadata.name))
+  const during = (of: ReturnType<typeof policy>, time?: Date) =>
+    plan(world(of, { jobs: [running], pods: [pod(running, 1)] }), asked(), time)
+  const waiting = during(policy())
+  assert.deepEqual(
+    [waiting.status?.phase, waiting.status?.reason, waiting.wakeAt],
+    ['Pending', 'Overlapping', at('13:00')],
+  )
+  assert.match(waiting.status?.message ?? '', new RegExp(running.metadata.name))
+  for (const { status } of [during(policy(), at('13:00')), during(policy({ whenBusy: 'Skip' }))]) {
+    assert.deepEqual([status?.phase, status?.reason], ['Skipped', 'Overlapping'])
+    assert.equal(status?.conditions?.find(({ type }) => type === 'Stalled')?.status, 'True')
+  }
+})
+
+test('F81: of several that wait the one that was created first starts, then by UID', () => {
+  const waiting = (name: string, uid: string, created: string) =>
+    asked({ metadata: { name, uid, creationTimestamp: stamp(at(created)) } })
+  const backups = [waiting('a', '3', '11:59'), waiting('b', '2', '11:58'), waiting('c', '1', '11:58')]
+  const [start] = only(planPolicy(world(policy(), { backups }), now).actions, 'create run Job')
+  assert.equal(start?.object.metadata.annotations?.['backup.dev/backup'], 'c')
 })
 
 test('an on-demand Backup waits for the end of a run whose Backup was deleted', () => {
@@ -79,7 +96,7 @@ test('an on-demand Backup waits for the end of a run whose Backup was deleted', 
   const running = onDemandJob(cancelled, { metadata: { ownerReferences: [owner] } })
   const during = (backups: readonly Backup[]) =>
     plan(world(policy(), { backups, jobs: [running], pods: [pod(running, 1)] }), asked())
-  assert.equal(during([cancelled]).status?.phase, 'Skipped')
+  assert.doesNotMatch(during([cancelled]).status?.message ?? '', /was deleted/)
   const deleting = { ...cancelled, metadata: { ...cancelled.metadata, deletionTimestamp: stamp(now) } }
   for (const left of [[], [deleting]]) {
     const { status, does } = during(left)
@@ -114,7 +131,7 @@ test('a Job that disappeared before its end is a failure, after one more look', 
 
 test('only a run that was seen to begin is told and counted as one that lost its Job: others may come from the list', () => {
   for (const [status, tells] of [
-    [undefined, false],
+    [{ phase: 'Pending' }, false],
     [{ phase: 'Running', startTime: stamp(at('02:00')) }, true],
   ] as const) {
     const { actions } = plan(world(policy()), scheduled(at('02:00'), { status }))
@@ -229,7 +246,8 @@ test('deleting a policy ends its run', () => {
   assert.deepEqual(does, ['delete Job', 'status Backup'])
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'PolicyDeleted'])
   // A crash between the two: the Job is gone.
-  assert.equal(plan(world(undefined), scheduled(slot)).status?.reason, 'PolicyDeleted')
+  const begun = scheduled(slot, { status: { phase: 'Running' } })
+  assert.equal(plan(world(undefined), begun).status?.reason, 'PolicyDeleted')
 })
 
 test('a run that had committed when its policy was deleted is a success', () => {

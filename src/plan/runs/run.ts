@@ -8,6 +8,7 @@ import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
 import { factsOfEntry, goesOn, planJobRun, planJobStart } from './job.ts'
+import { neverRuns } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
 
@@ -25,6 +26,9 @@ export function planBackup(view: View, run: RunView, catalog: CatalogKnowledge |
   if (isFinal(backup.status?.phase)) return { groups: [] }
   const entry = catalog?.entries?.get(runJobName(backup))
   if (!job && entry) return planStatus(backup, factsOfEntry(entry, storeOf(view), now), now)
+  // The list of the bucket, where it is to be read, may know of the run.
+  const never = job || snapshot || catalog?.open ? undefined : neverRuns(backup, view.policy, now)
+  if (never) return planStatus(backup, never, now)
   if (!view.policy) return planWithoutPolicy(view, run, now)
   if (job) return planJobRun(backup, job, now)
   if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, now)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { asked, plan, snapshots } from '../../../test/plan/backup-plan.ts'
-import { at, claim, ready, snapshotOf } from '../../../test/plan/world.ts'
+import { asked, now, plan, snapshots } from '../../../test/plan/backup-plan.ts'
+import { at, claim, ready, scheduled, snapshotOf } from '../../../test/plan/world.ts'
 import { only } from '../../../test/plan/planned.ts'
 
 const data = asked({ spec: { target: 'data' } })
@@ -15,11 +15,27 @@ test('what is known before creating fails at once', () => {
   for (const [seen, reason] of [
     [snapshots({ snapshotClasses: [] }), 'NoSnapshotClass'],
     [snapshots({ claims: [claim('data', { status: { phase: 'Lost' } })] }), 'PVCLost'],
-    [snapshots({ claims: [claim('logs')] }), 'TargetNotFound'],
   ] as const) {
     const { status, does } = plan(seen, data)
     assert.deepEqual([status?.phase, status?.reason], ['Failed', reason])
     assert.ok(!does.includes('create VolumeSnapshot'))
+  }
+})
+
+test('F80: a Backup that is applied with its claim waits five minutes for labels and volume; that of a slot does not', () => {
+  const unbound = claim('data', { spec: {}, status: { phase: 'Pending' } })
+  for (const [seen, reason] of [
+    [snapshots({ claims: [claim('logs')] }), 'TargetNotFound'],
+    [snapshots({ claims: [unbound] }), 'PVCPending'],
+  ] as const) {
+    const waiting = plan(seen, data)
+    assert.deepEqual([waiting.status?.phase, waiting.status?.reason, waiting.wakeAt], ['Pending', reason, at('12:05')])
+    const { status } = waiting
+    assert.deepEqual(plan(snapshots(), { ...data, ...(status ? { status } : {}) }).does, ['create VolumeSnapshot'])
+    const given = plan(seen, data, at('12:05'))
+    assert.deepEqual([given.status?.phase, given.status?.reason], ['Failed', reason])
+    const ofSlot = plan(seen, scheduled(now, { target: 'data' }))
+    assert.deepEqual([ofSlot.status?.phase, ofSlot.status?.reason], ['Failed', reason])
   }
 })
 

@@ -6,7 +6,7 @@ import { volumeSnapshot } from '../../resources/backup-objects.ts'
 import { deletion } from '../core/actions.ts'
 import { planStatus, type BackupPlan } from './status.ts'
 import { planTargets } from './children.ts'
-import { graceEnd } from './grace.ts'
+import { claimGraceEnd, graceEnd } from './grace.ts'
 import { isEphemeral, snapshotName } from '../view/owners.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { RunView, SnapshotStrategyView, SnapshotView } from '../view/view.ts'
@@ -54,11 +54,24 @@ export function planSnapshotStart(
   }
   const claimTarget = targets.find(({ name }) => name === target)
   const readiness = claimTarget?.readiness
-  if (!readiness) return fail('TargetNotFound', `the selector of the policy matches no PersistentVolumeClaim ${target}`)
+  const coming = claimGraceEnd(backup, now)
+  const wait = (reason: Reason, message: string) => ({
+    ...planStatus(
+      backup,
+      { phase: 'Pending', reason, message: `${message}; it is waited for until ${rfc3339(coming)}`, target },
+      now,
+    ),
+    wakeAt: coming,
+  })
+  if (!readiness) {
+    const message = `the selector of the policy matches no PersistentVolumeClaim ${target}`
+    return now < coming ? wait('TargetNotFound', message) : fail('TargetNotFound', message)
+  }
   if (!readiness.ready) {
     // The volume of a new claim may come a moment after it.
     const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, volumeGraceSeconds)
     if (readiness.passing && now < until) return { groups: [], wakeAt: until }
+    if (readiness.reason === 'PVCPending' && now < coming) return wait(readiness.reason, readiness.message)
     return fail(readiness.reason, readiness.message)
   }
   const object = volumeSnapshot(

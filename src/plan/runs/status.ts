@@ -50,7 +50,8 @@ export function finished(backup: Backup, facts: Facts, end: Date): BackupStatus 
   const [start, ended] = [timeOf(facts.startTime), timeOf(completionTime)]
   const message = facts.message.slice(0, 2048)
   const ready: Verdict = { type: 'Ready', status: phase === 'Completed' ? 'True' : 'False', reason, message }
-  const stalled: readonly Verdict[] = phase === 'Failed' ? [{ type: 'Stalled', status: 'True', reason, message }] : []
+  const stalled: readonly Verdict[] =
+    phase === 'Failed' || phase === 'Skipped' ? [{ type: 'Stalled', status: 'True', reason, message }] : []
   return {
     ...facts,
     message,

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { asked, plan, snapshots } from '../../../test/plan/backup-plan.ts'
+import { at, policy, ready, scheduled, snapshotOf, stamp, world } from '../../../test/plan/world.ts'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
+
+const now = at('12:00')
+/** As Velero, GitOps or an import bring it back: without its status, today. */
+const broughtBack = (slot: Date) => scheduled(slot, { target: 'data', metadata: { creationTimestamp: stamp(now) } })
+
+test('F79: a Backup of a slot that has passed gets no snapshot of today, and nobody is told', () => {
+  const { actions, status, does } = plan(snapshots(), broughtBack(at('02:00')))
+  assert.deepEqual([status?.phase, status?.reason], ['Skipped', 'SlotPassed'])
+  assert.deepEqual(does, ['status Backup'])
+  assert.equal(only(actions, 'status Backup')[0]?.outcome, undefined)
+  assert.deepEqual(plan(snapshots(), broughtBack(at('11:30'))).does, ['create VolumeSnapshot'], 'inside the deadline')
+})
+
+test('F79: where its snapshot stands it is Completed', () => {
+  const of = broughtBack(at('02:00'))
+  const seen = snapshots({ snapshots: [snapshotOf(of, { status: ready, claim: 'data' })] })
+  assert.equal(plan(seen, of).status?.phase, 'Completed')
+})
+
+test('F79: with strategy job it waits for the list of the bucket only where that is to be read', () => {
+  const of = broughtBack(at('02:00'))
+  const ofCommand = { ...of, spec: { ...of.spec, target: 'command' } }
+  assert.equal(plan(world(policy()), ofCommand).status?.reason, 'SlotPassed')
+  assert.equal(plan(world(undefined), ofCommand).status?.reason, 'SlotPassed')
+})
+
+test('F79: what Velero restored without its status never runs', () => {
+  const labels = { 'velero.io/restore-name': 'monday' }
+  for (const seen of [snapshots(), world(policy())]) {
+    const { status, does } = plan(seen, asked({ metadata: { labels } }))
+    assert.deepEqual([status?.phase, status?.reason, does], ['Skipped', 'RestoredObject', ['status Backup']])
+  }
+})
+
+test('F71: a slot that is no time hurts nobody: the rest of the plan stands', () => {
+  const bad = broughtBack(at('02:00'))
+  const backups = [{ ...bad, spec: { ...bad.spec, slot: '2026-01-05T02:00:00+99:99' } }]
+  const { actions } = planPolicy(snapshots({ backups }), now)
+  const [written] = only(actions, 'status Backup')
+  assert.deepEqual([written?.status.phase, written?.status.reason], ['Skipped', 'SlotPassed'])
+  assert.match(written?.status.message ?? '', /is no time/)
+  assert.equal(only(actions, 'status BackupPolicy').length, 1)
+})
