@@ -183,7 +183,7 @@ describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
         name: "the console's port (F98)",
         reason: 'InvalidEndpoint',
         promised: /not the console's/,
-        says: /not an S3 API/,
+        says: /port of the store's console/,
         task: task => ({ backend: { ...task.backend, endpoint: server.console } }),
       },
       {

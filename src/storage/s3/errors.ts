@@ -110,6 +110,8 @@ export function storeErrorOf(error: unknown, context: RequestContext): StoreErro
     : speaksOfRegion(facts)
       ? 'RegionWrong'
       : (byCode[facts.code] ?? reasonOfStatus(facts.status))
+  if (isConsole(facts))
+    return fail('InvalidEndpoint', `this is the port of the store's console, not of its API: ${words}`)
   if (reason === 'BucketNotFound')
     return fail(reason, 'the bucket does not exist; create it, or correct backend.bucket')
   if (reason === 'RegionWrong' || (reason === 'InvalidEndpoint' && facts.region !== undefined)) {
@@ -144,6 +146,11 @@ function reasonOfStatus(status: number): StoreErrorReason {
   // 200 with an <Error> of an unknown code: the store says that it failed, so that another try is right.
   if (status === 408 || status === 429 || status < 300 || (status >= 500 && status !== 501)) return 'StoreUnavailable'
   return 'StoreRejected'
+}
+
+/** MinIO's console knows the requests of the API, and sends them away with a code that says nothing. */
+function isConsole({ status, message }: ErrorFacts): boolean {
+  return status === 400 && message.includes('must be made to API port')
 }
 
 /** The code alone may also speak of keys, dates and services. */
