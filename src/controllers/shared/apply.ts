@@ -87,6 +87,7 @@ export async function applyPlan(
     const outcome = standing ? undefined : await pass.carryOut(group)
     if (outcome?.is === 'done') done.add(group.name)
     if (outcome && (outcome.is === 'done' || outcome.is === 'ended')) continue
+    if (outcome?.is === 'refused') log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
     if (outcome?.is === 'withheld') memory.remember(group.name, outcome.refusal, 0, now)
     else if (outcome && !(outcome.error instanceof ApiError)) {
       // One answer that is lost may be this write's fault; two are the connection's.
