@@ -78,6 +78,22 @@ describe('retries', () => {
     assert.deepEqual(await store.listUploads('a'), [uploadId])
   })
 
+  test('leave one upload open also when the list of uploads fails at first', async () => {
+    const { store, broken } = failing('createUpload', 1, 'StoreUnavailable', 'after')
+    let lists = 0
+    const flaky = new Proxy(broken, {
+      get: (target, name) =>
+        name === 'listUploads'
+          ? async (key: string) => {
+              if (++lists <= 2) throw new StoreError('StoreUnavailable', 'injected')
+              return store.listUploads(key)
+            }
+          : (Reflect.get(target, name) as unknown),
+    })
+    const uploadId = await withRetries(flaky, { budgetMs: 1_000, firstDelayMs: 1 }).createUpload('a')
+    assert.deepEqual(await store.listUploads('a'), [uploadId])
+  })
+
   test('go on with a list where it broke', async () => {
     const store = new MemoryStore()
     for (const key of ['a/1', 'a/2', 'a/3']) await store.put(key, Buffer.from('x'))

@@ -50,6 +50,20 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
     }
   }
 
+  /**
+   * A store that cannot list uploads must not cost the backup: its lifecycle rule removes the other one. One that only failed is asked again,
+   * because the note that both uploads share goes when the first of them is complete.
+   */
+  async function abortOthers(key: string, uploadId: string, signal?: AbortSignal): Promise<void> {
+    try {
+      for (const other of await again(signal, () => store.listUploads(key, signal))) {
+        if (other !== uploadId) await again(signal, () => store.abortUpload(key, other, signal))
+      }
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+    }
+  }
+
   return {
     put: (key, body, signal) => again(signal, () => store.put(key, body, signal)),
     putIfAbsent: (key, body, signal) => again(signal, () => store.putIfAbsent(key, body, signal)),
@@ -83,7 +97,7 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
     createUpload: (key, { metadata, signal } = {}) =>
       again(signal, async tries => {
         const uploadId = await store.createUpload(key, { metadata, signal })
-        if (tries > 1) await abortOthers(store, key, uploadId, signal)
+        if (tries > 1) await abortOthers(key, uploadId, signal)
         return uploadId
       }),
 
@@ -93,16 +107,5 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
       again(signal, () => store.completeUpload(key, uploadId, parts, bytes, signal)),
     abortUpload: (key, uploadId, signal) => again(signal, () => store.abortUpload(key, uploadId, signal)),
     close: () => store.close(),
-  }
-}
-
-/** A store that cannot list uploads must not cost the backup: its lifecycle rule removes the other one. */
-async function abortOthers(store: ObjectStore, key: string, uploadId: string, signal?: AbortSignal) {
-  try {
-    for (const other of await store.listUploads(key, signal)) {
-      if (other !== uploadId) await store.abortUpload(key, other, signal)
-    }
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error
   }
 }
