@@ -269,7 +269,12 @@ for (const kind of s3ServerKinds) {
       const task = { version: 1 as const, kind: 'probe' as const, owner, backend, secretName }
       const { code, message } = await runPod({ task, secret, run: 'probe-1' })
       assert.deepEqual([code, message.phase], [0, 'done'], JSON.stringify(message))
-      assert.deepEqual(message.probe, { conditionalPut: true, canList: true, canDelete: true })
+      assert.deepEqual(message.probe, {
+        conditionalPut: true,
+        canList: true,
+        canDelete: true,
+        mode: 'no checksum headers, bucket in the path, region us-east-1',
+      })
       assert.deepEqual(await server.contents(bucket), { keys: [`${root}owner.json`], uploads: [] })
     })
   })
