@@ -19,8 +19,10 @@ const secret = { accessKey: 'minioadmin', secretKey: 'minioadmin' }
 /** Bash scripts; with the programs that still hold the standard output when the script has ended. */
 const whole: readonly (readonly [what: string, script: string, late: readonly string[]])[] = [
   ['a process substitution that goes on', 'seq 1 300000 > >(cat; sleep 0.5; echo TRAILER)', ['bash']],
-  ['a compressor in a process substitution', 'seq 1 1000000 > >(gzip -n)', ['gzip']],
-  ['a compressor behind an exec', 'exec > >(gzip -n); seq 1 1000000', ['gzip']],
+  // Whether these two are still there when somebody looks is a matter of milliseconds; what they write is not.
+  ['a compressor in a process substitution', 'seq 1 1000000 > >(gzip -n)', []],
+  ['a compressor behind an exec', 'exec > >(gzip -n); seq 1 1000000', []],
+  ['a compressor that is slow to end', 'exec > >(gzip -n; sleep 0.5); seq 1 1000000', ['bash']],
   ['a tee with a process substitution', 'seq 1 1000 | tee >(sleep 0.5; cat)', ['bash']],
   ['a loop that nobody waits for', 'for i in 1 2 3; do seq 1 100000; sleep 0.3; done & sleep 0.4', ['bash']],
   ['a subshell in the background', 'seq 1 100000; (sleep 0.5; seq 100001 200000) & exit 0', ['bash']],
