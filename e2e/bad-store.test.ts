@@ -87,8 +87,8 @@ const rows: readonly Row[] = [
     name: 'not-s3',
     what: "MinIO's console instead of its API, with MinIO's own words",
     backend: { endpoint: 'http://minio.minio.svc:9001' },
-    reason: 'StoreRejected',
-    message: /S3 API Requests must be made to API port/,
+    reason: 'InvalidEndpoint',
+    message: /port of the store's console.*S3 API Requests must be made to API port/,
   },
   {
     name: 'foreign',

@@ -101,7 +101,7 @@ suite('a cluster', { concurrency: true }, () => {
     for (const policy of ['sample', 'postgres-dump']) {
       const [, name = ''] = new RegExp(`created Backup (demo-\\w+) for policy ${policy}\n`).exec(told) ?? []
       assert.match(row(`backup.backup.dev/${name} `), new RegExp(` ${policy} .* Completed `))
-      const metric = `backup_success_total{namespace="${namespace}",policy="${policy}"`
+      const metric = `backup_success_total{namespace="${namespace}",policy_namespace="${namespace}",policy="${policy}"`
       assert.match(row(metric), / [1-9]\d*$/)
     }
     assert.match(told, new RegExp(`^ +\\d+ +${namespace}/postgres-dump/data/.+\\.zst$`, 'm'))

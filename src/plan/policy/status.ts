@@ -15,7 +15,7 @@ import { stateOf } from './state.ts'
 import { overdueSeconds } from './overdue.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
-import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import { latest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
 import type { RunView } from '../view/view.ts'
 import type { Target } from './targets.ts'
 
@@ -68,6 +68,8 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     observedGeneration: policy.metadata.generation,
     conditions: conditionsFrom(verdicts, policy.status?.conditions, policy.metadata.generation, now),
     ...(selected === undefined ? {} : { selected }),
+    kept: all.reduce((sum, target) => sum + (target.kept ?? 0), 0),
+    ...storedSize(facts, backups),
     state: stateOf(verdicts, all, overdueSeconds(policy, now)),
     targets: all,
     ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
@@ -134,6 +136,14 @@ function selection(strategy: PolicyFacts['strategy'], selected: number | undefin
         reason: 'SelectorMatchedNothing',
         message: `the selector matches no ${kind} in this namespace; compare it with kubectl get ${kind.toLowerCase()}s --show-labels`,
       }
+}
+
+/** What the kept backups take in the bucket; of snapshots nobody knows. */
+function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Backup[]): { readonly size?: string } {
+  if (strategy.type !== 'job') return {}
+  const good = new Set(histories.flatMap(({ runs }) => goodByAge(runs).map(({ id }) => id)))
+  const sizes = backups.flatMap(({ status }) => (good.has(status?.run ?? '') ? (status?.storedBytes ?? []) : []))
+  return sizes.length === 0 ? {} : { size: sizeText(sizes.reduce((sum, bytes) => sum + bytes, 0)) }
 }
 
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {

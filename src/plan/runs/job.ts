@@ -142,15 +142,18 @@ type Stored = {
   readonly manifest?: string
   readonly sha256?: string
   readonly suspect?: boolean
+  /** When the attempt that committed began, ms since the epoch: a consistent dump is of no earlier moment. */
+  readonly startedAt?: number
 }
 
-function storedFacts({ bytes, storedBytes, manifest, sha256, suspect }: Stored): Partial<Facts> {
+function storedFacts({ bytes, storedBytes, manifest, sha256, suspect, startedAt }: Stored): Partial<Facts> {
   const sizes = bytes !== undefined && storedBytes !== undefined ? { bytes, storedBytes } : undefined
   return {
     ...(sizes ? { artifacts: [{ name: backupArtifact, ...sizes, ...(sha256 ? { sha256 } : {}) }] } : {}),
     ...(bytes === undefined ? {} : { bytes }),
     ...(storedBytes === undefined ? {} : { storedBytes, size: sizeText(storedBytes) }),
     ...(manifest === undefined ? {} : { manifest }),
+    ...(startedAt === undefined ? {} : { takenTime: rfc3339(new Date(startedAt)) }),
     ...(suspect ? { suspect } : {}),
   }
 }

@@ -62,8 +62,8 @@ test('an error of the storage system is told and decides nothing; ready does', (
     data,
   )
   assert.deepEqual(
-    [good.status?.phase, good.status?.size, good.status?.snapshot?.deletionPolicy],
-    ['Completed', '1Gi', 'Retain'],
+    [good.status?.phase, good.status?.size, good.status?.snapshot?.restoreSize, good.status?.snapshot?.deletionPolicy],
+    ['Completed', undefined, '1Gi', 'Retain'],
   )
 })
 

@@ -103,6 +103,7 @@ export function planSnapshotRun(
   const common = {
     target,
     run: name,
+    ...(timeOf(creationTime) ? { takenTime: rfc3339(timeOf(creationTime) ?? start) } : {}),
     startTime: rfc3339(start),
     attempts: 1,
     snapshot: {
@@ -125,13 +126,11 @@ export function planSnapshotRun(
       'snapshot',
     )
   if (readyToUse) {
-    const size = restoreSize ? { size: restoreSize } : {}
     const taken = creationTime ? `, taken at ${creationTime}` : ''
     return planStatus(
       backup,
       {
         ...common,
-        ...size,
         phase: 'Completed',
         reason: 'Completed',
         message: `VolumeSnapshot ${name} is ready to use${taken}`,
