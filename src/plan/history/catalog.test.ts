@@ -128,7 +128,7 @@ test('a Backup whose run is in no page goes', () => {
   )
 })
 
-test('a Backup that was made but has no status yet, because of a crash, is filled from the list', () => {
+test('F97: a Backup that was made but has no status yet, because of a crash, is filled from the list', () => {
   const of = policy()
   const last = afterLastRun(runs)
   const whole = page('', entries)
@@ -141,6 +141,12 @@ test('a Backup that was made but has no status yet, because of a crash, is fille
   const { actions } = planPolicy(seen, now)
   const [written] = only(actions, 'status Backup').filter(({ backup }) => backup.metadata.name === first)
   assert.deepEqual([written?.status.phase, written?.status.run, written?.status.bytes], ['Completed', first, 10])
+  assert.equal(
+    written?.status.takenTime,
+    written?.status.startTime,
+    'F97: it has the time of its data, not of its return',
+  )
+  assert.ok(written?.status.takenTime)
   assert.deepEqual(only(actions, 'create Backup'), [])
 })
 
