@@ -219,17 +219,29 @@ test('schedules that change, and runs that are interrupted', { concurrency: 20 }
       )
     }),
 
-    t.test('two on-demand Backups at once: one runs, the other is Skipped', async () => {
-      await put(
-        jobPolicy(namespace, 'twice', quick),
-        onDemand(namespace, 'twice-1', 'twice'),
-        onDemand(namespace, 'twice-2', 'twice'),
-      )
-      const both = await Promise.all([backupEnd(namespace, 'twice-1'), backupEnd(namespace, 'twice-2')])
-      const reasons = both.map(({ phase, reason }) => `${phase}/${reason}`)
-      assert.deepEqual(new Set(reasons), new Set(['Completed/Completed', 'Skipped/Overlapping']))
-      assert.equal((await store.keys(`${namespace}/twice/manifests/`)).length, 1)
-    }),
+    t.test(
+      'F81: two on-demand Backups at once: one runs, the other waits for it, or is Skipped where that is asked for',
+      async () => {
+        await put(
+          jobPolicy(namespace, 'queue', quick),
+          onDemand(namespace, 'queue-1', 'queue'),
+          onDemand(namespace, 'queue-2', 'queue'),
+          jobPolicy(namespace, 'twice', quick, { whenBusy: 'Skip' }),
+          onDemand(namespace, 'twice-1', 'twice'),
+          onDemand(namespace, 'twice-2', 'twice'),
+        )
+        const both = await Promise.all([backupEnd(namespace, 'twice-1'), backupEnd(namespace, 'twice-2')])
+        const reasons = both.map(({ phase, reason }) => `${phase}/${reason}`)
+        assert.deepEqual(new Set(reasons), new Set(['Completed/Completed', 'Skipped/Overlapping']))
+        assert.equal((await store.keys(`${namespace}/twice/manifests/`)).length, 1)
+        const queue = await Promise.all([backupEnd(namespace, 'queue-1'), backupEnd(namespace, 'queue-2')])
+        assert.deepEqual(
+          queue.map(({ phase }) => phase),
+          ['Completed', 'Completed'],
+        )
+        assert.equal((await store.keys(`${namespace}/queue/manifests/`)).length, 2)
+      },
+    ),
 
     t.test('a Backup without its policy: PolicyNotFound at once, Failed after a minute', async () => {
       await put(onDemand(namespace, 'lonely', 'nobody'))
