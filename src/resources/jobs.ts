@@ -144,6 +144,7 @@ function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): Bac
     target: commandTarget,
     artifact: backupArtifact,
     retention: policy.spec.retention,
+    onDemandRetention: policy.spec.onDemandRetention,
     held: [...marks.held].sort(),
     accepted: [...marks.accepted].sort(),
     startingDeadlineSeconds: policy.spec.startingDeadlineSeconds,

@@ -319,7 +319,11 @@ export function snapshotOf(
     apiVersion: 'snapshot.storage.k8s.io/v1',
     kind: 'VolumeSnapshot',
     metadata: meta('snapshot', name, {
-      labels: { ...policyLabels(of.spec.policy), [label.target]: labelValue(source) },
+      labels: {
+        ...policyLabels(of.spec.policy),
+        [label.target]: labelValue(source),
+        ...(of.spec.slot ? { [label.slot]: slotText(new Date(of.spec.slot)) } : {}),
+      },
       annotations: { [annotation.backup]: of.metadata.name },
       creationTimestamp: of.metadata.creationTimestamp,
       ...more.metadata,

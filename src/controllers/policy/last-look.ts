@@ -115,7 +115,7 @@ async function lookAtSnapshot(
     madeForIt === undefined ? undefined : await named<Backup>(client, backups, namespace, madeForIt, signal)
   if (backup) caches.backups.offer(backup)
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
-  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided.keep)) return stays
+  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided.keeping)) return stays
   const { items } = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
   if (provided.that === 'no-claim' && items.some(({ metadata }) => metadata.name === provided.claim)) return stays
   const claim = waitingClaim(items, name)
@@ -153,13 +153,13 @@ function stillPrunes(
   namespace: string,
   name: string,
   some: readonly VolumeSnapshot[],
-  keep: number,
+  keeping: Parameters<typeof planRetention>[1],
 ): boolean {
   const runs = some.map(snapshot => {
     const backup = caches.backups.get(namespace, madeFor(snapshot) ?? '')
     return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined)
   })
-  return planRetention(runs, { keep }).deleteNow.includes(name)
+  return planRetention(runs, keeping).deleteNow.includes(name)
 }
 
 /** A claim that is to be made from the snapshot: once it is bound it has the data, and the snapshot may go (F86). */

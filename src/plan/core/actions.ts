@@ -70,11 +70,14 @@ export type Unless = { readonly kind: 'job' | 'snapshot' | 'ready-snapshot' | 'n
  * `no-backup`: the Backup that the snapshot was made for is gone. `no-claim`: so is the claim that it is of.
  */
 export type Provided =
-  | { readonly that: 'retention'; readonly target: string; readonly keep: number }
+  | { readonly that: 'retention'; readonly target: string; readonly keeping: RetentionKeeping }
   | { readonly that: 'no-snapshot'; readonly name: string }
   | { readonly that: 'no-backup' }
   | { readonly that: 'no-claim'; readonly claim: string }
   | { readonly that: 'nobody-needs-it' }
+
+/** How many runs retention keeps, of a schedule and on demand. */
+type RetentionKeeping = { readonly keep: number; readonly onDemand: { readonly keep: number } }
 
 /** A run that has just become final, for the counters. */
 export type RunOutcome = {

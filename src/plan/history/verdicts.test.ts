@@ -2,7 +2,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kept, type Kept } from '../../../test/plan/kept.ts'
 import { actionsOf, does, only } from '../../../test/plan/planned.ts'
-import { at, claim, completed, policy, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import {
+  at,
+  claim,
+  completed,
+  policy,
+  ready,
+  scheduled,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation, label } from '../../api/labels.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
@@ -40,7 +51,7 @@ test('the newest N ready snapshots of each claim stay, the others go, oldest fir
   assert.deepEqual(deleted(actions), ['nightly-data-1', 'nightly-data-2'])
   assert.ok(
     only(actions, 'delete VolumeSnapshot').every(
-      ({ provided }) => provided?.that === 'retention' && provided.keep === 2,
+      ({ provided }) => provided?.that === 'retention' && provided.keeping.keep === 2,
     ),
   )
 })
@@ -145,5 +156,29 @@ test('F63: a hold is put on the snapshot, stays there when the Backup goes or lo
   assert.deepEqual(
     only(retained(seen), 'delete VolumeSnapshot').map(({ name }) => name),
     ['nightly-data-2'],
+  )
+})
+
+test('F66: snapshots that were asked for push none of the schedule out, and are counted by their own number', () => {
+  const of = (hour: number) => {
+    const { backup } = kept(hour)
+    const { slot: _, ...spec } = backup.spec
+    const asked = { ...backup, spec }
+    return { backup: asked, snapshot: snapshotOf(asked, { status: ready, claim: 'data' }) }
+  }
+  const nightly = [1, 2].map(hour => kept(hour))
+  const some = [...nightly, of(3), of(4), of(5)]
+  const gone = (spec: object) => {
+    const seen = world(snapshotPolicy({ retention: 2, ...spec }), {
+      claims: [claim('data')],
+      backups: some.map(each => each.backup),
+      snapshots: some.map(each => each.snapshot),
+    })
+    return only(retained(seen), 'delete VolumeSnapshot').map(({ name }) => name)
+  }
+  assert.deepEqual(gone({}), [some[2]?.snapshot.metadata.name])
+  assert.deepEqual(
+    gone({ onDemandRetention: 1 }),
+    some.slice(2, 4).map(({ snapshot }) => snapshot.metadata.name),
   )
 })

@@ -9,7 +9,7 @@ import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
-import { planRetention, type RetentionPlan, type RetentionRun } from './retention.ts'
+import { planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
 
 export type TargetHistory = {
   readonly target: string
@@ -27,8 +27,13 @@ export function retentionByTarget(
   return [...histories].map(([target, each]) => ({
     target,
     runs: each,
-    plan: planRetention(each, { keep: policy.spec.retention }),
+    plan: planRetention(each, keepingOf(policy)),
   }))
+}
+
+/** How many the policy keeps; scheduled and on-demand runs are counted apart (docs/design.md R30). */
+export function keepingOf({ spec }: BackupPolicy): Keeping & { readonly onDemand: Keeping } {
+  return { keep: spec.retention, onDemand: { keep: spec.onDemandRetention ?? spec.retention } }
 }
 
 /** The good ones, oldest first. */
@@ -70,7 +75,7 @@ export function planRetained(
       // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
       if (backup && !isFinal(backup.status?.phase)) return []
       const because = verdicts.get(id)?.message ?? ''
-      const provided = { that: 'retention', target, keep: policy.spec.retention } as const
+      const provided = { that: 'retention', target, keeping: keepingOf(policy) } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       return [
         alone(`prune/${id}`, deletion(snapshot, because, { provided }), {
@@ -113,6 +118,7 @@ function storedRun(backup: Backup): RetentionRun {
     slot: timeOf(spec.slot) ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
     good: true,
     held: isHeld(backup),
+    trigger: spec.slot === undefined ? 'on-demand' : 'scheduled',
     suspect: status?.suspect === true && !isAccepted(backup),
   }
 }
@@ -134,6 +140,7 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
   return {
     id: metadata.name,
     slot: timeOf(metadata.creationTimestamp) ?? new Date(0),
+    trigger: metadata.labels?.[label.slot] === undefined ? 'on-demand' : 'scheduled',
     good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
   }

@@ -14,7 +14,7 @@ for (const reason of moverWarnings)
     assert.ok(of.spec.backend)
     const annotations = { [annotation.store]: storeLocation(of.spec.backend) }
     const run = jobOfSlot(at('02:00'), { status: complete(at('02:00'), at('02:10')), metadata: { annotations } })
-    const suspect = reason === 'Suspect' || reason === 'RetentionPaused' ? { suspect: true } : {}
+    const suspect = reason === 'Suspect' ? { suspect: true } : {}
     const message = {
       phase: 'committed',
       run: run.metadata.name,

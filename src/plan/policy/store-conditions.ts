@@ -8,22 +8,21 @@ import type { PolicyFacts } from './facts.ts'
 import { deletionVerdict } from './refusals.ts'
 
 /** What a mover says about a suspect newest backup is told from the objects instead, so that accepting it shows at once. */
-const retentionWarnings: readonly MoverWarningReason[] = ['RetentionBlocked', 'RetentionIncomplete']
+const retentionWarnings: readonly MoverWarningReason[] = ['RetentionBlocked', 'RetentionIncomplete', 'RetentionPaused']
 
 /** Told by conditions of their own, from what stands in objects. */
-const toldElsewhere: readonly MoverWarningReason[] = [
-  ...retentionWarnings,
-  'RetentionPaused',
-  'Suspect',
-  'UnconditionalCommit',
-]
+const toldElsewhere: readonly MoverWarningReason[] = [...retentionWarnings, 'Suspect', 'UnconditionalCommit']
 
 export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
   const { policy, strategy, warnings, store } = facts
   const backendHash = strategy.type === 'job' ? strategy.store?.hash : undefined
   const sameBackend = policy.status?.store?.backendHash === backendHash
   const before = policy.status?.conditions?.find(({ type }) => type === 'RetentionBlocked')
-  const warning = warnings?.find(({ reason }) => retentionWarnings.includes(reason))
+  // Of a pause because the newest is suspect the objects tell, so that accepting it shows at once.
+  const isSuspect = warnings?.some(({ reason }) => reason === 'Suspect')
+  const warning = warnings?.find(
+    ({ reason }) => retentionWarnings.includes(reason) && !(isSuspect && reason === 'RetentionPaused'),
+  )
   const refusal = deletionVerdict(facts.refused)
   const blocked: readonly Verdict[] =
     suspectVerdict(facts.histories) ??
