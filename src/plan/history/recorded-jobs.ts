@@ -10,6 +10,9 @@ import { isFinished, lostAt } from '../jobs/verdict.ts'
 import { slotOfJob } from '../view/owners.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
 
+/** Containers of one pod end one after the other, and the Job's own controller takes its time: before this nothing hangs. Seconds. */
+const endingSeconds = 60
+
 /** So long a Job that cannot end by itself stays for the bucket to be compared with what its mover said. Seconds. */
 const comparedSeconds = 900
 
@@ -34,8 +37,8 @@ export function recordedJobs(
       return go(`its Backup ${backup.metadata.name} is complete, and it does not end`)
     if (!mayGo(view, cronJob, policy)) return []
     if (!kept.has(view)) return go(`its Backup ${backup.metadata.name} tells of it`)
-    const compared = compareUntil(backup)
-    const hangs = !isFinished(job) && haveMoversEnded(view) && (!bucketIsOpen || !compared || now >= compared)
+    const until = afterEnd(backup, bucketIsOpen ? comparedSeconds : endingSeconds)
+    const hangs = !isFinished(job) && haveMoversEnded(view) && (!until || now >= until)
     return hangs ? go(`its Backup ${backup.metadata.name} is complete, and another container keeps it from ending`) : []
   })
 }
@@ -43,7 +46,7 @@ export function recordedJobs(
 /** When one of them is next to go though nothing changes. */
 export function nextRecorded(runs: readonly RunView[], now: Date): Date | undefined {
   const hanging = recordedRuns(runs).filter(({ view }) => !isFinished(view.job) && haveMoversEnded(view))
-  const times = hanging.map(({ backup }) => compareUntil(backup))
+  const times = hanging.flatMap(({ backup }) => [endingSeconds, comparedSeconds].map(each => afterEnd(backup, each)))
   return earliest(...times.filter(time => time && time > now))
 }
 
@@ -84,7 +87,7 @@ function mayGo(view: JobView, cronJob: CronJob | undefined, policy: BackupPolicy
   return scheduled !== undefined && scheduled >= slot && accounted !== undefined && accounted >= slot
 }
 
-function compareUntil({ status }: Backup): Date | undefined {
+function afterEnd({ status }: Backup, seconds: number): Date | undefined {
   const end = timeOf(status?.completionTime)
-  return end && addSeconds(end, comparedSeconds)
+  return end && addSeconds(end, seconds)
 }

@@ -152,6 +152,8 @@ export class Controller {
     }
     if (error instanceof FencedError) {
       this.#log.warn({ object: key, err: error }, 'reconcile stopped before a write')
+      // A lease that is lost ends the process. One whose renewal was only late is ours again, and nobody else would bring the key back.
+      this.#queue.addBackoff(key)
       return 'fenced'
     }
     if (error instanceof WaitError) {
