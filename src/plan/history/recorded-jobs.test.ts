@@ -138,6 +138,14 @@ test('F78: the Job of a Completed Backup that a sidecar keeps from ending goes, 
   assert.ok(only(planPolicy(around, now).actions, 'delete Job').some(({ name }) => names(one).includes(name)))
 })
 
+test('F78: a Job whose mover has just ended does not hang yet: its controller and its other container take a moment', () => {
+  const one = hanging(1)
+  assert.deepEqual(gone([one], { time: at('01:10:59') }), [])
+  const { world: around } = seen([one])
+  assert.deepEqual(nextRecorded(viewOf(around).runs, at('01:10:01')), at('01:11'))
+  assert.deepEqual(gone([one], { time: at('01:11') }), names(one))
+})
+
 test('F78: past its lost time the Job of a Completed Backup goes always, also from a lost node', () => {
   const one = hanging(1, 'running')
   const lost = new Date(at('01:00').getTime() + (65_400 + 600) * 1000)
