@@ -59,7 +59,7 @@ const script = [
   /^delete data\//,
 ] as const
 
-describe('a mover killed between any two writes (F28)', { timeout: 300_000, concurrency: 2 }, () => {
+describe('a mover killed between any two writes (F28)', { timeout: 600_000, concurrency: 2 }, () => {
   let server: S3Server
   let directory: string
   /** Two segments of one part each. */
