@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
+import { at, policy, snapshotPolicy, world } from '../../../test/plan/world.ts'
+import type { Refusal } from '../core/actions.ts'
+import type { PolicyWorld } from '../view/world.ts'
+import { cronJobGroup } from './cron-job.ts'
+import { readinessChecks } from './readiness.ts'
+import { probeGroup } from './store-probe.ts'
+
+const words = 'denied by a policy of the company'
+const refusal = (kind: Refusal['kind'], name: string): Refusal => ({
+  action: 'create',
+  kind,
+  name,
+  words,
+  passing: false,
+})
+
+function readyOf(seen: PolicyWorld, refused: ReadonlyMap<string, Refusal> = new Map()) {
+  const [written] = only(planPolicy(seen, at('12:00'), refused).actions, 'status BackupPolicy')
+  const ready = written?.status.conditions?.find(({ type }) => type === 'Ready')
+  return [ready?.status, ready?.reason, ready?.message] as const
+}
+
+test('F77: a refused probe is Ready=False with the words, and a refused CronJob before it', () => {
+  const probe = [probeGroup, refusal('Job', 'probe-nightly')] as const
+  const cronJob = [cronJobGroup, refusal('CronJob', 'backup-nightly')] as const
+  const [status, reason, message] = readyOf(world(policy()), new Map([probe]))
+  assert.deepEqual([status, reason], ['False', 'ProbeRefused'])
+  assert.match(message ?? '', /Job probe-nightly.*denied by a policy of the company/)
+  const both = readyOf(world(policy(), { cronJob: undefined }), new Map([probe, cronJob]))
+  assert.deepEqual(both.slice(0, 2), ['False', 'CronJobRefused'])
+})
+
+test('F72: without its CronJob a job policy is not Ready, and a snapshot policy needs none', () => {
+  const usable = { result: 'Usable' } as const
+  const of = policy()
+  const known = only(planPolicy(world(of), at('12:00')).actions, 'status BackupPolicy')[0]?.status
+  assert.ok(known?.store)
+  const probed = policy({}, { status: { store: { ...known.store, ...usable, lastProbeTime: '2026-01-05T11:00:00Z' } } })
+  assert.deepEqual(readyOf(world(probed)).slice(0, 2), ['True', 'Ready'])
+  assert.deepEqual(readyOf(world(probed, { cronJob: undefined })).slice(0, 2), ['Unknown', 'CronJobPending'])
+  assert.notEqual(readyOf(world(snapshotPolicy(), { cronJob: undefined }))[1], 'CronJobPending')
+})
+
+test('the checks have names, and each its own', () => {
+  assert.equal(new Set(readinessChecks.map(({ name }) => name)).size, readinessChecks.length)
+})
