@@ -140,13 +140,20 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     })
 
     await t.test(
-      'on demand it also runs while suspended, one child for each claim, and counts for retention',
+      'F66: on demand it also runs while suspended, one child for each claim, and counts apart from the schedule',
       async () => {
-        const held = [first, second].find(({ status }) => status?.target === 'data-1')
-        const pruned = [first, second].find(({ status }) => status?.target === 'data-0')
-        assert.ok(held && pruned)
-        await kubectl(cluster, ['-n', namespace, 'annotate', 'backup', held.metadata.name, 'backup.dev/hold=true'])
-        for (const name of ['one', 'two']) {
+        const annotate = (of: Backup, hold: string) =>
+          kubectl(cluster, [
+            '-n',
+            namespace,
+            'annotate',
+            '--overwrite',
+            'backup',
+            of.metadata.name,
+            `backup.dev/hold=${hold}`,
+          ])
+        let oldest: readonly Backup[] = []
+        for (const name of ['one', 'two', 'three']) {
           const parent = await runNow(namespace, name, 'minutely')
           assert.equal(parent.status?.phase, 'Completed')
           const children = await childrenOf(parent)
@@ -154,31 +161,40 @@ suite('the snapshot strategy', { concurrency: true }, () => {
             'data-0 Completed',
             'data-1 Completed',
           ])
+          if (name !== 'one') continue
+          oldest = children
+          for (const child of children) if (child.status?.target === 'data-1') await annotate(child, 'true')
         }
+        const of = (target: string) => oldest.find(({ status }) => status?.target === target)
+        const [held, pruned] = [of('data-1'), of('data-0')]
+        assert.ok(held && pruned)
         await eventually(
           'the oldest of data-0 to be gone, and its Backup with it',
           async () => {
             const left = namesOf(await backupsOf(namespace, 'minutely'))
             return (
-              (await snapshotsOf(namespace, 'minutely', 'data-0')).length === 2 && !left.includes(pruned.metadata.name)
+              (await snapshotsOf(namespace, 'minutely', 'data-0')).length === 3 && !left.includes(pruned.metadata.name)
             )
           },
           { seconds: patience },
         )
         assert.ok((await snapshotsOf(namespace, 'minutely', 'data-0')).every(({ status }) => status?.readyToUse))
         const ofHeld = await snapshotsOf(namespace, 'minutely', 'data-1')
-        assert.equal(ofHeld.length, 3)
+        assert.equal(ofHeld.length, 4)
         assert.ok(namesOf(ofHeld).includes(held.status?.run ?? ''))
+        const all = namesOf(await snapshotsOf(namespace, 'minutely'))
+        for (const ofSlot of [first, second])
+          assert.ok(all.includes(ofSlot?.status?.run ?? ''), 'the slot keeps its own')
         const target = async () =>
           (await policyOf(namespace, 'minutely')).status?.targets?.find(({ name }) => name === 'data-0')
-        await eventually('the policy to count what is left', async () => (await target())?.kept === 2, {
+        await eventually('the policy to count what is left', async () => (await target())?.kept === 3, {
           seconds: patience,
         })
 
-        await kubectl(cluster, ['-n', namespace, 'annotate', 'backup', held.metadata.name, 'backup.dev/hold-'])
+        await annotate(held, 'false')
         await eventually(
           'what is no longer held to go',
-          async () => (await snapshotsOf(namespace, 'minutely', 'data-1')).length === 2,
+          async () => (await snapshotsOf(namespace, 'minutely', 'data-1')).length === 3,
           { seconds: patience },
         )
       },
@@ -196,7 +212,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
         { seconds: patience },
       )
       assert.deepEqual(namesOf(await snapshotsOf(namespace, 'minutely')), before)
-      assert.equal((await backupOf(namespace, 'one')).status?.phase, 'Completed')
+      assert.equal((await backupOf(namespace, 'three')).status?.phase, 'Completed')
     })
   })
 
