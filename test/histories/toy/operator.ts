@@ -15,10 +15,9 @@ import type { PolicyWorld } from '../../../src/plan/view/world.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
 import { isConflict, isNotFound, WaitError } from '../../../src/runtime/client/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import type { Store } from '../../../src/runtime/cache/store.ts'
 import { namespace, settings, stamp } from '../../plan/world.ts'
-import { Crash, toyClient, type Kinds, type Plural, type ToyApiServer, type Write } from './api-server.ts'
-import { toyCaches } from './caches.ts'
+import { Crash, toyClient, type Plural, type ToyApiServer, type Write } from './api-server.ts'
+import { fillCaches, toyCaches } from './caches.ts'
 
 /** More passes than this at one instant are a loop. */
 const mostPasses = 12
@@ -91,25 +90,7 @@ export class ToyOperator {
 
   /** The watches deliver everything; of some kinds an earlier state, where a watch is behind. */
   #sync(behind: ReadonlyMap<string, readonly KubernetesObject[]> = new Map()): void {
-    const fill = <K extends Plural>(store: Store<Kinds[K]>, plural: K) => {
-      store.replace((behind.get(plural) as readonly Kinds[K][] | undefined) ?? this.#server.all(plural))
-    }
-    const caches = this.#caches
-    fill(caches.policies, 'backuppolicies')
-    fill(caches.backups, 'backups')
-    fill(caches.cronJobs, 'cronjobs')
-    fill(caches.jobs, 'jobs')
-    fill(caches.pods, 'pods')
-    fill(caches.jobEvents, 'events')
-    fill(caches.claims, 'persistentvolumeclaims')
-    fill(caches.volumes, 'persistentvolumes')
-    if (this.snapshotApi) {
-      fill(caches.snapshots, 'volumesnapshots')
-      fill(caches.snapshotClasses, 'volumesnapshotclasses')
-    } else {
-      caches.snapshots.markAbsent()
-      caches.snapshotClasses.markAbsent()
-    }
+    fillCaches(this.#caches, this.#server, this.snapshotApi, behind)
   }
 
   async plan(now: Date): Promise<Plan & { readonly world: PolicyWorld; readonly actions: readonly Action[] }> {

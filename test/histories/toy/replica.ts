@@ -5,7 +5,6 @@ import { createObserver, probesRunning, type Observer } from '../../../src/contr
 import { RefusalMemory } from '../../../src/controllers/shared/refusals.ts'
 import type { Caches } from '../../../src/controllers/shared/caches.ts'
 import { planPolicy } from '../../../src/plan/policy/policy.ts'
-import type { Store } from '../../../src/runtime/cache/store.ts'
 import type { Client } from '../../../src/runtime/client/client.ts'
 import type { Resource } from '../../../src/runtime/client/resource.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
@@ -13,8 +12,8 @@ import { silentLog } from '../../../src/runtime/log.ts'
 import type { KubernetesObject } from '../../../src/api/kubernetes.ts'
 import { actionsOf, does } from '../../plan/planned.ts'
 import { namespace, settings } from '../../plan/world.ts'
-import { toyClient, type Kinds, type Plural, type ToyApiServer, type Write } from './api-server.ts'
-import { toyCaches } from './caches.ts'
+import { toyClient, type Plural, type ToyApiServer, type Write } from './api-server.ts'
+import { fillCaches, toyCaches } from './caches.ts'
 import { checkWrite, type Watch } from './operator.ts'
 
 /**
@@ -53,25 +52,7 @@ export class Replica {
 
   /** Its watches deliver everything. */
   sync(snapshotApi: boolean): void {
-    const fill = <K extends Plural>(store: Store<Kinds[K]>, plural: K) => {
-      store.replace(this.#server.all(plural))
-    }
-    const caches = this.#caches
-    fill(caches.policies, 'backuppolicies')
-    fill(caches.backups, 'backups')
-    fill(caches.cronJobs, 'cronjobs')
-    fill(caches.jobs, 'jobs')
-    fill(caches.pods, 'pods')
-    fill(caches.jobEvents, 'events')
-    fill(caches.claims, 'persistentvolumeclaims')
-    fill(caches.volumes, 'persistentvolumes')
-    if (snapshotApi) {
-      fill(caches.snapshots, 'volumesnapshots')
-      fill(caches.snapshotClasses, 'volumesnapshotclasses')
-    } else {
-      caches.snapshots.markAbsent()
-      caches.snapshotClasses.markAbsent()
-    }
+    fillCaches(this.#caches, this.#server, snapshotApi)
   }
 
   /**
