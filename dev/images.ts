@@ -80,7 +80,14 @@ async function buildProductImage(say: Say): Promise<ImageFile> {
   for (const base of [debian, node]) await makeBase(base, say)
   const version = hash([
     await versionOf(node),
-    ...(await filesIn(repository, ['Dockerfile', '.dockerignore', 'package.json', 'package-lock.json', '.npmrc', 'tools/bundle.ts'])),
+    ...(await filesIn(repository, [
+      'Dockerfile',
+      '.dockerignore',
+      'package.json',
+      'package-lock.json',
+      '.npmrc',
+      'tools/bundle.ts',
+    ])),
     ...(await filesIn(join(repository, 'src'))),
   ])
   const bases = [`NODE_IMAGE=${node.name}`, `BASE_IMAGE=${debian.name}`]
