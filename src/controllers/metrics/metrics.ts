@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { overdueSeconds } from '../../plan/policy/overdue.ts'
+import { ageOfOwed } from '../../plan/policy/overdue.ts'
 import { keyFrom, splitKey } from '../../runtime/client/resource.ts'
 import { familyHead, sample, type MetricFamily } from '../../runtime/exposition.ts'
 import type { Cache } from '../../runtime/cache/store.ts'
@@ -116,20 +116,17 @@ export class BackupMetrics {
     }
     yield familyHead(overdueFamily)
     const time = now()
-    for (const { policy, labels } of known) {
-      const value = overdueSeconds(policy, time)
-      if (value !== undefined) yield sample(overdueFamily.name, labels, value)
-    }
+    for (const { owed, labels } of known) if (owed) yield sample(overdueFamily.name, labels, ageOfOwed(owed, time))
     yield familyHead(objectsFamily)
     for (const values of known) yield objectsSamples(values)
   }
 
   #refresh(key: string): void {
     this.#changed.delete(key)
-    const { policies, backups } = this.#options
+    const { policies, backups, now } = this.#options
     const { namespace, name } = splitKey(key)
     const policy = policies.get(namespace, name)
-    if (policy) this.#values.set(key, policyValues({ policy, backups: backups.byIndex('policy', key) }))
+    if (policy) this.#values.set(key, policyValues({ policy, backups: backups.byIndex('policy', key) }, now()))
     else this.#values.delete(key)
   }
 }

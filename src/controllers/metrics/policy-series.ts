@@ -2,6 +2,7 @@
 import { backupPhases, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
+import { owedOf, type Owed } from '../../plan/policy/overdue.ts'
 import { lastRunSucceeded, lastSizeBytes } from '../../plan/policy/measures.ts'
 import { labelText, sample, type MetricFamily } from '../../runtime/exposition.ts'
 import { timeOf } from '../../schedule/times.ts'
@@ -111,16 +112,18 @@ export type PolicyValues = {
   readonly labels: string
   /** In the order of `policyFamilies`. */
   readonly values: readonly (number | undefined)[]
+  readonly owed: Owed | undefined
   /** In the order of `backupPhases`. */
   readonly objects: readonly number[]
 }
 
-export function policyValues(subject: Subject): PolicyValues {
+export function policyValues(subject: Subject, now: Date): PolicyValues {
   const { policy, backups } = subject
   const objects = backupPhases.map(
     phase => backups.filter(({ status }) => (status?.phase ?? 'Pending') === phase).length,
   )
-  return { policy, labels: policyLabelText(policy), values: policyFamilies.map(({ of }) => of(subject)), objects }
+  const labels = policyLabelText(policy)
+  return { policy, labels, values: policyFamilies.map(({ of }) => of(subject)), owed: owedOf(policy, now), objects }
 }
 
 export function objectsSamples({ labels, objects }: PolicyValues): string {

@@ -13,18 +13,34 @@ import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
  * From then on the value is the age of that slot, and grows until a backup succeeds. Of several targets the worst counts.
  */
 export function overdueSeconds(policy: BackupPolicy, now: Date): number | undefined {
-  if (policy.spec.suspend) return 0
-  const allowed = allowedSeconds(policy)
+  const owed = owedOf(policy, now)
+  return owed && ageOfOwed(owed, now)
+}
+
+/** The first slot, of any target, that no good backup has followed; `slot` undefined: there is none to come either. */
+export type Owed = { readonly slot: Date | undefined; readonly allowedSeconds: number }
+
+/**
+ * What the policy owes. It changes only with the policy, so that it can be kept for as long as that stays as it is: `now` counts only
+ * where the status does not tell yet since when the schedule is as it is. Undefined where the schedule cannot be read.
+ */
+export function owedOf(policy: BackupPolicy, now: Date): Owed | undefined {
+  const allowedSeconds = allowedSecondsOf(policy)
+  if (policy.spec.suspend) return { slot: undefined, allowedSeconds }
   const slots = owedSlots(policy, now)
-  if (!slots) return undefined
-  const ages = slots.map(slot => (slot ? (now.getTime() - slot.getTime()) / 1000 : 0))
-  return Math.max(...ages.map(age => (age > allowed ? age : 0)))
+  return slots && { slot: earliest(...slots), allowedSeconds }
+}
+
+/** Age of what is owed, in seconds; 0 while its deadlines run. */
+export function ageOfOwed({ slot, allowedSeconds }: Owed, now: Date): number {
+  const age = slot ? (now.getTime() - slot.getTime()) / 1000 : 0
+  return age > allowedSeconds ? age : 0
 }
 
 /** When a target is next to be overdue, if nothing happens. */
 export function nextOverdue(policy: BackupPolicy, now: Date): Date | undefined {
   if (policy.spec.suspend) return undefined
-  const allowed = allowedSeconds(policy)
+  const allowed = allowedSecondsOf(policy)
   // A moment later than allowed: what is just in time is in time.
   const times = owedSlots(policy, now)?.map(slot => slot && addSeconds(slot, allowed + 1)) ?? []
   return earliest(...times.filter(time => time && time > now))
@@ -41,7 +57,7 @@ function owedSlots(policy: BackupPolicy, now: Date): readonly (Date | undefined)
 }
 
 /** How long after its slot a run may be complete and still be in time. Seconds. */
-function allowedSeconds({ spec }: BackupPolicy): number {
+function allowedSecondsOf({ spec }: BackupPolicy): number {
   const { startingDeadlineSeconds, activeDeadlineSeconds, strategy } = spec
   return (
     startingDeadlineSeconds +
