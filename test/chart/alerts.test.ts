@@ -104,8 +104,8 @@ test('F85: the alerts fire where the Prometheus operator enforces the namespace 
   }
 })
 
-test('every alert asks for metrics that the operator exports, and has a runbook', async () => {
-  const exported = new Set((await everything()).families.map(({ name }) => name))
+test('every alert asks for metrics and labels that the operator exports, and has a runbook', async () => {
+  const exported = new Map((await everything()).families.map(({ name, labels }) => [name, labels]))
   const { groups } = parse(await readFile(alertsFile, 'utf8')) as {
     readonly groups: readonly {
       readonly rules: readonly {
@@ -125,6 +125,12 @@ test('every alert asks for metrics that the operator exports, and has a runbook'
     assert.ok(names.length > 0, alert)
     for (const name of names) assert.ok(exported.has(name), `${alert} asks for ${name}, which nobody exports`)
     assert.ok(annotations.summary && annotations.description && annotations.runbook, alert)
+    const labels = names.map(name => new Set(exported.get(name)))
+    for (const [, label = ''] of Object.values(annotations)
+      .join('\n')
+      .matchAll(/\$labels\.(\w+)/g))
+      for (const each of labels)
+        assert.ok(each.has(label), `${alert} says ${label}, which is no label of ${names.join(', ')}`)
   }
 })
 
