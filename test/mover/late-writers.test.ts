@@ -16,6 +16,11 @@ import { descendant, initOf, runPod, startPod, taskFor, type PodOptions, type Po
 
 const secret = { accessKey: 'minioadmin', secretKey: 'minioadmin' }
 
+/** Bash that returns once the newest child in the background is that program: between fork and exec it is another bash. */
+function started(program: string): string {
+  return `until [[ ! -e /proc/$! || $(</proc/$!/comm) == ${program} ]]; do :; done`
+}
+
 /** Bash scripts; with the programs that still hold the standard output when the script has ended. */
 const whole: readonly (readonly [what: string, script: string, late: readonly string[]])[] = [
   ['a process substitution that goes on', 'seq 1 300000 > >(cat; sleep 0.5; echo TRAILER)', ['bash']],
@@ -32,9 +37,9 @@ const whole: readonly (readonly [what: string, script: string, late: readonly st
   ['one behind nohup', 'nohup bash -c "seq 1 1000; sleep 0.5; seq 1001 2000" & sleep 0.2; exit 0', ['bash']],
   ['a double fork', '( ( (sleep 0.5; seq 1 1000) & ) & ); exit 0', ['bash']],
   ['a child that alone writes anything', '(sleep 0.5; seq 1 200000) & exit 0', ['bash']],
-  ['a child with more than a pipe and a part hold', 'yes | head -c 20000000 & exit 0', ['head']],
+  ['a child with more than a pipe and a part hold', `yes | head -c 20000000 & ${started('head')}; exit 0`, ['head']],
   ['a pipe in the background', '(sleep 0.3; seq 1 1000) | (cat; sleep 0.3; echo end) & exit 0', ['bash']],
-  ['a child that inherits the output and never writes', 'seq 1 1000; sleep 1 & exit 0', ['sleep']],
+  ['a child that inherits the output and never writes', `seq 1 1000; sleep 1 & ${started('sleep')}; exit 0`, ['sleep']],
   ['a pipe that ends before its command', '(seq 1 100000; sleep 0.5; seq 100001 200000) | cat', []],
   ['a command that closes its output and goes on working', 'seq 1 1000; exec >&-; sleep 0.5; exit 0', []],
   ['children that are gone before their command', 'seq 1 1000; (sleep 0.2; seq 1 10) & sleep 0.6; exit 0', []],
