@@ -22,7 +22,7 @@ const data = /\/data\//
 const manifests = /\/manifests\//
 const hour = 3_600_000
 
-describe('an attempt that outlives itself', { timeout: 120_000, concurrency: 2 }, () => {
+describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }, () => {
   let server: S3Server
   const proxies: FaultProxy[] = []
   before(async () => {

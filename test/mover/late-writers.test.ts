@@ -45,7 +45,7 @@ const whole: readonly (readonly [what: string, script: string, late: readonly st
   ['children that are gone before their command', 'seq 1 1000; (sleep 0.2; seq 1 10) & sleep 0.6; exit 0', []],
 ]
 
-describe('commands with writers that outlive them', { timeout: 180_000, concurrency: 4 }, () => {
+describe('commands with writers that outlive them', { timeout: 600_000, concurrency: 4 }, () => {
   let server: S3Server
   before(async () => {
     server = await startS3Server('minio')

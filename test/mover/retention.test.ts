@@ -25,7 +25,7 @@ const dayMs = 24 * hourMs
 const manifests = /\/manifests\//
 
 for (const kind of s3ServerKinds) {
-  describe(`retention in ${kind}`, { timeout: 300_000 }, () => {
+  describe(`retention in ${kind}`, { timeout: 600_000 }, () => {
     let server: S3Server
     let proxy: FaultProxy
     before(async () => {

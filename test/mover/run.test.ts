@@ -18,7 +18,7 @@ const root = 'shop/orders/'
 const sequence = (last: number) => ['sh', '-c', `seq 1 ${last}`]
 
 for (const kind of s3ServerKinds) {
-  describe(`the mover against ${kind}`, { timeout: 180_000, concurrency: 2 }, () => {
+  describe(`the mover against ${kind}`, { timeout: 600_000, concurrency: 2 }, () => {
     let server: S3Server
     before(async () => {
       server = await startS3Server(kind)

@@ -26,7 +26,7 @@ const verbs: readonly S3Verb[] = [
   'abortUpload',
 ]
 
-describe('a session token that is over in the middle of a dump', { timeout: 120_000 }, () => {
+describe('a session token that is over in the middle of a dump', { timeout: 600_000 }, () => {
   let server: S3Server
   const proxies: FaultProxy[] = []
   before(async () => {

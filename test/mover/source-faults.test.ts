@@ -11,7 +11,7 @@ const secret = { AWS_ACCESS_KEY_ID: 'minioadmin', AWS_SECRET_ACCESS_KEY: 'minioa
 /** Writes about `megabytes` that do not compress, then does `then`. */
 const writes = (megabytes: number, then: string) => ['sh', '-c', `head -c ${megabytes * 1e6} /dev/urandom; ${then}`]
 
-describe('a dump that ends badly', { timeout: 180_000, concurrency: 2 }, () => {
+describe('a dump that ends badly', { timeout: 600_000, concurrency: 2 }, () => {
   let server: S3Server
   before(async () => {
     server = await startS3Server('minio')

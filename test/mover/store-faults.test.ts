@@ -23,7 +23,7 @@ const small = ['sh', '-c', 'seq 1 1000']
 const data = /\/data\//
 const manifests = /\/manifests\//
 
-describe('a store on a bad day', { timeout: 180_000, concurrency: 2 }, () => {
+describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
   let server: S3Server
   const proxies: FaultProxy[] = []
   before(async () => {
