@@ -107,7 +107,7 @@ async function changesAll(t: TestContext, namespace: string): Promise<void> {
         JSONPatch{op: 'add', path: '/metadata/labels/mesh', value: 'on'},
         JSONPatch{op: 'add', path: '/spec/containers/-', value: {
           'name': dyn('mesh-proxy'), 'image': dyn('${postgresImage}'), 'imagePullPolicy': dyn('IfNotPresent'),
-          'command': dyn(['sh', '-c', 'trap exit TERM; tail -f /dev/null & wait'])}}
+          'command': dyn(['sh', '-c', 'trap exit TERM; tail -f /dev/null & wait']), 'securityContext': dyn({'runAsUser': dyn(1337)})}}
       ]`,
     },
     {
@@ -148,12 +148,20 @@ async function changesAll(t: TestContext, namespace: string): Promise<void> {
       { apiVersion, kind: 'MutatingAdmissionPolicyBinding', metadata: { name }, spec: { policyName: name } },
     )
   }
-  const any = ['-n', namespace, 'create', 'job', 'any', `--image=${postgresImage}`, '--dry-run=server', '-o', 'json']
+  const container = { name: 'any', image: postgresImage }
+  const job = {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { namespace, name: 'any', labels: { mesh: 'on' } },
+    spec: { template: { spec: { restartPolicy: 'Never', containers: [container] } } },
+  }
   const pod = ['-n', namespace, 'run', 'any', `--image=${postgresImage}`, '--dry-run=server', '-o', 'json']
   await eventually(
     'Jobs and pods to be changed',
     async () =>
-      (await kubectl(cluster, any)).includes('"dedicated"') && (await kubectl(cluster, pod)).includes('mesh-proxy'),
+      (
+        await kubectl(cluster, ['create', '--dry-run=server', '-o', 'json', '-f', '-'], { input: JSON.stringify(job) })
+      ).includes('"dedicated"') && (await kubectl(cluster, pod)).includes('mesh-proxy'),
     { seconds: patience },
   )
 }

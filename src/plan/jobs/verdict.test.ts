@@ -33,6 +33,10 @@ const failing = (reason: MoverReason, sourceStatus?: number) =>
 const dead = (of: Job, ...containerStatuses: NonNullable<NonNullable<Pod['status']>['containerStatuses']>) =>
   pod(of, 1, { status: { phase: 'Failed', containerStatuses } })
 
+/** A pod beside whose containers one of others runs that never ends. */
+const meshed = (...ours: NonNullable<NonNullable<Pod['status']>['containerStatuses']>) =>
+  pod(going, 1, { status: { phase: 'Running', containerStatuses: [...ours, running('mesh-proxy')] } })
+
 /** A row: what is seen, and what becomes of the run. */
 type Row = readonly [
   what: string,
@@ -300,6 +304,31 @@ const rows: readonly Row[] = [
     'Failed',
     'ImagePullFailed',
     /not found/,
+  ],
+  [
+    'F76: an attempt that has failed, in a pod that a container of others keeps from ending, ends the run after half a minute',
+    { job: going, pods: [meshed(ended('dump', 3), failing('SourceExit', 3))], now: at('02:10:30') },
+    'Failed',
+    'SourceExit',
+  ],
+  [
+    'F76: it has that long to end by itself',
+    { job: going, pods: [meshed(ended('dump', 3), failing('SourceExit', 3))], now: at('02:10:29') },
+    'Running',
+    'Running',
+  ],
+  [
+    'F76: a mover that has failed waits for the command, which sees it, whatever others run beside them',
+    { job: going, pods: [meshed(running('dump'), failing('SourceExit', 3))], now: at('02:20') },
+    'Running',
+    'Running',
+  ],
+  [
+    'F76: a task that is done is done, though its pod goes on',
+    { job: going, pods: [meshed(saying({ phase: 'done', finishedAt: end.getTime() }))], now: at('02:10:30') },
+    'Completed',
+    'Completed',
+    /the task is done/,
   ],
   // what Kubernetes hides
   [

@@ -8,7 +8,7 @@ import { hiddenObstacle, obstacleOf, type LastWords, waitingObstacle } from './o
 import { isOver, moverMessageOf, statusOf } from './pods.ts'
 import { redact } from '../core/redact.ts'
 import type { JobView } from '../view/view.ts'
-import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 
 /** How long a failed attempt whose other container cannot start may hold the run up before the Job is deleted. Seconds. */
 const stuckAttemptSeconds = 30
@@ -52,16 +52,24 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
       endTime: endOf(committed, now),
     }
 
+  // Its pod, which another container may keep from ending, does not matter (F76).
+  const done = pods.map(moverMessageOf).find(message => message?.phase === 'done')
+  if (done)
+    return {
+      ...base,
+      phase: 'Completed',
+      reason: 'Completed',
+      message: 'the task is done',
+      moverMessage: done,
+      endTime: endOf(done, now),
+    }
   const newest = pods.at(-1)
   const moverMessage = newest && moverMessageOf(newest)
   const complete = conditionTime(job, 'Complete')
   // The mover ends with 0 only after its manifest is written, so that a complete Job is proof even when its message is lost.
   if (complete) {
-    const done = moverMessage?.phase === 'done' ? moverMessage : undefined
-    const message = done
-      ? 'the task is done'
-      : 'the backup is complete; what its mover said of it is lost, so that sizes are not known here'
-    return { ...base, phase: 'Completed', reason: 'Completed', message, moverMessage: done, endTime: complete }
+    const message = 'the backup is complete; what its mover said of it is lost, so that sizes are not known here'
+    return { ...base, phase: 'Completed', reason: 'Completed', message, moverMessage: undefined, endTime: complete }
   }
   // Not at FailureTarget: until its pods have ended a mover may still commit.
   const failed = conditionTime(job, 'Failed')
@@ -134,17 +142,25 @@ export function lostAt(job: Job): Date | undefined {
 }
 
 /**
- * Since when the mover has ended with a failure in a pod that cannot end, because its other container never starts. One that is only
- * slow to start (its image is being pulled) finds the mover gone and ends, and the Job tries again.
+ * Since when the mover has ended with a failure in a pod that cannot end, because its other container never starts, or because one that is
+ * not ours goes on (F76). One that is only slow to start (its image is being pulled) finds the mover gone and ends, and the Job tries again.
  */
 function stuckSince(pod: Pod): Date | undefined {
   if (isOver(pod)) return undefined
   const ended = statusOf(pod, 'mover')?.state?.terminated
-  const waits = statusOf(pod, 'dump')?.state?.waiting !== undefined
-  if (!ended || ended.exitCode === 0 || !waits) return undefined
+  if (!ended || ended.exitCode === 0) return undefined
+  const dump = statusOf(pod, 'dump')?.state
+  const others = pod.status?.containerStatuses?.filter(({ name }) => name !== 'mover' && name !== 'dump') ?? []
+  if (dump === undefined || dump.terminated)
+    return others.some(({ state }) => state?.running) ? latest(...[ended, dump?.terminated].map(endedAt)) : undefined
+  if (dump.waiting === undefined) return undefined
   const reason = moverMessageOf(pod)?.reason
   const pointless = reason !== undefined && (isPermanent(reason) || reason === 'SourceNotStarted')
   return pointless || waitingObstacle(pod) ? timeOf(ended.finishedAt) : undefined
+}
+
+function endedAt(terminated: { readonly finishedAt?: string } | undefined): Date | undefined {
+  return timeOf(terminated?.finishedAt)
 }
 
 /** Since when a condition of the Job is true. */
