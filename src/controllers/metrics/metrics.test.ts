@@ -269,8 +269,8 @@ test('what time alone changes is right at every scrape, also when no object chan
   policies.set({ ...made, metadata: { ...made.metadata, generation: 1 } })
   const overdue = async () => (await scrape()).find(line => line.startsWith('backup_overdue_seconds'))?.split(' ')[1]
   assert.equal(await overdue(), '0')
-  state.now = '2026-01-11T12:00:00Z'
-  assert.equal(await overdue(), String(10 * 3600))
+  state.now = '2026-01-12T12:00:00Z'
+  assert.equal(await overdue(), String(34 * 3600))
 })
 
 test('runs of a namespace are in one histogram for each strategy, which goes with its last policy', async () => {

@@ -4,6 +4,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, KubernetesObject, PersistentVolumeClaim, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../../api/labels.ts'
 import type { Provided, Unless } from '../../plan/core/actions.ts'
+import { asIfReady } from '../../plan/history/slow-snapshots.ts'
 import { isHeldSnapshot, snapshotRun } from '../../plan/history/verdicts.ts'
 import { isGenuine, isOf, isRun, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
@@ -38,7 +39,9 @@ export async function isThere(
   const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
   if (!snapshot || !isOf(snapshot, owner.name) || !isGenuine(snapshot)) return false
   caches.snapshots.offer(snapshot)
-  return kind === 'snapshot' || snapshot.status?.readyToUse === true
+  const { readyToUse, creationTime, error } = snapshot.status ?? {}
+  if (kind === 'snapshot' || readyToUse) return true
+  return kind === 'cut-snapshot' ? creationTime !== undefined : error?.message === undefined
 }
 
 async function hasNewerPods(
@@ -115,7 +118,7 @@ async function lookAtSnapshot(
     madeForIt === undefined ? undefined : await named<Backup>(client, backups, namespace, madeForIt, signal)
   if (backup) caches.backups.offer(backup)
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
-  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided.keeping)) return stays
+  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided)) return stays
   const { items } = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
   if (provided.that === 'no-claim' && items.some(({ metadata }) => metadata.name === provided.claim)) return stays
   const claim = waitingClaim(items, name)
@@ -153,13 +156,13 @@ function stillPrunes(
   namespace: string,
   name: string,
   some: readonly VolumeSnapshot[],
-  keeping: Parameters<typeof planRetention>[1],
+  { keeping, slow }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
   const runs = some.map(snapshot => {
     const backup = caches.backups.get(namespace, madeFor(snapshot) ?? '')
     return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined)
   })
-  return planRetention(runs, keeping).deleteNow.includes(name)
+  return planRetention(slow ? asIfReady(runs, name) : runs, keeping).deleteNow.includes(name)
 }
 
 /** A claim that is to be made from the snapshot: once it is bound it has the data, and the snapshot may go (F86). */

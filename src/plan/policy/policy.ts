@@ -1,12 +1,15 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { commandTarget } from '../../api/names.ts'
 import { alone, deletion, type Group, type Plan, type Refusals } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
+import { planSlow } from '../history/slow-snapshots.ts'
 import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
@@ -98,11 +101,13 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories),
-    ...(strategy.type === 'snapshot' ? planExpired(view, strategy, now) : []),
+    ...(strategy.type === 'snapshot'
+      ? [...planSlow(view, policy, histories, now), ...planExpired(view, strategy, now)]
+      : []),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
-    ...oneStart(backups.flatMap(each => each.groups)),
+    ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)]),
     ...(catalog?.groups ?? []),
     ...recordedJobs(view, catalog?.open === true, now),
   ]
@@ -179,10 +184,30 @@ function planStrayCronJob({ cronJob, name }: Pick<View, 'cronJob' | 'name'>): re
   return [alone('clean/cron-job', deletion(cronJob, 'no policy with strategy job wants it'))]
 }
 
-/** Two on-demand Backups at once: one starts, the other finds it running in the next pass (docs/design.md R5). */
+/**
+ * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass (docs/design.md R5, R30).
+ * What a slot starts comes before them.
+ */
 function oneStart(groups: readonly Group[]): readonly Group[] {
-  const isJobStart = ({ actions }: Group) => actions.some(each => each.do === 'create' && each.object.kind === 'Job')
-  const order = ({ run }: Group) => `${run?.metadata.creationTimestamp} ${run?.metadata.uid}`
-  const [first] = groups.filter(isJobStart).toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
-  return groups.filter(group => !isJobStart(group) || group === first)
+  const isOfSlot = ({ run }: Group) => run?.spec.slot !== undefined
+  const order = (group: Group) =>
+    isOfSlot(group) ? '' : `${group.run?.metadata.creationTimestamp} ${group.run?.metadata.uid}`
+  const byTarget = Map.groupBy(groups, startedTarget)
+  byTarget.delete(undefined)
+  const late = [...byTarget.values()].flatMap(some =>
+    some
+      .toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
+      .slice(1)
+      .filter(group => !isOfSlot(group)),
+  )
+  return groups.filter(group => !late.includes(group))
+}
+
+/** The target of which this group starts a run. */
+function startedTarget({ actions }: Group): string | undefined {
+  const [object] = actions.flatMap(action => (action.do === 'create' ? [action.object] : []))
+  if (object?.kind === 'Job') return commandTarget
+  return object?.kind === 'VolumeSnapshot'
+    ? (object as VolumeSnapshot).spec.source.persistentVolumeClaimName
+    : undefined
 }

@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { at, claim, completed, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import {
+  at,
+  claim,
+  completed,
+  ready,
+  scheduled,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { slotRunName } from '../../api/names.ts'
 import { scheduleHash } from './schedule.ts'
 import { does, only, planPolicy } from '../../../test/plan/planned.ts'
@@ -74,6 +85,43 @@ test('a claim whose earlier run goes on is skipped, its neighbour is not', () =>
     [started, status?.slots],
     [['logs 02:00'], { missed: 0, skipped: 1, lastSkipped: stamp(at('02:00')) }],
   )
+})
+
+test('F67: once the earlier snapshot is cut its claim is free for the next one, but for a storage system that is stuck', () => {
+  const slots = ['00:20', '00:40', '01:00'].map(time => done('data', at(time), { phase: 'Running' }))
+  const cut = { readyToUse: false, creationTime: stamp(at('01:00')) }
+  const of = (backups: readonly Backup[], status: VolumeSnapshot['status']) =>
+    at0(at('02:00'), steady(at('01:00')), {
+      claims: [claim('data')],
+      backups,
+      snapshots: backups.map(backup => snapshotOf(backup, { status })),
+    })
+  const skipped = { missed: 0, skipped: 1, lastSkipped: stamp(at('02:00')) }
+  const ran = { missed: 0, skipped: 0 }
+  for (const [what, backups, status, started, counts] of [
+    ['one is cut', slots.slice(2), cut, ['data 02:00'], ran],
+    ['two are cut', slots.slice(1), cut, ['data 02:00'], ran],
+    ['three are cut, and not ready', slots, cut, [], skipped],
+    ['three are ready', slots, ready, ['data 02:00'], ran],
+  ] as const) {
+    const plan = of(backups, status)
+    assert.deepEqual([plan.started, plan.status?.slots], [started, counts], what)
+  }
+  const fresh = snapshotOf(slots[2] ?? slots[0]!, { metadata: { creationTimestamp: stamp(at('01:55')) } })
+  const uncut = at0(at('02:00'), steady(at('01:00')), {
+    claims: [claim('data')],
+    backups: slots.slice(2),
+    snapshots: [fresh],
+  })
+  assert.deepEqual([uncut.started, uncut.status?.slots], [[], skipped])
+})
+
+test('a slot is one pass: its Backups and what starts them are made together, and the book after them', () => {
+  const { order } = at0(at('02:00'), steady(at('01:00')))
+  assert.deepEqual(order, [
+    ...['create Backup', 'create Backup', 'create VolumeSnapshot', 'create VolumeSnapshot'],
+    ...['status BackupPolicy', 'event'],
+  ])
 })
 
 test('an edit fires nothing for a time before it', () => {

@@ -35,7 +35,7 @@ export function planBackup(view: View, run: RunView, catalog: CatalogKnowledge |
   const { policy, strategy } = view
   if (strategy.type === 'job' || isOfCommand(strategy, backup))
     return planJobStart({ ...view, policy }, run, catalog?.open === true, now)
-  return planSnapshotStart(strategy, view.snapshotApi, run, now)
+  return planSnapshotStart({ ...view, policy }, strategy, run, now)
 }
 
 function storeOf({ strategy }: View): string | undefined {
