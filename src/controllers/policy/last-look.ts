@@ -29,6 +29,7 @@ export async function isThere(
   const { namespace } = owner
   const options = { signal }
   if (kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, name, signal)
+  if (kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, name, signal)
   if (kind === 'job') {
     const job = await client.get<Job>(jobs, namespace, name, options)
     if (!job || !isOf(job, owner.name) || !isRun(job))
@@ -54,6 +55,18 @@ async function hasNewerPods(
   const { items } = await client.list<Pod>(pods, { namespace, labelSelector, signal })
   const news = items.filter(pod => caches.pods.offer(podEssence(pod)))
   return news.length > 0
+}
+
+async function hasNewerBackups(
+  { client, caches }: Reach,
+  namespace: string,
+  policy: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const labelSelector = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
+  const { items } = await client.list<Backup>(backups, { namespace, labelSelector, signal })
+  const unknown = items.filter(({ metadata }) => !caches.backups.get(namespace, metadata.name))
+  return unknown.filter(backup => caches.backups.offer(backup)).length > 0
 }
 
 /** What the last look before a deletion found. `stays`: it is not to go after all; `needed`: somebody needs it still. */

@@ -60,11 +60,11 @@ export type Action =
 /**
  * What is asked of the API server once more before a verdict is written, because the caches of several kinds are not of one moment:
  * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
- * the snapshot is cut by now, or ready or without its error. Then the rest of the plan, which may tell people of the verdict, is left to the
- * next one.
+ * the snapshot is cut by now, or ready or without its error, or whether there are Backups of the policy that no cache knew. Then the rest of
+ * the plan, which may tell people of the verdict, is left to the next one.
  */
 export type Unless = {
-  readonly kind: 'job' | 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'newer-pods'
+  readonly kind: 'job' | 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'newer-pods' | 'newer-backups'
   readonly name: string
 }
 

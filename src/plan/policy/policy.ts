@@ -10,12 +10,12 @@ import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../histo
 import { planExpired } from '../history/ephemeral.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
 import { planSlow } from '../history/slow-snapshots.ts'
-import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
+import { planHolds, planRetained, retentionByTarget, retentionWords, type TargetHistory } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { earliest } from '../../schedule/times.ts'
 import { isOf } from '../view/owners.ts'
-import { viewOf, type JobStrategyView, type SnapshotStrategyView, type View } from '../view/view.ts'
+import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { accountForJobs, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
 import { notices } from './notices.ts'
@@ -31,9 +31,15 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const view = viewOf(world)
   if (!view.policy) return planGone(view, now)
   const { policy, strategy } = view
+  const histories = retentionByTarget(view, policy, strategy)
   return strategy.type === 'job'
-    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, now), now)
-    : planOf({ ...view, policy, strategy }, planSnapshotStrategy({ ...view, policy, strategy }, now), now)
+    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, now), histories, now)
+    : planOf(
+        { ...view, policy, strategy },
+        planSnapshotStrategy({ ...view, policy, strategy }, histories, now),
+        histories,
+        now,
+      )
 }
 
 type Living<Strategy> = View & { readonly policy: BackupPolicy; readonly strategy: Strategy }
@@ -72,12 +78,17 @@ function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan
   }
 }
 
-function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): StrategyPlan {
+function planSnapshotStrategy(
+  view: Living<SnapshotStrategyView>,
+  histories: readonly TargetHistory[],
+  now: Date,
+): StrategyPlan {
   const { policy, strategy, runs } = view
   const clock = scheduleOf(policy)
   const since = scheduleSince(policy, now)
   const before = bookOf(policy.status, now)
-  const backups = runs.map(run => planBackup(view, run, undefined, now))
+  const words = retentionWords(histories)
+  const backups = runs.map(run => planBackup(view, run, undefined, now, words))
   return {
     cronJob: planStrayCronJob(view),
     unrecorded: new Set(),
@@ -90,10 +101,14 @@ function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): St
 }
 
 /** The order of things. Groups need each other only where they say so; the order is what is best done first. */
-function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: StrategyPlan, now: Date): Plan {
+function planOf(
+  view: Living<JobStrategyView | SnapshotStrategyView>,
+  plan: StrategyPlan,
+  histories: readonly TargetHistory[],
+  now: Date,
+): Plan {
   const { policy, strategy, runs, snapshotApi } = view
   const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
-  const histories = retentionByTarget(view, policy, strategy)
   const before = bookOf(policy.status, now)
   const groups: readonly Group[] = [
     ...cronJob,
@@ -130,9 +145,12 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     // A slot whose Backup could not be created stays open in the book.
     const unrecordedSlot = schedule.groups.some(({ name }) => refused.has(name))
     const book = unrecordedSlot ? before : schedule.book
-    const status = policyStatus({ ...facts, book, refused }, runs, now)
+    const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, groups, refused), now)
     if (sameJson(policy.status, status)) return []
-    const unless = probe?.unless ? { unless: probe.unless } : {}
+    // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.
+    const missed = strategy.type === 'snapshot' && book.counts.missed > before.counts.missed
+    const doubt = missed ? ({ kind: 'newer-backups', name: policy.metadata.name } as const) : probe?.unless
+    const unless = doubt ? { unless: doubt } : {}
     return [{ do: 'write-status', object: { ...policy, status }, ...unless } as const, ...notices(policy, status, now)]
   }
   const times = [
@@ -145,6 +163,18 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     nextRecorded(runs, now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
+}
+
+/** The runs as their Backups tell of them once the groups are carried out: their ends are told in the same pass. */
+function toldRuns(runs: readonly RunView[], groups: readonly Group[], refused: Refusals): readonly RunView[] {
+  const written = groups
+    .filter(({ name }) => !refused.has(name))
+    .flatMap(({ actions }) => actions)
+    .flatMap(action =>
+      action.do === 'write-status' && action.object.kind === 'Backup' ? [action.object as Backup] : [],
+    )
+  const told = new Map(written.map(backup => [backup.metadata.name, backup]))
+  return runs.map(run => ({ ...run, backup: told.get(run.backup.metadata.name) ?? run.backup }))
 }
 
 /** The Backups that these plans find ended. */

@@ -35,6 +35,7 @@ function at0(time: Date, of: ReturnType<typeof steady>, more: Parameters<typeof 
   return {
     started: started.map(({ target, slot }) => `${target} ${stamp(slot).slice(11, 16)}`),
     status: only(actions, 'status BackupPolicy')[0]?.status,
+    unless: only(actions, 'status BackupPolicy')[0]?.unless,
     wakeAt,
     order: actions.map(does),
   }
@@ -61,8 +62,10 @@ test('after an outage the newest slot is caught up inside its deadline, older on
   assert.deepEqual(status?.slots, { missed: 3, skipped: 0, lastMissed: stamp(at('04:00')) })
 })
 
-test('after its deadline a slot is missed', () => {
-  const { started, status } = at0(at('05:11'), steady(at('04:00')))
+test('after its deadline a slot is missed, unless the API server has a Backup that no cache knew', () => {
+  const { started, status, unless } = at0(at('05:11'), steady(at('04:00')))
+  assert.deepEqual(unless, { kind: 'newer-backups', name: 'nightly' })
+  assert.equal(at0(at('05:00'), steady(at('04:00'))).unless, undefined)
   assert.deepEqual([started, status?.slots], [[], { missed: 1, skipped: 0, lastMissed: stamp(at('05:00')) }])
 })
 

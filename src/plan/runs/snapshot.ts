@@ -1,5 +1,5 @@
 // A Backup of one PersistentVolumeClaim: its VolumeSnapshot, until that is ready or given up.
-import type { Backup } from '../../api/kinds/backup.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
 import { volumeSnapshot } from '../../resources/backup-objects.ts'
@@ -13,6 +13,9 @@ import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-lim
 import { isEphemeral, snapshotName } from '../view/owners.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { ClaimTarget, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
+
+/** Most snapshots are ready by then: nobody waits at the Backup of a slot, which says nothing before, and is written once. Seconds. */
+const quickSeconds = 5
 
 /** How long the caches of claims and volumes may be of different moments. Seconds. */
 const volumeGraceSeconds = 30
@@ -73,6 +76,8 @@ export function planSnapshotStart(
   return { groups: snapshotStart(backup, claimTarget) }
 }
 
+type RetentionWord = NonNullable<BackupStatus['retention']>
+
 /** What begins the run of a Backup: nothing, where no snapshot can be made of the claim. */
 export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimTarget): readonly Group[] {
   if (!readiness?.ready) return []
@@ -96,10 +101,12 @@ function waitForOthers(
   return { ...planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target }, now), wakeAt: until }
 }
 
+/** @param retention what it says of the snapshot if that is good by now: told with the success, in one write */
 export function planSnapshotRun(
   policy: BackupPolicy | undefined,
   backup: Backup,
   { snapshot, deletionPolicy }: SnapshotView,
+  retention: RetentionWord | undefined,
   now: Date,
 ): BackupPlan {
   const { name, creationTimestamp, deletionTimestamp } = snapshot.metadata
@@ -119,7 +126,7 @@ export function planSnapshotRun(
       ...(deletionPolicy ? { deletionPolicy } : {}),
     },
   }
-  const end = (facts: Pick<Facts, 'phase' | 'reason' | 'message'>, unless?: Unless) =>
+  const end = (facts: Pick<Facts, 'phase' | 'reason' | 'message' | 'retention'>, unless?: Unless) =>
     planStatus(backup, { ...common, ...facts }, now, 'snapshot', unless)
   const limits = limitsOf(policy)
   const tooSlow = `VolumeSnapshot ${name} was not ready within ${limits.readySeconds} s and was deleted`
@@ -133,7 +140,8 @@ export function planSnapshotRun(
   switch (progress.is) {
     case 'ready': {
       const taken = creationTime ? `, taken at ${creationTime}` : ''
-      return end({ phase: 'Completed', reason: 'Completed', message: `VolumeSnapshot ${name} is ready to use${taken}` })
+      const message = `VolumeSnapshot ${name} is ready to use${taken}`
+      return end({ phase: 'Completed', reason: 'Completed', message, ...(retention ? { retention } : {}) })
     }
     case 'not-cut': {
       const message = `the storage system did not cut VolumeSnapshot ${name} within ${progress.limit} s, and it was deleted${reported}`
@@ -147,6 +155,9 @@ export function planSnapshotRun(
       return planSlow(policy, backup, common, limits, now)
     case 'uncut':
     case 'unready': {
+      const told = addSeconds(start, quickSeconds)
+      if (backup.spec.slot !== undefined && !backup.status?.phase && !error?.message && now < told)
+        return { groups: [], wakeAt: told }
       const [reason, message] = error?.message
         ? ([
             'SnapshotError',
