@@ -34,7 +34,9 @@ function policy(name: string, status?: BackupPolicyStatus, spec: object = {}): B
 
 function backup(name: string, status: BackupStatus, of = 'nightly'): Backup {
   const metadata = { name, namespace: 'shop', uid: name }
-  return { apiVersion: 'backup.dev/v1alpha1', kind: 'Backup', metadata, spec: { policy: of }, status }
+  const startTime = status.completionTime
+  const spec = { policy: of }
+  return { apiVersion: 'backup.dev/v1alpha1', kind: 'Backup', metadata, spec, status: { startTime, ...status } }
 }
 
 const newBackups = () =>

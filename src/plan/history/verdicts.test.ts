@@ -16,6 +16,7 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation, label } from '../../api/labels.ts'
+import { returnedBackup } from '../../resources/backup-objects.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
@@ -181,4 +182,25 @@ test('F66: snapshots that were asked for push none of the schedule out, and are 
     gone({ onDemandRetention: 1 }),
     some.slice(2, 4).map(({ snapshot }) => snapshot.metadata.name),
   )
+})
+
+test('F97: a run on demand that came back from the bucket counts on demand, at the time of its data', () => {
+  const store = storeLocation(policy().spec.backend!)
+  const run = 'backup-nightly-0123456789'
+  const returned: Backup = {
+    ...returnedBackup('shop', 'nightly', run, 'command'),
+    status: completed(run, at('02:40'), { store, takenTime: stamp(at('02:30')) }),
+  }
+  const { creationTimestamp: _, ...metadata } = returned.metadata
+  const young = { ...returned, metadata: { ...metadata, creationTimestamp: stamp(at('11:00')) } }
+  const nightly = scheduled(at('02:00'), { status: completed('a', now, { store }) })
+  const [history] = histories(world(policy({ retention: 1 }), { backups: [young, nightly] }))
+  assert.deepEqual(
+    history?.runs.map(({ id, trigger, slot }) => [id, trigger, slot]),
+    [
+      [run, 'on-demand', at('02:30')],
+      ['a', 'scheduled', at('02:00')],
+    ],
+  )
+  assert.deepEqual(history.plan.deleteNow, [])
 })

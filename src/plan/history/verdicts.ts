@@ -9,6 +9,7 @@ import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
+import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import { planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
 
@@ -116,10 +117,10 @@ function storedRuns(runs: readonly RunView[], strategy: JobStrategyView): Readon
 }
 
 function storedRun(backup: Backup): RetentionRun {
-  const { metadata, spec, status } = backup
+  const { spec, status } = backup
   return {
     id: status?.run ?? '',
-    slot: timeOf(spec.slot) ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    slot: dueTime(backup) ?? new Date(0),
     good: true,
     held: isHeld(backup),
     trigger: spec.slot === undefined ? 'on-demand' : 'scheduled',

@@ -3,7 +3,7 @@ import { isFinal, type Backup, type BackupStatus } from '../../api/kinds/backup.
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'
-import { runJobName } from '../view/owners.ts'
+import { returnedRun, runJobName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
@@ -52,9 +52,10 @@ function storeOf({ strategy }: View): string | undefined {
 }
 
 /** By what the run is, where it has begun: the policy may have another strategy by now. */
-function isOfCommand({ targets }: SnapshotStrategyView, { spec, status }: Backup): boolean {
+function isOfCommand({ targets }: SnapshotStrategyView, backup: Backup): boolean {
+  const { spec, status } = backup
   const ofCommand = spec.target === commandTarget || status?.target === commandTarget
-  const begun = spec.slot !== undefined || status?.run !== undefined
+  const begun = spec.slot !== undefined || returnedRun(backup) !== undefined || status?.run !== undefined
   return ofCommand && begun && !targets.some(({ name }) => name === commandTarget)
 }
 

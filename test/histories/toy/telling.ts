@@ -4,7 +4,7 @@ import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
 import { annotation, label } from '../../../src/api/labels.ts'
-import { commandTarget, cronJobName, slotOfJobName } from '../../../src/api/names.ts'
+import { cronJobName, slotOfJobName } from '../../../src/api/names.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../../src/schedule/times.ts'
 import {
   at,
@@ -283,8 +283,6 @@ export class Telling {
   #checkNewBackup(made: Backup, exists: boolean): void {
     const slot = timeOf(made.spec.slot)
     if (!slot || exists) return
-    // An on-demand run that came back from the bucket has a time, but no slot of the schedule.
-    if (made.spec.target === commandTarget && !slotOfJobName(made.metadata.name, cronJobName(name))) return
     this.recorded.add(stamp(slot))
     this.#recordedNames.add(made.metadata.name)
     const isRun =
