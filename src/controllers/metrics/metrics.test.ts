@@ -87,7 +87,20 @@ test('a new policy has its counters at 0 and no times of what never happened', a
     `backup_skipped_slots_total{${labels}} 0`,
     `backup_success_total{${labels},strategy="snapshot"} 0`,
     `backup_suspect{${labels}} 0`,
+    `backup_targets_not_ready{${labels}} 0`,
   ])
+})
+
+test('F82: targets that no backup can be made of are counted, without those that the policy no longer selects', async () => {
+  const { policies, scrape } = world()
+  const target = (name: string, reason: string) => ({ name, ready: reason === 'Ready', reason, message: '' })
+  const targets = [target('data', 'Ready'), target('new', 'PVCPending'), target('old', 'TargetNotFound')]
+  policies.set(policy('nightly', { targets }))
+  const counted = (await scrape()).filter(line => line.startsWith('backup_targets_not_ready'))
+  assert.deepEqual(
+    counted.map(line => line.split(' ')[1]),
+    ['1'],
+  )
 })
 
 test('what objects know is right on the first scrape after a restart', async () => {

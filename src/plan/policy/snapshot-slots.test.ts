@@ -37,6 +37,7 @@ function at0(time: Date, of: ReturnType<typeof steady>, more: Parameters<typeof 
     status: only(actions, 'status BackupPolicy')[0]?.status,
     unless: only(actions, 'status BackupPolicy')[0]?.unless,
     wakeAt,
+    events: only(actions, 'event').map(({ reason }) => reason),
     order: actions.map(does),
   }
 }
@@ -165,6 +166,22 @@ test('without the snapshot API a slot waits for its deadline, and is then missed
 
 test('a slot at which nothing is selected was missed', () => {
   assert.deepEqual(at0(at('02:00'), steady(at('01:00')), { claims: [] }).status?.slots?.missed, 1)
+})
+
+test('F82: a claim that cannot be snapshotted is a fact of the policy and no run that fails; where none can be the slot was missed', () => {
+  const unbound = claim('logs', { spec: {}, status: { phase: 'Pending' } })
+  const some = at0(at('02:00'), steady(at('01:00')), { claims: [claim('data'), unbound] })
+  assert.deepEqual([some.started, some.status?.slots], [['data 02:00'], { missed: 0, skipped: 0 }])
+  const fact = some.status?.conditions?.find(({ type }) => type === 'TargetsReady')
+  assert.deepEqual([fact?.status, fact?.reason], ['False', 'PVCPending'])
+  assert.match(fact?.message ?? '', /^logs: PersistentVolumeClaim logs has no volume yet/)
+  assert.deepEqual(some.events, ['Ready', 'PVCPending'])
+  const none = at0(at('02:00'), steady(at('01:00')), { claims: [unbound] })
+  assert.deepEqual([none.started, none.status?.slots?.missed], [[], 1])
+  assert.deepEqual(none.events, ['Missed', 'PVCPending'])
+  // A volume that is only not known yet is waited for.
+  const passing = at0(at('02:00'), steady(at('01:00')), { claims: [claim('data')], volumes: new Map() })
+  assert.deepEqual(passing.started, ['data 02:00'])
 })
 
 test('a mark that a wild clock left a year ahead becomes now, and the next slot runs', () => {

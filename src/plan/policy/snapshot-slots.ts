@@ -52,7 +52,9 @@ export function planSnapshotSlots(
   // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
   if (!snapshotApi) return { groups: [], book, next, closes: addSeconds(due, startingDeadlineSeconds + 1) }
   book = advanceTo(book, due)
-  if (targets.length === 0) return { groups: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
+  // What cannot be snapshotted is a fact of the policy (TargetsReady), and no run that fails night after night.
+  const able = targets.filter(({ readiness }) => readiness?.ready || readiness?.passing)
+  if (able.length === 0) return { groups: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
 
   const names = new Set(runs.map(({ backup }) => backup.metadata.name))
   const limits = limitsOf(policy)
@@ -62,7 +64,7 @@ export function planSnapshotSlots(
       .filter(({ snapshot }) => !snapshot || progressOf(snapshot.snapshot, limits, now).is === 'uncut')
       .map(({ backup }) => backup.spec.target),
   )
-  const wanted = targets.map(target => ({ target, name: slotRunName(policy.metadata.name, target.name, due) }))
+  const wanted = able.map(target => ({ target, name: slotRunName(policy.metadata.name, target.name, due) }))
   const missing = wanted.filter(({ name }) => !names.has(name))
   const free = missing.filter(({ target: { name } }) => !uncut.has(name) && !isCrowded(snapshots, name, policy, now))
   if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
