@@ -4,6 +4,7 @@ import { kept, type Kept } from '../../../test/plan/kept.ts'
 import { actionsOf, does, only } from '../../../test/plan/planned.ts'
 import {
   at,
+  backup,
   claim,
   completed,
   policy,
@@ -203,4 +204,21 @@ test('F97: a run on demand that came back from the bucket counts on demand, at t
     ],
   )
   assert.deepEqual(history.plan.deleteNow, [])
+})
+
+test('snapshots of one second are ordered by the moment of their data, and a late slot stays in its place', () => {
+  const onDemand = (name: string, taken: string) => {
+    const asked = backup(name, { spec: { target: 'data' }, metadata: { creationTimestamp: stamp(at('03:00')) } })
+    const of = { ...asked, status: completed('x', at('03:01'), { target: 'data' }) }
+    return { backup: of, snapshot: snapshotOf(of, { status: { ...ready, creationTime: stamp(at(taken)) } }) }
+  }
+  const [later, earlier] = [onDemand('a', '03:00:02'), onDemand('b', '03:00:01')]
+  assert.deepEqual(deleted(plan(1, [later, earlier])), [earlier.snapshot.metadata.name])
+
+  // Both were caught up in one second, after an outage of the API server: the slots tell which is the newer one.
+  const late = [kept(1), kept(2)].map(({ backup: of, snapshot }) => ({
+    backup: of,
+    snapshot: { ...snapshot, metadata: { ...snapshot.metadata, creationTimestamp: stamp(at('02:30')) } },
+  }))
+  assert.deepEqual(deleted(plan(1, late.toReversed())), ['nightly-data-1'])
 })

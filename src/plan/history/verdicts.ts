@@ -3,6 +3,7 @@ import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
+import { slotOfText } from '../../api/names.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
@@ -139,12 +140,18 @@ function snapshotRuns(snapshots: readonly SnapshotView[]): ReadonlyMap<string, R
   )
 }
 
-/** How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good. */
+/**
+ * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good. The order is by our own clock, and that of the storage
+ * system decides only between those of one second.
+ */
 export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined): RetentionRun {
   const { metadata, status } = snapshot
+  const slot = slotOfText(metadata.labels?.[label.slot])
+  const taken = timeOf(status?.creationTime)
   return {
     id: metadata.name,
-    slot: timeOf(metadata.creationTimestamp) ?? new Date(0),
+    slot: slot ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    ...(taken ? { taken } : {}),
     trigger: metadata.labels?.[label.slot] === undefined ? 'on-demand' : 'scheduled',
     good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
