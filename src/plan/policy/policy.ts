@@ -230,7 +230,8 @@ function oneStart(groups: readonly Group[]): readonly Group[] {
       .slice(1)
       .filter(group => !isOfSlot(group)),
   )
-  return groups.filter(group => !late.includes(group))
+  const waiting = new Set(late)
+  return groups.filter(group => !waiting.has(group))
 }
 
 /** The target of which this group starts a run. */
