@@ -52,7 +52,7 @@ after(async () => {
 
 test('F67: a slow snapshot stays, the next slot begins beside it, and it is Completed when it is ready at last', async () => {
   const first = await begun(() => newest('clock'))
-  await say(first, { creationTime: new Date().toISOString(), readyToUse: false })
+  await say(first, cut())
   const slow = await told(first, 'SnapshotSlow')
   assert.equal(slow.status?.phase, 'Running')
   assert.ok(slow.status.takenTime)
@@ -77,8 +77,9 @@ test('F81, F67: on demand one waits until the other is cut, and a slow one goes 
   await admin.create(resources.backups, onDemand(namespace, 'two', 'people'))
   const waiting = await told({ metadata: { name: 'two' } }, 'Overlapping')
   assert.equal(waiting.status?.phase, 'Pending')
-  await say(one, { creationTime: new Date().toISOString(), readyToUse: false })
+  await say(one, cut())
   const two = await begun(() => named('two'))
+  await say(two, cut())
   await told(one, 'SnapshotSlow')
   await say(two, ready())
   await told(two, 'Completed')
@@ -89,6 +90,10 @@ test('F81, F67: on demand one waits until the other is cut, and a slow one goes 
   const last = policy?.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
   assert.equal(last?.status, 'True', 'the newest run is the one that decides')
 })
+
+function cut(): NonNullable<VolumeSnapshot['status']> {
+  return { creationTime: new Date().toISOString(), readyToUse: false }
+}
 
 function ready(): NonNullable<VolumeSnapshot['status']> {
   return { creationTime: new Date().toISOString(), readyToUse: true, restoreSize: '16Mi' }
