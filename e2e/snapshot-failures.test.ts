@@ -14,11 +14,10 @@ import {
   className,
   immediateClass,
   lateSecret,
-  neverReady,
   onDemand,
   policyOf,
+  readyAfter,
   removeClasses,
-  allowDeletion,
   runNow,
   snapshotClass,
   defaultDriver,
@@ -38,7 +37,6 @@ before(async () => {
   await put(
     immediateClass(driver),
     snapshotClass(className('good'), driver),
-    snapshotClass(className('never'), driver, { parameters: neverReady(driver) }),
     snapshotClass(className('late'), driver, { parameters: lateSecret.parameters }),
   )
 })
@@ -50,7 +48,7 @@ const useClass = (volumeSnapshotClassName: string, more: object = {}) => ({
 const bound = (namespace: string, name: string) => waitFor(namespace, `pvc/${name}`, 'jsonpath={.status.phase}=Bound')
 
 suite('snapshots that fail', { concurrency: true }, () => {
-  test('one that never becomes ready fails at its deadline, goes, and evicts nothing, however often', async t => {
+  test('one that is never cut fails at its deadline, goes, and evicts nothing, however often', async t => {
     const namespace = await storyNamespace(t, 'e2e-snapshot-never')
     const snapshot = { volumeSnapshotClassName: className('good') }
     await put(claim(namespace, 'data'), snapshotPolicy(namespace, 'app', { snapshot, spec: { retention: 1 } }))
@@ -58,16 +56,19 @@ suite('snapshots that fail', { concurrency: true }, () => {
     const good = await runNow(namespace, 'good', 'app')
     assert.equal(good.status?.phase, 'Completed')
 
-    await patch(namespace, 'bp/app', { spec: useClass(className('never'), { readyTimeoutSeconds: 10 }) })
+    await patch(namespace, 'bp/app', { spec: useClass(className('late'), { cutTimeoutSeconds: 10 }) })
     await conditionOf(namespace, 'app', 'Ready', { status: 'True' })
     await put(onDemand(namespace, 'bad-1', 'app'), onDemand(namespace, 'bad-2', 'app'))
     for (const name of ['bad-1', 'bad-2']) {
       const { status } = await ended(namespace, name)
       assert.equal(status?.phase, 'Failed')
-      assert.equal(status.reason, 'SnapshotNotReady')
-      assert.match(status.message ?? '', /was not ready within 10 s and was deleted/)
+      assert.equal(status.reason, 'SnapshotNotCut')
+      assert.match(
+        status.message ?? '',
+        /did not cut VolumeSnapshot \S+ within 10 s, and it was deleted; .*cannot get credentials/,
+      )
     }
-    await allowDeletion(namespace, driver)
+    await put(lateSecret.object(namespace))
     const left = () => snapshotsOf(namespace, 'app')
     await eventually('the failed snapshots to be cleaned up', async () => (await left()).length === 1, {
       seconds: patience,
@@ -75,7 +76,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
     assert.equal((await left())[0]?.metadata.name, good.status.run)
     assert.equal((await policyOf(namespace, 'app')).status?.targets?.[0]?.kept, 1)
     const last = await conditionOf(namespace, 'app', 'LastBackupSucceeded', { status: 'False' })
-    assert.equal(last.reason, 'SnapshotNotReady')
+    assert.equal(last.reason, 'SnapshotNotCut')
     // The next run can start all the same.
     await conditionOf(namespace, 'app', 'Ready', { status: 'True' })
 
@@ -88,6 +89,33 @@ suite('snapshots that fail', { concurrency: true }, () => {
       async () => (await left()).map(({ metadata }) => metadata.name).join() === better.status?.run,
       { seconds: patience },
     )
+  })
+
+  test('F67: one that is cut at once and ready late is slow for a while, and Completed in the end', async t => {
+    const parameters = readyAfter(driver, 30)
+    if (!parameters) return t.diagnostic(`${driver} has no parameter that makes a snapshot ready late`)
+    const namespace = await storyNamespace(t, 'e2e-snapshot-slow')
+    const snapshot = { volumeSnapshotClassName: className('slow'), readyTimeoutSeconds: 10 }
+    await put(
+      snapshotClass(className('slow'), driver, { parameters }),
+      claim(namespace, 'data'),
+      snapshotPolicy(namespace, 'app', { snapshot }),
+    )
+    await bound(namespace, 'data')
+    await put(onDemand(namespace, 'one', 'app'), onDemand(namespace, 'two', 'app'))
+    for (const name of ['one', 'two']) {
+      const slow = await eventually(
+        `${name} to be slow`,
+        async () => {
+          const { status } = await backupOf(namespace, name)
+          return status?.reason === 'SnapshotSlow' ? status : undefined
+        },
+        { seconds: patience },
+      )
+      assert.equal(slow.phase, 'Running')
+      assert.ok(slow.takenTime)
+    }
+    for (const name of ['one', 'two']) assert.equal((await ended(namespace, name)).status?.phase, 'Completed')
   })
 
   test('an error of the storage system is shown at once and decides nothing: the run completes when it is over', async t => {

@@ -10,7 +10,7 @@ import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import type { Resource } from '../src/runtime/client/resource.ts'
 import { cluster, patience, storyNamespace } from './cluster.ts'
-import { api, never, put, secret } from './stack.ts'
+import { api, never, secret } from './stack.ts'
 
 /** The CSI driver that makes the volumes of claims that name no class. */
 export async function defaultDriver(): Promise<string> {
@@ -241,7 +241,7 @@ export async function sourceVolumeMode(content: string): Promise<string | undefi
   return (await existing<Content>(resources.snapshotContents, undefined, content)).spec.sourceVolumeMode
 }
 
-/** Class parameters that make every snapshot fail until a Secret appears, with any CSI driver. */
+/** Class parameters that make every snapshot, and its deletion, fail until a Secret appears, with any CSI driver. */
 export const lateSecret = {
   name: 'comes-later',
   parameters: {
@@ -251,14 +251,7 @@ export const lateSecret = {
   object: (namespace: string) => secret(namespace, 'comes-later', { key: 'value' }),
 } as const
 
-const ownDriver = 'reflink.csi.test'
-
-/** Class parameters with which a snapshot never becomes ready: without any error where the driver is ours. */
-export function neverReady(driver: string): Readonly<Record<string, string>> {
-  return driver === ownDriver ? { readyAfter: 'never' } : lateSecret.parameters
-}
-
-/** Lets the snapshots of `neverReady` be deleted: the sidecar of other drivers wants the Secret for that too. */
-export async function allowDeletion(namespace: string, driver: string): Promise<void> {
-  if (driver !== ownDriver) await put(lateSecret.object(namespace))
+/** Class parameters with which a snapshot is cut at once and ready after so long; undefined where the driver is not our own. */
+export function readyAfter(driver: string, seconds: number): Readonly<Record<string, string>> | undefined {
+  return driver === 'reflink.csi.test' ? { readyAfter: String(seconds) } : undefined
 }

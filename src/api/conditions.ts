@@ -148,6 +148,10 @@ export const operatorReasons = [
   'SnapshotPending',
   /** The storage system reports an error and tries again. */
   'SnapshotError',
+  /** The snapshot was not cut in time. */
+  'SnapshotNotCut',
+  /** The snapshot is cut, without an error, and not ready in time: it is waited for all the same. */
+  'SnapshotSlow',
   /** The snapshot was not ready in time. */
   'SnapshotNotReady',
   /** The snapshot disappeared before it was ready. */

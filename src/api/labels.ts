@@ -28,6 +28,8 @@ export const annotation = {
   desiredState: 'backup.dev/desired-state',
   /** The Backup that an on-demand Job works for. */
   backup: 'backup.dev/backup',
+  /** On a Backup that came back from the bucket without a slot: the run that it tells of. It never runs. */
+  run: 'backup.dev/run',
   /** On a Job: which place in which store it writes to. */
   store: 'backup.dev/store',
   /** On a Backup, `true`: retention leaves it alone; `false` takes that back. */

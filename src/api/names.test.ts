@@ -13,6 +13,7 @@ import {
   probeJobName,
   slotOfJobName,
   slotRunName,
+  slotOfText,
   slotText,
 } from './names.ts'
 
@@ -148,4 +149,11 @@ test('the hash is 64-bit FNV-1a', () => {
   // http://www.isthe.com/chongo/src/fnv/test_fnv.c: "" and "foobar"
   assert.equal(nameHash(''), 0xcbf29ce484222325n.toString(36).padStart(13, '0').slice(-10))
   assert.equal(nameHash('foobar'), 0x85944171f73967e8n.toString(36).padStart(13, '0').slice(-10))
+})
+
+test('the text of a slot can be read again, and no other text', () => {
+  const slot = new Date('2026-01-05T02:00:00Z')
+  assert.deepEqual(slotOfText(slotText(slot)), slot)
+  for (const text of [undefined, '', '20260105', '20261305T020000Z', '2026-01-05T02:00:00Z'])
+    assert.equal(slotOfText(text), undefined, String(text))
 })

@@ -77,6 +77,14 @@ export function slotText(slot: Date): string {
   return slot.toISOString().replace(/[-:]|\.\d+/g, '')
 }
 
+/** The slot that `slotText` wrote; undefined for any other text. */
+export function slotOfText(text = ''): Date | undefined {
+  const [, ...parts] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(text) ?? []
+  const [year, month, day, hour, minute, second] = parts
+  const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+  return Number.isNaN(ms) ? undefined : new Date(ms)
+}
+
 /**
  * The slot of a CronJob's Job from its name, `<cronjob>-<minutes since the epoch>`; undefined for any other name.
  * Source: kubernetes pkg/controller/cronjob/utils.go `getJobName`.

@@ -18,6 +18,21 @@ export function scheduledBackup(namespace: string, policy: string, name: string,
   }
 }
 
+/** The Backup of an on-demand run that only the bucket tells of: whoever asked for it has deleted his. It has no slot (docs/design.md R30). */
+export function returnedBackup(namespace: string, policy: string, run: string, target: string): Backup {
+  return {
+    apiVersion,
+    kind: 'Backup',
+    metadata: {
+      name: run,
+      namespace,
+      labels: { ...policyLabels(policy), [label.target]: labelValue(target) },
+      annotations: { [annotation.run]: run },
+    },
+    spec: { policy, target },
+  }
+}
+
 /** The Backup of one target of an on-demand Backup over several; it goes with its parent object. */
 export function childBackup(parent: Backup, target: string): Backup {
   const { name, namespace, uid = '' } = parent.metadata

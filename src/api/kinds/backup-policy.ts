@@ -90,7 +90,7 @@ const snapshot = z.object({
     .int()
     .default(snapshotDefaults.cutTimeoutSeconds)
     .describe(
-      'How long it may take until the storage system has cut the snapshot (its creationTime), from when on it is of a fixed moment. One that takes longer failed and is deleted.',
+      'How long it may take until the storage system has cut the snapshot (its creationTime), from when on it is of a fixed moment. One that takes longer failed and is deleted. A shorter readyTimeoutSeconds is the limit of this, too.',
     )
     .meta(rule('self >= 10 && self <= 86400', 'cutTimeoutSeconds must be between 10 and 86400 (a day)')),
   readyTimeoutSeconds: z

@@ -34,7 +34,9 @@ function policy(name: string, status?: BackupPolicyStatus, spec: object = {}): B
 
 function backup(name: string, status: BackupStatus, of = 'nightly'): Backup {
   const metadata = { name, namespace: 'shop', uid: name }
-  return { apiVersion: 'backup.dev/v1alpha1', kind: 'Backup', metadata, spec: { policy: of }, status }
+  const startTime = status.completionTime
+  const spec = { policy: of }
+  return { apiVersion: 'backup.dev/v1alpha1', kind: 'Backup', metadata, spec, status: { startTime, ...status } }
 }
 
 const newBackups = () =>
@@ -85,7 +87,20 @@ test('a new policy has its counters at 0 and no times of what never happened', a
     `backup_skipped_slots_total{${labels}} 0`,
     `backup_success_total{${labels},strategy="snapshot"} 0`,
     `backup_suspect{${labels}} 0`,
+    `backup_targets_not_ready{${labels}} 0`,
   ])
+})
+
+test('F82: targets that no backup can be made of are counted, without those that the policy no longer selects', async () => {
+  const { policies, scrape } = world()
+  const target = (name: string, reason: string) => ({ name, ready: reason === 'Ready', reason, message: '' })
+  const targets = [target('data', 'Ready'), target('new', 'PVCPending'), target('old', 'TargetNotFound')]
+  policies.set(policy('nightly', { targets }))
+  const counted = (await scrape()).filter(line => line.startsWith('backup_targets_not_ready'))
+  assert.deepEqual(
+    counted.map(line => line.split(' ')[1]),
+    ['1'],
+  )
 })
 
 test('what objects know is right on the first scrape after a restart', async () => {
@@ -269,8 +284,8 @@ test('what time alone changes is right at every scrape, also when no object chan
   policies.set({ ...made, metadata: { ...made.metadata, generation: 1 } })
   const overdue = async () => (await scrape()).find(line => line.startsWith('backup_overdue_seconds'))?.split(' ')[1]
   assert.equal(await overdue(), '0')
-  state.now = '2026-01-11T12:00:00Z'
-  assert.equal(await overdue(), String(10 * 3600))
+  state.now = '2026-01-12T12:00:00Z'
+  assert.equal(await overdue(), String(34 * 3600))
 })
 
 test('runs of a namespace are in one histogram for each strategy, which goes with its last policy', async () => {

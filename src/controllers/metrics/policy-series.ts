@@ -1,6 +1,7 @@
 // The series that one policy and its Backups determine. docs/metrics.md explains each.
 import { backupPhases, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import { annotation } from '../../api/labels.ts'
 import { owedOf, type Owed } from '../../plan/policy/overdue.ts'
 import { lastRunSucceeded, lastSizeBytes } from '../../plan/policy/measures.ts'
@@ -54,6 +55,12 @@ export const policyFamilies: readonly PolicyFamily[] = [
     name: 'backup_policy_ready',
     help: '1 while the condition Ready of the policy is True: its next run can start.',
     of: ({ policy }) => hasCondition(policy, 'Ready'),
+  },
+  {
+    ...gauge,
+    name: 'backup_targets_not_ready',
+    help: 'Selected targets that no backup can be made of now; the status of the policy says why.',
+    of: ({ policy }) => (policy.status?.targets ?? []).filter(isUnready).length,
   },
   {
     ...gauge,
@@ -134,6 +141,11 @@ export function objectsSamples({ labels, objects }: PolicyValues): string {
 
 function completed(backups: readonly Backup[]): readonly Backup[] {
   return backups.filter(({ status }) => status?.phase === 'Completed')
+}
+
+/** What the policy no longer selects keeps its backups and needs no more. */
+function isUnready({ ready, reason }: TargetStatus): boolean {
+  return !ready && reason !== 'TargetNotFound'
 }
 
 function isSuspect({ metadata, status }: Backup): boolean {

@@ -14,7 +14,7 @@ import { ApiError } from '../../runtime/client/errors.ts'
 import type { EventNote } from '../../runtime/events.ts'
 import { silentLog } from '../../runtime/log.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
-import { lookLast } from './last-look.ts'
+import { isThere, lookLast } from './last-look.ts'
 import { applyPlan, type ApplyContext } from '../shared/apply.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
 
@@ -166,4 +166,45 @@ test('F82: a snapshot of a claim that went with its pod stays while a claim of t
   }
   assert.equal(await expire(['data']), 'stays')
   assert.equal(await expire(['other']), 'to-go')
+})
+
+test('F31: a slot is not missed while the API server has a Backup of it that no cache knew, and the cache knows it then', async () => {
+  const server = new ToyApiServer(now)
+  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const reach = { client, caches: toyCaches(client) }
+  const owner = { namespace: 'shop', name: 'nightly' }
+  const look = () => isThere(reach, owner, { kind: 'newer-backups', name: 'nightly' }, signal)
+  assert.equal(await look(), false)
+  server.create('backups', kept(1).backup)
+  assert.deepEqual([await look(), await look()], [true, false])
+})
+
+test('F67: a slow snapshot that is to go stays when the API server knows fewer newer good ones', async () => {
+  const server = new ToyApiServer(now)
+  const three = [kept(1), kept(2), kept(3)].map(({ snapshot }, index) => {
+    server.create('volumesnapshots', snapshot)
+    const status = index === 0 ? { creationTime: '2026-01-05T01:00:00Z' } : ready
+    const { creationTimestamp } = snapshot.metadata
+    const stamped = server.update('volumesnapshots', snapshot.metadata.name, each => ({
+      ...each,
+      metadata: { ...each.metadata, creationTimestamp },
+      status,
+    }))
+    assert.ok(stamped)
+    return stamped
+  })
+  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const { name = '', uid = '' } = three[0]?.metadata ?? {}
+  const provided = {
+    that: 'retention',
+    target: 'data',
+    keeping: { keep: 2, onDemand: { keep: 2 } },
+    slow: true,
+  } as const
+  const doomed = { kind: 'VolumeSnapshot', name, uid }
+  const owner = { namespace: 'shop', name: 'nightly' }
+  const look = async () => (await lookLast({ client, caches: toyCaches(client) }, owner, doomed, provided, signal)).is
+  assert.equal(await look(), 'to-go')
+  server.remove('volumesnapshots', 'nightly-data-3')
+  assert.equal(await look(), 'stays')
 })

@@ -4,6 +4,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, KubernetesObject, PersistentVolumeClaim, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../../api/labels.ts'
 import type { Provided, Unless } from '../../plan/core/actions.ts'
+import { asIfReady } from '../../plan/history/slow-snapshots.ts'
 import { isHeldSnapshot, snapshotRun } from '../../plan/history/verdicts.ts'
 import { isGenuine, isOf, isRun, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
@@ -28,6 +29,7 @@ export async function isThere(
   const { namespace } = owner
   const options = { signal }
   if (kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, name, signal)
+  if (kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, name, signal)
   if (kind === 'job') {
     const job = await client.get<Job>(jobs, namespace, name, options)
     if (!job || !isOf(job, owner.name) || !isRun(job))
@@ -38,7 +40,9 @@ export async function isThere(
   const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
   if (!snapshot || !isOf(snapshot, owner.name) || !isGenuine(snapshot)) return false
   caches.snapshots.offer(snapshot)
-  return kind === 'snapshot' || snapshot.status?.readyToUse === true
+  const { readyToUse, creationTime, error } = snapshot.status ?? {}
+  if (kind === 'snapshot' || readyToUse) return true
+  return kind === 'cut-snapshot' ? creationTime !== undefined : error?.message === undefined
 }
 
 async function hasNewerPods(
@@ -51,6 +55,18 @@ async function hasNewerPods(
   const { items } = await client.list<Pod>(pods, { namespace, labelSelector, signal })
   const news = items.filter(pod => caches.pods.offer(podEssence(pod)))
   return news.length > 0
+}
+
+async function hasNewerBackups(
+  { client, caches }: Reach,
+  namespace: string,
+  policy: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const labelSelector = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
+  const { items } = await client.list<Backup>(backups, { namespace, labelSelector, signal })
+  const unknown = items.filter(({ metadata }) => !caches.backups.get(namespace, metadata.name))
+  return unknown.filter(backup => caches.backups.offer(backup)).length > 0
 }
 
 /** What the last look before a deletion found. `stays`: it is not to go after all; `needed`: somebody needs it still. */
@@ -115,7 +131,7 @@ async function lookAtSnapshot(
     madeForIt === undefined ? undefined : await named<Backup>(client, backups, namespace, madeForIt, signal)
   if (backup) caches.backups.offer(backup)
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
-  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided.keeping)) return stays
+  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided)) return stays
   const { items } = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
   if (provided.that === 'no-claim' && items.some(({ metadata }) => metadata.name === provided.claim)) return stays
   const claim = waitingClaim(items, name)
@@ -153,13 +169,13 @@ function stillPrunes(
   namespace: string,
   name: string,
   some: readonly VolumeSnapshot[],
-  keeping: Parameters<typeof planRetention>[1],
+  { keeping, slow }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
   const runs = some.map(snapshot => {
     const backup = caches.backups.get(namespace, madeFor(snapshot) ?? '')
     return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined)
   })
-  return planRetention(runs, keeping).deleteNow.includes(name)
+  return planRetention(slow ? asIfReady(runs, name) : runs, keeping).deleteNow.includes(name)
 }
 
 /** A claim that is to be made from the snapshot: once it is bound it has the data, and the snapshot may go (F86). */

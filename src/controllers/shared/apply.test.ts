@@ -237,6 +237,7 @@ test('a verdict does not wait for an object that only has the name: no plan woul
   const stranger = { apiVersion: 'v1', kind: 'Any', metadata: { name: 'run', labels: { app: 'theirs' } } }
   const own = job('run', 'run')
   const snapshot = snapshotOf(backup('a'))
+  const withError = { ...snapshot, status: { error: { message: 'the copy broke off' } } }
   const readySnapshot = snapshotOf(backup('a'), { status: ready })
   for (const [kind, there, waits] of [
     ['job', stranger, false],
@@ -249,7 +250,11 @@ test('a verdict does not wait for an object that only has the name: no plan woul
     ['snapshot', stranger, false],
     ['snapshot', { ...snapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
     ['snapshot', snapshot, true],
-    ['ready-snapshot', snapshot, false],
+    ['ready-snapshot', withError, false],
+    ['ready-snapshot', snapshot, true],
+    ['cut-snapshot', snapshot, false],
+    ['cut-snapshot', snapshotOf(backup('a'), { status: { creationTime: stamp(now) } }), true],
+    ['cut-snapshot', readySnapshot, true],
     ['ready-snapshot', { ...readySnapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
     ['ready-snapshot', readySnapshot, true],
   ] as const) {
@@ -262,7 +267,7 @@ test('a verdict does not wait for an object that only has the name: no plan woul
   }
 })
 
-test('a snapshot that a watch which is behind shows as not ready at its deadline is looked at once more, and stays', async () => {
+test('a snapshot that a watch which is behind shows as not cut at its deadline is looked at once more, and stays', async () => {
   const of = snapshotPolicy()
   const asked = backup('now', { spec: { policy: of.metadata.name, target: 'data' } })
   const metadata = { creationTimestamp: stamp(at('01:00')), resourceVersion: '7' }
@@ -380,4 +385,22 @@ test('what has the name and was made for the same is adopted, and nobody is told
       calls,
     )
   }
+})
+
+test('what a slot starts needs a Backup that was made by this very pass: one that was there may have ended', async () => {
+  const of = snapshotPolicy({}, { status: { accountedUntil: stamp(at('01:00')) } })
+  const seen = world(of, { claims: [claim('data')] })
+  const done = async (options: Parameters<typeof server>[0]) => {
+    const { carryOut, calls, written } = server(options)
+    await carryOut(seen, planPolicy(seen, now))
+    const [told] = written.filter(({ kind }) => kind === 'Backup') as Backup[]
+    return { did: calls.map(call => call.split(' ', 2).join(' ')), told }
+  }
+  const conclusion = 'status BackupPolicy'
+  assert.deepEqual((await done({})).did, ['create Backup', 'create VolumeSnapshot', conclusion])
+  assert.deepEqual((await done({ taken: wanted => wanted })).did, ['create Backup', conclusion])
+  assert.deepEqual((await done({ refuses: ['Backup'] })).did, ['create Backup', conclusion])
+  const { did, told } = await done({ refuses: ['VolumeSnapshot'] })
+  assert.deepEqual(did, ['create Backup', 'create VolumeSnapshot', 'status Backup', conclusion])
+  assert.deepEqual([told?.metadata.resourceVersion, told?.status?.reason], ['1', 'CreationRefused'])
 })

@@ -52,9 +52,12 @@ const resources: Readonly<Record<WrittenKind, Resource>> = {
   VolumeSnapshot: snapshots,
 }
 
-/** What became of a group. `ended`: it had nothing more to do, or a stranger has a name that it needs. */
+/**
+ * What became of a group. `made`: and nothing that it creates was there before. `ended`: it had nothing more to do, or a stranger has a name
+ * that it needs.
+ */
 type Outcome =
-  | { readonly is: 'done' }
+  | { readonly is: 'done'; readonly made: boolean }
   | { readonly is: 'ended' }
   | { readonly is: 'refused'; readonly refusal: Refusal; readonly error: ApiError | ConnectionError | ResponseError }
   | { readonly is: 'withheld'; readonly refusal: Refusal }
@@ -77,7 +80,7 @@ export async function applyPlan(
   const now = context.clock.now()
   memory.begin(owner.policy?.metadata.generation)
   const planned = new Set(plan.groups.map(({ name }) => name))
-  const done = new Set<string>()
+  const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()
   const verdicts: Date[] = []
   let lost: Error | undefined
@@ -85,7 +88,7 @@ export async function applyPlan(
     if (!isNeeded(group, planned, done, refused)) continue
     const standing = memory.standing(group.name, now)
     const outcome = standing ? undefined : await pass.carryOut(group)
-    if (outcome?.is === 'done') done.add(group.name)
+    if (outcome?.is === 'done') done.set(group.name, outcome)
     if (outcome && (outcome.is === 'done' || outcome.is === 'ended')) continue
     if (outcome?.is === 'refused') log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
     if (outcome?.is === 'withheld') memory.remember(group.name, outcome.refusal, 0, now)
@@ -108,10 +111,17 @@ export async function applyPlan(
   return { retryAt }
 }
 
-function isNeeded({ needs = [] }: Group, planned: ReadonlySet<string>, done: ReadonlySet<string>, refused: Refusals) {
-  return needs.every(({ group, was }) =>
-    was === 'refused' ? refused.has(group) : done.has(group) || !planned.has(group),
-  )
+function isNeeded(
+  { needs = [] }: Group,
+  planned: ReadonlySet<string>,
+  done: ReadonlyMap<string, { readonly made: boolean }>,
+  refused: Refusals,
+): boolean {
+  return needs.every(({ group, was }) => {
+    if (was === 'refused') return refused.has(group)
+    if (was === 'made') return done.get(group)?.made === true
+    return done.has(group) || !planned.has(group)
+  })
 }
 
 function retryAfter(error: Error): number {
@@ -169,10 +179,13 @@ class Pass {
 
   async carryOut(group: Group): Promise<Outcome> {
     const left: Left = new Map()
+    let made = true
     for (const action of group.actions) {
       this.#signal.throwIfAborted()
       try {
-        if (!(await this.take(action, left, group.run))) return { is: 'ended' }
+        const taken = await this.take(action, left, group.run)
+        if (taken === 'ended') return { is: 'ended' }
+        if (taken === 'adopted') made = false
       } catch (error) {
         const outcome = refusalOf(action, error)
         if (outcome) return outcome
@@ -180,18 +193,19 @@ class Pass {
         throw error
       }
     }
-    return { is: 'done' }
+    return { is: 'done', made }
   }
 
-  /** @returns false when the rest of the group is not to be done. */
-  async take(action: Action, left: Left, run?: Backup): Promise<boolean> {
+  /** @returns `ended` when the rest of the group is not to be done, `adopted` where what is created was there before. */
+  async take(action: Action, left: Left, run?: Backup): Promise<'done' | 'adopted' | 'ended'> {
     const { client, caches, events } = this.#context
     const { namespace } = this.#owner
     switch (action.do) {
       case 'create': {
-        if (await this.#create(action.object)) return true
+        const created = await this.#create(action.object)
+        if (created !== 'taken') return created
         await this.#tellTaken(action.object, run, action.cost)
-        return false
+        return 'ended'
       }
       case 'replace': {
         const { object } = action
@@ -204,7 +218,7 @@ class Pass {
         const written = await client.replace<Written>(resources[kind], seen, { signal: this.#signal })
         cacheOf(caches, kind).offer(written)
         this.#log.info({ kind, name }, 'changed')
-        return true
+        return 'done'
       }
       case 'patch-status': {
         const { kind, name, uid, status } = action
@@ -213,13 +227,13 @@ class Pass {
         const patch = { kind: 'merge', body } as const
         const patched = await client.patch<Written>(resources[kind], namespace, name, patch, options)
         if (patched) left.set(`${kind}/${name}`, patched)
-        return true
+        return 'done'
       }
       case 'write-status':
         await this.#writeStatus(action)
-        return true
+        return 'done'
       case 'delete':
-        return await this.#delete(action)
+        return (await this.#delete(action)) ? 'done' : 'ended'
       case 'label': {
         const { kind, name, uid, labels } = action
         const patch = { kind: 'merge', body: { metadata: { uid, labels } } } as const
@@ -228,15 +242,15 @@ class Pass {
           cacheOf(caches, kind).offer(patched)
         } catch (error) {
           // It was deleted meanwhile, and needs no label any more.
-          if (isNotFound(error)) return false
+          if (isNotFound(error)) return 'ended'
           throw error
         }
         this.#log.info({ kind, name, labels }, 'labelled')
-        return true
+        return 'done'
       }
       case 'event':
         events.record(action.about, action)
-        return true
+        return 'done'
     }
   }
 
@@ -250,33 +264,41 @@ class Pass {
   }
 
   /** A run that cannot start says so itself, and fails in the end. */
-  async tellRun(run: Backup, refusal: Refusal): Promise<void> {
+  async tellRun(planned: Backup, refusal: Refusal): Promise<void> {
+    const run = this.#asMade(planned)
     const status = refusedStatus(run, refusal, this.#context.clock.now())
     if (!sameJson(run.status, status)) await this.#writeStatus({ do: 'write-status', object: { ...run, status } })
   }
 
-  /** False when a stranger has the name. An object of ours that is already there is adopted: names are locks. */
-  async #create(object: Written): Promise<boolean> {
+  /** One that this very pass has made is not what was planned: it has an identity by now. */
+  #asMade(run: Backup): Backup {
+    const { namespace, name, uid } = run.metadata
+    return (uid === undefined && this.#context.caches.backups.get(namespace, name)) || run
+  }
+
+  /** `taken` when a stranger has the name. An object of ours that is already there is adopted: names are locks. */
+  async #create(object: Written): Promise<'done' | 'adopted' | 'taken'> {
     const { client, caches } = this.#context
     const kind = object.kind as WrittenKind
     const cache = cacheOf(caches, kind)
     try {
       cache.offer(await client.create<Written>(resources[kind], object, { signal: this.#signal }))
       this.#log.info({ kind, name: object.metadata.name }, 'created')
-      return true
+      return 'done'
     } catch (error) {
       if (!isAlreadyExists(error)) throw error
     }
     const { namespace, name } = object.metadata
     const existing = await client.get<Written>(resources[kind], namespace, name, { signal: this.#signal })
     if (!existing) throw new WaitError(watchMs, `${kind} ${name} was there, and is gone a moment later`)
-    if (!isSame(existing, object)) return false
+    if (!isSame(existing, object)) return 'taken'
     cache.offer(existing)
-    return true
+    return 'adopted'
   }
 
   /** The run fails where a stranger has the name; of what the policy needs people are told at what cost. */
-  async #tellTaken(object: KubernetesObject, run: Backup | undefined, cost: string | undefined): Promise<void> {
+  async #tellTaken(object: KubernetesObject, planned: Backup | undefined, cost: string | undefined): Promise<void> {
+    const run = planned && this.#asMade(planned)
     const { events, clock } = this.#context
     const { policy } = this.#owner
     const message = cost === undefined ? takenMessage(object) : `${takenMessage(object)}: without ours, ${cost}`

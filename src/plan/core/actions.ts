@@ -60,17 +60,21 @@ export type Action =
 /**
  * What is asked of the API server once more before a verdict is written, because the caches of several kinds are not of one moment:
  * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
- * the snapshot is ready by now. Then the rest of the plan, which may tell people of the verdict, is left to the next one.
+ * the snapshot is cut by now, or ready or without its error, or whether there are Backups of the policy that no cache knew. Then the rest of
+ * the plan, which may tell people of the verdict, is left to the next one.
  */
-export type Unless = { readonly kind: 'job' | 'snapshot' | 'ready-snapshot' | 'newer-pods'; readonly name: string }
+export type Unless = {
+  readonly kind: 'job' | 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'newer-pods' | 'newer-backups'
+  readonly name: string
+}
 
 /**
  * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from
- * the snapshot. `retention`: it is judged once more on what the API server says now. `no-snapshot`: no VolumeSnapshot has this name.
+ * the snapshot. `retention`: it is judged once more on what the API server says now, `slow`: as if it were ready. `no-snapshot`: no VolumeSnapshot has this name.
  * `no-backup`: the Backup that the snapshot was made for is gone. `no-claim`: so is the claim that it is of.
  */
 export type Provided =
-  | { readonly that: 'retention'; readonly target: string; readonly keeping: RetentionKeeping }
+  | { readonly that: 'retention'; readonly target: string; readonly keeping: RetentionKeeping; readonly slow?: true }
   | { readonly that: 'no-snapshot'; readonly name: string }
   | { readonly that: 'no-backup' }
   | { readonly that: 'no-claim'; readonly claim: string }
@@ -97,7 +101,8 @@ export type Group = {
   readonly actions: readonly Action[]
 }
 
-export type Need = { readonly group: string; readonly was: 'done' | 'refused' }
+/** `made`: done, and what it creates was not there before. */
+export type Need = { readonly group: string; readonly was: 'done' | 'made' | 'refused' }
 
 /** What the API server refused to do, in its own words; or what the last look before a deletion found to be needed still. */
 export type Refusal = {

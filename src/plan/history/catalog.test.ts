@@ -18,10 +18,11 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
-import { annotation } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/task.ts'
 import { catalogJobName, onDemandJobName } from '../../api/names.ts'
+import { returnedBackup } from '../../resources/backup-objects.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { does, only, planCatalog, planPolicy } from '../../../test/plan/planned.ts'
 
@@ -276,4 +277,51 @@ test('F63: no list takes a held Backup away, and what it does take away is asked
     only(actions, 'delete Backup').map(({ name, provided }) => [name, provided?.that]),
     [[second, 'nobody-needs-it']],
   )
+})
+
+/** A run that a person had asked for, whose Backup was deleted. */
+const askedFor = onDemandJobName('nightly', 'uid-of-a-deleted-backup')
+const returned = (status?: Backup['status']) => {
+  const made = returnedBackup('shop', 'nightly', askedFor, 'command')
+  return {
+    ...made,
+    metadata: { ...made.metadata, uid: 'another', resourceVersion: '1' },
+    ...(status ? { status } : {}),
+  }
+}
+const onDemandEntry = { ...entry(askedFor, at('02:30')), trigger: 'on-demand' } as const
+
+test('F97: a run on demand comes back without a slot, and never runs', () => {
+  const all = [...entries, onDemandEntry]
+  const { actions } = plan([...runs, askedFor], runs.map(known), [page('', all)])
+  const [created] = only(actions, 'create Backup')
+  assert.deepEqual([created?.object.metadata.name, created?.object.spec.slot], [askedFor, undefined])
+  assert.equal(created?.object.metadata.labels?.[label.slot], undefined)
+  assert.equal(created?.object.metadata.annotations?.[annotation.run], askedFor)
+
+  // Made, and not told yet, because of a crash: the list fills it; where that is gone, or lacks it, nothing starts.
+  const last = afterLastRun([...runs, askedFor])
+  const whole = page('', all)
+  const backups = [...runs.map(known), returned()]
+  const told = (more: Parameters<typeof world>[1]) => {
+    const seen = world(policy(), { cronJob: desiredCronJob(policy()), backups, ...more })
+    const planned = planPolicy(seen, now).actions
+    assert.deepEqual(only(planned, 'create run Job'), [])
+    return only(planned, 'status Backup').find(({ backup: of }) => of.metadata.name === askedFor)?.status
+  }
+  const filled = told({ jobs: [...last.jobs, whole.job], pods: [...last.pods, whole.pod] })
+  assert.deepEqual([filled?.phase, filled?.run, filled?.takenTime], ['Completed', askedFor, '2026-01-05T02:30:00Z'])
+  assert.deepEqual(told(last)?.reason, 'JobDeleted', 'it waits for the list')
+  assert.deepEqual(told({})?.reason, 'RestoredObject')
+})
+
+test('F97: one that was taken for failed, or for lost, is made anew when the list has its run', () => {
+  const of = [...runs, askedFor]
+  for (const status of [failed(askedFor, at('02:40')), { phase: 'Skipped', reason: 'RestoredObject' } as const]) {
+    const { actions } = plan(of, [...runs.map(known), returned(status)], [page('', [...entries, onDemandEntry])])
+    assert.deepEqual(
+      actions.map(action => (action.do === 'delete' ? action.name : does(action))),
+      [askedFor],
+    )
+  }
 })

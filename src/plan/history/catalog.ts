@@ -6,7 +6,7 @@ import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage, type MoverWarning } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/task.ts'
 import { commandTarget } from '../../api/names.ts'
-import { scheduledBackup } from '../../resources/backup-objects.ts'
+import { returnedBackup, scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import type { CatalogKnowledge } from '../runs/run.ts'
 import { isHeld } from '../runs/marks.ts'
@@ -15,7 +15,7 @@ import { readPages, type CatalogTrouble, type Reading } from './catalog-pages.ts
 import { recording } from './clean-up.ts'
 import { haveMoversEnded, moverMessageOf } from '../jobs/pods.ts'
 import { isFinished } from '../jobs/verdict.ts'
-import { runJobName } from '../view/owners.ts'
+import { returnedRun, runJobName } from '../view/owners.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { byCreation, type JobStrategyView, type RunView, type View } from '../view/view.ts'
 
@@ -118,7 +118,7 @@ function differences(
       .filter(backup => !wrong.has(backup))
       .flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']),
   )
-  const replaced = [...wrong].filter(({ spec }) => spec.slot !== undefined)
+  const replaced = [...wrong].filter(backup => backup.spec.slot !== undefined || returnedRun(backup) !== undefined)
   const taken = new Set(replaced.map(({ metadata }) => metadata.name))
   const missing = [...entries.values()].filter(({ run }) => !known.has(run) && !taken.has(run))
   // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
@@ -128,8 +128,11 @@ function differences(
       status?.run !== undefined && !entries.has(status.run) && status.run !== message.run && !isLater(status, begun),
   )
   return [
-    ...missing.map(({ run, slot }) => {
-      const object = scheduledBackup(namespace, policyName, run, commandTarget, new Date(slot))
+    ...missing.map(({ run, slot, trigger }) => {
+      const object =
+        trigger === 'on-demand'
+          ? returnedBackup(namespace, policyName, run, commandTarget)
+          : scheduledBackup(namespace, policyName, run, commandTarget, new Date(slot))
       return alone(recording(run), { do: 'create', object, cost: 'this run has no Backup' })
     }),
     // Its successor takes the name: it is created once this one is gone. Only as it was seen: somebody might have put a hold on it.
@@ -156,7 +159,8 @@ function differences(
  */
 function isRefuted({ backup, job }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
   const { phase, reason } = backup.status ?? {}
-  const failed = (phase === 'Failed' || reason === 'SlotPassed') && entries.has(runJobName(backup))
+  const neverRan = reason === 'SlotPassed' || reason === 'RestoredObject'
+  const failed = (phase === 'Failed' || neverRan) && entries.has(runJobName(backup))
   return failed && !job && !isHeld(backup)
 }
 

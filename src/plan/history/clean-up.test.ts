@@ -16,6 +16,7 @@ import {
   world,
   stamp,
 } from '../../../test/plan/world.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
 import { viewOf } from '../view/view.ts'
 import { nextCleanUp, planCleanUp } from './clean-up.ts'
@@ -71,11 +72,20 @@ test("a stranger's snapshot under the name of a failed Backup is left alone", ()
   assert.deepEqual(only(cleanUp({ backups: [backup], snapshots: [stranger] }), 'delete VolumeSnapshot'), [])
 })
 
-test('a snapshot without a Backup goes when it has not become ready in time, as it was seen; a ready one stays', () => {
+test('F67: a snapshot without a Backup goes when it was not cut in time, or not ready with an error, as it was seen', () => {
   const { snapshot } = kept(1, { ready: false })
-  const [action] = only(cleanUp({ snapshots: [snapshot] }), 'delete VolumeSnapshot')
-  assert.equal(action?.resourceVersion, snapshot.metadata.resourceVersion)
-  assert.deepEqual(cleanUp({ snapshots: [kept(1).snapshot] }), [])
+  const late = at('+3d 12:00')
+  const gone = (status: VolumeSnapshot['status'], time: Date) => {
+    const seen = viewOf(world(snapshotPolicy(), { snapshots: [{ ...snapshot, status }] }))
+    return only(actionsOf(planCleanUp(seen, new Set(), time)), 'delete VolumeSnapshot')
+  }
+  const creationTime = stamp(at('01:00'))
+  const error = { message: 'the copy broke off' }
+  assert.equal(gone({ readyToUse: false }, now)[0]?.resourceVersion, snapshot.metadata.resourceVersion)
+  assert.equal(gone({ creationTime, error }, late).length, 1)
+  assert.deepEqual(gone({ creationTime, error }, now), [], 'it has a day')
+  assert.deepEqual(gone({ creationTime }, late), [], 'slow is no failure')
+  assert.deepEqual(gone({ readyToUse: true }, late), [])
   const young = kept(12, { ready: false })
   const seen = viewOf(world(snapshotPolicy(), { snapshots: [young.snapshot] }))
   assert.deepEqual(actionsOf(planCleanUp(seen, new Set(), now)), [])

@@ -7,7 +7,7 @@ import { moverMessageOf } from '../jobs/pods.ts'
 import { isHeld } from '../runs/marks.ts'
 import { oldFailures } from './old-failures.ts'
 import { isHeldSnapshot } from './verdicts.ts'
-import { readyLimit } from '../runs/snapshot.ts'
+import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { isTracked, runJobName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
@@ -46,11 +46,12 @@ export function nextCleanUp(
   { policy, snapshots, runJobs, probes, pages }: Pick<View, 'policy' | 'snapshots' | 'runJobs' | 'probes' | 'pages'>,
   now: Date,
 ): Date | undefined {
-  const unready = snapshots.filter(({ snapshot, backup }) => !snapshot.status?.readyToUse && !backup)
+  const limits = limitsOf(policy)
   const times = [
-    ...unready.map(({ snapshot }) =>
-      addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(policy)),
-    ),
+    ...snapshots.flatMap(({ snapshot, backup }) => {
+      const progress = progressOf(snapshot, limits, now)
+      return 'until' in progress && !backup ? [progress.until] : []
+    }),
     ...[...runJobs, ...probes, ...pages]
       .filter(({ job }) => !isFinished(job))
       .flatMap(({ job }) => lostAt(job) ?? [])
@@ -115,9 +116,9 @@ export function leftoverSnapshots(
   { policy, snapshots }: { readonly policy: BackupPolicy | undefined } & Pick<View, 'snapshots'>,
   now: Date,
 ): readonly Group[] {
-  const limit = readyLimit(policy)
+  const limits = limitsOf(policy)
   return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
-    const { name, resourceVersion, creationTimestamp, deletionTimestamp } = snapshot.metadata
+    const { name, resourceVersion, deletionTimestamp } = snapshot.metadata
     if (deletionTimestamp) return []
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
       alone(`clean/${name}`, deletion(snapshot, because, more)),
@@ -125,8 +126,7 @@ export function leftoverSnapshots(
     if (isHeldSnapshot(snapshot)) return []
     if (backup?.status?.phase === 'Failed')
       return go(`its Backup ${backup.metadata.name} failed`, { provided: { that: 'nobody-needs-it' } })
-    const old = addSeconds(timeOf(creationTimestamp) ?? now, limit) <= now
-    return !backup && !snapshot.status?.readyToUse && old
+    return !backup && 'limit' in progressOf(snapshot, limits, now)
       ? go('it never became ready and its Backup is gone', { resourceVersion, provided: { that: 'no-backup' } })
       : []
   })

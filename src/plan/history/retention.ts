@@ -29,8 +29,10 @@ export type RunTrigger = 'scheduled' | 'on-demand'
 export interface RetentionRun {
   /** Unique among the runs of the target. */
   readonly id: string
-  /** What orders runs: the scheduled slot, or the creation time of an on-demand run. Ties are ordered by id. */
+  /** What orders runs: the scheduled slot, or the creation time of an on-demand run. */
   readonly slot: Date
+  /** The moment of the data, which orders runs of one slot; where that is equal, too, the id does. Default: the slot. */
+  readonly taken?: Date
   /** Completed and restorable as far as is known. Failed, running and unready runs are not good. */
   readonly good: boolean
   /** Shrank far below its predecessor and nobody has accepted that yet (R14). False once accepted. */
@@ -277,6 +279,8 @@ function withoutGuard(ordered: readonly RetentionRun[]): ReadonlySet<RetentionRu
 function newestFirst(a: RetentionRun, b: RetentionRun): number {
   const byTime = b.slot.getTime() - a.slot.getTime()
   if (byTime !== 0) return byTime
+  const byData = (b.taken ?? b.slot).getTime() - (a.taken ?? a.slot).getTime()
+  if (byData !== 0) return byData
   return a.id < b.id ? 1 : -1
 }
 

@@ -4,6 +4,7 @@ import { kept, type Kept } from '../../../test/plan/kept.ts'
 import { actionsOf, does, only } from '../../../test/plan/planned.ts'
 import {
   at,
+  backup,
   claim,
   completed,
   policy,
@@ -16,6 +17,7 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation, label } from '../../api/labels.ts'
+import { returnedBackup } from '../../resources/backup-objects.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
@@ -181,4 +183,42 @@ test('F66: snapshots that were asked for push none of the schedule out, and are 
     gone({ onDemandRetention: 1 }),
     some.slice(2, 4).map(({ snapshot }) => snapshot.metadata.name),
   )
+})
+
+test('F97: a run on demand that came back from the bucket counts on demand, at the time of its data', () => {
+  const store = storeLocation(policy().spec.backend!)
+  const run = 'backup-nightly-0123456789'
+  const returned: Backup = {
+    ...returnedBackup('shop', 'nightly', run, 'command'),
+    status: completed(run, at('02:40'), { store, takenTime: stamp(at('02:30')) }),
+  }
+  const { creationTimestamp: _, ...metadata } = returned.metadata
+  const young = { ...returned, metadata: { ...metadata, creationTimestamp: stamp(at('11:00')) } }
+  const nightly = scheduled(at('02:00'), { status: completed('a', now, { store }) })
+  const [history] = histories(world(policy({ retention: 1 }), { backups: [young, nightly] }))
+  assert.deepEqual(
+    history?.runs.map(({ id, trigger, slot }) => [id, trigger, slot]),
+    [
+      [run, 'on-demand', at('02:30')],
+      ['a', 'scheduled', at('02:00')],
+    ],
+  )
+  assert.deepEqual(history.plan.deleteNow, [])
+})
+
+test('snapshots of one second are ordered by the moment of their data, and a late slot stays in its place', () => {
+  const onDemand = (name: string, taken: string) => {
+    const asked = backup(name, { spec: { target: 'data' }, metadata: { creationTimestamp: stamp(at('03:00')) } })
+    const of = { ...asked, status: completed('x', at('03:01'), { target: 'data' }) }
+    return { backup: of, snapshot: snapshotOf(of, { status: { ...ready, creationTime: stamp(at(taken)) } }) }
+  }
+  const [later, earlier] = [onDemand('a', '03:00:02'), onDemand('b', '03:00:01')]
+  assert.deepEqual(deleted(plan(1, [later, earlier])), [earlier.snapshot.metadata.name])
+
+  // Both were caught up in one second, after an outage of the API server: the slots tell which is the newer one.
+  const late = [kept(1), kept(2)].map(({ backup: of, snapshot }) => ({
+    backup: of,
+    snapshot: { ...snapshot, metadata: { ...snapshot.metadata, creationTimestamp: stamp(at('02:30')) } },
+  }))
+  assert.deepEqual(deleted(plan(1, late.toReversed())), ['nightly-data-1'])
 })

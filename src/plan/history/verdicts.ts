@@ -3,11 +3,14 @@ import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
+import { slotOfText } from '../../api/names.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
+import type { RetentionWords } from '../runs/run.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
+import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import { planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
 
@@ -36,6 +39,12 @@ export function keepingOf({ spec }: BackupPolicy): Keeping & { readonly onDemand
   return { keep: spec.retention, onDemand: { keep: spec.onDemandRetention ?? spec.retention } }
 }
 
+/** The verdict on each run, as its Backup says it. */
+export function retentionWords(histories: readonly TargetHistory[]): RetentionWords {
+  const verdicts = histories.flatMap(({ plan }) => plan.verdicts)
+  return new Map(verdicts.map(({ id, keep, reason }) => [id, { keep, reason }]))
+}
+
 /** The good ones, oldest first. */
 export function goodByAge(runs: TargetHistory['runs']): TargetHistory['runs'] {
   return runs.filter(run => run.good).toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
@@ -47,9 +56,7 @@ export function planRetained(
   policy: BackupPolicy,
   histories: readonly TargetHistory[],
 ): readonly Group[] {
-  const verdicts = new Map(
-    histories.flatMap(({ plan }) => plan.verdicts.map(verdict => [verdict.id, verdict] as const)),
-  )
+  const words = retentionWords(histories)
   const writes = runs.flatMap(({ backup, snapshot }): readonly Group[] => {
     const { status } = backup
     if (status?.phase !== 'Completed') return []
@@ -61,8 +68,7 @@ export function planRetained(
     ]
     // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.
     if (snapshot?.snapshot.metadata.deletionTimestamp) return write({ phase: 'Deleting' })
-    const verdict = verdicts.get(status.run ?? '')
-    const retention = verdict && { keep: verdict.keep, reason: verdict.reason }
+    const retention = words.get(status.run ?? '')
     return retention && !sameJson(status.retention, retention) ? write({ retention }) : []
   })
   // The verdict first: once the snapshot goes nobody can tell any more why.
@@ -74,7 +80,7 @@ export function planRetained(
       if (!snapshot || snapshot.metadata.deletionTimestamp) return []
       // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
       if (backup && !isFinal(backup.status?.phase)) return []
-      const because = verdicts.get(id)?.message ?? ''
+      const because = plan.verdicts.find(verdict => verdict.id === id)?.message ?? ''
       const provided = { that: 'retention', target, keeping: keepingOf(policy) } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       return [
@@ -112,10 +118,10 @@ function storedRuns(runs: readonly RunView[], strategy: JobStrategyView): Readon
 }
 
 function storedRun(backup: Backup): RetentionRun {
-  const { metadata, spec, status } = backup
+  const { spec, status } = backup
   return {
     id: status?.run ?? '',
-    slot: timeOf(spec.slot) ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    slot: dueTime(backup) ?? new Date(0),
     good: true,
     held: isHeld(backup),
     trigger: spec.slot === undefined ? 'on-demand' : 'scheduled',
@@ -134,12 +140,18 @@ function snapshotRuns(snapshots: readonly SnapshotView[]): ReadonlyMap<string, R
   )
 }
 
-/** How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good. */
+/**
+ * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good. The order is by our own clock, and that of the storage
+ * system decides only between those of one second.
+ */
 export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined): RetentionRun {
   const { metadata, status } = snapshot
+  const slot = slotOfText(metadata.labels?.[label.slot])
+  const taken = timeOf(status?.creationTime)
   return {
     id: metadata.name,
-    slot: timeOf(metadata.creationTimestamp) ?? new Date(0),
+    slot: slot ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    ...(taken ? { taken } : {}),
     trigger: metadata.labels?.[label.slot] === undefined ? 'on-demand' : 'scheduled',
     good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),

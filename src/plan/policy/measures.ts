@@ -1,22 +1,22 @@
 // Figures about a policy's Backups.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { timeOf } from '../../schedule/times.ts'
+import { dataTime } from '../view/run-times.ts'
 
-/** The newest ended Backup of each target. */
+/** The Backup of each target with the newest data. */
 function newestByTarget(backups: readonly Backup[], counts: (backup: Backup) => boolean): readonly Backup[] {
   const newest = new Map<string, Backup>()
   for (const backup of backups) {
     const { target } = backup.status ?? {}
     if (target === undefined || !counts(backup)) continue
     const other = newest.get(target)
-    if (!other || endOf(other) < endOf(backup)) newest.set(target, backup)
+    if (!other || ageOf(other) < ageOf(backup)) newest.set(target, backup)
   }
   return [...newest.values()]
 }
 
-function endOf({ status }: Backup): number {
-  return timeOf(status?.completionTime)?.getTime() ?? 0
+function ageOf(backup: Backup): number {
+  return dataTime(backup)?.getTime() ?? 0
 }
 
 /**

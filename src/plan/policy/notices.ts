@@ -1,6 +1,8 @@
 // Events for each change of a policy's status that a person would want to hear of.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { PolicyConditionType, Reason } from '../../api/conditions.ts'
+import type { Condition } from '../../api/kubernetes.ts'
 import type { Action } from '../core/actions.ts'
 import { rfc3339, timeOf } from '../../schedule/times.ts'
 import { bookOf, type SlotBook } from './slots.ts'
@@ -29,16 +31,19 @@ export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: D
     const message = `status.accountedUntil was ${rfc3339(mark)}, far in the future: a clock ran wild. It was set to now, and the schedule goes on`
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'ClockJumped', message })
   }
-  const ready = (some: BackupPolicyStatus | undefined) => some?.conditions?.find(({ type }) => type === 'Ready')
-  const [was, is] = [ready(policy.status), ready(status)]
-  if (is && (was?.status !== is.status || was.reason !== is.reason)) {
-    actions.push({
-      do: 'event',
-      about: policy,
-      type: is.status === 'False' ? 'Warning' : 'Normal',
-      reason: is.reason as 'Ready',
-      message: is.message,
-    })
+  const changed = (type: PolicyConditionType) => {
+    const [was, is] = [policy.status, status].map(some => some?.conditions?.find(each => each.type === type))
+    return is && (was?.status !== is.status || was.reason !== is.reason) ? is : undefined
   }
+  const ready = changed('Ready')
+  if (ready) actions.push(noticeOf(policy, ready))
+  // Where no target is left Ready says the same.
+  const targets = changed('TargetsReady')
+  if (targets?.status === 'False' && targets.reason !== ready?.reason) actions.push(noticeOf(policy, targets))
   return actions
+}
+
+function noticeOf(policy: BackupPolicy, { status, reason, message }: Condition): Action {
+  const type = status === 'False' ? 'Warning' : 'Normal'
+  return { do: 'event', about: policy, type, reason: reason as Reason, message }
 }

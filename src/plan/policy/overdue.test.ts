@@ -8,7 +8,7 @@ import { scheduleHash } from './schedule.ts'
 const hour = 3600
 const job = { type: 'job', job: { image: 'postgres:15', args: ['pg_dump'] } }
 
-/** Every night at 02:00 UTC; made on 1 January at noon. Deadlines: 1 h to start, then 6 h (job) or 10 min (snapshot). */
+/** Every night at 02:00 UTC; made on 1 January at noon. Deadlines: 1 h to start, then 6 h (job) or a day (snapshot). */
 function nightly(status: Partial<BackupPolicyStatus> = {}, spec: object = {}): BackupPolicy {
   const policy: BackupPolicy = {
     apiVersion: 'backup.dev/v1alpha1',
@@ -54,10 +54,16 @@ const rows: readonly (readonly [what: string, policy: BackupPolicy, now: string,
     0,
   ],
   [
-    'a snapshot is owed after its own, shorter deadline',
-    nightly({}, { strategy: { type: 'snapshot' } }),
+    'a snapshot is owed after its own deadline',
+    nightly({}, { strategy: { type: 'snapshot', snapshot: { readyTimeoutSeconds: 600 } } }),
     '2026-01-02T03:10:01Z',
     hour + 601,
+  ],
+  [
+    'a snapshot is given a day where the policy says nothing',
+    nightly({}, { strategy: { type: 'snapshot' } }),
+    '2026-01-03T03:00:00Z',
+    0,
   ],
   [
     'the worst of several targets counts',

@@ -1,6 +1,7 @@
 // How long a policy has owed a good backup.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
+import { limitsOf } from '../runs/snapshot-limits.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 
@@ -57,12 +58,9 @@ function owedSlots(policy: BackupPolicy, now: Date): readonly (Date | undefined)
 }
 
 /** How long after its slot a run may be complete and still be in time. Seconds. */
-function allowedSecondsOf({ spec }: BackupPolicy): number {
-  const { startingDeadlineSeconds, activeDeadlineSeconds, strategy } = spec
-  return (
-    startingDeadlineSeconds +
-    (strategy.type === 'job' ? activeDeadlineSeconds : (strategy.snapshot?.readyTimeoutSeconds ?? 600))
-  )
+function allowedSecondsOf(policy: BackupPolicy): number {
+  const { startingDeadlineSeconds, activeDeadlineSeconds, strategy } = policy.spec
+  return startingDeadlineSeconds + (strategy.type === 'job' ? activeDeadlineSeconds : limitsOf(policy).readySeconds)
 }
 
 /** The newest good backup of each selected target. A target that has none yet may be new: it goes with the policy's newest. */

@@ -1,18 +1,21 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { commandTarget } from '../../api/names.ts'
 import { alone, deletion, type Group, type Plan, type Refusals } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
-import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
+import { planSlow } from '../history/slow-snapshots.ts'
+import { planHolds, planRetained, retentionByTarget, retentionWords, type TargetHistory } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { earliest } from '../../schedule/times.ts'
 import { isOf } from '../view/owners.ts'
-import { viewOf, type JobStrategyView, type SnapshotStrategyView, type View } from '../view/view.ts'
+import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { accountForJobs, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
 import { notices } from './notices.ts'
@@ -28,9 +31,15 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const view = viewOf(world)
   if (!view.policy) return planGone(view, now)
   const { policy, strategy } = view
+  const histories = retentionByTarget(view, policy, strategy)
   return strategy.type === 'job'
-    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, now), now)
-    : planOf({ ...view, policy, strategy }, planSnapshotStrategy({ ...view, policy, strategy }, now), now)
+    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, now), histories, now)
+    : planOf(
+        { ...view, policy, strategy },
+        planSnapshotStrategy({ ...view, policy, strategy }, histories, now),
+        histories,
+        now,
+      )
 }
 
 type Living<Strategy> = View & { readonly policy: BackupPolicy; readonly strategy: Strategy }
@@ -69,12 +78,17 @@ function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan
   }
 }
 
-function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): StrategyPlan {
+function planSnapshotStrategy(
+  view: Living<SnapshotStrategyView>,
+  histories: readonly TargetHistory[],
+  now: Date,
+): StrategyPlan {
   const { policy, strategy, runs } = view
   const clock = scheduleOf(policy)
   const since = scheduleSince(policy, now)
   const before = bookOf(policy.status, now)
-  const backups = runs.map(run => planBackup(view, run, undefined, now))
+  const words = retentionWords(histories)
+  const backups = runs.map(run => planBackup(view, run, undefined, now, words))
   return {
     cronJob: planStrayCronJob(view),
     unrecorded: new Set(),
@@ -87,10 +101,14 @@ function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): St
 }
 
 /** The order of things. Groups need each other only where they say so; the order is what is best done first. */
-function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: StrategyPlan, now: Date): Plan {
+function planOf(
+  view: Living<JobStrategyView | SnapshotStrategyView>,
+  plan: StrategyPlan,
+  histories: readonly TargetHistory[],
+  now: Date,
+): Plan {
   const { policy, strategy, runs, snapshotApi } = view
   const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
-  const histories = retentionByTarget(view, policy, strategy)
   const before = bookOf(policy.status, now)
   const groups: readonly Group[] = [
     ...cronJob,
@@ -98,11 +116,13 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories),
-    ...(strategy.type === 'snapshot' ? planExpired(view, strategy, now) : []),
+    ...(strategy.type === 'snapshot'
+      ? [...planSlow(view, policy, histories, now), ...planExpired(view, strategy, now)]
+      : []),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
-    ...oneStart(backups.flatMap(each => each.groups)),
+    ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)]),
     ...(catalog?.groups ?? []),
     ...recordedJobs(view, catalog?.open === true, now),
   ]
@@ -125,9 +145,12 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     // A slot whose Backup could not be created stays open in the book.
     const unrecordedSlot = schedule.groups.some(({ name }) => refused.has(name))
     const book = unrecordedSlot ? before : schedule.book
-    const status = policyStatus({ ...facts, book, refused }, runs, now)
+    const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, groups, refused), now)
     if (sameJson(policy.status, status)) return []
-    const unless = probe?.unless ? { unless: probe.unless } : {}
+    // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.
+    const missed = strategy.type === 'snapshot' && book.counts.missed > before.counts.missed
+    const doubt = missed ? ({ kind: 'newer-backups', name: policy.metadata.name } as const) : probe?.unless
+    const unless = doubt ? { unless: doubt } : {}
     return [{ do: 'write-status', object: { ...policy, status }, ...unless } as const, ...notices(policy, status, now)]
   }
   const times = [
@@ -140,6 +163,18 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     nextRecorded(runs, now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
+}
+
+/** The runs as their Backups tell of them once the groups are carried out: their ends are told in the same pass. */
+function toldRuns(runs: readonly RunView[], groups: readonly Group[], refused: Refusals): readonly RunView[] {
+  const written = groups
+    .filter(({ name }) => !refused.has(name))
+    .flatMap(({ actions }) => actions)
+    .flatMap(action =>
+      action.do === 'write-status' && action.object.kind === 'Backup' ? [action.object as Backup] : [],
+    )
+  const told = new Map(written.map(backup => [backup.metadata.name, backup]))
+  return runs.map(run => ({ ...run, backup: told.get(run.backup.metadata.name) ?? run.backup }))
 }
 
 /** The Backups that these plans find ended. */
@@ -179,10 +214,31 @@ function planStrayCronJob({ cronJob, name }: Pick<View, 'cronJob' | 'name'>): re
   return [alone('clean/cron-job', deletion(cronJob, 'no policy with strategy job wants it'))]
 }
 
-/** Two on-demand Backups at once: one starts, the other finds it running in the next pass (docs/design.md R5). */
+/**
+ * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass (docs/design.md R5, R30).
+ * What a slot starts comes before them.
+ */
 function oneStart(groups: readonly Group[]): readonly Group[] {
-  const isJobStart = ({ actions }: Group) => actions.some(each => each.do === 'create' && each.object.kind === 'Job')
-  const order = ({ run }: Group) => `${run?.metadata.creationTimestamp} ${run?.metadata.uid}`
-  const [first] = groups.filter(isJobStart).toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
-  return groups.filter(group => !isJobStart(group) || group === first)
+  const isOfSlot = ({ run }: Group) => run?.spec.slot !== undefined
+  const order = (group: Group) =>
+    isOfSlot(group) ? '' : `${group.run?.metadata.creationTimestamp} ${group.run?.metadata.uid}`
+  const byTarget = Map.groupBy(groups, startedTarget)
+  byTarget.delete(undefined)
+  const late = [...byTarget.values()].flatMap(some =>
+    some
+      .toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
+      .slice(1)
+      .filter(group => !isOfSlot(group)),
+  )
+  const waiting = new Set(late)
+  return groups.filter(group => !waiting.has(group))
+}
+
+/** The target of which this group starts a run. */
+function startedTarget({ actions }: Group): string | undefined {
+  const [object] = actions.flatMap(action => (action.do === 'create' ? [action.object] : []))
+  if (object?.kind === 'Job') return commandTarget
+  return object?.kind === 'VolumeSnapshot'
+    ? (object as VolumeSnapshot).spec.source.persistentVolumeClaimName
+    : undefined
 }

@@ -16,7 +16,10 @@ export type SlotBook = {
 
 /** What is to be done for the slots of a policy now. */
 export type SlotPlan = {
+  /** What records slots as Backups; the book advances with their success. */
   readonly groups: readonly Group[]
+  /** What starts the runs of these Backups in the same pass, where the operator itself does. */
+  readonly starts?: readonly Group[]
   readonly book: SlotBook
   /** The next slot of the schedule; undefined while that is suspended. */
   readonly next: Date | undefined

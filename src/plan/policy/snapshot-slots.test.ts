@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { at, claim, completed, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import {
+  at,
+  claim,
+  completed,
+  ready,
+  scheduled,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { slotRunName } from '../../api/names.ts'
 import { scheduleHash } from './schedule.ts'
 import { does, only, planPolicy } from '../../../test/plan/planned.ts'
@@ -24,7 +35,9 @@ function at0(time: Date, of: ReturnType<typeof steady>, more: Parameters<typeof 
   return {
     started: started.map(({ target, slot }) => `${target} ${stamp(slot).slice(11, 16)}`),
     status: only(actions, 'status BackupPolicy')[0]?.status,
+    unless: only(actions, 'status BackupPolicy')[0]?.unless,
     wakeAt,
+    events: only(actions, 'event').map(({ reason }) => reason),
     order: actions.map(does),
   }
 }
@@ -50,8 +63,10 @@ test('after an outage the newest slot is caught up inside its deadline, older on
   assert.deepEqual(status?.slots, { missed: 3, skipped: 0, lastMissed: stamp(at('04:00')) })
 })
 
-test('after its deadline a slot is missed', () => {
-  const { started, status } = at0(at('05:11'), steady(at('04:00')))
+test('after its deadline a slot is missed, unless the API server has a Backup that no cache knew', () => {
+  const { started, status, unless } = at0(at('05:11'), steady(at('04:00')))
+  assert.deepEqual(unless, { kind: 'newer-backups', name: 'nightly' })
+  assert.equal(at0(at('05:00'), steady(at('04:00'))).unless, undefined)
   assert.deepEqual([started, status?.slots], [[], { missed: 1, skipped: 0, lastMissed: stamp(at('05:00')) }])
 })
 
@@ -74,6 +89,43 @@ test('a claim whose earlier run goes on is skipped, its neighbour is not', () =>
     [started, status?.slots],
     [['logs 02:00'], { missed: 0, skipped: 1, lastSkipped: stamp(at('02:00')) }],
   )
+})
+
+test('F67: once the earlier snapshot is cut its claim is free for the next one, but for a storage system that is stuck', () => {
+  const slots = ['00:20', '00:40', '01:00'].map(time => done('data', at(time), { phase: 'Running' }))
+  const cut = { readyToUse: false, creationTime: stamp(at('01:00')) }
+  const of = (backups: readonly Backup[], status: VolumeSnapshot['status']) =>
+    at0(at('02:00'), steady(at('01:00')), {
+      claims: [claim('data')],
+      backups,
+      snapshots: backups.map(backup => snapshotOf(backup, { status })),
+    })
+  const skipped = { missed: 0, skipped: 1, lastSkipped: stamp(at('02:00')) }
+  const ran = { missed: 0, skipped: 0 }
+  for (const [what, backups, status, started, counts] of [
+    ['one is cut', slots.slice(2), cut, ['data 02:00'], ran],
+    ['two are cut', slots.slice(1), cut, ['data 02:00'], ran],
+    ['three are cut, and not ready', slots, cut, [], skipped],
+    ['three are ready', slots, ready, ['data 02:00'], ran],
+  ] as const) {
+    const plan = of(backups, status)
+    assert.deepEqual([plan.started, plan.status?.slots], [started, counts], what)
+  }
+  const fresh = snapshotOf(slots[2] ?? slots[0]!, { metadata: { creationTimestamp: stamp(at('01:55')) } })
+  const uncut = at0(at('02:00'), steady(at('01:00')), {
+    claims: [claim('data')],
+    backups: slots.slice(2),
+    snapshots: [fresh],
+  })
+  assert.deepEqual([uncut.started, uncut.status?.slots], [[], skipped])
+})
+
+test('a slot is one pass: its Backups and what starts them are made together, and the book after them', () => {
+  const { order } = at0(at('02:00'), steady(at('01:00')))
+  assert.deepEqual(order, [
+    ...['create Backup', 'create Backup', 'create VolumeSnapshot', 'create VolumeSnapshot'],
+    ...['status BackupPolicy', 'event'],
+  ])
 })
 
 test('an edit fires nothing for a time before it', () => {
@@ -114,6 +166,22 @@ test('without the snapshot API a slot waits for its deadline, and is then missed
 
 test('a slot at which nothing is selected was missed', () => {
   assert.deepEqual(at0(at('02:00'), steady(at('01:00')), { claims: [] }).status?.slots?.missed, 1)
+})
+
+test('F82: a claim that cannot be snapshotted is a fact of the policy and no run that fails; where none can be the slot was missed', () => {
+  const unbound = claim('logs', { spec: {}, status: { phase: 'Pending' } })
+  const some = at0(at('02:00'), steady(at('01:00')), { claims: [claim('data'), unbound] })
+  assert.deepEqual([some.started, some.status?.slots], [['data 02:00'], { missed: 0, skipped: 0 }])
+  const fact = some.status?.conditions?.find(({ type }) => type === 'TargetsReady')
+  assert.deepEqual([fact?.status, fact?.reason], ['False', 'PVCPending'])
+  assert.match(fact?.message ?? '', /^logs: PersistentVolumeClaim logs has no volume yet/)
+  assert.deepEqual(some.events, ['Ready', 'PVCPending'])
+  const none = at0(at('02:00'), steady(at('01:00')), { claims: [unbound] })
+  assert.deepEqual([none.started, none.status?.slots?.missed], [[], 1])
+  assert.deepEqual(none.events, ['Missed', 'PVCPending'])
+  // A volume that is only not known yet is waited for.
+  const passing = at0(at('02:00'), steady(at('01:00')), { claims: [claim('data')], volumes: new Map() })
+  assert.deepEqual(passing.started, ['data 02:00'])
 })
 
 test('a mark that a wild clock left a year ahead becomes now, and the next slot runs', () => {

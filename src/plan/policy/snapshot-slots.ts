@@ -8,16 +8,19 @@ import { advanceTo, counted, countMissed, type SlotBook, type SlotPlan } from '.
 import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
 import { scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone } from '../core/actions.ts'
+import { isCrowded } from '../runs/busy.ts'
+import { snapshotStart } from '../runs/snapshot.ts'
+import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { recording } from '../history/clean-up.ts'
 import type { SnapshotStrategyView, View } from '../view/view.ts'
 
 /**
  * A due slot makes one Backup per selected claim; its name is the lock that makes it happen once, also after a crash between two of
- * them. A claim whose earlier scheduled run still goes on is skipped.
+ * them. A claim whose earlier scheduled run is not cut yet is skipped, and one of which many snapshots are cut and not ready.
  * @param ended Backups that this very plan judges as ended: whether that is written yet must not decide about a slot.
  */
 export function planSnapshotSlots(
-  { namespace, runs, snapshotApi }: Pick<View, 'namespace' | 'runs' | 'snapshotApi'>,
+  { namespace, runs, snapshots, snapshotApi }: Pick<View, 'namespace' | 'runs' | 'snapshots' | 'snapshotApi'>,
   policy: BackupPolicy,
   { targets }: SnapshotStrategyView,
   clock: PolicySchedule,
@@ -49,24 +52,32 @@ export function planSnapshotSlots(
   // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
   if (!snapshotApi) return { groups: [], book, next, closes: addSeconds(due, startingDeadlineSeconds + 1) }
   book = advanceTo(book, due)
-  if (targets.length === 0) return { groups: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
+  // What cannot be snapshotted is a fact of the policy (TargetsReady), and no run that fails night after night.
+  const able = targets.filter(({ readiness }) => readiness?.ready || readiness?.passing)
+  if (able.length === 0) return { groups: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
 
-  const backups = runs.map(({ backup }) => backup)
-  const names = new Set(backups.map(({ metadata }) => metadata.name))
-  const busy = new Set(
-    backups
-      .filter(({ metadata, spec, status }) => spec.slot && !isFinal(status?.phase) && !ended.has(metadata.name))
-      .map(({ spec }) => spec.target),
+  const names = new Set(runs.map(({ backup }) => backup.metadata.name))
+  const limits = limitsOf(policy)
+  const uncut = new Set(
+    runs
+      .filter(({ backup }) => backup.spec.slot && !isFinal(backup.status?.phase) && !ended.has(backup.metadata.name))
+      .filter(({ snapshot }) => !snapshot || progressOf(snapshot.snapshot, limits, now).is === 'uncut')
+      .map(({ backup }) => backup.spec.target),
   )
-  const wanted = targets.map(({ name: target }) => ({ target, name: slotRunName(policy.metadata.name, target, due) }))
+  const wanted = able.map(target => ({ target, name: slotRunName(policy.metadata.name, target.name, due) }))
   const missing = wanted.filter(({ name }) => !names.has(name))
-  const free = missing.filter(({ target }) => !busy.has(target))
+  const free = missing.filter(({ target: { name } }) => !uncut.has(name) && !isCrowded(snapshots, name, policy, now))
   if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
+  const begun = free.map(({ name, target }) => {
+    const object = scheduledBackup(namespace, policy.metadata.name, name, target.name, due)
+    return { target, object, record: alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }) }
+  })
   return {
-    groups: free.map(({ name, target }) => {
-      const object = scheduledBackup(namespace, policy.metadata.name, name, target, due)
-      return alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' })
-    }),
+    groups: begun.map(({ record }) => record),
+    // Only for a Backup that was not there before: one that a cache had not shown may have ended, and its snapshot be gone.
+    starts: begun.flatMap(({ target, object, record }) =>
+      snapshotStart(object, target).map(start => ({ ...start, needs: [{ group: record.name, was: 'made' } as const] })),
+    ),
     book,
     next,
     closes: undefined,

@@ -257,6 +257,18 @@ test('the newest run decides, and a failure does not make the policy unready', (
   assert.equal(conditionsOf(seen).get('Ready')?.status, 'True')
 })
 
+test('F67: a run that began earlier and ends later hides nothing of the newer one, which has ended', () => {
+  const started = { target: 'data', snapshot: { name: 'x' } }
+  const slow = failed('slow', at('11:00'), { ...started, startTime: stamp(at('01:00')), reason: 'SnapshotNotReady' })
+  const good = completed('good', at('02:01'), { ...started, startTime: stamp(at('02:00')) })
+  const backups = [
+    scheduled(at('01:00'), { name: 'slow', target: 'data', status: slow }),
+    scheduled(at('02:00'), { name: 'good', target: 'data', status: good }),
+  ]
+  const last = conditionsOf(snapshots({ backups })).get('LastBackupSucceeded')
+  assert.deepEqual([last?.status, last?.reason], ['True', 'Completed'])
+})
+
 test("one target's success does not hide another's failure, whatever the order of the cache", () => {
   const end = at('02:10')
   const good = scheduled(at('02:00'), { name: 'z', target: 'data', status: completed('z', end, { target: 'data' }) })

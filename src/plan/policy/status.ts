@@ -16,6 +16,7 @@ import { overdueSeconds } from './overdue.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
 import { latest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
+import { dataTime, dueTime } from '../view/run-times.ts'
 import type { RunView } from '../view/view.ts'
 import type { Target } from './targets.ts'
 
@@ -25,7 +26,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
   const { policy, strategy, targets } = facts
   const backups = runs.map(({ backup }) => backup)
   const ended = backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
-  const ofTargets = byEnd(ended.filter(({ status }) => status?.target !== undefined))
+  const ofTargets = byAge(ended.filter(({ status }) => status?.target !== undefined))
   const newest = ofTargets.at(-1)
   // A node's clock or a person may have written times that are not yet; they must not hide what comes.
   const past = (time: Date | undefined) => (time && time <= now ? time : undefined)
@@ -35,7 +36,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
   )
   const lastRun = latest(
     past(timeOf(policy.status?.lastRun)),
-    ...ended.map(({ spec, metadata }) => past(timeOf(spec.slot)) ?? timeOf(metadata.creationTimestamp)),
+    ...ended.map(backup => past(dueTime(backup)) ?? timeOf(backup.metadata.creationTimestamp)),
   )
   const selected = strategy.type === 'job' ? strategy.selected : strategy.targets.length
   const verdicts = [
@@ -90,7 +91,7 @@ function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy
   const newest = new Map(ended.map(backup => [backup.status?.target, backup]))
   const selected = targets.flatMap(({ name }) => newest.get(name) ?? [])
   const failed = selected.filter(({ status }) => status?.phase === 'Failed')
-  const chosen = byEnd(failed).at(-1) ?? byEnd(selected).at(-1) ?? ended.at(-1)
+  const chosen = byAge(failed).at(-1) ?? byAge(selected).at(-1) ?? ended.at(-1)
   if (!chosen) {
     // Its Backup may have been pruned or deleted; what it proved stays true.
     const before = policy.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
@@ -159,8 +160,8 @@ function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | '
   }
 }
 
-/** In the order of their ends; those of one second by name, because the order of a cache means nothing. */
-function byEnd(backups: readonly Backup[]): readonly Backup[] {
-  const key = ({ status, metadata }: Backup) => `${status?.completionTime ?? ''} ${metadata.name}`
+/** By the time of their data: one that ends late may be older. Those of one second by name, because the order of a cache means nothing. */
+function byAge(backups: readonly Backup[]): readonly Backup[] {
+  const key = (backup: Backup) => `${dataTime(backup)?.toISOString() ?? ''} ${backup.metadata.name}`
   return backups.toSorted((a, b) => (key(a) < key(b) ? -1 : 1))
 }

@@ -11,7 +11,7 @@ import { marksOf } from './marks.ts'
 import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs/pods.ts'
 import { endOf, judgeJob } from '../jobs/verdict.ts'
 import { onDemandJob } from '../../resources/jobs.ts'
-import { runJobName } from '../view/owners.ts'
+import { returnedRun, runJobName } from '../view/owners.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
 
@@ -33,7 +33,8 @@ export function planJobStart(
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
     return planStatus(backup, failure('TargetNotFound', message), now)
   }
-  if (slot !== undefined || backup.status?.run !== undefined) return planLostJob(run, bucketIsOpen, now)
+  if (slot !== undefined || returnedRun(backup) !== undefined || backup.status?.run !== undefined)
+    return planLostJob(run, bucketIsOpen, now)
   const running = view.runJobs.find(each => !each.job.metadata.deletionTimestamp && goesOn(each, now))?.job
   if (running && isCancelled(running, view.runs)) {
     const message = `Job ${running.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`

@@ -3,6 +3,7 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { returnedRun } from '../view/owners.ts'
 import type { Facts } from './status.ts'
 
 /** Where the policy is not there to say. Seconds. */
@@ -17,6 +18,11 @@ export function neverRuns(backup: Backup, policy: BackupPolicy | undefined, now:
   const target = spec.target === undefined ? {} : { target: spec.target }
   if (metadata.labels?.[restoredByVelero] !== undefined) {
     const message = 'it was restored without its status; what it once made is told by the bucket and by its snapshot'
+    return { phase: 'Skipped', reason: 'RestoredObject', message, ...target }
+  }
+  if (returnedRun(backup) !== undefined) {
+    const message =
+      'it tells of a run that was in the bucket, which has it no longer; create a Backup without annotations to back up now'
     return { phase: 'Skipped', reason: 'RestoredObject', message, ...target }
   }
   if (spec.slot === undefined) return undefined

@@ -1,9 +1,9 @@
 // One Backup: what it is waiting for, what has become of it, and what has to be done for it. A final phase never changes, except to Deleting.
-import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import { isFinal, type Backup, type BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'
-import { runJobName } from '../view/owners.ts'
+import { returnedRun, runJobName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
@@ -20,7 +20,16 @@ export type CatalogKnowledge = {
   readonly open: boolean
 }
 
-export function planBackup(view: View, run: RunView, catalog: CatalogKnowledge | undefined, now: Date): BackupPlan {
+/** What retention says of runs, by their names. */
+export type RetentionWords = ReadonlyMap<string, NonNullable<BackupStatus['retention']>>
+
+export function planBackup(
+  view: View,
+  run: RunView,
+  catalog: CatalogKnowledge | undefined,
+  now: Date,
+  words: RetentionWords = new Map(),
+): BackupPlan {
   const { backup, job, snapshot } = run
   if (backup.metadata.deletionTimestamp) return { groups: [] }
   if (isFinal(backup.status?.phase)) return { groups: [] }
@@ -31,11 +40,11 @@ export function planBackup(view: View, run: RunView, catalog: CatalogKnowledge |
   if (never) return planStatus(backup, never, now)
   if (!view.policy) return planWithoutPolicy(view, run, now)
   if (job) return planJobRun(backup, job, now)
-  if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, now)
+  if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, words.get(snapshot.snapshot.metadata.name), now)
   const { policy, strategy } = view
   if (strategy.type === 'job' || isOfCommand(strategy, backup))
     return planJobStart({ ...view, policy }, run, catalog?.open === true, now)
-  return planSnapshotStart(strategy, view.snapshotApi, run, now)
+  return planSnapshotStart({ ...view, policy }, strategy, run, now)
 }
 
 function storeOf({ strategy }: View): string | undefined {
@@ -43,9 +52,10 @@ function storeOf({ strategy }: View): string | undefined {
 }
 
 /** By what the run is, where it has begun: the policy may have another strategy by now. */
-function isOfCommand({ targets }: SnapshotStrategyView, { spec, status }: Backup): boolean {
+function isOfCommand({ targets }: SnapshotStrategyView, backup: Backup): boolean {
+  const { spec, status } = backup
   const ofCommand = spec.target === commandTarget || status?.target === commandTarget
-  const begun = spec.slot !== undefined || status?.run !== undefined
+  const begun = spec.slot !== undefined || returnedRun(backup) !== undefined || status?.run !== undefined
   return ofCommand && begun && !targets.some(({ name }) => name === commandTarget)
 }
 
@@ -57,7 +67,7 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
   if (job && !goesOn(job, now)) return planJobRun(backup, job, now)
   const snapshot = run.snapshot?.snapshot
   if (run.snapshot && snapshot?.status?.readyToUse && !snapshot.metadata.deletionTimestamp)
-    return planSnapshotRun(undefined, backup, run.snapshot, now)
+    return planSnapshotRun(undefined, backup, run.snapshot, undefined, now)
   const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
   if (slot !== undefined || job || snapshot || !waits) {
     const stop: Action[] = []

@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asked, now, plan, snapshots } from '../../../test/plan/backup-plan.ts'
-import { at, claim, ready, scheduled, snapshotOf } from '../../../test/plan/world.ts'
-import { only } from '../../../test/plan/planned.ts'
+import {
+  at,
+  backup,
+  claim,
+  ready,
+  scheduled,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
+import { annotation } from '../../api/labels.ts'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
 
 const data = asked({ spec: { target: 'data' } })
 test('a Backup of a claim makes a VolumeSnapshot with the class of its driver', () => {
@@ -67,10 +78,68 @@ test('an error of the storage system is told and decides nothing; ready does', (
   )
 })
 
-test('a snapshot that is not ready in time failed, and goes after that is written', () => {
-  const { status, does } = plan(snapshots({ snapshots: [snapshotOf(data)] }), data, at('12:10'))
-  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SnapshotNotReady'])
+test('F67: a snapshot that is not cut in time failed, and goes after that is written, unless it is cut by now', () => {
+  const { actions, status, does } = plan(snapshots({ snapshots: [snapshotOf(data)] }), data, at('12:10'))
+  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SnapshotNotCut'])
+  assert.match(status?.message ?? '', /did not cut VolumeSnapshot \S+ within 600 s/)
   assert.deepEqual(does, ['status Backup', 'event', 'delete VolumeSnapshot'])
+  assert.equal(only(actions, 'status Backup')[0]?.unless?.kind, 'cut-snapshot')
+})
+
+test('F67: a snapshot that is cut waits for a day, then an error fails it, and without one it is slow and stays', () => {
+  const cut = { readyToUse: false, creationTime: stamp(at('12:00:02')) }
+  const error = { message: 'the copy broke off' }
+  for (const [what, snapshotStatus, time, expected] of [
+    ['it waits', cut, at('+1d 11:59:59'), ['Running', 'SnapshotPending', ['status Backup']]],
+    ['an error is tried again', { ...cut, error }, at('12:10'), ['Running', 'SnapshotError', ['status Backup']]],
+    ['it is slow', cut, at('+1d 12:00'), ['Running', 'SnapshotSlow', ['status Backup', 'event']]],
+    [
+      'it failed',
+      { ...cut, error },
+      at('+1d 12:00'),
+      ['Failed', 'SnapshotNotReady', ['status Backup', 'event', 'delete VolumeSnapshot']],
+    ],
+    [
+      'it is ready at last',
+      { ...cut, ...ready },
+      at('+9d 12:00'),
+      ['Completed', 'Completed', ['status Backup', 'event']],
+    ],
+  ] as const) {
+    const { status, does } = plan(snapshots({ snapshots: [snapshotOf(data, { status: snapshotStatus })] }), data, time)
+    assert.deepEqual([status?.phase, status?.reason, does], expected, what)
+    assert.equal(status?.takenTime, cut.creationTime, what)
+  }
+})
+
+test('F67: that a snapshot is slow is told once, and it is woken by what happens to the snapshot alone', () => {
+  const seen = snapshots({ snapshots: [snapshotOf(data, { status: { creationTime: stamp(now) } })] })
+  const first = plan(seen, data, at('+1d 12:00'))
+  assert.ok(first.status)
+  const then = plan(seen, { ...data, status: first.status }, at('+3d 12:00'))
+  assert.deepEqual([then.does, then.wakeAt], [[], undefined])
+})
+
+test('F67: a slow snapshot that goes was not ready, whoever deletes it', () => {
+  const metadata = { deletionTimestamp: stamp(at('13:00')) }
+  const going = snapshotOf(data, { status: { creationTime: stamp(now) }, metadata })
+  const of = (reason: string) =>
+    plan(snapshots({ snapshots: [going] }), { ...data, status: { phase: 'Running', reason } }).status?.reason
+  assert.deepEqual([of('SnapshotPending'), of('SnapshotSlow')], ['SnapshotDeleted', 'SnapshotNotReady'])
+})
+
+test('F67: the limits are those of the policy, and what is not cut is not ready either', () => {
+  for (const [limits, cutUntil, readyUntil] of [
+    [undefined, at('12:10'), at('+1d 12:00')],
+    [{ cutTimeoutSeconds: 60 }, at('12:01'), at('+1d 12:00')],
+    [{ cutTimeoutSeconds: 60, readyTimeoutSeconds: 600 }, at('12:01'), at('12:10')],
+    [{ readyTimeoutSeconds: 300 }, at('12:05'), at('12:05')],
+  ] as const) {
+    const of = snapshotPolicy({ strategy: { type: 'snapshot', ...(limits ? { snapshot: limits } : {}) } })
+    const wakes = (status: { readonly creationTime?: string }) =>
+      plan(world(of, { claims: [claim('data')], snapshots: [snapshotOf(data, { status })] }), data).wakeAt
+    assert.deepEqual([wakes({}), wakes({ creationTime: stamp(now) })], [cutUntil, readyUntil])
+  }
 })
 
 test('a snapshot that disappeared is a failure, after one more look', () => {
@@ -82,4 +151,65 @@ test('a snapshot that disappeared is a failure, after one more look', () => {
 test("a stranger's snapshot under the Backup's name is not followed", () => {
   const stranger = snapshotOf(data, { status: ready, metadata: { annotations: {} } })
   assert.deepEqual(plan(snapshots({ snapshots: [stranger] }), data).does, ['create VolumeSnapshot'])
+})
+
+/** An on-demand Backup of the claim data that waits, and one that has begun. */
+const other = backup('before', { spec: { target: 'data' }, status: { phase: 'Running', run: 'before-1' } })
+const cutAt = { readyToUse: false, creationTime: stamp(now) }
+
+test('F81: a Backup waits while another snapshot of its claim is not cut, or too many are not ready, and starts after that', () => {
+  const ofSlot = scheduled(at('11:00'), { name: 'nightly-data-1', target: 'data', status: { phase: 'Running' } })
+  const slow = [1, 2, 3].map(n => {
+    const of = backup(`slow-${n}`, { spec: { target: 'data' }, status: { phase: 'Running', reason: 'SnapshotSlow' } })
+    return { of, snapshot: snapshotOf(of, { status: cutAt, metadata: { creationTimestamp: stamp(at('00:00')) } }) }
+  })
+  const failed = { ...other, status: { phase: 'Failed', run: 'before-1' } } as const
+  const fresh = { metadata: { creationTimestamp: stamp(at('11:59')) } }
+  for (const [what, backups, some, waits] of [
+    ['nothing is going on', [], [], undefined],
+    ['one is not cut', [other], [snapshotOf(other, fresh)], /VolumeSnapshot before-\w+, is not cut yet/],
+    ['one of a slot is not cut', [ofSlot], [snapshotOf(ofSlot, fresh)], /nightly-data-1, is not cut yet/],
+    ['one without a Backup is not cut', [], [snapshotOf(other, fresh)], /is not cut yet/],
+    ['one is cut', [other], [snapshotOf(other, { ...fresh, status: cutAt })], undefined],
+    ['one is ready', [other], [snapshotOf(other, { ...fresh, status: ready })], undefined],
+    ['one is past its limit', [other], [snapshotOf(other)], undefined],
+    ['one failed', [failed], [snapshotOf(failed, fresh)], undefined],
+    ['one of another claim', [], [snapshotOf(other, { ...fresh, claim: 'logs' })], undefined],
+    ['another Backup waits, too', [{ ...other, status: { phase: 'Pending' } as const }], [], undefined],
+    ['two are slow', slow.slice(1).map(({ of }) => of), slow.slice(1).map(each => each.snapshot), undefined],
+    ['three are slow', slow.map(({ of }) => of), slow.map(each => each.snapshot), /3 snapshots .* not ready yet/],
+  ] as const) {
+    const { does, status, wakeAt } = plan(snapshots({ backups, snapshots: some }), data)
+    if (waits === undefined) assert.deepEqual(does, ['create VolumeSnapshot'], what)
+    else {
+      assert.deepEqual([status?.phase, status?.reason, wakeAt], ['Pending', 'Overlapping', at('13:00')], what)
+      assert.match(status?.message ?? '', waits, what)
+    }
+  }
+})
+
+test('F81: it is skipped after the starting deadline, or at once where the policy says so; a slot never waits for others', () => {
+  const fresh = (time: Date) => snapshotOf(other, { metadata: { creationTimestamp: stamp(time) } })
+  const late = plan(snapshots({ backups: [other], snapshots: [fresh(at('12:59'))] }), data, at('13:00'))
+  assert.deepEqual([late.status?.phase, late.status?.reason], ['Skipped', 'Overlapping'])
+  const more = { claims: [claim('data')], backups: [other], snapshots: [fresh(now)] }
+  const skips = plan(world(snapshotPolicy({ whenBusy: 'Skip' }), more), data)
+  assert.deepEqual([skips.status?.phase, skips.status?.reason], ['Skipped', 'Overlapping'])
+  const ofSlot = scheduled(now, { target: 'data' })
+  assert.deepEqual(plan(snapshots(more), ofSlot).does, ['create VolumeSnapshot'])
+})
+
+test('F81: of several that could start the oldest does, then the one with the smaller UID; one of a slot is not held up', () => {
+  const asking = (name: string, time: string, uid: string) =>
+    backup(name, { spec: { target: 'data' }, metadata: { uid, creationTimestamp: stamp(at(time)) } })
+  const started = (...backups: readonly ReturnType<typeof backup>[]) =>
+    only(planPolicy(snapshots({ backups }), now).actions, 'create VolumeSnapshot').map(
+      ({ object }) => object.metadata.annotations?.[annotation.backup],
+    )
+  const some = [asking('a', '11:59', '3'), asking('b', '11:58', '2'), asking('c', '11:58', '1')]
+  assert.deepEqual(started(...some), ['c'])
+  const ofSlot = scheduled(now, { name: 'slot', target: 'data' })
+  assert.deepEqual(started(...some, ofSlot), ['slot'])
+  const ofLogs = backup('logs', { spec: { target: 'logs' }, metadata: { creationTimestamp: stamp(now) } })
+  assert.deepEqual(started(...some, ofLogs), ['c', 'logs'])
 })

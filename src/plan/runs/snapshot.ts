@@ -1,31 +1,28 @@
 // A Backup of one PersistentVolumeClaim: its VolumeSnapshot, until that is ready or given up.
-import type { Backup } from '../../api/kinds/backup.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
 import { volumeSnapshot } from '../../resources/backup-objects.ts'
-import { deletion } from '../core/actions.ts'
-import { planStatus, type BackupPlan } from './status.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { deletion, type Group, type Unless } from '../core/actions.ts'
+import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
+import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
 import { claimGraceEnd, graceEnd } from './grace.ts'
+import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
 import { isEphemeral, snapshotName } from '../view/owners.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
-import type { RunView, SnapshotStrategyView, SnapshotView } from '../view/view.ts'
+import type { ClaimTarget, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
+
+/** Most snapshots are ready by then: nobody waits at the Backup of a slot, which says nothing before, and is written once. Seconds. */
+const quickSeconds = 5
 
 /** How long the caches of claims and volumes may be of different moments. Seconds. */
 const volumeGraceSeconds = 30
 
-/** Where the policy is gone before it could be read. Seconds. */
-const defaultReadySeconds = 600
-
-/** How long a snapshot may take until it is ready. Seconds. */
-export function readyLimit(policy: BackupPolicy | undefined): number {
-  return policy?.spec.strategy.snapshot?.readyTimeoutSeconds ?? defaultReadySeconds
-}
-
-/** @param snapshotApi whether the snapshot CRDs are installed */
 export function planSnapshotStart(
+  { policy, snapshots, snapshotApi }: Pick<View, 'snapshots' | 'snapshotApi'> & { readonly policy: BackupPolicy },
   { targets }: SnapshotStrategyView,
-  snapshotApi: boolean,
   run: RunView,
   now: Date,
 ): BackupPlan {
@@ -63,7 +60,7 @@ export function planSnapshotStart(
     ),
     wakeAt: coming,
   })
-  if (!readiness) {
+  if (!claimTarget || !readiness) {
     const message = `the selector of the policy matches no PersistentVolumeClaim ${target}`
     return now < coming ? wait('TargetNotFound', message) : fail('TargetNotFound', message)
   }
@@ -74,31 +71,47 @@ export function planSnapshotStart(
     if (readiness.reason === 'PVCPending' && now < coming) return wait(readiness.reason, readiness.message)
     return fail(readiness.reason, readiness.message)
   }
-  const object = volumeSnapshot(
-    backup,
-    snapshotName(backup),
-    target,
-    readiness.className,
-    isEphemeral(claimTarget.claim),
-  )
-  return { groups: [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }] }
+  const busy = backup.spec.slot === undefined ? busyWith(snapshots, target, policy, now) : undefined
+  if (busy !== undefined) return waitForOthers(policy, backup, target, busy, now)
+  return { groups: snapshotStart(backup, claimTarget) }
 }
 
+type RetentionWord = NonNullable<BackupStatus['retention']>
+
+/** What begins the run of a Backup: nothing, where no snapshot can be made of the claim. */
+export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimTarget): readonly Group[] {
+  if (!readiness?.ready) return []
+  const object = volumeSnapshot(backup, snapshotName(backup), name, readiness.className, isEphemeral(claim))
+  return [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }]
+}
+
+function waitForOthers(
+  { spec: { whenBusy, startingDeadlineSeconds } }: BackupPolicy,
+  backup: Backup,
+  target: string,
+  busy: string,
+  now: Date,
+): BackupPlan {
+  const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, startingDeadlineSeconds)
+  if (whenBusy === 'Skip' || now >= until) {
+    const message = `${busy}; create a new Backup later`
+    return planStatus(backup, { phase: 'Skipped', reason: 'Overlapping', message, target }, now)
+  }
+  const message = `${busy}; this one starts after that, or is skipped at ${rfc3339(until)}`
+  return { ...planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target }, now), wakeAt: until }
+}
+
+/** @param retention what it says of the snapshot if that is good by now: told with the success, in one write */
 export function planSnapshotRun(
   policy: BackupPolicy | undefined,
   backup: Backup,
   { snapshot, deletionPolicy }: SnapshotView,
+  retention: RetentionWord | undefined,
   now: Date,
 ): BackupPlan {
   const { name, creationTimestamp, deletionTimestamp } = snapshot.metadata
   const target = snapshot.spec.source.persistentVolumeClaimName ?? backup.spec.target ?? ''
-  const {
-    readyToUse,
-    boundVolumeSnapshotContentName: contentName,
-    restoreSize,
-    error,
-    creationTime,
-  } = snapshot.status ?? {}
+  const { boundVolumeSnapshotContentName: contentName, restoreSize, error, creationTime } = snapshot.status ?? {}
   const start = timeOf(creationTimestamp) ?? now
   const common = {
     target,
@@ -113,55 +126,79 @@ export function planSnapshotRun(
       ...(deletionPolicy ? { deletionPolicy } : {}),
     },
   }
-  if (deletionTimestamp)
-    return planStatus(
-      backup,
-      {
-        ...common,
-        phase: 'Failed',
-        reason: 'SnapshotDeleted',
-        message: `VolumeSnapshot ${name} was deleted before it was ready`,
-      },
-      now,
-      'snapshot',
-    )
-  if (readyToUse) {
-    const taken = creationTime ? `, taken at ${creationTime}` : ''
-    return planStatus(
-      backup,
-      {
-        ...common,
-        phase: 'Completed',
-        reason: 'Completed',
-        message: `VolumeSnapshot ${name} is ready to use${taken}`,
-      },
-      now,
-      'snapshot',
-    )
+  const end = (facts: Pick<Facts, 'phase' | 'reason' | 'message' | 'retention'>, unless?: Unless) =>
+    planStatus(backup, { ...common, ...facts }, now, 'snapshot', unless)
+  const limits = limitsOf(policy)
+  const tooSlow = `VolumeSnapshot ${name} was not ready within ${limits.readySeconds} s and was deleted`
+  if (deletionTimestamp) {
+    // We delete it ourselves once enough newer ones are good.
+    if (backup.status?.reason === 'SnapshotSlow') return end(failure('SnapshotNotReady', tooSlow))
+    return end(failure('SnapshotDeleted', `VolumeSnapshot ${name} was deleted before it was ready`))
   }
-  const limit = readyLimit(policy)
-  const until = addSeconds(start, limit)
   const reported = error?.message ? `; the storage system says: ${error.message}` : ''
-  if (now >= until) {
-    const message = `VolumeSnapshot ${name} was not ready within ${limit} s and was deleted${reported}`
-    const plan = planStatus(
-      backup,
-      { ...common, phase: 'Failed', reason: 'SnapshotNotReady', message },
-      now,
-      'snapshot',
-      { kind: 'ready-snapshot', name },
-    )
-    // The verdict first: it is looked at once more, and the snapshot goes only when it stands.
-    const [verdict] = plan.groups
-    if (!verdict) return plan
-    return { groups: [{ ...verdict, actions: [...verdict.actions, deletion(snapshot, message)] }] }
+  const progress = progressOf(snapshot, limits, now)
+  switch (progress.is) {
+    case 'ready': {
+      const taken = creationTime ? `, taken at ${creationTime}` : ''
+      const message = `VolumeSnapshot ${name} is ready to use${taken}`
+      return end({ phase: 'Completed', reason: 'Completed', message, ...(retention ? { retention } : {}) })
+    }
+    case 'not-cut': {
+      const message = `the storage system did not cut VolumeSnapshot ${name} within ${progress.limit} s, and it was deleted${reported}`
+      return givenUp(snapshot, end(failure('SnapshotNotCut', message), { kind: 'cut-snapshot', name }))
+    }
+    case 'not-ready': {
+      const unless = { kind: 'ready-snapshot', name } as const
+      return givenUp(snapshot, end(failure('SnapshotNotReady', `${tooSlow}${reported}`), unless))
+    }
+    case 'slow':
+      return planSlow(policy, backup, common, limits, now)
+    case 'uncut':
+    case 'unready': {
+      const told = addSeconds(start, quickSeconds)
+      if (backup.spec.slot !== undefined && !backup.status?.phase && !error?.message && now < told)
+        return { groups: [], wakeAt: told }
+      const [reason, message] = error?.message
+        ? ([
+            'SnapshotError',
+            `the storage system reports an error and is tried again until ${rfc3339(progress.until)}${reported}`,
+          ] as const)
+        : (['SnapshotPending', waitsFor(progress, creationTime)] as const)
+      return { ...planStatus(backup, { ...common, phase: 'Running', reason, message }, now), wakeAt: progress.until }
+    }
   }
-  const reason = error?.message ? 'SnapshotError' : 'SnapshotPending'
-  const message = error?.message
-    ? `the storage system reports an error and is tried again until the deadline${reported}`
-    : 'waiting for the storage system to make the snapshot ready to use'
-  return {
-    ...planStatus(backup, { ...common, phase: 'Running', reason, message }, now),
-    wakeAt: until,
-  }
+}
+
+function waitsFor({ is }: Progress, creationTime: string | undefined): string {
+  return is === 'uncut'
+    ? 'waiting for the storage system to cut the snapshot'
+    : `the data are of ${creationTime}; waiting for the storage system to make the snapshot ready to use`
+}
+
+/** The verdict first: it is looked at once more, and the snapshot goes only when it stands. */
+function givenUp(snapshot: VolumeSnapshot, plan: BackupPlan): BackupPlan {
+  const [verdict] = plan.groups
+  if (!verdict) return plan
+  return { groups: [{ ...verdict, actions: [...verdict.actions, deletion(snapshot, 'it took too long')] }] }
+}
+
+/** People are told once; what becomes of it is up to the storage system, or to enough newer ones (`history/slow-snapshots.ts`). */
+function planSlow(
+  policy: BackupPolicy | undefined,
+  backup: Backup,
+  common: Omit<Facts, 'phase' | 'reason' | 'message'>,
+  { readySeconds }: Limits,
+  now: Date,
+): BackupPlan {
+  const reason = 'SnapshotSlow'
+  const enough = policy ? `, or until ${newerNeeded(policy, backup)} newer ones of its kind are good` : ''
+  const message = `VolumeSnapshot ${common.run} was cut, and is not ready after ${readySeconds} s; it stays, and is waited for until it is ready${enough}. Look at the storage system: it reports no error`
+  const { groups } = planStatus(backup, { ...common, phase: 'Running', reason, message }, now)
+  if (backup.status?.reason === reason) return { groups }
+  const notice = { do: 'event', about: backup, type: 'Warning', reason, message } as const
+  return { groups: groups.map(group => ({ ...group, actions: [...group.actions, notice] })) }
+}
+
+function newerNeeded({ spec }: BackupPolicy, backup: Backup): number {
+  return backup.spec.slot === undefined ? (spec.onDemandRetention ?? spec.retention) : spec.retention
 }

@@ -53,8 +53,14 @@ export function snapshotName({ metadata, spec }: Backup): string {
 }
 
 /** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
-export function runJobName({ metadata, spec }: Backup): string {
-  return spec.slot ? metadata.name : onDemandJobName(spec.policy, metadata.uid ?? '')
+export function runJobName(backup: Backup): string {
+  const { metadata, spec } = backup
+  return spec.slot ? metadata.name : (returnedRun(backup) ?? onDemandJobName(spec.policy, metadata.uid ?? ''))
+}
+
+/** The run of the bucket that an on-demand Backup was made to tell of, when it was known of no other; undefined where a person asked for it. */
+export function returnedRun({ metadata, spec }: Backup): string | undefined {
+  return spec.slot === undefined ? metadata.annotations?.[annotation.run] : undefined
 }
 
 /** The slot of a Job that a CronJob made; undefined for a Job of ours. */

@@ -57,8 +57,9 @@ export function policyObject(namespace: string, name: string, spec: object): Kub
   } as KubernetesObject
 }
 
-export function onDemand(namespace: string, name: string, policy: string): Backup {
-  return { apiVersion, kind: 'Backup', metadata: { name, namespace }, spec: { policy } }
+export function onDemand(namespace: string, name: string, policy: string, target?: string): Backup {
+  const spec = { policy, ...(target === undefined ? {} : { target }) }
+  return { apiVersion, kind: 'Backup', metadata: { name, namespace }, spec }
 }
 
 export async function applyAll(plane: ControlPlane, items: readonly KubernetesObject[]): Promise<void> {

@@ -28,7 +28,7 @@ export function hourly(slot: Date, minutesLater = 0): string {
 /** Runs that only the bucket tells of, hours before the slot: the older one goes by retention, the other is lost. */
 export const unknownRuns = { pruned: 'backup-dump-pruned0000', lost: 'backup-dump-lost000000' } as const
 
-/** Policy `app` snapshots two claims, `slow` another one that takes too long, `dump` runs a command. */
+/** Policy `app` snapshots two claims, `slow` two others that take too long, `dump` runs a command. */
 export async function setTheStage(
   plane: ControlPlane,
   admin: Client,
@@ -37,7 +37,11 @@ export async function setTheStage(
   bucket: Bucket,
 ): Promise<void> {
   const schedule = hourly(slot)
-  const claims = [...['data-0', 'data-1'].map(name => ({ name, app: 'shop' })), { name: 'slow-0', app: 'slow' }]
+  const slow = { 'never-ready': 'slow-0', 'given-up': 'slow-1' } as const
+  const claims = [
+    ...['data-0', 'data-1'].map(name => ({ name, app: 'shop' })),
+    ...Object.values(slow).map(name => ({ name, app: 'slow' })),
+  ]
   const objects: KubernetesObject[] = [
     ...namespaceObjects(namespace),
     snapshotClass,
@@ -48,7 +52,7 @@ export async function setTheStage(
       selector: { matchLabels: { app: 'slow' } },
       schedule: '0 0 29 2 *',
       retention: 1,
-      strategy: { type: 'snapshot', snapshot: { readyTimeoutSeconds: 10 } },
+      strategy: { type: 'snapshot', snapshot: { cutTimeoutSeconds: 10 } },
     }),
   ]
   await applyAll(plane, objects)
@@ -63,8 +67,8 @@ export async function setTheStage(
   bucket.put('dump', unknownRuns.pruned, new Date(slot.getTime() - 4 * hour))
   bucket.put('dump', unknownRuns.lost, new Date(slot.getTime() - 3 * hour))
   await admin.create(resources.jobs, jobOfSlot(await policyNamed(admin, namespace, 'dump'), slot))
-  for (const name of ['never-ready', 'given-up'])
-    await admin.create(resources.backups, onDemand(namespace, name, 'slow'))
+  for (const [name, target] of Object.entries(slow))
+    await admin.create(resources.backups, onDemand(namespace, name, 'slow', target))
 }
 
 async function policyNamed(admin: Client, namespace: string, name: string): Promise<BackupPolicy> {

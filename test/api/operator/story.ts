@@ -228,7 +228,7 @@ async function nothingIsLeftOver({ admin, namespace }: Scene): Promise<void> {
   const failed = runs.filter(run => !isCompleted(run))
   assert.deepEqual(
     new Set(failed.map(({ metadata, status }) => `${metadata.name} ${status?.phase} ${status?.reason}`)),
-    new Set(['endless Failed PolicyDeleted', 'never-ready Failed SnapshotNotReady']),
+    new Set(['endless Failed PolicyDeleted', 'never-ready Failed SnapshotNotCut']),
   )
   // One parent with a child for each claim; one run at the slot and one on demand of the job policy.
   const good = runs.filter(isCompleted)

@@ -1,6 +1,6 @@
 // What must come of every slot, and of everything that was begun, when a story is over.
 import assert from 'node:assert/strict'
-import { isFinal } from '../../../src/api/kinds/backup.ts'
+import { isFinal, type Backup } from '../../../src/api/kinds/backup.ts'
 import { annotation } from '../../../src/api/labels.ts'
 import { scheduleOf } from '../../../src/plan/policy/schedule.ts'
 import { slotsBetween } from '../../../src/schedule/schedule.ts'
@@ -8,7 +8,10 @@ import { addSeconds } from '../../../src/schedule/times.ts'
 import { stamp } from '../../plan/world.ts'
 import { name, type Telling } from './telling.ts'
 
-/** A Job's deadline, ten minutes for a lost node, an hour for the list of the bucket, and time to spare: after this a run has ended. */
+/**
+ * A Job's deadline, ten minutes for a lost node, an hour for the list of the bucket, and time to spare: after this a run has ended. A slow
+ * snapshot has not: it may become ready still.
+ */
 export const longestRunSeconds = 9000
 
 /** Every slot ran, was missed or was skipped, exactly once. */
@@ -48,13 +51,17 @@ export function checkEnds({ server }: Telling): void {
   const longAgo = stamp(addSeconds(server.now, -longestRunSeconds))
   for (const { metadata, status } of backups)
     assert.ok(
-      isFinal(status?.phase) || (metadata.creationTimestamp ?? '') > longAgo,
+      isFinal(status?.phase) || isSlow(status, backups) || (metadata.creationTimestamp ?? '') > longAgo,
       `Backup ${metadata.name} of ${metadata.creationTimestamp} still is ${status?.phase} ${status?.reason}: ${status?.message}`,
     )
   for (const snapshot of server.all('volumesnapshots')) {
     const of = backups.find(({ metadata }) => metadata.name === snapshot.metadata.annotations?.[annotation.backup])
     assert.ok(
-      snapshot.metadata.deletionTimestamp || snapshot.status?.readyToUse || (of && !isFinal(of.status?.phase)),
+      snapshot.metadata.deletionTimestamp ||
+        snapshot.status?.readyToUse ||
+        // Its Backup object was deleted, and it is slow.
+        (!of && snapshot.status?.creationTime !== undefined) ||
+        (of && !isFinal(of.status?.phase)),
       `VolumeSnapshot ${snapshot.metadata.name} is not ready and belongs to no run`,
     )
   }
@@ -62,4 +69,10 @@ export function checkEnds({ server }: Telling): void {
     const over = status?.conditions?.some(condition => ['Complete', 'Failed'].includes(condition.type))
     assert.ok(over || (metadata.creationTimestamp ?? '') > longAgo, `Job ${metadata.name} never ended`)
   }
+}
+
+/** It, or a child of it, waits for a slow snapshot. */
+function isSlow(status: Backup['status'], backups: readonly Backup[]): boolean {
+  const slow = (of: Backup['status']) => of?.reason === 'SnapshotSlow'
+  return slow(status) || (status?.reason === 'Children' && backups.some(each => slow(each.status)))
 }

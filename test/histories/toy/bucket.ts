@@ -12,6 +12,7 @@ export type StoredRun = {
   readonly startedAt: number
   readonly finishedAt: number
   readonly suspect: boolean
+  readonly trigger?: 'on-demand'
 }
 
 /** Catalog pages are so small here that a few runs make several. */
@@ -27,11 +28,13 @@ export class ToyBucket {
   commit(stored: StoredRun, task: BackupTask): MoverMessage | undefined {
     const existing = this.runs.get(stored.run)
     if (existing && existing.jobUid !== stored.jobUid) return undefined
-    this.runs.set(stored.run, existing ?? stored)
+    const trigger = task.trigger === 'on-demand' ? { trigger: task.trigger } : {}
+    this.runs.set(stored.run, existing ?? { ...stored, ...trigger })
     const plan = planRetention(
-      [...this.runs.values()].map(({ run, slot, suspect }) => ({
+      [...this.runs.values()].map(({ run, slot, suspect, trigger }) => ({
         id: run,
         slot,
+        trigger: trigger ?? 'scheduled',
         good: true,
         suspect: suspect && !task.accepted.includes(run),
       })),
@@ -75,7 +78,7 @@ export class ToyBucket {
   }
 }
 
-function entryOf({ run, slot, startedAt, finishedAt, suspect }: StoredRun): CatalogEntry {
+function entryOf({ run, slot, startedAt, finishedAt, suspect, trigger }: StoredRun): CatalogEntry {
   return {
     run,
     slot: slot.getTime(),
@@ -84,5 +87,6 @@ function entryOf({ run, slot, startedAt, finishedAt, suspect }: StoredRun): Cata
     bytes: 1000,
     storedBytes: 100,
     ...(suspect ? { suspect } : {}),
+    ...(trigger ? { trigger } : {}),
   }
 }

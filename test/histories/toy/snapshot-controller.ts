@@ -1,8 +1,22 @@
 // The snapshot controller and its CSI driver.
 import type { VolumeSnapshot } from '../../../src/api/kubernetes.ts'
+import { stamp } from '../../plan/world.ts'
 import type { ToyApiServer } from './api-server.ts'
 
-export const snapshotFates = ['ready at once', 'ready slowly', 'ready after errors', 'ready too late', 'never'] as const
+/** Of the policies here, in seconds. */
+export const limits = { cutTimeoutSeconds: 600, readyTimeoutSeconds: 3600 } as const
+
+export const snapshotFates = [
+  'ready at once',
+  'cut at once, ready slowly',
+  'ready after errors',
+  'cut too late',
+  /** After its limit, and yet a good one (F67). */
+  'ready too late',
+  'fails when it is cut',
+  'never ready',
+  'never cut',
+] as const
 export type SnapshotFate = (typeof snapshotFates)[number]
 
 /**
@@ -35,13 +49,30 @@ export function startSnapshot(
       }
       server.create('volumesnapshotcontents', content)
     }
-    set({ readyToUse: true, restoreSize: '1Gi', error: undefined, boundVolumeSnapshotContentName })
+    const { creationTime = stamp(server.now) } = server.get('volumesnapshots', name)?.status ?? {}
+    set({ readyToUse: true, creationTime, restoreSize: '1Gi', error: undefined, boundVolumeSnapshotContentName })
   }
-  if (fate === 'ready at once') after(1, becomeReady)
-  if (fate === 'ready slowly') after(400, becomeReady)
-  if (fate === 'ready too late') after(601, becomeReady)
-  if (fate === 'ready after errors') {
-    after(5, () => set({ readyToUse: false, error: { message: 'the array is busy' } }))
-    after(60, becomeReady)
+  const cut = () => set({ readyToUse: false, creationTime: stamp(server.now) })
+  const fail = () => set({ readyToUse: false, error: { message: 'the array is busy' } })
+  switch (fate) {
+    case 'ready at once':
+      return after(1, becomeReady)
+    case 'cut at once, ready slowly':
+      after(1, cut)
+      return after(400, becomeReady)
+    case 'ready after errors':
+      after(5, fail)
+      return after(60, becomeReady)
+    case 'cut too late':
+      return after(limits.cutTimeoutSeconds + 1, becomeReady)
+    case 'ready too late':
+      after(1, cut)
+      return after(limits.readyTimeoutSeconds + 400, becomeReady)
+    case 'fails when it is cut':
+      after(1, cut)
+      return after(60, fail)
+    case 'never ready':
+      return after(1, cut)
+    case 'never cut':
   }
 }

@@ -4,7 +4,7 @@ import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
 import { annotation, label } from '../../../src/api/labels.ts'
-import { commandTarget, cronJobName, slotOfJobName } from '../../../src/api/names.ts'
+import { cronJobName, slotOfJobName } from '../../../src/api/names.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../../src/schedule/times.ts'
 import {
   at,
@@ -19,6 +19,7 @@ import {
 } from '../../plan/world.ts'
 import { ToyApiServer, type Write } from './api-server.ts'
 import { ToyKube } from './kube.ts'
+import { limits } from './snapshot-controller.ts'
 import { ToyOperator, type Death, type Watch } from './operator.ts'
 import { targets, type Spec, type Step, type Story } from './stories.ts'
 
@@ -206,7 +207,7 @@ export class Telling {
 
   #policySpec(): BackupPolicy['spec'] {
     const { strategy, ...spec } = this.#spec
-    const strategySpec = strategy === 'job' ? jobStrategy : snapshotStrategy
+    const strategySpec = strategy === 'job' ? jobStrategy : { ...snapshotStrategy, snapshot: limits }
     return policy({
       ...spec,
       suspend: this.#suspended,
@@ -282,8 +283,6 @@ export class Telling {
   #checkNewBackup(made: Backup, exists: boolean): void {
     const slot = timeOf(made.spec.slot)
     if (!slot || exists) return
-    // An on-demand run that came back from the bucket has a time, but no slot of the schedule.
-    if (made.spec.target === commandTarget && !slotOfJobName(made.metadata.name, cronJobName(name))) return
     this.recorded.add(stamp(slot))
     this.#recordedNames.add(made.metadata.name)
     const isRun =
@@ -294,15 +293,19 @@ export class Telling {
     )
   }
 
-  /** F38, F39, F45: what goes has enough good ones that are newer; what was never good does not count. */
+  /** F38, F39, F45: what goes has enough good ones that are newer; what was never good does not count. F67: nor does it go for being slow. */
   #checkPruning(snapshot: VolumeSnapshot): void {
-    const good = (each: VolumeSnapshot) => {
+    const failed = (each: VolumeSnapshot) => {
       const of = this.server
         .all('backups')
         .find(({ metadata }) => metadata.name === each.metadata.annotations?.[annotation.backup])
-      return each.status?.readyToUse === true && !each.metadata.deletionTimestamp && of?.status?.phase !== 'Failed'
+      return of?.status?.phase === 'Failed'
     }
-    if (!good(snapshot)) return
+    const good = (each: VolumeSnapshot) =>
+      each.status?.readyToUse === true && !each.metadata.deletionTimestamp && !failed(each)
+    const slow = snapshot.status?.creationTime !== undefined && !snapshot.status.error && !failed(snapshot)
+    // Where the policy is gone, what is not ready is ended with its run.
+    if (!good(snapshot) && !(slow && this.server.get('backuppolicies', name))) return
     const policyNow = this.server.get('backuppolicies', name)
     const source = snapshot.spec.source.persistentVolumeClaimName
     const others = this.server

@@ -1,0 +1,34 @@
+// What keeps a snapshot of a claim from being begun: one that is not cut yet, or too many that are not ready (docs/design.md R30, R31).
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import { isFinal } from '../../api/kinds/backup.ts'
+import type { SnapshotView } from '../view/view.ts'
+import { limitsOf, progressOf, unreadyAtOnce } from './snapshot-limits.ts'
+
+/** A storage system that is stuck is not given more and more: so many of the claim are cut, and not ready. */
+export function isCrowded(snapshots: readonly SnapshotView[], claim: string, policy: BackupPolicy, now: Date): boolean {
+  return going(snapshots, claim, policy, now).filter(({ is }) => is !== 'uncut').length >= unreadyAtOnce
+}
+
+/** Why a Backup that a person asked for cannot start now, in words; undefined where it can. Backups that wait keep nobody waiting. */
+export function busyWith(
+  snapshots: readonly SnapshotView[],
+  claim: string,
+  policy: BackupPolicy,
+  now: Date,
+): string | undefined {
+  const uncut = going(snapshots, claim, policy, now).find(({ is }) => is === 'uncut')
+  if (uncut) return `another run of the target, VolumeSnapshot ${uncut.name}, is not cut yet`
+  if (!isCrowded(snapshots, claim, policy, now)) return undefined
+  return `${unreadyAtOnce} snapshots of PersistentVolumeClaim ${claim} are cut and not ready yet, and no more are begun at once`
+}
+
+function going(snapshots: readonly SnapshotView[], claim: string, policy: BackupPolicy, now: Date) {
+  const limits = limitsOf(policy)
+  return snapshots.flatMap(({ snapshot, backup }) => {
+    const { metadata, spec } = snapshot
+    if (spec.source.persistentVolumeClaimName !== claim || metadata.deletionTimestamp) return []
+    if (isFinal(backup?.status?.phase)) return []
+    const { is } = progressOf(snapshot, limits, now)
+    return is === 'uncut' || is === 'unready' || is === 'slow' ? [{ name: metadata.name, is }] : []
+  })
+}
