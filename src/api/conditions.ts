@@ -23,6 +23,8 @@ export const policyConditionTypes = [
   'DaylightSavingAffectsSchedule',
   /** Retention cannot delete, or has paused; present only while True. */
   'RetentionBlocked',
+  /** A number of backups to keep was lowered, and some are still to go for it; present only while True. */
+  'RetentionPending',
   /** The store has no conditional writes; present only while True. */
   'UnconditionalCommit',
   /** The newest run, or the probe, warned of something that no other condition tells; present only while True. */
@@ -159,6 +161,8 @@ export const operatorReasons = [
   'CatalogTooLong',
   /** Some entry of the list is of no run of the policy. */
   'CatalogForeign',
+  /** Fewer backups are to be kept than were. */
+  'RetentionLowered',
   // events only
   /** Slots passed without a run. */
   'Missed',

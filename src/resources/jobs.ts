@@ -25,8 +25,11 @@ import {
 } from './mover-pod.ts'
 import type { Settings } from './settings.ts'
 
-/** Runs that retention must treat in a special way, by run name. */
-export type Marks = { readonly held: readonly string[]; readonly accepted: readonly string[] }
+/** What a mover is told of the runs before its own: by name those that retention must treat in a special way, and what numbers were. */
+export type Marks = {
+  readonly held: readonly string[]
+  readonly accepted: readonly string[]
+} & Pick<BackupTaskInput, 'retentionChanged' | 'onDemandRetentionChanged' | 'sizeHint'>
 
 /** History that the CronJob controller keeps: enough for the operator to be down a while (docs/design.md R6). */
 const historyLimit = 10
@@ -138,15 +141,20 @@ function storeJob(
 }
 
 function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): BackupTaskInput {
+  const { retention, onDemandRetention } = policy.spec
+  const { held, accepted, ...known } = marks
+  const changed = known.retentionChanged !== undefined || known.onDemandRetentionChanged !== undefined
   return {
     ...taskBase(policy, settings),
     kind: 'backup',
     target: commandTarget,
     artifact: backupArtifact,
-    retention: policy.spec.retention,
-    onDemandRetention: policy.spec.onDemandRetention,
-    held: [...marks.held].sort(),
-    accepted: [...marks.accepted].sort(),
+    retention,
+    // Where it is left out a mover takes the change of the other number for its own.
+    onDemandRetention: onDemandRetention ?? (changed ? retention : undefined),
+    ...known,
+    held: [...held].sort(),
+    accepted: [...accepted].sort(),
     startingDeadlineSeconds: policy.spec.startingDeadlineSeconds,
     jobDeadlineSeconds: jobDeadlineSeconds(policy),
     stallTimeoutSeconds: Math.min(1800, policy.spec.activeDeadlineSeconds),

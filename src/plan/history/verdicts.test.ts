@@ -19,20 +19,23 @@ import { annotation, label } from '../../api/labels.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
-import { planHolds, planRetained, retentionByTarget } from './verdicts.ts'
+import { planHolds, planRetained, retentionByTarget, runsByTarget } from './verdicts.ts'
 
 const now = at('12:00')
 
 function histories(seen: PolicyWorld) {
   const view = viewOf(seen)
   assert.ok(view.policy)
-  return retentionByTarget(view, view.policy, view.strategy)
+  const { retention, onDemandRetention = retention } = view.policy.spec
+  const keeping = { keep: retention, onDemand: { keep: onDemandRetention } }
+  return { keeping, all: retentionByTarget(runsByTarget(view, view.policy, view.strategy), keeping) }
 }
 
 function retained(seen: PolicyWorld) {
   const view = viewOf(seen)
   assert.ok(view.policy)
-  return actionsOf(planRetained(view, view.policy, histories(seen)))
+  const { all, keeping } = histories(seen)
+  return actionsOf(planRetained(view, view.policy, all, keeping))
 }
 
 function plan(retention: number, some: readonly Kept[]) {
@@ -119,7 +122,7 @@ test('a suspect Backup does not count until it is accepted', () => {
     })
   const good = scheduled(at('01:00'), { status: completed('a', now, { store }) })
   const verdict = (annotations: Readonly<Record<string, string>>) =>
-    histories(world(policy({ retention: 1 }), { backups: [good, suspect(annotations)] }))[0]?.plan.deleteNow
+    histories(world(policy({ retention: 1 }), { backups: [good, suspect(annotations)] })).all[0]?.plan.deleteNow
   assert.deepEqual(verdict({}), [])
   assert.deepEqual(verdict({ [annotation.accepted]: 'true' }), ['a'])
 })

@@ -3,13 +3,20 @@ import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
+import { runsDigest } from '../../api/mover/task.ts'
+import { commandTarget } from '../../api/names.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
+import type { RunsByTarget } from './numbers.ts'
 import { planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
+import { judgeSizes, type SizeVerdict, type SizedRun } from './sizes.ts'
+
+/** How many are kept now: `keepingOf` in numbers.ts. */
+type TargetsKeeping = Keeping & { readonly onDemand: Keeping }
 
 export type TargetHistory = {
   readonly target: string
@@ -17,23 +24,18 @@ export type TargetHistory = {
   readonly plan: RetentionPlan
 }
 
-/** Retention's verdict on each target. */
-export function retentionByTarget(
+/** The runs of each target, as retention sees them. */
+export function runsByTarget(
   { runs, snapshots }: Pick<View, 'runs' | 'snapshots'>,
   policy: BackupPolicy,
   strategy: JobStrategyView | SnapshotStrategyView,
-): readonly TargetHistory[] {
-  const histories = strategy.type === 'job' ? storedRuns(runs, strategy) : snapshotRuns(snapshots)
-  return [...histories].map(([target, each]) => ({
-    target,
-    runs: each,
-    plan: planRetention(each, keepingOf(policy)),
-  }))
+): RunsByTarget {
+  return strategy.type === 'job' ? storedRuns(backupsInStore(runs, strategy), policy) : snapshotRuns(snapshots)
 }
 
-/** How many the policy keeps; scheduled and on-demand runs are counted apart (docs/design.md R30). */
-export function keepingOf({ spec }: BackupPolicy): Keeping & { readonly onDemand: Keeping } {
-  return { keep: spec.retention, onDemand: { keep: spec.onDemandRetention ?? spec.retention } }
+/** Retention's verdict on each target. */
+export function retentionByTarget(runs: RunsByTarget, keeping: TargetsKeeping): readonly TargetHistory[] {
+  return [...runs].map(([target, each]) => ({ target, runs: each, plan: planRetention(each, keeping) }))
 }
 
 /** The good ones, oldest first. */
@@ -46,6 +48,7 @@ export function planRetained(
   { runs, snapshots, strategy }: Pick<View, 'runs' | 'snapshots' | 'strategy'>,
   policy: BackupPolicy,
   histories: readonly TargetHistory[],
+  keeping: TargetsKeeping,
 ): readonly Group[] {
   const verdicts = new Map(
     histories.flatMap(({ plan }) => plan.verdicts.map(verdict => [verdict.id, verdict] as const)),
@@ -75,7 +78,7 @@ export function planRetained(
       // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
       if (backup && !isFinal(backup.status?.phase)) return []
       const because = verdicts.get(id)?.message ?? ''
-      const provided = { that: 'retention', target, keeping: keepingOf(policy) } as const
+      const provided = { that: 'retention', target, keeping } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       return [
         alone(`prune/${id}`, deletion(snapshot, because, { provided }), {
@@ -105,21 +108,52 @@ export function backupsInStore(runs: readonly RunView[], { store }: Pick<JobStra
 }
 
 /** The runs in the bucket, as the Backup objects tell them. */
-function storedRuns(runs: readonly RunView[], strategy: JobStrategyView): ReadonlyMap<string, RetentionRun[]> {
+function storedRuns(backups: readonly Backup[], policy: BackupPolicy): ReadonlyMap<string, RetentionRun[]> {
+  const sizes = judgeSizes(backups.flatMap(sizedBackup), areAll(backups, policy))
   return collect(
-    backupsInStore(runs, strategy).map(backup => ({ target: backup.status?.target ?? '', run: storedRun(backup) })),
+    backups.map(backup => ({
+      target: backup.status?.target ?? '',
+      run: storedRun(backup, sizes.get(backup.status?.run ?? '')),
+    })),
   )
 }
 
-function storedRun(backup: Backup): RetentionRun {
-  const { metadata, spec, status } = backup
+/** Whether the bucket is known to hold these and no others. */
+function areAll(backups: readonly Backup[], { status }: BackupPolicy): boolean {
+  const digest = status?.targets?.find(({ name }) => name === commandTarget)?.digest
+  return digest !== undefined && digest === runsDigest(backups.flatMap(each => each.status?.run ?? []))
+}
+
+/** None where the words of its mover are lost: the manifest has the size, and the mover that deletes judges by it. */
+export function sizedBackup(backup: Backup): readonly SizedRun[] {
+  const { run = '', bytes, suspect = false, sizeCheck } = backup.status ?? {}
+  if (bytes === undefined) return []
+  return [
+    {
+      id: run,
+      slot: slotOf(backup),
+      bytes,
+      accepted: isAccepted(backup),
+      suspect,
+      unchecked: sizeCheck === 'unchecked',
+    },
+  ]
+}
+
+function slotOf({ metadata, spec }: Backup): Date {
+  return timeOf(spec.slot) ?? timeOf(metadata.creationTimestamp) ?? new Date(0)
+}
+
+function storedRun(backup: Backup, size: SizeVerdict | undefined): RetentionRun {
+  const { spec, status } = backup
   return {
     id: status?.run ?? '',
-    slot: timeOf(spec.slot) ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    slot: slotOf(backup),
     good: true,
     held: isHeld(backup),
     trigger: spec.slot === undefined ? 'on-demand' : 'scheduled',
-    suspect: status?.suspect === true && !isAccepted(backup),
+    suspect: size === undefined ? status?.suspect === true && !isAccepted(backup) : size === 'suspect',
+    unchecked: size === 'unchecked',
   }
 }
 

@@ -1,6 +1,7 @@
 // Events for each change of a policy's status that a person would want to hear of.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { PolicyConditionType } from '../../api/conditions.ts'
 import type { Action } from '../core/actions.ts'
 import { rfc3339, timeOf } from '../../schedule/times.ts'
 import { bookOf, type SlotBook } from './slots.ts'
@@ -29,8 +30,12 @@ export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: D
     const message = `status.accountedUntil was ${rfc3339(mark)}, far in the future: a clock ran wild. It was set to now, and the schedule goes on`
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'ClockJumped', message })
   }
-  const ready = (some: BackupPolicyStatus | undefined) => some?.conditions?.find(({ type }) => type === 'Ready')
-  const [was, is] = [ready(policy.status), ready(status)]
+  const condition = (some: BackupPolicyStatus | undefined, type: PolicyConditionType) =>
+    some?.conditions?.find(each => each.type === type)
+  const pending = condition(status, 'RetentionPending')
+  if (pending && !condition(policy.status, 'RetentionPending'))
+    actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'RetentionLowered', message: pending.message })
+  const [was, is] = [condition(policy.status, 'Ready'), condition(status, 'Ready')]
   if (is && (was?.status !== is.status || was.reason !== is.reason)) {
     actions.push({
       do: 'event',

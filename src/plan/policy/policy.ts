@@ -7,7 +7,10 @@ import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
-import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
+import { lowerAt } from '../history/lowering.ts'
+import { keepingOf, lowerings, numbersOf, type Numbers, type RunsByTarget } from '../history/numbers.ts'
+import { ordersOf } from '../history/orders.ts'
+import { planHolds, planRetained, retentionByTarget, runsByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { earliest } from '../../schedule/times.ts'
@@ -28,10 +31,27 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const view = viewOf(world)
   if (!view.policy) return planGone(view, now)
   const { policy, strategy } = view
+  const kept = runsByTarget(view, policy, strategy)
+  const numbers = numbersOf(policy, kept, now)
   return strategy.type === 'job'
-    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, now), now)
-    : planOf({ ...view, policy, strategy }, planSnapshotStrategy({ ...view, policy, strategy }, now), now)
+    ? planOf(
+        { ...view, policy, strategy },
+        planJobStrategy({ ...view, policy, strategy }, numbers, now),
+        kept,
+        numbers,
+        now,
+      )
+    : planOf(
+        { ...view, policy, strategy },
+        planSnapshotStrategy({ ...view, policy, strategy }, now),
+        kept,
+        numbers,
+        now,
+      )
 }
+
+/** Where no mover is started. */
+const noOrders = { held: [], accepted: [] }
 
 type Living<Strategy> = View & { readonly policy: BackupPolicy; readonly strategy: Strategy }
 
@@ -46,12 +66,13 @@ type StrategyPlan = {
   readonly schedule: ReturnType<typeof planSnapshotSlots>
 }
 
-function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan {
+function planJobStrategy(view: Living<JobStrategyView>, numbers: Numbers, now: Date): StrategyPlan {
   const { policy, strategy, runs, settings } = view
   const clock = scheduleOf(policy)
   const since = scheduleSince(policy, now)
   const before = bookOf(policy.status, now)
-  const desired = desiredCronJob(policy, runs, settings)
+  const orders = ordersOf(runs, strategy, numbers)
+  const desired = desiredCronJob(policy, orders, settings)
   const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, desired, now)) : []
   const catalog = planCatalog(view, now)
   const fresh = unrecordedJobs(policy, view.runJobs, now)
@@ -61,7 +82,7 @@ function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan
     probe: strategy.store && planProbe(view, policy, strategy.store.hash, now),
     catalog,
     unrecorded: new Set(fresh.map(({ job }) => job.metadata.name)),
-    backups: runs.map(run => planBackup(view, run, catalog, now)),
+    backups: runs.map(run => planBackup(view, run, catalog, orders, now)),
     schedule:
       'problem' in clock
         ? { groups: [], book: before, next: undefined, closes: undefined }
@@ -74,7 +95,7 @@ function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): St
   const clock = scheduleOf(policy)
   const since = scheduleSince(policy, now)
   const before = bookOf(policy.status, now)
-  const backups = runs.map(run => planBackup(view, run, undefined, now))
+  const backups = runs.map(run => planBackup(view, run, undefined, noOrders, now))
   return {
     cronJob: planStrayCronJob(view),
     unrecorded: new Set(),
@@ -87,17 +108,24 @@ function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): St
 }
 
 /** The order of things. Groups need each other only where they say so; the order is what is best done first. */
-function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: StrategyPlan, now: Date): Plan {
+function planOf(
+  view: Living<JobStrategyView | SnapshotStrategyView>,
+  plan: StrategyPlan,
+  kept: RunsByTarget,
+  numbers: Numbers,
+  now: Date,
+): Plan {
   const { policy, strategy, runs, snapshotApi } = view
   const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
-  const histories = retentionByTarget(view, policy, strategy)
+  const keeping = keepingOf(policy, numbers, now)
+  const histories = retentionByTarget(kept, keeping)
   const before = bookOf(policy.status, now)
   const groups: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
     ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
-    ...planRetained(view, policy, histories),
+    ...planRetained(view, policy, histories, keeping),
     ...(strategy.type === 'snapshot' ? planExpired(view, strategy, now) : []),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
@@ -114,6 +142,9 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     since: scheduleSince(policy, now),
     next: schedule.next,
     histories,
+    // Without the snapshot API nobody sees what is there, and so what is to be protected.
+    numbers: strategy.type === 'job' || snapshotApi ? numbers : undefined,
+    lowerings: lowerings(numbers, kept, now),
     store: probe?.store,
     nameTaken,
     digest: catalog?.digest,
@@ -138,6 +169,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     nextCleanUp(view, now),
     nextOverdue(policy, now),
     nextRecorded(runs, now),
+    ...[lowerAt(numbers.scheduled), lowerAt(numbers['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
 }
@@ -155,7 +187,7 @@ function endedBy(plans: readonly BackupPlan[]): ReadonlySet<string> {
 
 /** Without its policy nothing starts any more; what has ended stays, with its data. */
 function planGone(view: View, now: Date): Plan {
-  const backups = view.runs.map(run => planBackup(view, run, undefined, now))
+  const backups = view.runs.map(run => planBackup(view, run, undefined, noOrders, now))
   const helpers = [...view.probes, ...view.pages]
     .filter(({ job }) => !job.metadata.deletionTimestamp)
     .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'its policy was deleted')))

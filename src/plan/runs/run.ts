@@ -3,6 +3,7 @@ import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'
+import type { Marks } from '../../resources/jobs.ts'
 import { runJobName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
@@ -20,7 +21,14 @@ export type CatalogKnowledge = {
   readonly open: boolean
 }
 
-export function planBackup(view: View, run: RunView, catalog: CatalogKnowledge | undefined, now: Date): BackupPlan {
+/** @param marks what a mover is told that is started now */
+export function planBackup(
+  view: View,
+  run: RunView,
+  catalog: CatalogKnowledge | undefined,
+  marks: Marks,
+  now: Date,
+): BackupPlan {
   const { backup, job, snapshot } = run
   if (backup.metadata.deletionTimestamp) return { groups: [] }
   if (isFinal(backup.status?.phase)) return { groups: [] }
@@ -34,7 +42,7 @@ export function planBackup(view: View, run: RunView, catalog: CatalogKnowledge |
   if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, now)
   const { policy, strategy } = view
   if (strategy.type === 'job' || isOfCommand(strategy, backup))
-    return planJobStart({ ...view, policy }, run, catalog?.open === true, now)
+    return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
   return planSnapshotStart(strategy, view.snapshotApi, run, now)
 }
 

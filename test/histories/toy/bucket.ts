@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import type { CatalogEntry, KeptRuns, MoverMessage } from '../../../src/api/mover/message.ts'
 import { runsDigest, type BackupTask } from '../../../src/api/mover/task.ts'
 import { slotText } from '../../../src/api/names.ts'
+import { keepingOfTask } from '../../../src/plan/history/numbers.ts'
 import { planRetention } from '../../../src/plan/history/retention.ts'
 
 export type StoredRun = {
@@ -35,7 +36,11 @@ export class ToyBucket {
         good: true,
         suspect: suspect && !task.accepted.includes(run),
       })),
-      { keep: task.retention, held: task.held, maxDeletes: task.maxDeletes },
+      keepingOfTask(
+        task,
+        [...this.runs.values()].flatMap(({ run, finishedAt }) => (run === stored.run ? [] : [new Date(finishedAt)])),
+        new Date(stored.finishedAt),
+      ),
     )
     const before = this.runs.size
     for (const id of plan.deleteNow) {

@@ -50,6 +50,8 @@ export class Telling {
   /** The clock that an operator has last seen, and its `#changed`: what is changed and changed back unseen is no change. */
   #seen: { readonly clock: string; readonly changed: Date } | undefined
   #sequence = 0
+  /** Numbers of backups to keep that the operator has seen, each with when it last did, and until when it applies for that (F64). */
+  #numbers: { readonly keep: number; readonly until: Date | undefined }[] = []
 
   /** `operator`: who does its work, where it is not one process that may die once. */
   constructor({ spec, fates }: Story, death?: Death, operator: MakeOperator = oneProcess) {
@@ -116,8 +118,19 @@ export class Telling {
       await this.operator.settle(this.#lag)
       const policyNow = this.server.get('backuppolicies', name)
       this.#seen = policyNow && { clock: clockOf(policyNow.spec), changed: this.#changed }
+      this.#seeNumber(policyNow?.spec.retention)
       this.kube.step()
     }
+  }
+
+  /** What was in force until now goes on for an hour. */
+  #seeNumber(keep: number | undefined): void {
+    const { now } = this.server
+    const ended = this.#numbers.map(each =>
+      each.keep === keep || each.until ? each : { ...each, until: addSeconds(now, 3600) },
+    )
+    const known = keep === undefined || ended.some(each => each.keep === keep && !each.until)
+    this.#numbers = [...ended, ...(known ? [] : [{ keep, until: undefined }])]
   }
 
   #take(step: Exclude<Step, { readonly do: 'wait' }>): void {
@@ -225,6 +238,7 @@ export class Telling {
     })
     this.#changed = this.server.now
     this.#seen = undefined
+    this.#numbers = []
   }
 
   #editPolicy(): void {
@@ -316,6 +330,12 @@ export class Telling {
     assert.ok(
       others.length >= policyNow.spec.retention,
       `${snapshot.metadata.name} is good and was deleted, although only ${others.length} others are good`,
+    )
+    const larger = this.#numbers.find(({ keep, until }) => until && this.server.now < until && others.length < keep)
+    assert.equal(
+      larger,
+      undefined,
+      `${snapshot.metadata.name} was deleted at ${stamp(this.server.now)}, and the number before applies: ${others.length} others`,
     )
   }
 
