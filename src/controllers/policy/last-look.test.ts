@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { kept } from '../../../test/plan/kept.ts'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
-import { at, claim, ready, snapshotPolicy, world } from '../../../test/plan/world.ts'
+import { at, claim, ready, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
@@ -41,7 +41,14 @@ async function prune(
     assert.ok(made && told)
     return { backup: told, snapshot: current }
   })
-  const of = server.create('backuppolicies', snapshotPolicy({ retention: 1 }))
+  server.create('backuppolicies', snapshotPolicy({ retention: 1 }))
+  // Not adopted just now: the operator has kept this number for long.
+  const number = { value: 1, since: stamp(at('00:00')) }
+  const of = server.update('backuppolicies', 'nightly', each => ({
+    ...each,
+    status: { retention: number, onDemandRetention: number },
+  }))
+  assert.ok(of)
   const writer = toyClient(server, (_write, _before, _body, run) => run())
   const client: typeof writer = Object.assign(Object.create(writer), {
     async list(resource: Resource, ...rest: readonly [Parameters<typeof writer.list>[1]]) {
