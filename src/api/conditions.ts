@@ -36,8 +36,8 @@ export const policyConditionTypes = [
 ] as const
 export type PolicyConditionType = (typeof policyConditionTypes)[number]
 
-/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them. */
-export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled'] as const
+/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them; `Held`: what holds is where the data are. */
+export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled', 'Held'] as const
 export type BackupConditionType = (typeof backupConditionTypes)[number]
 
 /** Reasons that the operator finds itself. Those of movers are in `mover-message.ts`. */
@@ -154,6 +154,13 @@ export const operatorReasons = [
   'SnapshotNotReady',
   /** The snapshot disappeared before it was ready. */
   'SnapshotDeleted',
+  // holds
+  /** The hold is where the data are. */
+  'Held',
+  /** The hold is about to be written into the bucket, or removed from it. */
+  'HoldPending',
+  /** Somebody took the hold back. */
+  'HoldReleased',
   // the list of the bucket
   /** The store answers every page of the list with the same one. */
   'CatalogRepeats',

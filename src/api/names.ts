@@ -53,6 +53,11 @@ export function catalogJobName(policy: string, run: string, cursor: string): str
   return withHash(`catalog-${policy}`, nameHash(policy, run, cursor), maxJobName)
 }
 
+/** What holds one run in the bucket, or releases it. */
+export function holdJobName(policy: string, run: string, held: boolean): string {
+  return withHash(`${held ? 'hold' : 'release'}-${policy}`, nameHash(policy, run), maxJobName)
+}
+
 /** The Backup and the VolumeSnapshot of one PVC at one slot. */
 export function slotRunName(policy: string, target: string, slot: Date): string {
   return withHash(
@@ -75,6 +80,13 @@ export function onDemandSnapshotName(backup: string, backupUid: string): string 
 /** `YYYYMMDDThhmmssZ`: sorts as text, is a valid label value and object key. */
 export function slotText(slot: Date): string {
   return slot.toISOString().replace(/[-:]|\.\d+/g, '')
+}
+
+/** The other way round; undefined for a text that is none. */
+export function slotOfText(text: string): Date | undefined {
+  const time = text.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z')
+  const slot = new Date(time === text ? Number.NaN : time)
+  return Number.isNaN(slot.getTime()) ? undefined : slot
 }
 
 /**

@@ -1,4 +1,4 @@
-// The CronJob of a policy and the Jobs that we create ourselves: on-demand runs, probes of the store, pages of the catalog.
+// The CronJob of a policy and the Jobs that we create ourselves: on-demand runs, probes of the store, pages of the catalog, holds.
 import type { Backup } from '../api/kinds/backup.ts'
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
@@ -11,6 +11,7 @@ import {
   catalogJobName,
   commandTarget,
   cronJobName,
+  holdJobName,
   onDemandJobName,
   probeJobName,
 } from '../api/names.ts'
@@ -121,6 +122,23 @@ export function catalogJob(policy: BackupPolicy, run: string, cursor: string | u
     { ...taskBase(policy, settings), kind: 'catalog', target: commandTarget, cursor },
     settings,
   )
+}
+
+/** A Job that holds one run in the bucket, or releases it (docs/design.md R28). */
+export function holdJob(
+  policy: BackupPolicy,
+  { run, slot, held }: { readonly run: string; readonly slot: Date | undefined; readonly held: boolean },
+  settings: Settings,
+): Job {
+  const task = {
+    ...taskBase(policy, settings),
+    kind: 'hold',
+    target: commandTarget,
+    run,
+    slot: slot?.getTime(),
+    held,
+  } as const
+  return storeJob(policy, holdJobName(policy.metadata.name, run, held), 'hold', task, settings)
 }
 
 function storeJob(

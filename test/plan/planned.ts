@@ -62,6 +62,7 @@ type Words = {
   readonly 'create run Job': Of<'create', Job>
   readonly 'create probe Job': Of<'create', Job>
   readonly 'create catalog Job': Of<'create', Job>
+  readonly 'create hold Job': Of<'create', Job>
   readonly 'create Backup': Creation
   readonly 'create child Backup': Creation
   readonly 'create VolumeSnapshot': Of<'create', VolumeSnapshot>

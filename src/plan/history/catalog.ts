@@ -128,8 +128,11 @@ function differences(
       status?.run !== undefined && !entries.has(status.run) && status.run !== message.run && !isLater(status, begun),
   )
   return [
-    ...missing.map(({ run, slot }) => {
-      const object = scheduledBackup(namespace, policyName, run, commandTarget, new Date(slot))
+    ...missing.map(({ run, slot, held }) => {
+      const made = scheduledBackup(namespace, policyName, run, commandTarget, new Date(slot))
+      // What holds it is in the bucket, and people see and change it by the annotation.
+      const annotations = { [annotation.hold]: 'true' }
+      const object = held ? { ...made, metadata: { ...made.metadata, annotations } } : made
       return alone(recording(run), { do: 'create', object, cost: 'this run has no Backup' })
     }),
     // Its successor takes the name: it is created once this one is gone. Only as it was seen: somebody might have put a hold on it.

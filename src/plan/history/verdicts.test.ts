@@ -35,7 +35,7 @@ function retained(seen: PolicyWorld) {
   const view = viewOf(seen)
   assert.ok(view.policy)
   const { all, keeping } = histories(seen)
-  return actionsOf(planRetained(view, view.policy, all, keeping))
+  return actionsOf(planRetained(view, view.policy, all, keeping, new Map(), now))
 }
 
 function plan(retention: number, some: readonly Kept[]) {

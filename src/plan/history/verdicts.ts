@@ -1,19 +1,23 @@
 // What retention says of the backups of each target, by the same function that the mover uses; and what follows for snapshots.
 import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { VolumeSnapshot } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import type { Condition, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { annotation, label } from '../../api/labels.ts'
 import { runsDigest } from '../../api/mover/task.ts'
 import { commandTarget } from '../../api/names.ts'
-import { alone, deletion, type Group } from '../core/actions.ts'
+import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
+import { withCondition, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
-import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
+import { asksForHold, heldCondition, isAccepted, isHeld, isReleased } from '../runs/marks.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
 import { planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { judgeSizes, type SizeVerdict, type SizedRun } from './sizes.ts'
+
+/** What a Backup should say of its hold. `unless`: what that rests on being unsaid. */
+export type Told = { readonly verdict: Verdict; readonly unless?: Unless }
 
 /** How many are kept now: `keepingOf` in numbers.ts. */
 type TargetsKeeping = Keeping & { readonly onDemand: Keeping }
@@ -49,6 +53,8 @@ export function planRetained(
   policy: BackupPolicy,
   histories: readonly TargetHistory[],
   keeping: TargetsKeeping,
+  holds: ReadonlyMap<string, Told>,
+  now: Date,
 ): readonly Group[] {
   const verdicts = new Map(
     histories.flatMap(({ plan }) => plan.verdicts.map(verdict => [verdict.id, verdict] as const)),
@@ -56,17 +62,24 @@ export function planRetained(
   const writes = runs.flatMap(({ backup, snapshot }): readonly Group[] => {
     const { status } = backup
     if (status?.phase !== 'Completed') return []
-    const write = (change: Partial<NonNullable<Backup['status']>>) => [
-      alone(`verdict/${backup.metadata.name}`, {
-        do: 'write-status',
-        object: { ...backup, status: { ...status, ...change } },
-      }),
-    ]
+    const write = (change: Partial<NonNullable<Backup['status']>>, unless?: Unless) => {
+      const object = { ...backup, status: { ...status, ...change } }
+      if (sameJson(object.status, status)) return []
+      return [alone(`verdict/${backup.metadata.name}`, { do: 'write-status', object, ...(unless ? { unless } : {}) })]
+    }
     // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.
     if (snapshot?.snapshot.metadata.deletionTimestamp) return write({ phase: 'Deleting' })
     const verdict = verdicts.get(status.run ?? '')
-    const retention = verdict && { keep: verdict.keep, reason: verdict.reason }
-    return retention && !sameJson(status.retention, retention) ? write({ retention }) : []
+    const told = snapshot ? heldSnapshot(backup, snapshot.snapshot) : holds.get(backup.metadata.name)
+    const conditions = told && withCondition(status.conditions, told.verdict, backup.metadata.generation, now)
+    return write(
+      {
+        ...(verdict ? { retention: { keep: verdict.keep, reason: verdict.reason } } : {}),
+        // In its place and with its time where it says the same.
+        ...(told && conditions && !says(heldCondition(backup), told.verdict) ? { conditions } : {}),
+      },
+      told?.unless,
+    )
   })
   // The verdict first: once the snapshot goes nobody can tell any more why.
   if (strategy?.type !== 'snapshot') return writes
@@ -185,6 +198,22 @@ export function isHeldSnapshot({ metadata }: VolumeSnapshot): boolean {
   return metadata.labels?.[label.hold] === 'true'
 }
 
+/** Undefined where nobody has ever asked. */
+function heldSnapshot(backup: Backup, snapshot: VolumeSnapshot): Told | undefined {
+  const { name } = snapshot.metadata
+  if (isHeldSnapshot(snapshot)) {
+    const message = `VolumeSnapshot ${name} is labelled ${label.hold}=true: no retention deletes it, whatever becomes of this object. Only the annotation ${annotation.hold}=false releases it`
+    return { verdict: { type: 'Held', status: 'True', reason: 'Held', message } }
+  }
+  if (heldCondition(backup) === undefined) return undefined
+  const message = `VolumeSnapshot ${name} has no label ${label.hold}: retention treats it like any other`
+  return { verdict: { type: 'Held', status: 'False', reason: 'HoldReleased', message } }
+}
+
+function says(condition: Condition | undefined, { status, reason, message }: Verdict): boolean {
+  return condition?.status === status && condition.reason === reason && condition.message === message
+}
+
 /** Puts the holds of Backups on their snapshots, and takes those away that somebody took back (docs/design.md R28). */
 export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] {
   return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
@@ -194,7 +223,7 @@ export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] 
       const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
       return [alone(`hold/${name}`, action)]
     }
-    if (isHeld(backup) && !isHeldSnapshot(snapshot)) return set('true')
+    if (asksForHold(backup) && !isHeldSnapshot(snapshot)) return set('true')
     return isReleased(backup) && isHeldSnapshot(snapshot) ? set(null) : []
   })
 }

@@ -8,6 +8,7 @@ import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../histo
 import { planExpired } from '../history/ephemeral.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
 import { lowerAt } from '../history/lowering.ts'
+import { planStoredHolds, type HoldsPlan } from '../history/holds.ts'
 import { keepingOf, lowerings, numbersOf, type Numbers, type RunsByTarget } from '../history/numbers.ts'
 import { ordersOf } from '../history/orders.ts'
 import { planHolds, planRetained, retentionByTarget, runsByTarget } from '../history/verdicts.ts'
@@ -61,6 +62,7 @@ type StrategyPlan = {
   readonly nameTaken?: string
   readonly probe?: ReturnType<typeof planProbe>
   readonly catalog?: ReturnType<typeof planCatalog>
+  readonly holds?: HoldsPlan
   readonly unrecorded: ReadonlySet<string>
   readonly backups: readonly BackupPlan[]
   readonly schedule: ReturnType<typeof planSnapshotSlots>
@@ -81,6 +83,7 @@ function planJobStrategy(view: Living<JobStrategyView>, numbers: Numbers, now: D
     nameTaken: cronJobs.flatMap(plan => ('taken' in plan ? [plan.taken] : []))[0],
     probe: strategy.store && planProbe(view, policy, strategy.store.hash, now),
     catalog,
+    holds: planStoredHolds(view, catalog.entries, now),
     unrecorded: new Set(fresh.map(({ job }) => job.metadata.name)),
     backups: runs.map(run => planBackup(view, run, catalog, orders, now)),
     schedule:
@@ -116,7 +119,7 @@ function planOf(
   now: Date,
 ): Plan {
   const { policy, strategy, runs, snapshotApi } = view
-  const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
+  const { cronJob, probe, catalog, holds, unrecorded, backups, schedule, nameTaken } = plan
   const keeping = keepingOf(policy, numbers, now)
   const histories = retentionByTarget(kept, keeping)
   const before = bookOf(policy.status, now)
@@ -124,8 +127,9 @@ function planOf(
     ...cronJob,
     ...(probe?.groups ?? []),
     ...planHolds(view.snapshots),
+    ...(holds?.groups ?? []),
     // What goes makes room under quotas for what comes.
-    ...planRetained(view, policy, histories, keeping),
+    ...planRetained(view, policy, histories, keeping, holds?.told ?? new Map(), now),
     ...(strategy.type === 'snapshot' ? planExpired(view, strategy, now) : []),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
@@ -166,6 +170,7 @@ function planOf(
     schedule.closes,
     probe?.wakeAt,
     catalog?.wakeAt,
+    holds?.wakeAt,
     nextCleanUp(view, now),
     nextOverdue(policy, now),
     nextRecorded(runs, now),
@@ -188,7 +193,7 @@ function endedBy(plans: readonly BackupPlan[]): ReadonlySet<string> {
 /** Without its policy nothing starts any more; what has ended stays, with its data. */
 function planGone(view: View, now: Date): Plan {
   const backups = view.runs.map(run => planBackup(view, run, undefined, noOrders, now))
-  const helpers = [...view.probes, ...view.pages]
+  const helpers = [...view.probes, ...view.pages, ...view.holds]
     .filter(({ job }) => !job.metadata.deletionTimestamp)
     .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'its policy was deleted')))
   return {
