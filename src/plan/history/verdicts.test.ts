@@ -16,6 +16,7 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation, label } from '../../api/labels.ts'
+import { runsDigest } from '../../api/mover/task.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
@@ -184,4 +185,26 @@ test('F66: snapshots that were asked for push none of the schedule out, and are 
     gone({ onDemandRetention: 1 }),
     some.slice(2, 4).map(({ snapshot }) => snapshot.metadata.name),
   )
+})
+
+test('F57: a backup whose size could be compared with none does not count, until it can be, or somebody accepts it', () => {
+  const store = storeLocation(policy().spec.backend!)
+  const of = (hour: number, bytes: number | undefined, sizeCheck: 'compared' | 'unchecked', accepted = false) => {
+    const name = `run-${hour}`
+    const annotations: Readonly<Record<string, string>> = accepted ? { [annotation.accepted]: 'true' } : {}
+    const status = completed(name, now, { store, sizeCheck, ...(bytes === undefined ? {} : { bytes }) })
+    return scheduled(at(`0${hour}:00`), { name, status, metadata: { annotations } })
+  }
+  const verdicts = (backups: readonly Backup[], status?: object) =>
+    histories(world(policy({ retention: 1 }, { status: status as never }), { backups })).all[0]?.plan.verdicts.map(
+      ({ id, reason }) => `${id} ${reason}`,
+    )
+  const good = of(1, 5000, 'compared')
+  assert.deepEqual(verdicts([of(2, 5000, 'unchecked')]), ['run-2 Unchecked'])
+  assert.deepEqual(verdicts([of(2, 5000, 'unchecked', true)]), ['run-2 WithinRetention'])
+  assert.deepEqual(verdicts([good, of(2, 5000, 'unchecked')]), ['run-2 WithinRetention', 'run-1 BeyondRetention'])
+  assert.deepEqual(verdicts([good, of(2, 50, 'unchecked')]), ['run-2 Suspect', 'run-1 WithinRetention'])
+  const whole = { targets: [{ name: 'command', digest: runsDigest(['run-2']) }] }
+  assert.deepEqual(verdicts([of(2, 5000, 'unchecked')], whole), ['run-2 WithinRetention'], 'the first of all')
+  assert.deepEqual(verdicts([of(2, undefined, 'compared')]), ['run-2 WithinRetention'], 'its words are lost')
 })

@@ -274,7 +274,10 @@ export class Telling {
     if (verb === 'create' && plural === 'backups') this.#checkNewBackup(body as Backup, before !== undefined)
     if (verb === 'delete' && plural === 'volumesnapshots' && before) this.#checkPruning(before as VolumeSnapshot)
     if (verb === 'delete' && plural === 'backups' && before) this.#checkForgetting(before as Backup)
-    if (verb === 'update' && plural === 'backups') this.#checkVerdict(body as Backup)
+    if (verb === 'update' && plural === 'backups') {
+      this.#checkVerdict(body as Backup)
+      this.#checkHold(body as Backup, before as Backup | undefined)
+    }
     if (verb === 'delete' && plural === 'jobs' && before) {
       if (before.metadata.labels?.[label.role] !== 'run') return
       const committed = this.kube.bucket.runs.has(object)
@@ -291,6 +294,17 @@ export class Telling {
       .filter(pod => pod.metadata.labels?.['batch.kubernetes.io/job-name'] === status.run)
       .find(pod => pod.status?.phase === 'Running')
     assert.equal(going?.metadata.name, undefined, `Backup ${metadata.name} is Failed, but a pod of its run goes on`)
+  }
+
+  /** F63: what holds is where the data are, before anybody says so. */
+  #checkHold({ metadata, status }: Backup, before: Backup | undefined): void {
+    const saysHeld = (each: Backup['status']) =>
+      each?.conditions?.some(({ type, status: value }) => type === 'Held' && value === 'True') ?? false
+    if (!saysHeld(status) || saysHeld(before?.status)) return
+    const held = status?.snapshot
+      ? this.server.get('volumesnapshots', status.snapshot.name)?.metadata.labels?.[label.hold] === 'true'
+      : this.kube.bucket.holds.has(status?.run ?? '')
+    assert.ok(held, `Backup ${metadata.name} says that it is held, and nothing holds its data`)
   }
 
   #checkNewBackup(made: Backup, exists: boolean): void {
