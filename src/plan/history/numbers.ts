@@ -80,6 +80,7 @@ export type Lowering = {
 /** The lowerings for which backups are still to go. */
 export function lowerings(numbers: Numbers, runs: RunsByTarget, now: Date): readonly Lowering[] {
   const [scheduled, onDemand] = [numbers.scheduled, numbers['on-demand']]
+  if (!lowerAt(scheduled) && !lowerAt(onDemand)) return []
   const lower = goers(runs, { keep: scheduled.value, onDemand: { keep: onDemand.value } })
   const larger = goers(runs, { keep: largest(scheduled), onDemand: { keep: largest(onDemand) } })
   return (['scheduled', 'on-demand'] as const).flatMap(trigger => {
