@@ -159,6 +159,8 @@ export const operatorReasons = [
   'Held',
   /** The hold is about to be written into the bucket, or removed from it. */
   'HoldPending',
+  /** The backup lies in a store that the policy no longer names. */
+  'HoldUnreachable',
   /** Somebody took the hold back. */
   'HoldReleased',
   // the list of the bucket

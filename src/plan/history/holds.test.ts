@@ -14,6 +14,7 @@ import {
   saying,
   scheduled,
   stamp,
+  waiting,
   world,
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
@@ -126,7 +127,8 @@ test('F63: each annotation, and each thing that was said before, has its Job or 
 
 test('F63: nothing is held before it is complete, or in a store that the policy no longer names', () => {
   assert.deepEqual(plan(stored('true', undefined, { phase: 'Failed' })).starts, [])
-  assert.deepEqual(plan(stored('true', undefined, { store: 'elsewhere' })).starts, [])
+  const { starts, held } = plan(stored('true', undefined, { store: 'elsewhere' }))
+  assert.deepEqual([starts, held?.status, held?.reason], [[], 'False', 'HoldUnreachable'])
 })
 
 test('F63: a hold that failed is told with what to do, and tried again ever later', () => {
@@ -207,4 +209,14 @@ test('F63: the Job of a Backup that was deleted is not cut off, and goes when it
   const other = backup('other')
   assert.deepEqual(plan(other, jobOf(of, true)).deletes, [])
   assert.deepEqual(plan(other, jobOf(of, true, done(of, true))).deletes, [nameOf(of, true)])
+})
+
+test('F63: a Job whose pod cannot start says so in the Backup', () => {
+  const of = stored('true')
+  const [made] = jobOf(of, true)
+  const stuck = pod(made, 1, {
+    metadata: { creationTimestamp: stamp(at('11:57')) },
+    status: { phase: 'Pending', containerStatuses: [waiting('mover', 'ImagePullBackOff', 'no such image')] },
+  })
+  assert.match(plan(of, [made, stuck]).held?.message ?? '', /a Job writes the hold.*Its pod waits: .*no such image/)
 })

@@ -49,9 +49,21 @@ export function planStoredHolds(
   const starts = plans.flatMap(({ plan }) => plan.start ?? []).slice(0, Math.max(0, mostJobs - running))
   return {
     groups: [...plans.flatMap(({ plan }) => plan.groups), ...stray, ...starts],
-    told: new Map(plans.flatMap(({ backup, plan }) => (plan.told ? [[backup.metadata.name, plan.told] as const] : []))),
+    told: new Map([
+      ...plans.flatMap(({ backup, plan }) => (plan.told ? [[backup.metadata.name, plan.told] as const] : [])),
+      ...elsewhere(view).map(({ metadata }) => [metadata.name, { verdict: isUnreachable }] as const),
+    ]),
     wakeAt: earliest(...plans.map(({ plan }) => plan.wakeAt)),
   }
+}
+
+/** Backups to be held in a store that the policy no longer names. */
+function elsewhere({ runs, strategy }: HoldsView): readonly Backup[] {
+  const here = new Set(backupsInStore(runs, strategy))
+  const asked = runs.map(({ backup }) => backup).filter(backup => asksForHold(backup) && !here.has(backup))
+  return asked.filter(
+    backup => backup.status?.run !== undefined && !backup.status.snapshot && heldCondition(backup)?.status !== 'True',
+  )
 }
 
 type HoldPlan = {
@@ -94,7 +106,7 @@ function planHold(
   }
   const judged = judgeJob(current, undefined, now)
   if (judged.phase === 'Pending' || judged.phase === 'Running')
-    return { groups: clean, jobs, told: { verdict: pending(backup, wanted) }, wakeAt: judged.wakeAt }
+    return { groups: clean, jobs, told: { verdict: pending(backup, wanted, judged) }, wakeAt: judged.wakeAt }
   if (judged.moverMessage?.hold?.held === wanted && judged.moverMessage.hold.run === run)
     return { groups: clean, jobs, told: { verdict: wanted ? isHeldNow : isReleasedNow } }
   const verdict = failed(backup, wanted, judged)
@@ -135,8 +147,16 @@ const isReleasedNow: Verdict = {
   message: 'the hold was removed from the bucket: retention treats it like any other',
 }
 
+const isUnreachable: Verdict = {
+  type: 'Held',
+  status: 'False',
+  reason: 'HoldUnreachable',
+  message:
+    'it lies in a store that the policy no longer names, and nothing of this policy reaches it or deletes there; set backend back to hold it',
+}
+
 /** What was found before stands until something else is. */
-function pending(backup: Backup, wanted: boolean): Verdict {
+function pending(backup: Backup, wanted: boolean, judged?: JobRun): Verdict {
   const before = heldCondition(backup)
   const stands = wanted ? before?.status === 'False' && before.reason !== 'HoldReleased' : before?.status === 'True'
   if (before && stands)
@@ -144,7 +164,10 @@ function pending(backup: Backup, wanted: boolean): Verdict {
   const message = wanted
     ? 'a Job writes the hold into the bucket; until then only the runs of this cluster know of it'
     : 'a Job removes the hold from the bucket; until then it is held'
-  return { type: 'Held', status: 'Unknown', reason: 'HoldPending', message }
+  // What keeps its pod from starting; that it is on its way is nothing to tell.
+  const obstacle =
+    judged?.phase === 'Pending' && judged.reason !== 'PodPending' ? `. Its pod waits: ${judged.message}` : ''
+  return { type: 'Held', status: 'Unknown', reason: 'HoldPending', message: `${message}${obstacle}` }
 }
 
 function failed(backup: Backup, wanted: boolean, { phase, reason, message }: JobRun): Verdict {
