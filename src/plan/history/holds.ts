@@ -11,7 +11,8 @@ import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import type { Verdict } from '../core/conditions.ts'
 import { unlessMoreIsSaid } from '../jobs/pods.ts'
-import { isFinished, judgeJob, type JobRun } from '../jobs/verdict.ts'
+import { judgeJob, type JobRun } from '../jobs/verdict.ts'
+import { goesOn } from '../runs/job.ts'
 import { asksForHold, heldCondition, isReleased } from '../runs/marks.ts'
 import type { JobStrategyView, JobView, View } from '../view/view.ts'
 import { backupsInStore, type Told } from './verdicts.ts'
@@ -44,8 +45,8 @@ export function planStoredHolds(
   const plans = backups.map(backup => ({ backup, plan: planHold(view, backup, jobs, entries, now) }))
   const used = new Set(plans.flatMap(({ plan }) => plan.jobs))
   // Of Backups that are gone: what was begun for them is not cut off.
-  const stray = view.holds.filter(({ job }) => isFinished(job) && !used.has(job.metadata.name)).flatMap(cleanUp)
-  const running = view.holds.filter(({ job }) => !isFinished(job)).length
+  const stray = view.holds.filter(each => !goesOn(each, now) && !used.has(each.job.metadata.name)).flatMap(cleanUp)
+  const running = view.holds.filter(each => goesOn(each, now)).length
   const starts = plans.flatMap(({ plan }) => plan.start ?? []).slice(0, Math.max(0, mostJobs - running))
   return {
     groups: [...plans.flatMap(({ plan }) => plan.groups), ...stray, ...starts],
@@ -93,28 +94,30 @@ function planHold(
   const wanted = asked ?? (holding ? true : releasing ? false : undefined)
   if (wanted === undefined) return { groups: [], jobs }
   const [current, opposite] = wanted ? [holding, releasing] : [releasing, holding]
-  // Two at once would leave the hold as the slower one wants it.
-  if (opposite && !isFinished(opposite.job)) return { groups: [], jobs, told: { verdict: pending(backup, wanted) } }
-  const clean = opposite ? cleanUp(opposite) : []
-  if (isSettled(backup, wanted)) return { groups: [...clean, ...(current ? cleanUp(current) : [])], jobs }
+  // Two at once would leave the hold as the slower one wants it, and one that stays would later be taken for the answer to another question.
+  if (opposite) {
+    const going = goesOn(opposite, now)
+    const { wakeAt } = judgeJob(opposite, undefined, now)
+    return { groups: going ? [] : cleanUp(opposite), jobs, told: { verdict: pending(backup, wanted) }, wakeAt }
+  }
+  if (isSettled(backup, wanted)) return { groups: current ? cleanUp(current) : [], jobs }
   if (!current) {
-    if (asked === undefined) return { groups: clean, jobs }
     const object = holdJob(policy, { run, slot: slotOfManifest(backup), held: wanted }, settings)
     const cost = wanted ? 'the backup is held by this cluster only' : 'the backup stays held'
     const start = alone(`hold-job/${backup.metadata.name}`, { do: 'create', object, cost })
-    return { groups: clean, jobs, start, told: { verdict: pending(backup, wanted) } }
+    return { groups: [], jobs, start, told: { verdict: pending(backup, wanted) } }
   }
   const judged = judgeJob(current, undefined, now)
   if (judged.phase === 'Pending' || judged.phase === 'Running')
-    return { groups: clean, jobs, told: { verdict: pending(backup, wanted, judged) }, wakeAt: judged.wakeAt }
+    return { groups: [], jobs, told: { verdict: pending(backup, wanted, judged) }, wakeAt: judged.wakeAt }
   if (judged.moverMessage?.hold?.held === wanted && judged.moverMessage.hold.run === run)
-    return { groups: clean, jobs, told: { verdict: wanted ? isHeldNow : isReleasedNow } }
+    return { groups: [], jobs, told: { verdict: wanted ? isHeldNow : isReleasedNow } }
   const verdict = failed(backup, wanted, judged)
   const again = againAt(backup, judged.endTime ?? now)
   const due = verdict.reason !== 'BackupNotFound' && now >= again
   const unless = unlessMoreIsSaid(current)
   return {
-    groups: [...clean, ...(due ? cleanUp(current) : [])],
+    groups: due ? cleanUp(current) : [],
     jobs,
     told: { verdict, ...(unless ? { unless } : {}) },
     wakeAt: due ? undefined : again,
