@@ -13,6 +13,7 @@ import { repository } from '../dev/paths.ts'
 import type { Backup } from '../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import { parseBackupRecord } from '../src/api/record.ts'
+import { annotation } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import { cluster, execInPod, patience, postgresImage, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
@@ -180,6 +181,41 @@ test('strategy job', { concurrency: 20 }, async t => {
       const kept = async () => (await policy())?.status?.targets?.[0]?.kept === 2
       await eventually('the policy to count what is left', kept, { seconds: patience })
     }),
+
+    t.test(
+      'a held backup stays whatever comes, says so once the bucket holds it, and goes when it is released (F63)',
+      async () => {
+        await put(jobPolicy(namespace, 'held', shell('echo data'), { retention: 1 }))
+        const first = await run(namespace, 'held-1', 'held')
+        const hold = (name: string, value: string) =>
+          patch(namespace, `backup/${name}`, { metadata: { annotations: { [annotation.hold]: value } } })
+        const says = (name: string, reason: string) =>
+          eventually(
+            `Backup ${name} to say ${reason}`,
+            async () => {
+              const backup = await api.get<Backup>(resources.backups, namespace, name)
+              return backup?.status?.conditions?.some(each => each.type === 'Held' && each.reason === reason)
+            },
+            { seconds: patience },
+          )
+        await hold('held-1', 'true')
+        await says('held-1', 'Held')
+        const holds = () => store.keys(`${namespace}/held/holds/`)
+        assert.deepEqual(await holds(), [`${namespace}/held/holds/${first.run}.json`])
+        const second = await run(namespace, 'held-2', 'held')
+        const third = await run(namespace, 'held-3', 'held')
+        const manifests = async () => (await store.keys(`${namespace}/held/manifests/`)).join()
+        assert.ok((await manifests()).includes(first.run ?? ''))
+        assert.ok(!(await manifests()).includes(second.run ?? ''))
+
+        await hold('held-1', 'false')
+        await says('held-1', 'HoldReleased')
+        assert.deepEqual(await holds(), [])
+        await run(namespace, 'held-4', 'held')
+        const left = await manifests()
+        assert.ok(!left.includes(first.run ?? '') && !left.includes(third.run ?? ''), left)
+      },
+    ),
 
     t.test('a backup that shrank: suspect, and nothing is pruned until a person has accepted it (F03)', async () => {
       const size = (value: string) =>

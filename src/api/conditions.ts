@@ -23,6 +23,8 @@ export const policyConditionTypes = [
   'DaylightSavingAffectsSchedule',
   /** Retention cannot delete, or has paused; present only while True. */
   'RetentionBlocked',
+  /** A number of backups to keep was lowered, and some are still to go for it; present only while True. */
+  'RetentionPending',
   /** The store has no conditional writes; present only while True. */
   'UnconditionalCommit',
   /** The newest run, or the probe, warned of something that no other condition tells; present only while True. */
@@ -34,8 +36,8 @@ export const policyConditionTypes = [
 ] as const
 export type PolicyConditionType = (typeof policyConditionTypes)[number]
 
-/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them. */
-export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled'] as const
+/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them; `Held`: what holds is where the data are. */
+export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled', 'Held'] as const
 export type BackupConditionType = (typeof backupConditionTypes)[number]
 
 /** Reasons that the operator finds itself. Those of movers are in `mover-message.ts`. */
@@ -156,6 +158,15 @@ export const operatorReasons = [
   'SnapshotNotReady',
   /** The snapshot disappeared before it was ready. */
   'SnapshotDeleted',
+  // holds
+  /** The hold is where the data are. */
+  'Held',
+  /** The hold is about to be written into the bucket, or removed from it. */
+  'HoldPending',
+  /** The backup lies in a store that the policy no longer names. */
+  'HoldUnreachable',
+  /** Somebody took the hold back. */
+  'HoldReleased',
   // the list of the bucket
   /** The store answers every page of the list with the same one. */
   'CatalogRepeats',
@@ -163,6 +174,8 @@ export const operatorReasons = [
   'CatalogTooLong',
   /** Some entry of the list is of no run of the policy. */
   'CatalogForeign',
+  /** Fewer backups are to be kept than were. */
+  'RetentionLowered',
   // events only
   /** Slots passed without a run. */
   'Missed',

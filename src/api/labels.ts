@@ -42,8 +42,8 @@ export const annotation = {
   cronJobSlot: 'batch.kubernetes.io/cronjob-scheduled-timestamp',
 } as const
 
-/** `run`: a backup; `probe`: can the store be used; `catalog`: what is in the bucket. */
-export type JobRole = 'run' | 'probe' | 'catalog'
+/** `run`: a backup; `probe`: can the store be used; `catalog`: what is in the bucket; `hold`: keep one of it, or let it go. */
+export type JobRole = 'run' | 'probe' | 'catalog' | 'hold'
 
 /** Label values hold at most 63 characters; what is cut is hashed, so that two long names stay two. */
 export function labelValue(name: string): string {

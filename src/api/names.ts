@@ -53,6 +53,11 @@ export function catalogJobName(policy: string, run: string, cursor: string): str
   return withHash(`catalog-${policy}`, nameHash(policy, run, cursor), maxJobName)
 }
 
+/** What holds one run in the bucket, or releases it. */
+export function holdJobName(policy: string, run: string, held: boolean): string {
+  return withHash(`${held ? 'hold' : 'release'}-${policy}`, nameHash(policy, run), maxJobName)
+}
+
 /** The Backup and the VolumeSnapshot of one PVC at one slot. */
 export function slotRunName(policy: string, target: string, slot: Date): string {
   return withHash(

@@ -1,4 +1,4 @@
-// The CronJob of a policy and the Jobs that we create ourselves: on-demand runs, probes of the store, pages of the catalog.
+// The CronJob of a policy and the Jobs that we create ourselves: on-demand runs, probes of the store, pages of the catalog, holds.
 import type { Backup } from '../api/kinds/backup.ts'
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
@@ -11,6 +11,7 @@ import {
   catalogJobName,
   commandTarget,
   cronJobName,
+  holdJobName,
   onDemandJobName,
   probeJobName,
 } from '../api/names.ts'
@@ -25,8 +26,11 @@ import {
 } from './mover-pod.ts'
 import type { Settings } from './settings.ts'
 
-/** Runs that retention must treat in a special way, by run name. */
-export type Marks = { readonly held: readonly string[]; readonly accepted: readonly string[] }
+/** What a mover is told of the runs before its own: by name those that retention must treat in a special way, and what numbers were. */
+export type Marks = {
+  readonly held: readonly string[]
+  readonly accepted: readonly string[]
+} & Pick<BackupTaskInput, 'retentionChanged' | 'onDemandRetentionChanged' | 'sizeHint'>
 
 /** History that the CronJob controller keeps: enough for the operator to be down a while (docs/design.md R6). */
 const historyLimit = 10
@@ -120,6 +124,23 @@ export function catalogJob(policy: BackupPolicy, run: string, cursor: string | u
   )
 }
 
+/** A Job that holds one run in the bucket, or releases it (docs/design.md R28). */
+export function holdJob(
+  policy: BackupPolicy,
+  { run, slot, held }: { readonly run: string; readonly slot: Date | undefined; readonly held: boolean },
+  settings: Settings,
+): Job {
+  const task = {
+    ...taskBase(policy, settings),
+    kind: 'hold',
+    target: commandTarget,
+    run,
+    slot: slot?.getTime(),
+    held,
+  } as const
+  return storeJob(policy, holdJobName(policy.metadata.name, run, held), 'hold', task, settings)
+}
+
 function storeJob(
   policy: BackupPolicy,
   name: string,
@@ -138,15 +159,20 @@ function storeJob(
 }
 
 function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): BackupTaskInput {
+  const { retention, onDemandRetention } = policy.spec
+  const { held, accepted, ...known } = marks
+  const changed = known.retentionChanged !== undefined || known.onDemandRetentionChanged !== undefined
   return {
     ...taskBase(policy, settings),
     kind: 'backup',
     target: commandTarget,
     artifact: backupArtifact,
-    retention: policy.spec.retention,
-    onDemandRetention: policy.spec.onDemandRetention,
-    held: [...marks.held].sort(),
-    accepted: [...marks.accepted].sort(),
+    retention,
+    // Where it is left out a mover takes the change of the other number for its own.
+    onDemandRetention: onDemandRetention ?? (changed ? retention : undefined),
+    ...known,
+    held: [...held].sort(),
+    accepted: [...accepted].sort(),
     startingDeadlineSeconds: policy.spec.startingDeadlineSeconds,
     jobDeadlineSeconds: jobDeadlineSeconds(policy),
     stallTimeoutSeconds: Math.min(1800, policy.spec.activeDeadlineSeconds),

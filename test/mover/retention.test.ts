@@ -155,14 +155,14 @@ for (const kind of s3ServerKinds) {
       const { store, task, runs, bucket } = await setUp(t)
       await put(store, jobOf(0))
       const storeTask = { version: 1 as const, owner: task.owner, backend: task.backend, secretName: 'minio-creds' }
-      const hold = (slot: number, held: boolean) =>
+      const hold = (slot: number, held: boolean, told: 'its slot' | 'its run alone' = 'its slot') =>
         runPod({
           task: {
             ...storeTask,
             kind: 'hold',
             target: 'command',
             run: jobOf(slot),
-            slot: slotOf(jobOf(slot)).getTime(),
+            ...(told === 'its slot' ? { slot: slotOf(jobOf(slot)).getTime() } : {}),
             held,
           },
           secret,
@@ -191,8 +191,12 @@ for (const kind of s3ServerKinds) {
       assert.deepEqual(released.message.hold, { run: jobOf(0), held: false })
       assert.deepEqual((await backUp(task, jobOf(2))).message.deleted, [jobOf(0), jobOf(1)])
 
-      const late = await hold(0, true)
-      assert.deepEqual([late.code, late.message.reason], [25, 'BackupNotFound'])
+      const found = await hold(2, true, 'its run alone')
+      assert.deepEqual(found.message.hold, { run: jobOf(2), held: true })
+      for (const told of ['its slot', 'its run alone'] as const) {
+        const late = await hold(0, true, told)
+        assert.deepEqual([late.code, late.message.reason], [25, 'BackupNotFound'])
+      }
       assert.ok(!(await server.contents(bucket)).keys.includes(holdKey(layout, jobOf(0))))
     })
 

@@ -7,6 +7,7 @@ import { label } from '../../src/api/labels.ts'
 import type { Action, Group, Refusals, Written } from '../../src/plan/core/actions.ts'
 import { planPolicy as plan } from '../../src/plan/policy/policy.ts'
 import { planCatalog as readCatalog } from '../../src/plan/history/catalog.ts'
+import { marksOf } from '../../src/plan/runs/marks.ts'
 import { judgeJob } from '../../src/plan/jobs/verdict.ts'
 import { planBackup as planRun, type CatalogKnowledge } from '../../src/plan/runs/run.ts'
 import { viewOf } from '../../src/plan/view/view.ts'
@@ -61,6 +62,7 @@ type Words = {
   readonly 'create run Job': Of<'create', Job>
   readonly 'create probe Job': Of<'create', Job>
   readonly 'create catalog Job': Of<'create', Job>
+  readonly 'create hold Job': Of<'create', Job>
   readonly 'create Backup': Creation
   readonly 'create child Backup': Creation
   readonly 'create VolumeSnapshot': Of<'create', VolumeSnapshot>
@@ -96,7 +98,7 @@ export function planBackup(world: PolicyWorld, of: Backup, catalog: CatalogKnowl
   const view = viewOf({ ...world, backups: [...rest, of] })
   const run = view.runs.find(({ backup }) => backup === of)
   if (!run) throw new TypeError('the view lacks a run of its world')
-  const { groups, ...plan } = planRun(view, run, catalog, now)
+  const { groups, ...plan } = planRun(view, run, catalog, marksOf(world.backups), now)
   return { ...plan, actions: actionsOf(groups) }
 }
 

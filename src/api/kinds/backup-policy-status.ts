@@ -54,14 +54,14 @@ const storeStatus = z.object({
 })
 
 const retentionChange = z.object({
-  value: z.int().describe('spec.retention as the operator last saw it.'),
+  value: z.int().describe('The number in the spec as the operator last saw it.'),
   previous: z
     .int()
     .optional()
     .describe(
-      'The larger value before, while it still matters: it applies for an hour after since, and backups that only it kept go slowly after that.',
+      'A larger number from before: it applies until an hour after since, and what only it kept goes slowly after that. Of snapshots it comes down by 20 an hour, until value is reached.',
     ),
-  since: dateTime('When value was first seen. Each lowering starts the hour anew.'),
+  since: dateTime('When value was first seen, or previous last came down. Each lowering starts the hour anew.'),
 })
 
 export const backupPolicyStatus = z
@@ -102,10 +102,14 @@ export const backupPolicyStatus = z
     retention: retentionChange
       .optional()
       .describe('The last change of spec.retention, so that a lowering by mistake can be taken back.'),
+    onDemandRetention: retentionChange
+      .optional()
+      .describe('The same for backups on demand, whose number is spec.onDemandRetention, or else spec.retention.'),
     cronJob: z.string().max(63).optional().describe('The CronJob that runs the backups (strategy job).'),
   })
   .describe('What the operator saw and did.')
 
 export type BackupPolicyStatus = z.output<typeof backupPolicyStatus>
 export type TargetStatus = z.output<typeof targetStatus>
+export type RetentionChange = z.output<typeof retentionChange>
 export type StoreStatus = z.output<typeof storeStatus>

@@ -82,6 +82,12 @@ export const backupStatus = z
       .describe(
         'true: far smaller than the one before. It does not count for retention and stops pruning until the annotation backup.dev/accepted is set to true on it.',
       ),
+    sizeCheck: z
+      .enum(['compared', 'unchecked'])
+      .optional()
+      .describe(
+        'Whether its size could be compared with that of other backups when it was made. unchecked: it does not count for retention until a later one can be compared with it, or the annotation backup.dev/accepted is set to true on it.',
+      ),
     exitCode: z.int().optional().describe('Exit code of the command.'),
     stderr: z
       .string()

@@ -181,9 +181,10 @@ const holdTaskSchema = z.strictObject({
   ...common,
   kind: z.literal('hold'),
   target: name(253),
-  /** The run to hold or to release, and its slot (ms since the epoch), which together name its manifest. */
+  /** The run to hold or to release. */
   run: name(63),
-  slot: z.int().nonnegative(),
+  /** With the run it names the manifest; ms since the epoch. Absent: the manifest is looked for in the list of the target. */
+  slot: z.int().nonnegative().optional(),
   held: z.boolean(),
 })
 /** Writes or removes the hold of one run in the bucket, and looks whether that is so (R28). */

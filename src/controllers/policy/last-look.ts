@@ -75,6 +75,12 @@ export type LastLook =
   | { readonly is: 'stays' }
   | { readonly is: 'needed'; readonly reason: 'SnapshotInUse'; readonly words: string }
 
+/**
+ * Lists that one pass over a plan has asked for, so that twenty deletions ask once. What changed since then is refused by the resourceVersion
+ * that was listed; the Backup, by which people hold, is read for each.
+ */
+export type Asked = Map<string, readonly KubernetesObject[]>
+
 type Doomed = { readonly kind: string; readonly name: string; readonly uid: string }
 
 const stays = { is: 'stays' } as const
@@ -88,10 +94,11 @@ export async function lookLast(
   owner: Named,
   doomed: Doomed,
   provided: Provided,
+  asked: Asked,
   signal: AbortSignal,
 ): Promise<LastLook> {
   if (doomed.kind === 'Backup') return await lookAtBackup(reach, owner, doomed, provided, signal)
-  return await lookAtSnapshot(reach, owner, doomed, provided, signal)
+  return await lookAtSnapshot(reach, owner, doomed, provided, asked, signal)
 }
 
 async function lookAtBackup(
@@ -116,12 +123,13 @@ async function lookAtSnapshot(
   owner: Named,
   { name, uid }: Doomed,
   provided: Provided,
+  asked: Asked,
   signal: AbortSignal,
 ): Promise<LastLook> {
   const { namespace } = owner
   const some =
     provided.that === 'retention'
-      ? await ofTarget(client, owner, provided.target, signal)
+      ? await once(asked, `snapshots of ${provided.target}`, () => ofTarget(client, owner, provided.target, signal))
       : [await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)].filter(each => each !== undefined)
   const snapshot = some.find(({ metadata }) => metadata.name === name && metadata.uid === uid)
   if (snapshot) caches.snapshots.offer(snapshot)
@@ -132,12 +140,26 @@ async function lookAtSnapshot(
   if (backup) caches.backups.offer(backup)
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
   if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided)) return stays
-  const { items } = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
+  const items = await once(asked, 'claims', async () => {
+    return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
+  })
   if (provided.that === 'no-claim' && items.some(({ metadata }) => metadata.name === provided.claim)) return stays
   const claim = waitingClaim(items, name)
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
   const words = `VolumeSnapshot ${name} is kept although it is to go: PersistentVolumeClaim ${claim} names it as its source and is not bound yet. A pod that uses the claim lets it be bound; or delete the claim`
   return { is: 'needed', reason: 'SnapshotInUse', words }
+}
+
+async function once<T extends KubernetesObject>(
+  asked: Asked,
+  what: string,
+  ask: () => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  const known = asked.get(what) as readonly T[] | undefined
+  if (known) return known
+  const answer = await ask()
+  asked.set(what, answer)
+  return answer
 }
 
 /** Undefined where there is none. @throws ApiError where its kind is not served. */

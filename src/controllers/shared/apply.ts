@@ -25,7 +25,7 @@ import type { Resource } from '../../runtime/client/resource.ts'
 import type { Store } from '../../runtime/cache/store.ts'
 import { isSame, takenMessage } from './adoption.ts'
 import type { Caches } from './caches.ts'
-import { isThere, lookLast } from '../policy/last-look.ts'
+import { isThere, lookLast, type Asked } from '../policy/last-look.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
 import type { RefusalMemory } from './refusals.ts'
 import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
@@ -169,6 +169,7 @@ class Pass {
   readonly #owner: Owner
   readonly #log: Log
   readonly #signal: AbortSignal
+  readonly #asked: Asked = new Map()
 
   constructor(context: ApplyContext, owner: Owner, log: Log, signal: AbortSignal) {
     this.#context = context
@@ -320,7 +321,8 @@ class Pass {
   async #delete(action: Extract<Action, { readonly do: 'delete' }>): Promise<boolean> {
     const { client, caches } = this.#context
     const { kind, name, uid, because, provided } = action
-    const look = provided && (await lookLast({ client, caches }, this.#owner, action, provided, this.#signal))
+    const look =
+      provided && (await lookLast({ client, caches }, this.#owner, action, provided, this.#asked, this.#signal))
     if (look?.is === 'stays') return false
     if (look?.is === 'needed') {
       const refusal = {

@@ -3,7 +3,7 @@ import { runsDigest, type BackupTask } from '../../api/mover/task.ts'
 import type { KeptRuns } from '../../api/mover/message.ts'
 import type { MoverWarningReason } from '../../api/mover/reasons.ts'
 import { triggerOf } from '../../api/record.ts'
-import { retentionInForce, slowDeletesNow } from '../../plan/history/lowering.ts'
+import { keepingOfTask } from '../../plan/history/numbers.ts'
 import { planRetention, type RetentionOptions, type RetentionRun, type RunData } from '../../plan/history/retention.ts'
 import { judgeSizes } from '../../plan/history/sizes.ts'
 import { deleteBackup, type CatalogRun } from '../../storage/bucket/catalog.ts'
@@ -122,27 +122,9 @@ function judgedRuns({ task, runs }: PruningOptions): readonly RetentionRun[] {
   }))
 }
 
-function numbersOf({ task, run, runs, now }: PruningOptions): RetentionOptions & { readonly held: readonly string[] } {
-  const at = new Date(now)
+function numbersOf({ task, run, runs, now }: PruningOptions) {
   const ends = runs.flatMap(({ run: id, record }) => (record && id !== run ? [new Date(record.finishedAt)] : []))
-  const scheduled = inForce(task.retention, task.retentionChanged, at)
-  return {
-    ...scheduled,
-    onDemand:
-      task.onDemandRetention === undefined
-        ? scheduled
-        : inForce(task.onDemandRetention, task.onDemandRetentionChanged, at),
-    held: task.held,
-    maxDeletes: task.maxDeletes,
-    slowDeletes: slowDeletesNow(ends, at),
-  }
-}
-
-function inForce(value: number, changed: BackupTask['retentionChanged'], now: Date) {
-  return retentionInForce(
-    { value, ...(changed ? { changed: { previous: changed.previous, since: new Date(changed.since) } } : {}) },
-    now,
-  )
+  return keepingOfTask(task, ends, new Date(now))
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Holds one backup in the bucket, or releases it (docs/design.md R28). */
 import type { HoldTask } from '../../api/mover/task.ts'
-import { readRun } from '../../storage/bucket/catalog.ts'
+import { findManifest, readRun } from '../../storage/bucket/catalog.ts'
 import { isHeld, removeHold, writeHold } from '../../storage/bucket/holds.ts'
 import { layoutOf, manifestKey } from '../../storage/bucket/layout.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
@@ -21,10 +21,14 @@ export async function runHold(task: HoldTask, report: Report, now: number, signa
   await claimFolder(store, layout, owner, now, signal)
   if (task.held) {
     await writeHold(store, layout, { run, since: now }, signal)
-    const manifest = manifestKey(layout, target, new Date(task.slot), run)
-    if (!(await readRun(store, layout, manifest, signal))) {
+    const manifest =
+      task.slot === undefined
+        ? await findManifest(store, layout, target, run, signal)
+        : manifestKey(layout, target, new Date(task.slot), run)
+    if (manifest === undefined || !(await readRun(store, layout, manifest, signal))) {
       await removeHold(store, layout, run, signal)
-      throw new MoverFailure('BackupNotFound', `there is no ${manifest}: the backup was deleted, and cannot be held`)
+      const words = `there is no ${manifest ?? `manifest of ${run}`}: the backup was deleted, and cannot be held`
+      throw new MoverFailure('BackupNotFound', words)
     }
   } else {
     await removeHold(store, layout, run, signal)

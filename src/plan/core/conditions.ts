@@ -28,3 +28,15 @@ export function conditionsFrom(
     }
   })
 }
+
+/** The condition of one more type, or of another status, beside those that stand. */
+export function withCondition(
+  conditions: readonly Condition[] | undefined,
+  verdict: Verdict,
+  generation: number | undefined,
+  now: Date,
+): Condition[] {
+  const [changed] = conditionsFrom([verdict], conditions, generation, now)
+  const others = (conditions ?? []).filter(({ type }) => type !== verdict.type)
+  return changed ? [...others, changed] : others
+}

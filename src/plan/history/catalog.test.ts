@@ -325,3 +325,41 @@ test('F97: one that was taken for failed, or for lost, is made anew when the lis
     )
   }
 })
+
+test('F63: a held run comes back with its annotation, and a Backup that lost it says again that it is held', () => {
+  const held = (run: string) => ({ ...(entries[runs.indexOf(run)] ?? assert.fail()), held: true as const })
+  const last = afterLastRun(runs)
+  const whole = page('', [held(first), held(second), entries[2] ?? assert.fail()])
+  const released = known(second)
+  const actions = (other: Backup) =>
+    planPolicy(
+      world(policy(), {
+        backups: [other, known(third)],
+        jobs: [...last.jobs, whole.job],
+        pods: [...last.pods, whole.pod],
+      }),
+      now,
+    ).actions
+  const found = actions(known(second))
+  const made = only(found, 'create Backup').find(({ name }) => name === first)
+  assert.equal(made?.object.metadata.annotations?.[annotation.hold], 'true')
+  const told = only(found, 'status Backup').find(({ object }) => object.metadata.name === second)
+  const condition = told?.status.conditions?.find(({ type }) => type === 'Held')
+  assert.deepEqual([condition?.status, condition?.reason], ['True', 'Held'])
+  const taken = { ...released, metadata: { ...released.metadata, annotations: { [annotation.hold]: 'false' } } }
+  const after = only(actions(taken), 'status Backup').find(({ object }) => object.metadata.name === second)
+  assert.equal(after?.status.conditions?.find(({ type }) => type === 'Held')?.status, 'Unknown', 'it is being released')
+})
+
+test('F57: what the list says of the size of a run, its Backup says', () => {
+  const unchecked = { ...(entries[0] ?? assert.fail()), unchecked: true as const }
+  const last = afterLastRun(runs)
+  const whole = page('', [unchecked, ...entries.slice(1)])
+  const seen = world(policy(), {
+    backups: [scheduled(at('01:00')), known(second), known(third)],
+    jobs: [...last.jobs, whole.job],
+    pods: [...last.pods, whole.pod],
+  })
+  const told = only(planPolicy(seen, now).actions, 'status Backup').find(({ object }) => object.metadata.name === first)
+  assert.equal(told?.status.sizeCheck, 'unchecked')
+})

@@ -128,11 +128,14 @@ function differences(
       status?.run !== undefined && !entries.has(status.run) && status.run !== message.run && !isLater(status, begun),
   )
   return [
-    ...missing.map(({ run, slot, trigger }) => {
-      const object =
+    ...missing.map(({ run, slot, trigger, held }) => {
+      const made =
         trigger === 'on-demand'
           ? returnedBackup(namespace, policyName, run, commandTarget)
           : scheduledBackup(namespace, policyName, run, commandTarget, new Date(slot))
+      // What holds it is in the bucket, and people see and change it by the annotation.
+      const annotations = { ...made.metadata.annotations, [annotation.hold]: 'true' }
+      const object = held ? { ...made, metadata: { ...made.metadata, annotations } } : made
       return alone(recording(run), { do: 'create', object, cost: 'this run has no Backup' })
     }),
     // Its successor takes the name: it is created once this one is gone. Only as it was seen: somebody might have put a hold on it.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { retentionInForce, slowDeletesNow, slowDeletesPerHour } from './lowering.ts'
+import { comeDown, lowerAt, remembered, retentionInForce, slowDeletesNow, slowDeletesPerHour } from './lowering.ts'
 import { planRetention } from './retention.ts'
 
 const since = new Date('2026-11-22T10:20:00Z')
@@ -51,5 +51,55 @@ describe('a retention that was lowered', () => {
         assert.equal(slowDeletesNow([at(ended - 60)], at(now)), slowDeletesPerHour)
       }),
     )
+  })
+
+  test('F64: what the status remembers of a number, by what it remembered and what the spec says now', () => {
+    const [then, now] = ['2026-11-22T10:20:00Z', '2026-11-22T10:50:00Z']
+    const cases: readonly [string, Parameters<typeof remembered>[0], value: number, found: number, expected: object][] =
+      [
+        ['nothing is known, and nothing is there', undefined, 7, 0, { value: 7, since: now }],
+        ['nothing is known: all that is there was kept', undefined, 7, 70, { value: 7, previous: 70, since: now }],
+        ['no change', { value: 7, since: then }, 7, 70, { value: 7, since: then }],
+        ['lowered', { value: 70, since: then }, 1, 70, { value: 1, previous: 70, since: now }],
+        [
+          'lowered once more: the hour begins anew, with the largest',
+          { value: 7, previous: 70, since: then },
+          1,
+          70,
+          { value: 1, previous: 70, since: now },
+        ],
+        ['raised', { value: 7, since: then }, 30, 7, { value: 30, since: now }],
+        ['set back', { value: 1, previous: 70, since: then }, 70, 70, { value: 70, since: now }],
+        [
+          'set back in part: the hour goes on',
+          { value: 1, previous: 70, since: then },
+          30,
+          70,
+          { value: 30, previous: 70, since: then },
+        ],
+        [
+          'a time that is not yet: a clock ran wild',
+          { value: 1, previous: 70, since: '2027-01-01T00:00:00Z' },
+          1,
+          70,
+          { value: 1, previous: 70, since: now },
+        ],
+        ['no time', { value: 1, previous: 70, since: 'soon' }, 1, 70, { value: 1, previous: 70, since: now }],
+      ]
+    for (const [what, before, value, found, expected] of cases)
+      assert.deepEqual(remembered(before, value, found, new Date(now)), expected, what)
+  })
+
+  test('F64: the number of snapshots comes down by 20 an hour, and never twice for hours in which nobody looked', () => {
+    const start = { value: 2, previous: 50, since: '2026-11-22T10:20:00Z' }
+    assert.deepEqual(comeDown(start, later(59)), start)
+    const first = comeDown(start, later(300))
+    assert.deepEqual(first, { value: 2, previous: 30, since: '2026-11-22T15:20:00Z' })
+    assert.deepEqual(comeDown(first, later(359)), first)
+    assert.deepEqual(lowerAt(first), later(360))
+    const second = comeDown(first, later(360))
+    assert.equal(second.previous, 10)
+    assert.deepEqual(comeDown(second, later(420)), { value: 2, since: second.since })
+    assert.equal(lowerAt({ value: 2, since: second.since }), undefined)
   })
 })

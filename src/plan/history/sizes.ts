@@ -42,11 +42,21 @@ export function isFarSmaller(bytes: number, reference: number): boolean {
 /**
  * Judges all runs of one target, in any order, each against the largest good run since the newest accepted one before it. One that
  * was found suspect stays so until it is accepted, also when what it was compared with is gone.
+ * @param isWhole whether these are known to be all: then there is nothing that the first one could have been compared with
  */
-export function judgeSizes(runs: readonly SizedRun[]): ReadonlyMap<string, SizeVerdict> {
+export function judgeSizes(runs: readonly SizedRun[], isWhole = true): ReadonlyMap<string, SizeVerdict> {
+  return judge(runs, isWhole).verdicts
+}
+
+/** Plain bytes of the largest good run since the newest accepted one; undefined where none can be compared with. */
+export function referenceSize(runs: readonly SizedRun[]): number | undefined {
+  return judge(runs, false).reference
+}
+
+function judge(runs: readonly SizedRun[], isWhole: boolean) {
   const verdicts = new Map<string, SizeVerdict>()
   let reference: number | undefined
-  let first = true
+  let first = isWhole
   for (const run of [...runs].sort(oldestFirst)) {
     const verdict = verdictOf(run, reference, first)
     verdicts.set(run.id, verdict)
@@ -54,7 +64,7 @@ export function judgeSizes(runs: readonly SizedRun[]): ReadonlyMap<string, SizeV
     if (run.bytes === undefined || verdict !== 'fine') continue
     reference = run.accepted ? run.bytes : Math.max(run.bytes, reference ?? 0)
   }
-  return verdicts
+  return { verdicts, reference }
 }
 
 function verdictOf(run: SizedRun, reference: number | undefined, first: boolean): SizeVerdict {
@@ -66,7 +76,7 @@ function verdictOf(run: SizedRun, reference: number | undefined, first: boolean)
   return first || !run.unchecked ? 'fine' : 'unchecked'
 }
 
-/** What the operator puts into a task: the size of the last good run, so coarse that the CronJob is not written anew for each run. */
+/** What the operator puts into a task: the size that runs are compared with, so coarse that the CronJob is not written anew for each run. */
 export function sizeHint(bytes: number): number {
   if (bytes < 1) return 0
   let power = 1

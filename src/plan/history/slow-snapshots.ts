@@ -5,16 +5,16 @@ import { alone, deletion, type Group } from '../core/actions.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import type { View } from '../view/view.ts'
 import { planRetention, type RetentionRun } from './retention.ts'
-import { keepingOf, type TargetHistory } from './verdicts.ts'
+import type { TargetHistory, TargetsKeeping } from './verdicts.ts'
 
 export function planSlow(
   { snapshots }: Pick<View, 'snapshots'>,
   policy: BackupPolicy,
   histories: readonly TargetHistory[],
+  keeping: TargetsKeeping,
   now: Date,
 ): readonly Group[] {
   const limits = limitsOf(policy)
-  const keeping = keepingOf(policy)
   const slow = new Map(
     snapshots
       .map(({ snapshot }) => snapshot)

@@ -18,23 +18,27 @@ import {
 import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation, label } from '../../api/labels.ts'
 import { returnedBackup } from '../../resources/backup-objects.ts'
+import { runsDigest } from '../../api/mover/task.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
-import { planHolds, planRetained, retentionByTarget } from './verdicts.ts'
+import { planHolds, planRetained, retentionByTarget, runsByTarget } from './verdicts.ts'
 
 const now = at('12:00')
 
 function histories(seen: PolicyWorld) {
   const view = viewOf(seen)
   assert.ok(view.policy)
-  return retentionByTarget(view, view.policy, view.strategy)
+  const { retention, onDemandRetention = retention } = view.policy.spec
+  const keeping = { keep: retention, onDemand: { keep: onDemandRetention } }
+  return { keeping, all: retentionByTarget(runsByTarget(view, view.policy, view.strategy), keeping) }
 }
 
 function retained(seen: PolicyWorld) {
   const view = viewOf(seen)
   assert.ok(view.policy)
-  return actionsOf(planRetained(view, view.policy, histories(seen)))
+  const { all, keeping } = histories(seen)
+  return actionsOf(planRetained(view, view.policy, all, keeping, new Map(), now))
 }
 
 function plan(retention: number, some: readonly Kept[]) {
@@ -121,7 +125,7 @@ test('a suspect Backup does not count until it is accepted', () => {
     })
   const good = scheduled(at('01:00'), { status: completed('a', now, { store }) })
   const verdict = (annotations: Readonly<Record<string, string>>) =>
-    histories(world(policy({ retention: 1 }), { backups: [good, suspect(annotations)] }))[0]?.plan.deleteNow
+    histories(world(policy({ retention: 1 }), { backups: [good, suspect(annotations)] })).all[0]?.plan.deleteNow
   assert.deepEqual(verdict({}), [])
   assert.deepEqual(verdict({ [annotation.accepted]: 'true' }), ['a'])
 })
@@ -195,7 +199,7 @@ test('F97: a run on demand that came back from the bucket counts on demand, at t
   const { creationTimestamp: _, ...metadata } = returned.metadata
   const young = { ...returned, metadata: { ...metadata, creationTimestamp: stamp(at('11:00')) } }
   const nightly = scheduled(at('02:00'), { status: completed('a', now, { store }) })
-  const [history] = histories(world(policy({ retention: 1 }), { backups: [young, nightly] }))
+  const [history] = histories(world(policy({ retention: 1 }), { backups: [young, nightly] })).all
   assert.deepEqual(
     history?.runs.map(({ id, trigger, slot }) => [id, trigger, slot]),
     [
@@ -221,4 +225,26 @@ test('snapshots of one second are ordered by the moment of their data, and a lat
     snapshot: { ...snapshot, metadata: { ...snapshot.metadata, creationTimestamp: stamp(at('02:30')) } },
   }))
   assert.deepEqual(deleted(plan(1, late.toReversed())), ['nightly-data-1'])
+})
+
+test('F57: a backup whose size could be compared with none does not count, until it can be, or somebody accepts it', () => {
+  const store = storeLocation(policy().spec.backend!)
+  const of = (hour: number, bytes: number | undefined, sizeCheck: 'compared' | 'unchecked', accepted = false) => {
+    const name = `run-${hour}`
+    const annotations: Readonly<Record<string, string>> = accepted ? { [annotation.accepted]: 'true' } : {}
+    const status = completed(name, now, { store, sizeCheck, ...(bytes === undefined ? {} : { bytes }) })
+    return scheduled(at(`0${hour}:00`), { name, status, metadata: { annotations } })
+  }
+  const verdicts = (backups: readonly Backup[], status?: object) =>
+    histories(world(policy({ retention: 1 }, { status: status as never }), { backups })).all[0]?.plan.verdicts.map(
+      ({ id, reason }) => `${id} ${reason}`,
+    )
+  const good = of(1, 5000, 'compared')
+  assert.deepEqual(verdicts([of(2, 5000, 'unchecked')]), ['run-2 Unchecked'])
+  assert.deepEqual(verdicts([of(2, 5000, 'unchecked', true)]), ['run-2 WithinRetention'])
+  assert.deepEqual(verdicts([good, of(2, 5000, 'unchecked')]), ['run-2 WithinRetention', 'run-1 BeyondRetention'])
+  assert.deepEqual(verdicts([good, of(2, 50, 'unchecked')]), ['run-2 Suspect', 'run-1 WithinRetention'])
+  const whole = { targets: [{ name: 'command', digest: runsDigest(['run-2']) }] }
+  assert.deepEqual(verdicts([of(2, 5000, 'unchecked')], whole), ['run-2 WithinRetention'], 'the first of all')
+  assert.deepEqual(verdicts([of(2, undefined, 'compared')]), ['run-2 WithinRetention'], 'its words are lost')
 })

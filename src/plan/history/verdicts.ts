@@ -1,18 +1,28 @@
 // What retention says of the backups of each target, by the same function that the mover uses; and what follows for snapshots.
 import { isFinal, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { VolumeSnapshot } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
-import { slotOfText } from '../../api/names.ts'
-import { alone, deletion, type Group } from '../core/actions.ts'
+import type { Condition, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { annotation, label } from '../../api/labels.ts'
+import { runsDigest } from '../../api/mover/task.ts'
+import { commandTarget, slotOfText } from '../../api/names.ts'
+import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
+import { withCondition, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
-import { isAccepted, isHeld, isReleased } from '../runs/marks.ts'
+import { asksForHold, heldCondition, isAccepted, isHeld, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
+import type { RunsByTarget } from './numbers.ts'
 import { planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
+import { judgeSizes, type SizeVerdict, type SizedRun } from './sizes.ts'
+
+/** What a Backup should say of its hold. `unless`: what that rests on being unsaid. */
+export type Told = { readonly verdict: Verdict; readonly unless?: Unless }
+
+/** How many are kept now: `keepingOf` in numbers.ts. */
+export type TargetsKeeping = Keeping & { readonly onDemand: Keeping }
 
 export type TargetHistory = {
   readonly target: string
@@ -20,23 +30,18 @@ export type TargetHistory = {
   readonly plan: RetentionPlan
 }
 
-/** Retention's verdict on each target. */
-export function retentionByTarget(
+/** The runs of each target, as retention sees them. */
+export function runsByTarget(
   { runs, snapshots }: Pick<View, 'runs' | 'snapshots'>,
   policy: BackupPolicy,
   strategy: JobStrategyView | SnapshotStrategyView,
-): readonly TargetHistory[] {
-  const histories = strategy.type === 'job' ? storedRuns(runs, strategy) : snapshotRuns(snapshots)
-  return [...histories].map(([target, each]) => ({
-    target,
-    runs: each,
-    plan: planRetention(each, keepingOf(policy)),
-  }))
+): RunsByTarget {
+  return strategy.type === 'job' ? storedRuns(backupsInStore(runs, strategy), policy) : snapshotRuns(snapshots)
 }
 
-/** How many the policy keeps; scheduled and on-demand runs are counted apart (docs/design.md R30). */
-export function keepingOf({ spec }: BackupPolicy): Keeping & { readonly onDemand: Keeping } {
-  return { keep: spec.retention, onDemand: { keep: spec.onDemandRetention ?? spec.retention } }
+/** Retention's verdict on each target. */
+export function retentionByTarget(runs: RunsByTarget, keeping: TargetsKeeping): readonly TargetHistory[] {
+  return [...runs].map(([target, each]) => ({ target, runs: each, plan: planRetention(each, keeping) }))
 }
 
 /** The verdict on each run, as its Backup says it. */
@@ -55,21 +60,32 @@ export function planRetained(
   { runs, snapshots, strategy }: Pick<View, 'runs' | 'snapshots' | 'strategy'>,
   policy: BackupPolicy,
   histories: readonly TargetHistory[],
+  keeping: TargetsKeeping,
+  holds: ReadonlyMap<string, Told>,
+  now: Date,
 ): readonly Group[] {
   const words = retentionWords(histories)
   const writes = runs.flatMap(({ backup, snapshot }): readonly Group[] => {
     const { status } = backup
     if (status?.phase !== 'Completed') return []
-    const write = (change: Partial<NonNullable<Backup['status']>>) => [
-      alone(`verdict/${backup.metadata.name}`, {
-        do: 'write-status',
-        object: { ...backup, status: { ...status, ...change } },
-      }),
-    ]
+    const write = (change: Partial<NonNullable<Backup['status']>>, unless?: Unless) => {
+      const object = { ...backup, status: { ...status, ...change } }
+      if (sameJson(object.status, status)) return []
+      return [alone(`verdict/${backup.metadata.name}`, { do: 'write-status', object, ...(unless ? { unless } : {}) })]
+    }
     // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.
     if (snapshot?.snapshot.metadata.deletionTimestamp) return write({ phase: 'Deleting' })
     const retention = words.get(status.run ?? '')
-    return retention && !sameJson(status.retention, retention) ? write({ retention }) : []
+    const told = snapshot ? heldSnapshot(backup, snapshot.snapshot) : holds.get(backup.metadata.name)
+    const conditions = told && withCondition(status.conditions, told.verdict, backup.metadata.generation, now)
+    return write(
+      {
+        ...(retention ? { retention } : {}),
+        // In its place and with its time where it says the same.
+        ...(told && conditions && !says(heldCondition(backup), told.verdict) ? { conditions } : {}),
+      },
+      told?.unless,
+    )
   })
   // The verdict first: once the snapshot goes nobody can tell any more why.
   if (strategy?.type !== 'snapshot') return writes
@@ -81,7 +97,7 @@ export function planRetained(
       // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
       if (backup && !isFinal(backup.status?.phase)) return []
       const because = plan.verdicts.find(verdict => verdict.id === id)?.message ?? ''
-      const provided = { that: 'retention', target, keeping: keepingOf(policy) } as const
+      const provided = { that: 'retention', target, keeping } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       return [
         alone(`prune/${id}`, deletion(snapshot, because, { provided }), {
@@ -111,13 +127,39 @@ export function backupsInStore(runs: readonly RunView[], { store }: Pick<JobStra
 }
 
 /** The runs in the bucket, as the Backup objects tell them. */
-function storedRuns(runs: readonly RunView[], strategy: JobStrategyView): ReadonlyMap<string, RetentionRun[]> {
+function storedRuns(backups: readonly Backup[], policy: BackupPolicy): ReadonlyMap<string, RetentionRun[]> {
+  const sizes = judgeSizes(backups.flatMap(sizedBackup), areAll(backups, policy))
   return collect(
-    backupsInStore(runs, strategy).map(backup => ({ target: backup.status?.target ?? '', run: storedRun(backup) })),
+    backups.map(backup => ({
+      target: backup.status?.target ?? '',
+      run: storedRun(backup, sizes.get(backup.status?.run ?? '')),
+    })),
   )
 }
 
-function storedRun(backup: Backup): RetentionRun {
+/** Whether the bucket is known to hold these and no others. */
+function areAll(backups: readonly Backup[], { status }: BackupPolicy): boolean {
+  const digest = status?.targets?.find(({ name }) => name === commandTarget)?.digest
+  return digest !== undefined && digest === runsDigest(backups.flatMap(each => each.status?.run ?? []))
+}
+
+/** None where the words of its mover are lost: the manifest has the size, and the mover that deletes judges by it. */
+export function sizedBackup(backup: Backup): readonly SizedRun[] {
+  const { run = '', bytes, suspect = false, sizeCheck } = backup.status ?? {}
+  if (bytes === undefined) return []
+  return [
+    {
+      id: run,
+      slot: dueTime(backup) ?? new Date(0),
+      bytes,
+      accepted: isAccepted(backup),
+      suspect,
+      unchecked: sizeCheck === 'unchecked',
+    },
+  ]
+}
+
+function storedRun(backup: Backup, size: SizeVerdict | undefined): RetentionRun {
   const { spec, status } = backup
   return {
     id: status?.run ?? '',
@@ -125,7 +167,8 @@ function storedRun(backup: Backup): RetentionRun {
     good: true,
     held: isHeld(backup),
     trigger: spec.slot === undefined ? 'on-demand' : 'scheduled',
-    suspect: status?.suspect === true && !isAccepted(backup),
+    suspect: size === undefined ? status?.suspect === true && !isAccepted(backup) : size === 'suspect',
+    unchecked: size === 'unchecked',
   }
 }
 
@@ -163,6 +206,22 @@ export function isHeldSnapshot({ metadata }: VolumeSnapshot): boolean {
   return metadata.labels?.[label.hold] === 'true'
 }
 
+/** Undefined where nobody has ever asked. */
+function heldSnapshot(backup: Backup, snapshot: VolumeSnapshot): Told | undefined {
+  const { name } = snapshot.metadata
+  if (isHeldSnapshot(snapshot)) {
+    const message = `VolumeSnapshot ${name} is labelled ${label.hold}=true: no retention deletes it, whatever becomes of this object. Only the annotation ${annotation.hold}=false releases it`
+    return { verdict: { type: 'Held', status: 'True', reason: 'Held', message } }
+  }
+  if (heldCondition(backup) === undefined) return undefined
+  const message = `VolumeSnapshot ${name} has no label ${label.hold}: retention treats it like any other`
+  return { verdict: { type: 'Held', status: 'False', reason: 'HoldReleased', message } }
+}
+
+function says(condition: Condition | undefined, { status, reason, message }: Verdict): boolean {
+  return condition?.status === status && condition.reason === reason && condition.message === message
+}
+
 /** Puts the holds of Backups on their snapshots, and takes those away that somebody took back (docs/design.md R28). */
 export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] {
   return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
@@ -172,7 +231,7 @@ export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] 
       const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
       return [alone(`hold/${name}`, action)]
     }
-    if (isHeld(backup) && !isHeldSnapshot(snapshot)) return set('true')
+    if (asksForHold(backup) && !isHeldSnapshot(snapshot)) return set('true')
     return isReleased(backup) && isHeldSnapshot(snapshot) ? set(null) : []
   })
 }

@@ -47,7 +47,9 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
       reason: 'Completed',
       message: committed.suspect
         ? 'the backup is complete, but far smaller than the one before; look at it, and at the condition RetentionBlocked of its policy'
-        : 'the backup is complete',
+        : committed.sizeCheck === 'unchecked'
+          ? 'the backup is complete, but its size could be compared with no other when it was made; it counts for retention once it can be, or is accepted'
+          : 'the backup is complete',
       moverMessage: committed,
       endTime: endOf(committed, now),
     }

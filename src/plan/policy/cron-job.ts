@@ -3,19 +3,18 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { commandTarget } from '../../api/names.ts'
-import { backupCronJob } from '../../resources/jobs.ts'
+import { backupCronJob, type Marks } from '../../resources/jobs.ts'
 import { scheduledBackup } from '../../resources/backup-objects.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
-import { marksOf } from '../runs/marks.ts'
 import { isOf, slotOfJob } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { bookOf, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
-import type { CommandTarget, JobView, RunView, View } from '../view/view.ts'
+import type { CommandTarget, JobView, View } from '../view/view.ts'
 
 /** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */
 const lateJobSeconds = 120
@@ -26,15 +25,10 @@ export type NameTaken = { readonly taken: string }
 const built = new WeakMap<BackupPolicy, { readonly from: string; readonly cronJob: CronJob }>()
 
 /** What the CronJob of a policy should be; undefined where there is no command to run, or no schedule that can be read. */
-export function desiredCronJob(
-  policy: BackupPolicy,
-  runs: readonly RunView[],
-  settings: Settings,
-): CronJob | undefined {
+export function desiredCronJob(policy: BackupPolicy, marks: Marks, settings: Settings): CronJob | undefined {
   const { job } = policy.spec.strategy
   const clock = scheduleOf(policy)
   if (policy.spec.strategy.type !== 'job' || !job || 'problem' in clock) return undefined
-  const marks = marksOf(runs.map(({ backup }) => backup))
   const from = JSON.stringify([marks, settings])
   const known = built.get(policy)
   if (known?.from === from) return known.cronJob

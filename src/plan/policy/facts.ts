@@ -4,6 +4,7 @@ import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { MoverWarning } from '../../api/mover/message.ts'
 import type { CatalogPlan } from '../history/catalog.ts'
 import type { Refusals } from '../core/actions.ts'
+import type { Lowering, Numbers } from '../history/numbers.ts'
 import type { TargetHistory } from '../history/verdicts.ts'
 import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
 import type { PolicySchedule, UnreadableSchedule } from './schedule.ts'
@@ -19,6 +20,9 @@ export type PolicyFacts = {
   readonly book: SlotBook
   readonly next: Date | undefined
   readonly histories: readonly TargetHistory[]
+  /** What the status is to remember of the numbers of the spec; undefined while nobody can say what was kept. */
+  readonly numbers: Numbers | undefined
+  readonly lowerings: readonly Lowering[]
   readonly store: StoreStatus | undefined
   /** Why the CronJob cannot be ours. */
   readonly nameTaken: string | undefined

@@ -35,6 +35,9 @@ export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: D
     const [was, is] = [policy.status, status].map(some => some?.conditions?.find(each => each.type === type))
     return is && (was?.status !== is.status || was.reason !== is.reason) ? is : undefined
   }
+  const pending = status.conditions?.find(({ type }) => type === 'RetentionPending')
+  if (pending && !policy.status?.conditions?.some(({ type }) => type === 'RetentionPending'))
+    actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'RetentionLowered', message: pending.message })
   const ready = changed('Ready')
   if (ready) actions.push(noticeOf(policy, ready))
   // Where no target is left Ready says the same.

@@ -9,8 +9,19 @@ import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
+import { planStoredHolds, type HoldsPlan } from '../history/holds.ts'
+import { lowerAt } from '../history/lowering.ts'
+import { keepingOf, lowerings, numbersOf, type Numbers, type RunsByTarget } from '../history/numbers.ts'
+import { ordersOf } from '../history/orders.ts'
 import { planSlow } from '../history/slow-snapshots.ts'
-import { planHolds, planRetained, retentionByTarget, retentionWords, type TargetHistory } from '../history/verdicts.ts'
+import {
+  planHolds,
+  planRetained,
+  retentionByTarget,
+  retentionWords,
+  runsByTarget,
+  type TargetHistory,
+} from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { earliest } from '../../schedule/times.ts'
@@ -31,15 +42,38 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const view = viewOf(world)
   if (!view.policy) return planGone(view, now)
   const { policy, strategy } = view
-  const histories = retentionByTarget(view, policy, strategy)
+  const history = historyOf(view, policy, strategy, now)
   return strategy.type === 'job'
-    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, now), histories, now)
+    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, history, now), history, now)
     : planOf(
         { ...view, policy, strategy },
-        planSnapshotStrategy({ ...view, policy, strategy }, histories, now),
-        histories,
+        planSnapshotStrategy({ ...view, policy, strategy }, history, now),
+        history,
         now,
       )
+}
+
+/** Where no mover is started. */
+const noOrders = { held: [], accepted: [] }
+
+/** What there is of each target, how many are kept of it now, and what retention says of each run. */
+type History = {
+  readonly kept: RunsByTarget
+  readonly numbers: Numbers
+  readonly keeping: ReturnType<typeof keepingOf>
+  readonly histories: readonly TargetHistory[]
+}
+
+function historyOf(
+  view: View,
+  policy: BackupPolicy,
+  strategy: JobStrategyView | SnapshotStrategyView,
+  now: Date,
+): History {
+  const kept = runsByTarget(view, policy, strategy)
+  const numbers = numbersOf(policy, kept, now)
+  const keeping = keepingOf(policy, numbers, now)
+  return { kept, numbers, keeping, histories: retentionByTarget(kept, keeping) }
 }
 
 type Living<Strategy> = View & { readonly policy: BackupPolicy; readonly strategy: Strategy }
@@ -50,17 +84,19 @@ type StrategyPlan = {
   readonly nameTaken?: string
   readonly probe?: ReturnType<typeof planProbe>
   readonly catalog?: ReturnType<typeof planCatalog>
+  readonly holds?: HoldsPlan
   readonly unrecorded: ReadonlySet<string>
   readonly backups: readonly BackupPlan[]
   readonly schedule: ReturnType<typeof planSnapshotSlots>
 }
 
-function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan {
+function planJobStrategy(view: Living<JobStrategyView>, { numbers }: History, now: Date): StrategyPlan {
   const { policy, strategy, runs, settings } = view
   const clock = scheduleOf(policy)
   const since = scheduleSince(policy, now)
   const before = bookOf(policy.status, now)
-  const desired = desiredCronJob(policy, runs, settings)
+  const orders = ordersOf(runs, strategy, numbers)
+  const desired = desiredCronJob(policy, orders, settings)
   const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, desired, now)) : []
   const catalog = planCatalog(view, now)
   const fresh = unrecordedJobs(policy, view.runJobs, now)
@@ -69,8 +105,9 @@ function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan
     nameTaken: cronJobs.flatMap(plan => ('taken' in plan ? [plan.taken] : []))[0],
     probe: strategy.store && planProbe(view, policy, strategy.store.hash, now),
     catalog,
+    holds: planStoredHolds(view, catalog.entries, now),
     unrecorded: new Set(fresh.map(({ job }) => job.metadata.name)),
-    backups: runs.map(run => planBackup(view, run, catalog, now)),
+    backups: runs.map(run => planBackup(view, run, catalog, orders, now)),
     schedule:
       'problem' in clock
         ? { groups: [], book: before, next: undefined, closes: undefined }
@@ -78,17 +115,13 @@ function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan
   }
 }
 
-function planSnapshotStrategy(
-  view: Living<SnapshotStrategyView>,
-  histories: readonly TargetHistory[],
-  now: Date,
-): StrategyPlan {
+function planSnapshotStrategy(view: Living<SnapshotStrategyView>, { histories }: History, now: Date): StrategyPlan {
   const { policy, strategy, runs } = view
   const clock = scheduleOf(policy)
   const since = scheduleSince(policy, now)
   const before = bookOf(policy.status, now)
   const words = retentionWords(histories)
-  const backups = runs.map(run => planBackup(view, run, undefined, now, words))
+  const backups = runs.map(run => planBackup(view, run, undefined, noOrders, now, words))
   return {
     cronJob: planStrayCronJob(view),
     unrecorded: new Set(),
@@ -104,20 +137,22 @@ function planSnapshotStrategy(
 function planOf(
   view: Living<JobStrategyView | SnapshotStrategyView>,
   plan: StrategyPlan,
-  histories: readonly TargetHistory[],
+  history: History,
   now: Date,
 ): Plan {
   const { policy, strategy, runs, snapshotApi } = view
-  const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
+  const { cronJob, probe, catalog, holds, unrecorded, backups, schedule, nameTaken } = plan
+  const { kept, numbers, keeping, histories } = history
   const before = bookOf(policy.status, now)
   const groups: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
     ...planHolds(view.snapshots),
+    ...(holds?.groups ?? []),
     // What goes makes room under quotas for what comes.
-    ...planRetained(view, policy, histories),
+    ...planRetained(view, policy, histories, keeping, holds?.told ?? new Map(), now),
     ...(strategy.type === 'snapshot'
-      ? [...planSlow(view, policy, histories, now), ...planExpired(view, strategy, now)]
+      ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, strategy, now)]
       : []),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
@@ -134,6 +169,9 @@ function planOf(
     since: scheduleSince(policy, now),
     next: schedule.next,
     histories,
+    // Without the snapshot API nobody sees what is there, and so what is to be protected.
+    numbers: strategy.type === 'job' || snapshotApi ? numbers : undefined,
+    lowerings: lowerings(numbers, kept, now),
     store: probe?.store,
     nameTaken,
     digest: catalog?.digest,
@@ -158,9 +196,11 @@ function planOf(
     schedule.closes,
     probe?.wakeAt,
     catalog?.wakeAt,
+    holds?.wakeAt,
     nextCleanUp(view, now),
     nextOverdue(policy, now),
     nextRecorded(runs, now),
+    ...[lowerAt(numbers.scheduled), lowerAt(numbers['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
 }
@@ -190,8 +230,8 @@ function endedBy(plans: readonly BackupPlan[]): ReadonlySet<string> {
 
 /** Without its policy nothing starts any more; what has ended stays, with its data. */
 function planGone(view: View, now: Date): Plan {
-  const backups = view.runs.map(run => planBackup(view, run, undefined, now))
-  const helpers = [...view.probes, ...view.pages]
+  const backups = view.runs.map(run => planBackup(view, run, undefined, noOrders, now))
+  const helpers = [...view.probes, ...view.pages, ...view.holds]
     .filter(({ job }) => !job.metadata.deletionTimestamp)
     .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'its policy was deleted')))
   return {

@@ -8,6 +8,7 @@ import { clockVerdict } from './clock-change.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
+import { loweringVerdicts } from './lowering-conditions.ts'
 import { readiness } from './readiness.ts'
 import { refusalVerdicts } from './refusals.ts'
 import { scheduleHash } from './schedule.ts'
@@ -46,6 +47,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : []),
     ...clockVerdict(facts, now),
     ...storeVerdicts(facts),
+    ...loweringVerdicts(facts, now),
     ...catalogVerdicts(facts),
     ...refusalVerdicts(facts.refused),
   ]
@@ -82,8 +84,19 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     scheduleHash: scheduleHash(policy),
     slots: facts.book.counts,
     ...(facts.store ? { store: facts.store } : {}),
+    ...numbersKnown(facts),
     ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
   }
+}
+
+function numbersKnown({
+  numbers,
+  policy: { status },
+}: PolicyFacts): Pick<BackupPolicyStatus, 'retention' | 'onDemandRetention'> {
+  const [retention, onDemandRetention] = numbers
+    ? [numbers.scheduled, numbers['on-demand']]
+    : [status?.retention, status?.onDemandRetention]
+  return { ...(retention ? { retention } : {}), ...(onDemandRetention ? { onDemandRetention } : {}) }
 }
 
 /** The newest run of every target counts, so that one target's success does not hide another's failure. `ended`: oldest first. */
@@ -149,7 +162,7 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
-  const good = goodByAge(history.runs).filter(({ suspect }) => !suspect)
+  const good = goodByAge(history.runs).filter(({ suspect, unchecked }) => !suspect && !unchecked)
   const [oldest, newest] = [good[0], good.at(-1)]
   const { nextToGo } = history.plan
   return {

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
-import { at, complete, jobOfSlot, pod, policy, saying, world } from '../../../test/plan/world.ts'
+import {
+  at,
+  complete,
+  completed,
+  jobOfSlot,
+  pod,
+  policy,
+  saying,
+  scheduled,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation } from '../../api/labels.ts'
 import { moverWarnings } from '../../api/mover/reasons.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
@@ -35,3 +47,40 @@ for (const reason of moverWarnings)
     )
     assert.equal(told?.length, 1, JSON.stringify(told))
   })
+
+test('F57: a backup that was compared in size with none is told in its Backup and in the policy, which keeps what it would replace, until it is accepted', () => {
+  const number = { value: 1, since: stamp(at('00:00')) }
+  const status = { retention: number, onDemandRetention: number }
+  const of = policy({ retention: 1 }, { status })
+  const store = storeLocation(of.spec.backend ?? assert.fail())
+  const run = jobOfSlot(at('02:00'), {
+    status: complete(at('02:00'), at('02:10')),
+    metadata: { annotations: { [annotation.store]: store } },
+  })
+  const { name } = run.metadata
+  const message = { phase: 'committed', run: name, bytes: 10, storedBytes: 5, sizeCheck: 'unchecked' } as const
+  const pods = [pod(run, 1, { status: { phase: 'Succeeded', containerStatuses: [saying(message)] } })]
+  const [written] = only(
+    planPolicy(world(of, { jobs: [run], pods, backups: [scheduled(at('02:00'))] }), now).actions,
+    'status Backup',
+  )
+  assert.deepEqual([written?.status.phase, written?.status.sizeCheck], ['Completed', 'unchecked'])
+  assert.match(written?.status.message ?? '', /its size could be compared with no other/)
+
+  // The words of the older one are lost: there is nothing to compare with.
+  const older = scheduled(at('01:00'), { name: 'older', status: completed('older', at('01:10'), { store }) })
+  const oldest = scheduled(at('00:30'), { name: 'oldest', status: completed('oldest', at('00:40'), { store }) })
+  const told = (newest: Backup) => {
+    const { actions } = planPolicy(world(of, { backups: [oldest, older, newest] }), now)
+    const [status] = only(actions, 'status BackupPolicy')
+    const blocked = status?.status.conditions?.find(({ type }) => type === 'RetentionBlocked')
+    return { kept: status?.status.kept, reason: blocked?.reason, message: blocked?.message ?? '' }
+  }
+  assert.ok(written)
+  const newest = scheduled(at('02:00'), { status: written.status })
+  const { kept, reason, message: words } = told(newest)
+  assert.deepEqual([kept, reason], [2, 'RetentionPaused'], 'it does not count')
+  assert.match(words, new RegExp(`run oldest is kept for now.*${name}.*backup.dev/accepted=true`))
+  const accepted = { ...newest, metadata: { ...newest.metadata, annotations: { [annotation.accepted]: 'true' } } }
+  assert.deepEqual([told(accepted).kept, told(accepted).reason], [3, undefined])
+})

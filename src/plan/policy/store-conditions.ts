@@ -26,6 +26,7 @@ export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
   const refusal = deletionVerdict(facts.refused)
   const blocked: readonly Verdict[] =
     suspectVerdict(facts.histories) ??
+    pausedVerdict(facts.histories) ??
     (refusal ? [refusal] : undefined) ??
     (warnings
       ? warning
@@ -80,4 +81,12 @@ function suspectVerdict(histories: readonly TargetHistory[]): readonly Verdict[]
   const names = newest.map(({ id }) => id).join(', ')
   const message = `the newest backup, run ${names}, is far smaller than the one before. Nothing is deleted until a good one follows, or somebody has looked and annotated its Backup with ${annotation.accepted}=true`
   return [{ type: 'RetentionBlocked', status: 'True', reason: 'Suspect', message }]
+}
+
+/** One that is to be kept was compared in size with none: what it should replace may be needed (docs/design.md R24). */
+function pausedVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
+  const stopped = histories.flatMap(({ plan }) => plan.verdicts).find(({ reason }) => reason === 'PruningStopped')
+  if (!stopped) return undefined
+  const message = `run ${stopped.id} is ${stopped.message}. To accept one after a look: annotate its Backup with ${annotation.accepted}=true`
+  return [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionPaused', message }]
 }

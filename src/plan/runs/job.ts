@@ -7,10 +7,9 @@ import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
-import { marksOf } from './marks.ts'
 import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs/pods.ts'
 import { endOf, judgeJob } from '../jobs/verdict.ts'
-import { onDemandJob } from '../../resources/jobs.ts'
+import { onDemandJob, type Marks } from '../../resources/jobs.ts'
 import { returnedRun, runJobName } from '../view/owners.ts'
 import { addSeconds, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
@@ -21,6 +20,7 @@ const listSeconds = 3600
 export function planJobStart(
   view: Pick<View, 'runs' | 'runJobs' | 'settings'> & { readonly policy: BackupPolicy },
   run: RunView,
+  marks: Marks,
   bucketIsOpen: boolean,
   now: Date,
 ): BackupPlan {
@@ -53,7 +53,6 @@ export function planJobStart(
   const { job: strategy } = view.policy.spec.strategy
   // The policy has another strategy by now: there is no command to run.
   if (!strategy) return { groups: [] }
-  const marks = marksOf(view.runs.map(each => each.backup))
   const object = onDemandJob(view.policy, strategy, backup, marks, view.settings)
   return { groups: [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }] }
 }
@@ -143,11 +142,17 @@ type Stored = {
   readonly manifest?: string
   readonly sha256?: string
   readonly suspect?: boolean
+  /** Of a message. */
+  readonly sizeCheck?: 'compared' | 'unchecked'
+  /** Of an entry of the catalog. */
+  readonly unchecked?: true
   /** When the attempt that committed began, ms since the epoch: a consistent dump is of no earlier moment. */
   readonly startedAt?: number
 }
 
-function storedFacts({ bytes, storedBytes, manifest, sha256, suspect, startedAt }: Stored): Partial<Facts> {
+function storedFacts(stored: Stored): Partial<Facts> {
+  const { bytes, storedBytes, manifest, sha256, suspect, startedAt } = stored
+  const sizeCheck = stored.sizeCheck ?? (stored.unchecked ? 'unchecked' : undefined)
   const sizes = bytes !== undefined && storedBytes !== undefined ? { bytes, storedBytes } : undefined
   return {
     ...(sizes ? { artifacts: [{ name: backupArtifact, ...sizes, ...(sha256 ? { sha256 } : {}) }] } : {}),
@@ -156,6 +161,7 @@ function storedFacts({ bytes, storedBytes, manifest, sha256, suspect, startedAt 
     ...(manifest === undefined ? {} : { manifest }),
     ...(startedAt === undefined ? {} : { takenTime: rfc3339(new Date(startedAt)) }),
     ...(suspect ? { suspect } : {}),
+    ...(sizeCheck ? { sizeCheck } : {}),
   }
 }
 

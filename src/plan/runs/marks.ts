@@ -1,5 +1,6 @@
 // What people say about a Backup by annotating it.
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { Condition } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import type { Marks } from '../../resources/jobs.ts'
 
@@ -9,9 +10,22 @@ export function marksOf(backups: readonly Backup[]): Marks {
   return { held: names(backups.filter(isHeld)), accepted: names(backups.filter(isAccepted)) }
 }
 
-/** Somebody asked that its data be kept. */
-export function isHeld({ metadata }: Backup): boolean {
+/**
+ * Its data are to be kept: somebody asks for it, or asked and never took it back. What holds is in the bucket, or on the snapshot; an annotation
+ * that is gone says nothing.
+ */
+export function isHeld(backup: Backup): boolean {
+  return asksForHold(backup) || (!isReleased(backup) && heldCondition(backup)?.status === 'True')
+}
+
+/** Somebody asks that its data be kept. */
+export function asksForHold({ metadata }: Backup): boolean {
   return metadata.annotations?.[annotation.hold] === 'true'
+}
+
+/** What is known of its hold. */
+export function heldCondition({ status }: Backup): Condition | undefined {
+  return status?.conditions?.find(({ type }) => type === 'Held')
 }
 
 /** Somebody took the hold back. A missing annotation says nothing: it goes with the object, and others restore objects without it. */

@@ -3,6 +3,7 @@ import { isFinal, type Backup, type BackupStatus } from '../../api/kinds/backup.
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'
+import type { Marks } from '../../resources/jobs.ts'
 import { returnedRun, runJobName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
@@ -23,10 +24,12 @@ export type CatalogKnowledge = {
 /** What retention says of runs, by their names. */
 export type RetentionWords = ReadonlyMap<string, NonNullable<BackupStatus['retention']>>
 
+/** @param marks what a mover is told that is started now */
 export function planBackup(
   view: View,
   run: RunView,
   catalog: CatalogKnowledge | undefined,
+  marks: Marks,
   now: Date,
   words: RetentionWords = new Map(),
 ): BackupPlan {
@@ -43,7 +46,7 @@ export function planBackup(
   if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, words.get(snapshot.snapshot.metadata.name), now)
   const { policy, strategy } = view
   if (strategy.type === 'job' || isOfCommand(strategy, backup))
-    return planJobStart({ ...view, policy }, run, catalog?.open === true, now)
+    return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
   return planSnapshotStart({ ...view, policy }, strategy, run, now)
 }
 

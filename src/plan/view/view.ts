@@ -85,6 +85,8 @@ export type View = Wanted & {
   readonly probes: readonly JobView[]
   /** Jobs that read pages of the catalog. */
   readonly pages: readonly JobView[]
+  /** Jobs that hold a backup in the bucket, or release it. */
+  readonly holds: readonly JobView[]
   /** All pods of Jobs of ours, also of those that are gone. */
   readonly pods: readonly Pod[]
   readonly snapshots: readonly SnapshotView[]
@@ -138,6 +140,7 @@ export function viewOf(world: PolicyWorld): View {
     runJobs,
     probes: withRole('probe'),
     pages: withRole('catalog'),
+    holds: withRole('hold'),
     pods: world.pods,
     snapshots,
     snapshotApi: world.snapshotClasses !== undefined,

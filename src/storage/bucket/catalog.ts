@@ -39,6 +39,19 @@ export async function readCatalog(
   return runs
 }
 
+/** The key of a run's manifest, by the list; undefined where it is not listed. */
+export async function findManifest(
+  store: ObjectStore,
+  layout: Layout,
+  target: string,
+  run: string,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  for await (const { key } of store.list(manifestFolder(layout, target), { signal }))
+    if (parseManifestKey(layout, key)?.run === run) return key
+  return undefined
+}
+
 /** A manifest that the store does not give stands in the way of no other, unless it gives none at all now. */
 async function readBatch(
   store: ObjectStore,

@@ -25,6 +25,8 @@ import { applyAll, bind, namespaceObjects, onDemand, policyObject, snapshotClass
 
 const namespace = 'shop'
 const seconds = 60
+const backend = { type: 's3', bucket: 'backups', endpoint: 'http://minio.minio.svc:9000', secretRef: 'minio-creds' }
+const job = { image: 'postgres:15', args: ['pg_dump', 'shop'] }
 
 let plane: ControlPlane
 let admin: Client
@@ -40,6 +42,7 @@ before(async () => {
     snapshotClass,
     ...volume(namespace, 'data'),
     policyObject(namespace, 'app', { schedule: '0 0 29 2 *', retention: 1, strategy: { type: 'snapshot' } }),
+    policyObject(namespace, 'dump', { schedule: '0 0 29 2 *', retention: 1, backend, strategy: { type: 'job', job } }),
   ])
   await bind(admin, namespace, 'data')
   hands = clusterHands(admin, namespace)
@@ -101,6 +104,31 @@ test('F63: a hold is on the snapshot, outlives its Backup object, and ends when 
   await until('it to go like any other', async () => (await snapshot(held)) === undefined)
 })
 
+test('F63: a hold is written into the bucket by a Job, comes back with its Backup, and ends when somebody says so', async () => {
+  await run('first', 'dump')
+  await annotate('first', 'true')
+  await until('the Backup to be held', async () => (await held('first'))?.status === 'True')
+  await until('the Job to go', async () => {
+    const { items } = await admin.list(resources.jobs, { namespace, labelSelector: `${label.role}=hold` })
+    return items.length === 0
+  })
+  const { run: job = '' } = (await admin.get<Backup>(resources.backups, namespace, 'first'))?.status ?? {}
+  await admin.delete(resources.backups, namespace, 'first')
+  await run('second', 'dump')
+  await run('third', 'dump')
+  await until('the held one to come back, and the one between to go', async () => {
+    const [back, between] = [job, 'second'].map(name => admin.get<Backup>(resources.backups, namespace, name))
+    return (await back)?.metadata.annotations?.[annotation.hold] === 'true' && (await between) === undefined
+  })
+  await until('it to say that it is held', async () => (await held(job))?.status === 'True')
+
+  await annotate(job, 'false')
+  await until('it to be released', async () => (await held(job))?.reason === 'HoldReleased')
+  await run('fourth', 'dump')
+  const gone = async () => (await admin.get<Backup>(resources.backups, namespace, job)) === undefined
+  await until('it to go like any other', gone)
+})
+
 test('F63: false takes a hold back, and the operator asked for nothing that its account may not do', async () => {
   const held = await run('for-a-while')
   await annotate('for-a-while', 'true')
@@ -119,12 +147,12 @@ test('F63: false takes a hold back, and the operator asked for nothing that its 
   assert.deepEqual(refusals(requestsOf(log, `${releaseNamespace}:${releaseName}`)), [])
 })
 
-/** @returns the name of its snapshot. */
-async function run(name: string): Promise<string> {
+/** @returns the name of its Job or snapshot. */
+async function run(name: string, policy = 'app'): Promise<string> {
   // Snapshots of one second are told apart by their names, and this one must be the newer one.
   const begin = Date.now()
   await eventually('the next second', async () => Math.floor(Date.now() / 1000) > Math.floor(begin / 1000), { seconds })
-  await admin.create(resources.backups, onDemand(namespace, name, 'app'))
+  await admin.create(resources.backups, onDemand(namespace, name, policy))
   const done = await eventuallyBy(
     operator,
     `end of Backup ${name}`,
@@ -134,8 +162,13 @@ async function run(name: string): Promise<string> {
     },
     seconds,
   )
-  assert.ok(done.status?.snapshot)
-  return done.status.snapshot.name
+  assert.ok(done.status?.run)
+  return done.status.run
+}
+
+async function held(name: string) {
+  const backup = await admin.get<Backup>(resources.backups, namespace, name)
+  return backup?.status?.conditions?.find(({ type }) => type === 'Held')
 }
 
 async function annotate(name: string, hold: string): Promise<void> {

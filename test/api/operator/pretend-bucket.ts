@@ -1,6 +1,12 @@
 // What movers find in a bucket, put there, delete from it and say of it, without a store: the runs of each policy and nothing else.
 import type { CatalogEntry, MoverMessage } from '../../../src/api/mover/message.ts'
-import { runsDigest, type BackupTask, type CatalogTask, type MoverTask } from '../../../src/api/mover/task.ts'
+import {
+  runsDigest,
+  type BackupTask,
+  type CatalogTask,
+  type HoldTask,
+  type MoverTask,
+} from '../../../src/api/mover/task.ts'
 import { slotOfJobName, slotText } from '../../../src/api/names.ts'
 import { planRetention } from '../../../src/plan/history/retention.ts'
 
@@ -31,6 +37,7 @@ export function createBucket(): Bucket {
     carryOut: (task, run, now) => {
       const runs = runsOf(task.owner.policy)
       if (task.kind === 'backup') return backUp(task, run, runs, now)
+      if (task.kind === 'hold') return hold(task, runs)
       return { phase: 'done', ...(task.kind === 'catalog' ? readPage(task, runs) : { probe: usable }) }
     },
   }
@@ -44,10 +51,18 @@ function backUp(task: BackupTask, run: string, runs: Map<string, CatalogEntry>, 
   const entry = entryOf(run, slot ?? now, now)
   runs.set(run, entry)
   const good = [...runs.values()].map(each => ({ id: each.run, slot: new Date(each.slot), good: true }))
-  const deleted = planRetention(good, { keep: task.retention, held: task.held }).deleteNow
+  const held = [...task.held, ...[...runs.values()].flatMap(each => (each.held ? [each.run] : []))]
+  const deleted = planRetention(good, { keep: task.retention, held }).deleteNow
   for (const each of deleted) runs.delete(each)
   const kept = { count: runs.size, digest: runsDigest(runs.keys()) }
   return { phase: 'committed', ...entry, manifest: `manifests/${keyOf(entry)}.json`, kept, deleted }
+}
+
+function hold({ run, held }: HoldTask, runs: Map<string, CatalogEntry>): MoverMessage {
+  const { held: _, ...entry } = runs.get(run) ?? {}
+  if (!('run' in entry)) return { phase: 'failed', reason: 'BackupNotFound', message: `there is no manifest of ${run}` }
+  runs.set(run, held ? { ...entry, held } : entry)
+  return { phase: 'done', hold: { run, held } }
 }
 
 function readPage(

@@ -1,8 +1,9 @@
 // The bucket of one policy, and what movers do with it: the real retention, on names only.
 import assert from 'node:assert/strict'
 import type { CatalogEntry, KeptRuns, MoverMessage } from '../../../src/api/mover/message.ts'
-import { runsDigest, type BackupTask } from '../../../src/api/mover/task.ts'
+import { runsDigest, type BackupTask, type HoldTask } from '../../../src/api/mover/task.ts'
 import { slotText } from '../../../src/api/names.ts'
+import { keepingOfTask } from '../../../src/plan/history/numbers.ts'
 import { planRetention } from '../../../src/plan/history/retention.ts'
 
 export type StoredRun = {
@@ -22,6 +23,8 @@ export class ToyBucket {
   readonly runs = new Map<string, StoredRun>()
   /** Names of all runs that were ever deleted by a mover. */
   readonly pruned = new Set<string>()
+  /** Names of the runs that are held here. */
+  readonly holds = new Set<string>()
   usable = true
 
   /** Writes the manifest, then retention as the mover does it. Undefined: another Job's manifest is there. */
@@ -38,10 +41,16 @@ export class ToyBucket {
         good: true,
         suspect: suspect && !task.accepted.includes(run),
       })),
-      { keep: task.retention, held: task.held, maxDeletes: task.maxDeletes },
+      keepingOfTask(
+        task,
+        [...this.runs.values()].flatMap(({ run, finishedAt }) => (run === stored.run ? [] : [new Date(finishedAt)])),
+        new Date(stored.finishedAt),
+      ),
     )
     const before = this.runs.size
-    for (const id of plan.deleteNow) {
+    // As `deleteBackup` asks right before: what is held here stays, whatever the task knows of it.
+    const deleted = plan.deleteNow.filter(id => !this.holds.has(id))
+    for (const id of deleted) {
       assert.ok(!task.held.includes(id), `the held run ${id} was deleted`)
       this.runs.delete(id)
       this.pruned.add(id)
@@ -59,8 +68,15 @@ export class ToyBucket {
       manifest: `manifests/${run}.json`,
       ...(suspect ? { suspect } : {}),
       kept: this.kept(),
-      deleted: plan.deleteNow,
+      deleted,
     }
+  }
+
+  hold({ run, held }: HoldTask): MoverMessage {
+    if (!held) this.holds.delete(run)
+    else if (this.runs.has(run)) this.holds.add(run)
+    else return { phase: 'failed', reason: 'BackupNotFound', message: `there is no manifest of ${run}` }
+    return { phase: 'done', hold: { run, held } }
   }
 
   kept(): KeptRuns {
@@ -74,11 +90,14 @@ export class ToyBucket {
       .toSorted((a, b) => (a.key < b.key ? -1 : 1))
     const page = keyed.slice(0, pageSize)
     const next = page.length < keyed.length ? page.at(-1)?.key : undefined
-    return { entries: page.map(({ stored }) => entryOf(stored)), ...(next === undefined ? {} : { next }) }
+    return {
+      entries: page.map(({ stored }) => entryOf(stored, this.holds.has(stored.run))),
+      ...(next === undefined ? {} : { next }),
+    }
   }
 }
 
-function entryOf({ run, slot, startedAt, finishedAt, suspect, trigger }: StoredRun): CatalogEntry {
+function entryOf({ run, slot, startedAt, finishedAt, suspect, trigger }: StoredRun, held: boolean): CatalogEntry {
   return {
     run,
     slot: slot.getTime(),
@@ -88,5 +107,6 @@ function entryOf({ run, slot, startedAt, finishedAt, suspect, trigger }: StoredR
     storedBytes: 100,
     ...(suspect ? { suspect } : {}),
     ...(trigger ? { trigger } : {}),
+    ...(held ? { held } : {}),
   }
 }

@@ -232,8 +232,14 @@ export class ToyKube {
     const message: MoverMessage =
       task.kind === 'catalog'
         ? { phase: 'done', finishedAt, catalog: this.bucket.page(task.cursor) }
-        : { phase: 'done', finishedAt, probe: { conditionalPut: true, canList: true, canDelete: true } }
+        : task.kind === 'hold'
+          ? this.bucket.hold(task)
+          : { phase: 'done', finishedAt, probe: { conditionalPut: true, canList: true, canDelete: true } }
     const text = encodeMoverMessage(message, catalogMessageLimit)
+    if (message.phase === 'failed') {
+      this.#setPod(job, 1, { phase: 'Failed', containerStatuses: [ended('mover', 25, { message: text })] })
+      return this.#fail(job, 'BackoffLimitExceeded')
+    }
     this.#setPod(job, 1, { phase: 'Succeeded', containerStatuses: [ended('mover', 0, { message: text })] })
     this.#complete(job)
   }

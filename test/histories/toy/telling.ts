@@ -51,6 +51,8 @@ export class Telling {
   /** The clock that an operator has last seen, and its `#changed`: what is changed and changed back unseen is no change. */
   #seen: { readonly clock: string; readonly changed: Date } | undefined
   #sequence = 0
+  /** Numbers of backups to keep that the operator has seen, each with when it last did, and until when it applies for that (F64). */
+  #numbers: { readonly keep: number; readonly until: Date | undefined }[] = []
 
   /** `operator`: who does its work, where it is not one process that may die once. */
   constructor({ spec, fates }: Story, death?: Death, operator: MakeOperator = oneProcess) {
@@ -117,8 +119,19 @@ export class Telling {
       await this.operator.settle(this.#lag)
       const policyNow = this.server.get('backuppolicies', name)
       this.#seen = policyNow && { clock: clockOf(policyNow.spec), changed: this.#changed }
+      this.#seeNumber(policyNow?.spec.retention)
       this.kube.step()
     }
+  }
+
+  /** What was in force until now goes on for an hour. */
+  #seeNumber(keep: number | undefined): void {
+    const { now } = this.server
+    const ended = this.#numbers.map(each =>
+      each.keep === keep || each.until ? each : { ...each, until: addSeconds(now, 3600) },
+    )
+    const known = keep === undefined || ended.some(each => each.keep === keep && !each.until)
+    this.#numbers = [...ended, ...(known ? [] : [{ keep, until: undefined }])]
   }
 
   #take(step: Exclude<Step, { readonly do: 'wait' }>): void {
@@ -226,6 +239,7 @@ export class Telling {
     })
     this.#changed = this.server.now
     this.#seen = undefined
+    this.#numbers = []
   }
 
   #editPolicy(): void {
@@ -261,7 +275,10 @@ export class Telling {
     if (verb === 'create' && plural === 'backups') this.#checkNewBackup(body as Backup, before !== undefined)
     if (verb === 'delete' && plural === 'volumesnapshots' && before) this.#checkPruning(before as VolumeSnapshot)
     if (verb === 'delete' && plural === 'backups' && before) this.#checkForgetting(before as Backup)
-    if (verb === 'update' && plural === 'backups') this.#checkVerdict(body as Backup)
+    if (verb === 'update' && plural === 'backups') {
+      this.#checkVerdict(body as Backup)
+      this.#checkHold(body as Backup, before as Backup | undefined)
+    }
     if (verb === 'delete' && plural === 'jobs' && before) {
       if (before.metadata.labels?.[label.role] !== 'run') return
       const committed = this.kube.bucket.runs.has(object)
@@ -278,6 +295,17 @@ export class Telling {
       .filter(pod => pod.metadata.labels?.['batch.kubernetes.io/job-name'] === status.run)
       .find(pod => pod.status?.phase === 'Running')
     assert.equal(going?.metadata.name, undefined, `Backup ${metadata.name} is Failed, but a pod of its run goes on`)
+  }
+
+  /** F63: what holds is where the data are, before anybody says so. */
+  #checkHold({ metadata, status }: Backup, before: Backup | undefined): void {
+    const saysHeld = (each: Backup['status']) =>
+      each?.conditions?.some(({ type, status: value }) => type === 'Held' && value === 'True') ?? false
+    if (!saysHeld(status) || saysHeld(before?.status)) return
+    const held = status?.snapshot
+      ? this.server.get('volumesnapshots', status.snapshot.name)?.metadata.labels?.[label.hold] === 'true'
+      : this.kube.bucket.holds.has(status?.run ?? '')
+    assert.ok(held, `Backup ${metadata.name} says that it is held, and nothing holds its data`)
   }
 
   #checkNewBackup(made: Backup, exists: boolean): void {
@@ -319,6 +347,12 @@ export class Telling {
     assert.ok(
       others.length >= policyNow.spec.retention,
       `${snapshot.metadata.name} is good and was deleted, although only ${others.length} others are good`,
+    )
+    const larger = this.#numbers.find(({ keep, until }) => until && this.server.now < until && others.length < keep)
+    assert.equal(
+      larger,
+      undefined,
+      `${snapshot.metadata.name} was deleted at ${stamp(this.server.now)}, and the number before applies: ${others.length} others`,
     )
   }
 

@@ -1,0 +1,116 @@
+// How many backups of each target are kept now: the numbers of the spec, and what the status remembers of larger ones (docs/design.md R29).
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { RetentionChange } from '../../api/kinds/backup-policy-status.ts'
+import type { BackupTask } from '../../api/mover/task.ts'
+import { comeDown, lowerAt, remembered, retentionInForce, settingOf, slowDeletesNow } from './lowering.ts'
+import { planRetention, type Keeping, type RetentionOptions, type RetentionRun, type RunTrigger } from './retention.ts'
+
+/** Good and other runs of each target. */
+export type RunsByTarget = ReadonlyMap<string, readonly RetentionRun[]>
+
+/** Scheduled and on-demand backups are counted apart (docs/design.md R30). */
+export type Numbers = Readonly<Record<RunTrigger, RetentionChange>>
+
+/** As the status should remember them from now on. */
+export function numbersOf({ spec, status }: BackupPolicy, runs: RunsByTarget, now: Date): Numbers {
+  const onDemand = spec.onDemandRetention ?? spec.retention
+  const found = (trigger: RunTrigger) =>
+    Math.max(0, ...[...runs.values()].map(some => some.filter(isGood(trigger)).length))
+  const next = (before: RetentionChange | undefined, value: number, trigger: RunTrigger) => {
+    const number = remembered(before, value, found(trigger), now)
+    return spec.strategy.type === 'snapshot' ? comeDown(number, now) : number
+  }
+  return {
+    scheduled: next(status?.retention, spec.retention, 'scheduled'),
+    'on-demand': next(status?.onDemandRetention, onDemand, 'on-demand'),
+  }
+}
+
+/**
+ * What applies now. Of snapshots never less than what the status says already: a share of what goes is written down before it is taken, so
+ * that a crash between the two cannot take it twice.
+ */
+export function keepingOf(
+  { spec, status }: BackupPolicy,
+  numbers: Numbers,
+  now: Date,
+): Keeping & { readonly onDemand: Keeping } {
+  const keeping = (before: RetentionChange | undefined, number: RetentionChange): Keeping => {
+    if (spec.strategy.type === 'job') return retentionInForce(settingOf(number), now)
+    return { keep: Math.max(before ? largest(before) : 0, largest(number)) }
+  }
+  return {
+    ...keeping(status?.retention, numbers.scheduled),
+    onDemand: keeping(status?.onDemandRetention, numbers['on-demand']),
+  }
+}
+
+/**
+ * The same for a mover, from its task.
+ * @param ends when the other runs of the target ended
+ */
+export function keepingOfTask(
+  task: Pick<
+    BackupTask,
+    'retention' | 'retentionChanged' | 'onDemandRetention' | 'onDemandRetentionChanged' | 'held' | 'maxDeletes'
+  >,
+  ends: readonly Date[],
+  now: Date,
+): RetentionOptions & { readonly held: readonly string[] } {
+  const inForce = (value: number, changed: BackupTask['retentionChanged']) =>
+    retentionInForce({ value, ...(changed ? { changed: { ...changed, since: new Date(changed.since) } } : {}) }, now)
+  const { held, maxDeletes, onDemandRetention } = task
+  const scheduled = inForce(task.retention, task.retentionChanged)
+  const onDemand =
+    onDemandRetention === undefined ? scheduled : inForce(onDemandRetention, task.onDemandRetentionChanged)
+  return { ...scheduled, onDemand, held, maxDeletes, slowDeletes: slowDeletesNow(ends, now) }
+}
+
+/** A number that is lower than the one before, and what that costs. */
+export type Lowering = {
+  readonly trigger: RunTrigger
+  readonly value: number
+  readonly previous: number
+  /** From when on the lower number applies. */
+  readonly at: Date
+  /** How many backups go for it, of all targets. */
+  readonly going: number
+}
+
+/** The lowerings for which backups are still to go. */
+export function lowerings(numbers: Numbers, runs: RunsByTarget, now: Date): readonly Lowering[] {
+  const [scheduled, onDemand] = [numbers.scheduled, numbers['on-demand']]
+  if (!lowerAt(scheduled) && !lowerAt(onDemand)) return []
+  const lower = goers(runs, { keep: scheduled.value, onDemand: { keep: onDemand.value } })
+  const larger = goers(runs, { keep: largest(scheduled), onDemand: { keep: largest(onDemand) } })
+  return (['scheduled', 'on-demand'] as const).flatMap(trigger => {
+    const { value, previous } = numbers[trigger]
+    const at = lowerAt(numbers[trigger])
+    if (previous === undefined || !at) return []
+    const going = [...lower].filter(
+      run => !larger.has(run) && triggerOf(run) === trigger && (now < at || run.slot < at),
+    ).length
+    return going > 0 ? [{ trigger, value, previous, at, going }] : []
+  })
+}
+
+function goers(runs: RunsByTarget, keeping: Parameters<typeof planRetention>[1]): ReadonlySet<RetentionRun> {
+  return new Set(
+    [...runs.values()].flatMap(some => {
+      const gone = new Set(planRetention(some, keeping).verdicts.flatMap(({ id, keep }) => (keep ? [] : [id])))
+      return some.filter(({ id }) => gone.has(id))
+    }),
+  )
+}
+
+function largest({ value, previous = 0 }: RetentionChange): number {
+  return Math.max(value, previous)
+}
+
+function isGood(trigger: RunTrigger): (run: RetentionRun) => boolean {
+  return run => run.good && triggerOf(run) === trigger
+}
+
+function triggerOf({ trigger = 'scheduled' }: RetentionRun): RunTrigger {
+  return trigger
+}
