@@ -62,7 +62,10 @@ export type Action =
  * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
  * the snapshot is ready by now. Then the rest of the plan, which may tell people of the verdict, is left to the next one.
  */
-export type Unless = { readonly kind: 'job' | 'snapshot' | 'ready-snapshot' | 'newer-pods'; readonly name: string }
+export type Unless =
+  /** `uid`: of the Job, where it is known: only its pods are heard. */
+  | { readonly kind: 'job' | 'newer-pods'; readonly name: string; readonly uid?: string }
+  | { readonly kind: 'snapshot' | 'ready-snapshot'; readonly name: string }
 
 /**
  * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from

@@ -5,7 +5,6 @@ import {
   backup,
   complete,
   completed,
-  desiredCronJob,
   failed,
   job,
   jobFailed,
@@ -133,7 +132,6 @@ test('F97: a Backup that was made but has no status yet, because of a crash, is 
   const last = afterLastRun(runs)
   const whole = page('', entries)
   const seen = world(of, {
-    cronJob: desiredCronJob(of),
     backups: [scheduled(at('01:00')), known(second), known(third)],
     jobs: [...last.jobs, whole.job],
     pods: [...last.pods, whole.pod],

@@ -20,6 +20,8 @@ export type PolicyFacts = {
   readonly next: Date | undefined
   readonly histories: readonly TargetHistory[]
   readonly store: StoreStatus | undefined
+  /** Of the CronJobs whose Jobs are believed, newest first. */
+  readonly cronJobUIDs: readonly string[]
   /** Why the CronJob cannot be ours. */
   readonly nameTaken: string | undefined
   readonly digest: string | undefined

@@ -82,6 +82,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     slots: facts.book.counts,
     ...(facts.store ? { store: facts.store } : {}),
     ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
+    ...(facts.cronJobUIDs.length > 0 ? { cronJobUIDs: [...facts.cronJobUIDs] } : {}),
   }
 }
 
