@@ -26,14 +26,17 @@ import { annotation, label, policyLabels } from '../../api/labels.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/task.ts'
 import { catalogJobName, cronJobName, onDemandJobName, probeJobName } from '../../api/names.ts'
-import { stateHash } from '../../resources/desired-state.ts'
+import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import { planPolicy as plan } from '../policy/policy.ts'
+import { scheduleHash } from '../policy/schedule.ts'
 import { chainOf } from './chain.ts'
 import { viewOf } from './view.ts'
 import type { PolicyWorld } from './world.ts'
 
 const now = at('12:00')
-const made = policy()
+const accounted = { scheduleSince: stamp(at('00:00')), accountedUntil: stamp(at('04:00')) }
+const made = policy({}, { status: { ...accounted, scheduleHash: scheduleHash(policy()) } })
+const { backend } = made.spec
 const cronJob = world(made).cronJob ?? assert.fail()
 const slots = [at('01:00'), at('02:00'), at('03:00')] as const
 const [good, lost, going] = slots.map(slot => jobOfSlot(slot)) as [Job, Job, Job]
@@ -53,7 +56,7 @@ const honest: PolicyWorld = world(made, {
 })
 const asked = honest.backups.at(-1) ?? assert.fail()
 const runs = [good, lost, going].map(({ metadata }) => metadata.name)
-const hash = stateHash(made.spec.backend)
+const hash = stateHash(backend)
 const page = { entries: [], next: undefined } as const
 
 /** All that an opponent would have us believe. */
@@ -90,6 +93,10 @@ const parts = [
   ['a page of the catalog', 'catalog', catalogJobName('nightly', lost.metadata.name, '')],
 ] as const
 
+const annotations = {
+  [annotation.cronJobSlot]: stamp(at('11:00')),
+  ...(backend ? { [annotation.store]: storeLocation(backend) } : {}),
+}
 const states: readonly Job['status'][] = [
   { startTime: stamp(at('11:00')), active: 1 },
   complete(at('11:00'), at('11:10')),
@@ -123,7 +130,7 @@ suite('no Job is believed, followed or deleted that has our labels and names, an
       for (const [what, role, name] of parts)
         for (const status of states) {
           const metadata = {
-            annotations: { [annotation.cronJobSlot]: stamp(at('11:00')) },
+            annotations,
             ownerReferences,
             uid: 'forged',
           }
