@@ -7,7 +7,9 @@ import type {
   CronJob,
   Job,
   JobEvent,
+  KubernetesObject,
   ObjectMeta,
+  OwnerReference,
   PersistentVolume,
   PersistentVolumeClaim,
   Pod,
@@ -16,7 +18,7 @@ import type {
 } from '../../src/api/kubernetes.ts'
 import { annotation, label, labelValue, policyLabels, type JobRole } from '../../src/api/labels.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
-import { commandTarget, cronJobName, onDemandSnapshotName, slotText } from '../../src/api/names.ts'
+import { commandTarget, cronJobName, onDemandJobName, onDemandSnapshotName, slotText } from '../../src/api/names.ts'
 import { scheduleOf } from '../../src/plan/policy/schedule.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
 import { backupCronJob } from '../../src/resources/jobs.ts'
@@ -138,13 +140,25 @@ export function failed(run: string, end: Date, more: Partial<BackupStatus> = {})
 
 type JobMore = { readonly metadata?: Meta; readonly status?: Job['status']; readonly spec?: Partial<Job['spec']> }
 
-/** A Job of ours with the spec's least. */
+/** A controller, as what it makes names it. */
+export function controlledBy({ apiVersion, kind, metadata: { name, uid = '' } }: KubernetesObject): OwnerReference {
+  return { apiVersion, kind, name, uid, controller: true }
+}
+
+const cronJobOfPolicy: KubernetesObject = {
+  apiVersion: 'batch/v1',
+  kind: 'CronJob',
+  metadata: meta('cronjob', cronJobName('nightly')),
+}
+
+/** A Job of ours with the spec's least: a run of the CronJob, or what the policy itself wants to know. */
 export function job(name: string, role: JobRole, more: JobMore = {}): Job {
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: meta('job', name, {
       labels: { ...policyLabels('nightly'), [label.target]: commandTarget, [label.role]: role },
+      ownerReferences: [controlledBy(role === 'run' ? cronJobOfPolicy : policy())],
       ...more.metadata,
     }),
     spec: {
@@ -175,18 +189,26 @@ export function jobNameOfSlot(cronJob: string, slot: Date): string {
 
 /** The Job that the CronJob controller makes for a slot. */
 export function jobOfSlot(slot: Date, more: JobMore = {}): Job {
-  const cronJob = cronJobName('nightly')
-  return job(jobNameOfSlot(cronJob, slot), 'run', {
+  return job(jobNameOfSlot(cronJobName('nightly'), slot), 'run', {
     ...more,
     metadata: {
       creationTimestamp: stamp(slot),
       annotations: { [annotation.cronJobSlot]: stamp(slot) },
-      ownerReferences: [
-        { apiVersion: 'batch/v1', kind: 'CronJob', name: cronJob, uid: 'uid-of-cronjob', controller: true },
-      ],
       ...more.metadata,
     },
     status: more.status ?? { startTime: stamp(slot), active: 1 },
+  })
+}
+
+/** The Job of a Backup that a person asked for. */
+export function jobOfBackup(of: Backup, more: JobMore = {}): Job {
+  return job(onDemandJobName('nightly', of.metadata.uid ?? ''), 'run', {
+    ...more,
+    metadata: {
+      annotations: { [annotation.backup]: of.metadata.name },
+      ownerReferences: [controlledBy(of)],
+      ...more.metadata,
+    },
   })
 }
 
@@ -212,14 +234,14 @@ export function pod(
   attempt: number,
   more: { readonly metadata?: Meta; readonly status?: Pod['status'] } = {},
 ): Pod {
-  const { name, uid = '', labels } = of.metadata
+  const { name, labels } = of.metadata
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: meta('pod', `${name}-${attempt}`, {
       labels: { ...labels, 'batch.kubernetes.io/job-name': name },
       creationTimestamp: of.metadata.creationTimestamp,
-      ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name, uid, controller: true }],
+      ownerReferences: [controlledBy(of)],
       ...more.metadata,
     }),
     status: more.status ?? { phase: 'Running', containerStatuses: [running('dump'), running('mover')] },
@@ -345,7 +367,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     settings,
     policy: of,
     backups: [],
-    cronJob: desired && { ...desired, metadata: { ...meta('cronjob', desired.metadata.name), ...desired.metadata } },
+    cronJob: desired && { ...desired, metadata: { ...cronJobOfPolicy.metadata, ...desired.metadata } },
     jobs: [],
     pods: [],
     jobEvents: [],

@@ -106,6 +106,14 @@ export const backupPolicyStatus = z
       .optional()
       .describe('The same for backups on demand, whose number is spec.onDemandRetention, or else spec.retention.'),
     cronJob: z.string().max(63).optional().describe('The CronJob that runs the backups (strategy job).'),
+    cronJobUIDs: z
+      .array(z.string().max(64))
+      .max(16)
+      .optional()
+      .describe(
+        'UIDs of that CronJob and of those before it, newest first: only Jobs that one of them made are believed.',
+      )
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
   })
   .describe('What the operator saw and did.')
 

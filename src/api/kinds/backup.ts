@@ -49,6 +49,7 @@ export const backupStatus = z
     conditions: conditions.optional(),
     target: z.string().max(253).optional().describe('What was backed up.'),
     run: z.string().max(63).optional().describe('The Job or VolumeSnapshot that makes the backup.'),
+    jobUID: z.string().max(64).optional().describe('UID of that Job: only what its own pods say is believed.'),
     takenTime: dateTime(
       'The moment that the data are of: when a snapshot was cut, or when the command began. It stays when the Backup comes back from the bucket.',
     ).optional(),

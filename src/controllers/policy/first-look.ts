@@ -3,6 +3,8 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
+import { apiVersion } from '../../api/labels.ts'
+import { controllerOf } from '../../plan/view/chain.ts'
 import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../../api/kubernetes.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import { claimEssence, type Reach } from '../shared/caches.ts'
@@ -42,7 +44,7 @@ async function look({ client, caches }: Reach, { namespace, name }: PolicyName, 
  * what was known then.
  */
 function isUnjudged({ metadata, spec, status }: Backup): boolean {
-  const isChild = metadata.ownerReferences?.some(({ kind }) => kind === 'Backup')
+  const isChild = controllerOf({ metadata }, apiVersion, 'Backup') !== undefined
   if (spec.slot !== undefined || isChild || metadata.deletionTimestamp) return false
   return status?.phase === undefined || (status.phase === 'Pending' && waitsForOthers.has(status.reason))
 }

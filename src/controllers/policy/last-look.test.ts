@@ -4,10 +4,23 @@ import { test } from 'node:test'
 import { kept } from '../../../test/plan/kept.ts'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
-import { at, claim, ready, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import {
+  at,
+  claim,
+  controlledBy,
+  desiredCronJob,
+  jobOfSlot,
+  pod,
+  policy,
+  ready,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
+import type { Unless } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { ApiError, isConflict } from '../../runtime/client/errors.ts'
@@ -224,7 +237,8 @@ test('F67: a slow snapshot that is to go stays when the API server knows fewer n
   } as const
   const doomed = { kind: 'VolumeSnapshot', name, uid }
   const owner = { namespace: 'shop', name: 'nightly' }
-  const look = async () => (await lookLast({ client, caches: toyCaches(client) }, owner, doomed, provided, new Map(), signal)).is
+  const look = async () =>
+    (await lookLast({ client, caches: toyCaches(client) }, owner, doomed, provided, new Map(), signal)).is
   assert.equal(await look(), 'to-go')
   server.remove('volumesnapshots', 'nightly-data-3')
   assert.equal(await look(), 'stays')
@@ -246,4 +260,45 @@ test('F63: a label that is set between the list and the deletion keeps the snaps
       })),
   })
   assert.deepEqual(going, ['nightly-data-1'])
+})
+
+/** A policy and its CronJob on an API server; the caches know of the policy alone. */
+function beforeVerdict() {
+  const server = new ToyApiServer(now)
+  const made = server.create('backuppolicies', policy())
+  const cronJob = server.create('cronjobs', desiredCronJob(made) ?? assert.fail())
+  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const caches = toyCaches(client)
+  caches.policies.replace([made])
+  const owner = { namespace: 'shop', name: 'nightly' }
+  const ask = async (unless: Unless) => await isThere({ client, caches }, owner, unless, signal)
+  return { server, cronJob, caches, ask }
+}
+
+test('a Job counts before a verdict only by our chain, also where its CronJob is newer than the caches (F74)', async () => {
+  const slot = at('02:00')
+  const unless = { kind: 'job', name: jobOfSlot(slot).metadata.name } as const
+  const genuine = beforeVerdict()
+  genuine.server.create('jobs', jobOfSlot(slot, { metadata: { ownerReferences: [controlledBy(genuine.cronJob)] } }))
+  assert.deepEqual([await genuine.ask(unless), genuine.caches.jobs.size], [true, 1])
+  for (const change of [{ uid: 'other' }, { controller: false }, { kind: 'Job' }]) {
+    const { server, cronJob, caches, ask } = beforeVerdict()
+    const ownerReferences = [{ ...controlledBy(cronJob), ...change }]
+    server.create('jobs', jobOfSlot(slot, { metadata: { ownerReferences } }))
+    assert.deepEqual([await ask(unless), caches.jobs.size], [false, 0], JSON.stringify(change))
+  }
+})
+
+test('pods hold a verdict up only where the Job of the run controls them (F74)', async () => {
+  const run = jobOfSlot(at('02:00'))
+  const { name, uid = '' } = run.metadata
+  for (const kind of ['job', 'newer-pods'] as const) {
+    const { server, ask } = beforeVerdict()
+    server.create('pods', pod(run, 1, { metadata: { ownerReferences: [] } }))
+    assert.equal(await ask({ kind, name, uid }), false)
+    server.create('pods', pod(run, 2))
+    assert.equal(await ask({ kind, name }), false, 'nobody knows which Job was its own')
+    assert.equal(await ask({ kind, name, uid }), true)
+    assert.equal(await ask({ kind, name, uid }), false, 'the cache knows by now')
+  }
 })

@@ -1,18 +1,27 @@
 // Asks the API server once more before something final is written or deleted: the caches of several kinds are not of one moment, and may
 // be behind (F31).
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { Job, KubernetesObject, PersistentVolumeClaim, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type {
+  CronJob,
+  Job,
+  KubernetesObject,
+  PersistentVolumeClaim,
+  Pod,
+  VolumeSnapshot,
+} from '../../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../../api/labels.ts'
+import { cronJobName } from '../../api/names.ts'
 import type { Provided, Unless } from '../../plan/core/actions.ts'
 import { asIfReady } from '../../plan/history/slow-snapshots.ts'
 import { isHeldSnapshot, snapshotRun } from '../../plan/history/verdicts.ts'
-import { isGenuine, isOf, isRun, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
+import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
+import { isGenuine, isOf, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
 import { isHeld } from '../../plan/runs/marks.ts'
 import type { Client } from '../../runtime/client/client.ts'
-import type { Resource } from '../../runtime/client/resource.ts'
+import { keyFrom, type Resource } from '../../runtime/client/resource.ts'
 import { podEssence, type Reach } from '../shared/caches.ts'
-import { backups, claims, jobs, pods, snapshots } from '../shared/resources.ts'
+import { backups, claims, cronJobs, jobs, pods, snapshots } from '../shared/resources.ts'
 
 type Named = { readonly namespace: string; readonly name: string }
 
@@ -23,20 +32,21 @@ type Named = { readonly namespace: string; readonly name: string }
 export async function isThere(
   { client, caches }: Reach,
   owner: Named,
-  { kind, name }: Unless,
+  unless: Unless,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { namespace } = owner
   const options = { signal }
-  if (kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, name, signal)
-  if (kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, name, signal)
-  if (kind === 'job') {
-    const job = await client.get<Job>(jobs, namespace, name, options)
-    if (!job || !isOf(job, owner.name) || !isRun(job))
-      return await hasNewerPods({ client, caches }, namespace, name, signal)
+  if (unless.kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, unless, signal)
+  if (unless.kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, unless.name, signal)
+  if (unless.kind === 'job') {
+    const job = await client.get<Job>(jobs, namespace, unless.name, options)
+    if (!job || !isOf(job, owner.name) || !(await isOurs({ client, caches }, owner, job, signal)))
+      return await hasNewerPods({ client, caches }, namespace, unless, signal)
     caches.jobs.offer(job)
     return true
   }
+  const { kind, name } = unless
   const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
   if (!snapshot || !isOf(snapshot, owner.name) || !isGenuine(snapshot)) return false
   caches.snapshots.offer(snapshot)
@@ -45,15 +55,33 @@ export async function isThere(
   return kind === 'cut-snapshot' ? creationTime !== undefined : error?.message === undefined
 }
 
+/** By the chain of controllers (docs/design.md R27); its first link may be newer than the caches. */
+async function isOurs({ client, caches }: Reach, { namespace, name }: Named, job: Job, signal: AbortSignal) {
+  const standing = () =>
+    chainOf({
+      name,
+      policy: caches.policies.get(namespace, name),
+      cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
+      backups: caches.backups.byIndex('policy', keyFrom(namespace, name)),
+    }).standingOf(job)
+  if (standing() === 'strange' && cronJobOf(job)) {
+    const cronJob = await client.get<CronJob>(cronJobs, namespace, cronJobName(name), { signal })
+    if (cronJob && isOf(cronJob, name)) caches.cronJobs.offer(cronJob)
+  }
+  return standing() === 'ours'
+}
+
+/** Of a Job whose UID nobody knows no pod is heard. */
 async function hasNewerPods(
   { client, caches }: Reach,
   namespace: string,
-  job: string,
+  { name, uid }: Extract<Unless, { readonly kind: 'job' | 'newer-pods' }>,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const labelSelector = `batch.kubernetes.io/job-name=${job},${label.managedBy}=${managerName}`
+  if (uid === undefined) return false
+  const labelSelector = `batch.kubernetes.io/job-name=${name},${label.managedBy}=${managerName}`
   const { items } = await client.list<Pod>(pods, { namespace, labelSelector, signal })
-  const news = items.filter(pod => caches.pods.offer(podEssence(pod)))
+  const news = items.filter(pod => jobUIDOf(pod) === uid && caches.pods.offer(podEssence(pod)))
   return news.length > 0
 }
 

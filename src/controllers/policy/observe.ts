@@ -1,9 +1,10 @@
 // Gathers what planning one policy looks at: from the caches, and the little that is not worth caching from the API server.
-import { labelValue } from '../../api/labels.ts'
+import { apiVersion, labelValue } from '../../api/labels.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { isFinal } from '../../api/kinds/backup.ts'
 import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { cronJobName } from '../../api/names.ts'
+import { controllerOf, isControlledBy } from '../../plan/view/chain.ts'
 import { snapshotName } from '../../plan/view/owners.ts'
 import { matches, selectorText } from '../../plan/view/selection.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
@@ -127,9 +128,15 @@ async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Probe Jobs of all policies that take one of the bounded places now. */
+/** Policies whose probe takes one of the bounded places now; each takes one at most, whatever Jobs look like probes (F74). */
 export function probesRunning(caches: Caches, now: Date): number {
-  return caches.jobs.byIndex('probe', 'running').filter(job => takesPlace(job, now)).length
+  const running = caches.jobs.byIndex('probe', 'running').filter(job => takesPlace(job, now))
+  const probing = running.flatMap(job => {
+    const { name = '' } = controllerOf(job, apiVersion, 'BackupPolicy') ?? {}
+    const policy = caches.policies.get(job.metadata.namespace, name)
+    return policy && isControlledBy(job, policy) ? [policy] : []
+  })
+  return new Set(probing).size
 }
 
 /** The order of a cache changes with a restart; what is written must not. */

@@ -6,12 +6,15 @@ import { isOurs } from '../../plan/view/owners.ts'
 /** Whether an object that has our name is ours: made by us, for the same owner and the same purpose. */
 export function isSame(existing: KubernetesObject, wanted: KubernetesObject): boolean {
   if (!isOurs(existing)) return false
-  const owner = (object: KubernetesObject) => object.metadata.ownerReferences?.find(({ controller }) => controller)?.uid
+  const owner = ({ metadata }: KubernetesObject) => {
+    const { apiVersion, kind, uid } = metadata.ownerReferences?.find(({ controller }) => controller) ?? {}
+    return `${apiVersion} ${kind} ${uid}`
+  }
   const mark = (object: KubernetesObject, key: string) => object.metadata.labels?.[key]
   if (owner(existing) !== owner(wanted)) return false
   if (existing.metadata.annotations?.[annotation.backup] !== wanted.metadata.annotations?.[annotation.backup])
     return false
-  return [label.policy, label.target, label.slot].every(key => mark(existing, key) === mark(wanted, key))
+  return [label.policy, label.target, label.slot, label.role].every(key => mark(existing, key) === mark(wanted, key))
 }
 
 export function takenMessage({ kind, metadata }: KubernetesObject): string {

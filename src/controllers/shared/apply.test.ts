@@ -6,6 +6,7 @@ import type { KubernetesObject, Pod } from '../../api/kubernetes.ts'
 import { label, policyLabels } from '../../api/labels.ts'
 import { alone, deletion, type Action, type Group, type Plan } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
+import { toyCaches } from '../../../test/histories/toy/caches.ts'
 import { actionsOf, does, only } from '../../../test/plan/planned.ts'
 import { childBackup, scheduledBackup, volumeSnapshot } from '../../resources/backup-objects.ts'
 import { catalogJob, onDemandJob, probeJob } from '../../resources/jobs.ts'
@@ -15,8 +16,8 @@ import { FakeClock } from '../../runtime/fake-clock.ts'
 import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import type { EventNote } from '../../runtime/events.ts'
 import { silentLog } from '../../runtime/log.ts'
+import type { Client } from '../../runtime/client/client.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
-import { Store } from '../../runtime/cache/store.ts'
 import {
   at,
   backup,
@@ -85,12 +86,10 @@ function server(
       return there
     },
   }
-  const caches = Object.fromEntries(
-    ['policies', 'backups', 'cronJobs', 'jobs', 'pods', 'snapshots'].map(name => [name, new Store()]),
-  )
+  const caches = toyCaches(client as unknown as Client)
   const context = {
     client,
-    caches: caches as unknown as Caches,
+    caches,
     events: { record: (about: KubernetesObject, note: EventNote) => void notes.push({ ...note, about }) },
     metrics: { observe() {} },
     clock: new FakeClock(now),
@@ -101,7 +100,7 @@ function server(
   /** As one group. */
   const apply = (of: PolicyWorld, actions: readonly Action[], run?: Backup) =>
     carryOut(of, { groups: [{ name: 'all', run, actions }], conclude: () => [], wakeAt: undefined })
-  return { apply, carryOut, calls, written, notes, caches: context.caches }
+  return { apply, carryOut, calls, written, notes, caches }
 }
 
 const statusOf = (object: Backup | BackupPolicy): Action => ({ do: 'write-status', object })
@@ -212,7 +211,7 @@ test('a verdict waits, and nobody is told of it, when the pods of the Job have s
   const run = job('run', 'run')
   const newer = pod(run, 1)
   const asked = backup('now')
-  const unless = { kind: 'newer-pods', name: 'run' } as const
+  const unless = { kind: 'newer-pods', name: 'run', uid: run.metadata.uid } as const
   const verdicts: readonly Action[] = [
     { do: 'write-status', object: { ...asked, status: { phase: 'Failed' } }, unless },
     { do: 'write-status', object: { ...policy(), status: {} }, unless },
@@ -246,6 +245,7 @@ test('a verdict does not wait for an object that only has the name: no plan woul
       { ...own, metadata: { ...own.metadata, labels: { ...own.metadata.labels, [label.role]: 'probe' } } },
       false,
     ],
+    ['job', { ...own, metadata: { ...own.metadata, ownerReferences: [] } }, false],
     ['job', own, true],
     ['snapshot', stranger, false],
     ['snapshot', { ...snapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
@@ -258,7 +258,9 @@ test('a verdict does not wait for an object that only has the name: no plan woul
     ['ready-snapshot', { ...readySnapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
     ['ready-snapshot', readySnapshot, true],
   ] as const) {
-    const { apply, written } = server({ there })
+    const { apply, written, caches } = server({ there })
+    caches.policies.replace([policy()])
+    caches.cronJobs.replace([world(policy()).cronJob ?? assert.fail()])
     const unless = { kind, name: there.metadata.name }
     const verdict: Action = { do: 'write-status', object: { ...asked, status: { phase: 'Failed' } }, unless }
     const applied = apply(world(policy(), { backups: [asked] }), [verdict])

@@ -63,10 +63,10 @@ export type Action =
  * the snapshot is cut by now, or ready or without its error, or whether there are Backups of the policy that no cache knew. Then the rest of
  * the plan, which may tell people of the verdict, is left to the next one.
  */
-export type Unless = {
-  readonly kind: 'job' | 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'newer-pods' | 'newer-backups'
-  readonly name: string
-}
+export type Unless =
+  /** `uid`: of the Job, where it is known: only its pods are heard. */
+  | { readonly kind: 'job' | 'newer-pods'; readonly name: string; readonly uid?: string }
+  | { readonly kind: 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'newer-backups'; readonly name: string }
 
 /**
  * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from

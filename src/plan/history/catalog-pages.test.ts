@@ -150,7 +150,18 @@ test('F74: whatever pages and messages hold, a policy is planned in bounded time
   )
   const words = fc.oneof(
     fc.record(
-      { phase: fc.constantFrom('committed', 'done', 'failed'), run: text, finishedAt: number, slot: number },
+      {
+        phase: fc.constantFrom('committed', 'done', 'failed'),
+        run: text,
+        finishedAt: number,
+        slot: number,
+        bytes: number,
+        storedBytes: number,
+        manifest: text,
+        kept: fc.oneof(fc.record({ count: number, digest: text }), fc.jsonValue()),
+        deleted: fc.oneof(fc.array(text), fc.jsonValue()),
+        warnings: fc.oneof(fc.array(fc.record({ reason: text, message: text })), fc.jsonValue()),
+      },
       { requiredKeys: ['phase'] },
     ),
     fc.jsonValue(),

@@ -5,7 +5,6 @@ import {
   backup,
   complete,
   completed,
-  desiredCronJob,
   failed,
   job,
   jobFailed,
@@ -134,7 +133,6 @@ test('F97: a Backup that was made but has no status yet, because of a crash, is 
   const last = afterLastRun(runs)
   const whole = page('', entries)
   const seen = world(of, {
-    cronJob: desiredCronJob(of),
     backups: [scheduled(at('01:00')), known(second), known(third)],
     jobs: [...last.jobs, whole.job],
     pods: [...last.pods, whole.pod],
@@ -304,7 +302,7 @@ test('F97: a run on demand comes back without a slot, and never runs', () => {
   const whole = page('', all)
   const backups = [...runs.map(known), returned()]
   const told = (more: Parameters<typeof world>[1]) => {
-    const seen = world(policy(), { cronJob: desiredCronJob(policy()), backups, ...more })
+    const seen = world(policy(), { backups, ...more })
     const planned = planPolicy(seen, now).actions
     assert.deepEqual(only(planned, 'create run Job'), [])
     return only(planned, 'status Backup').find(({ backup: of }) => of.metadata.name === askedFor)?.status

@@ -33,7 +33,7 @@ export type CatalogPlan = CatalogKnowledge & {
   readonly wakeAt?: Date
 }
 
-type CatalogView = Pick<View, 'namespace' | 'name' | 'settings' | 'runs' | 'runJobs' | 'pages'> & {
+type CatalogView = Pick<View, 'namespace' | 'name' | 'settings' | 'runs' | 'runJobs' | 'leaving' | 'pages'> & {
   readonly policy: BackupPolicy
   readonly strategy: JobStrategyView
 }
@@ -93,10 +93,12 @@ function committedMessages({ runJobs, strategy }: Pick<CatalogView, 'runJobs' | 
 }
 
 /** The message's own Backup is judged, and no run could change the bucket meanwhile. */
-function isQuiet({ runs, runJobs }: Pick<View, 'runs' | 'runJobs'>, run: string): boolean {
+function isQuiet({ runs, runJobs, leaving }: Pick<View, 'runs' | 'runJobs' | 'leaving'>, run: string): boolean {
   // One whose Backup is final and whose movers have ended is only kept from ending by another container.
   const over = new Set(runs.flatMap(({ backup, job }) => (job && isFinal(backup.status?.phase) ? [job] : [])))
-  const active = runJobs.some(each => !isFinished(each.job) && !(over.has(each) && haveMoversEnded(each)))
+  const active = [...runJobs, ...leaving].some(
+    each => !isFinished(each.job) && !(over.has(each) && haveMoversEnded(each)),
+  )
   const backup = runs.find(each => each.backup.status?.run === run)?.backup
   return !active && (backup === undefined || isFinal(backup.status?.phase))
 }

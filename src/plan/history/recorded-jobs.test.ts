@@ -8,8 +8,8 @@ import {
   completed,
   ended,
   failed,
-  job,
   jobFailed,
+  jobOfBackup,
   jobOfSlot,
   pod,
   policy,
@@ -23,7 +23,6 @@ import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { CronJob, Job, Pod } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { runsDigest } from '../../api/mover/task.ts'
-import { onDemandJobName } from '../../api/names.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import { nextRecorded, recordedJobs } from './recorded-jobs.ts'
@@ -112,8 +111,8 @@ test('F75: a Job goes only when its Backup is final, and not while a mover prune
 
 test('F75: the Job of a run on demand goes in the same way', () => {
   const asked = backup('now')
-  const run = onDemandJobName('nightly', asked.metadata.uid ?? '')
-  const of = job(run, 'run', { status: complete(at('01:00'), at('01:10')) })
+  const of = jobOfBackup(asked, { status: complete(at('01:00'), at('01:10')) })
+  const run = of.metadata.name
   const one = { backup: { ...asked, status: completed(run, at('01:10')) }, job: of, pods: [] }
   assert.deepEqual(gone([one, recorded(2, 'Completed')]), [run])
   assert.deepEqual(gone([one]), [])

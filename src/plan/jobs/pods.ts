@@ -13,7 +13,8 @@ export function moverMessageOf(pod: Pod): MoverMessage | undefined {
 /** What a verdict on an ended Job must be held against: its newest pod's words may be on their way, unless that has ended before our eyes. */
 export function unlessMoreIsSaid({ job, pods }: JobView): Unless | undefined {
   const newest = pods.at(-1)
-  return newest && hasMoverEnded(newest) ? undefined : { kind: 'newer-pods', name: job.metadata.name }
+  const { name, uid } = job.metadata
+  return newest && hasMoverEnded(newest) ? undefined : { kind: 'newer-pods', name, ...(uid ? { uid } : {}) }
 }
 
 export function isOver(pod: Pod): boolean {

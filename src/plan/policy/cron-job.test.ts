@@ -174,19 +174,18 @@ test('the Job of a slot closes the book on all slots before it', () => {
 
 test('slots whose Jobs the CronJob controller may have forgotten are not called missed; those after them are', () => {
   const of = steady(hourly, { accountedUntil: stamp(at('00:00')) })
-  const cronJob = desiredCronJob(of)
   const ofHour = (hour: number, outcome: (start: Date, end: Date) => Job['status']) => {
     const slot = at(`${String(hour).padStart(2, '0')}:00`)
     return jobOfSlot(slot, { status: outcome(slot, addSeconds(slot, 60)) })
   }
   const good = [5, 6, 7, 8, 9, 10, 11, 12, 14, 15].map(hour => ofHour(hour, complete))
-  const after = (jobs: readonly Job[]) => slotsAfter(planPolicy(world(of, { cronJob, jobs }), at('15:30')).actions)
+  const after = (jobs: readonly Job[]) => slotsAfter(planPolicy(world(of, { jobs }), at('15:30')).actions)
   const oneMissed = { missed: 1, skipped: 0, lastMissed: stamp(at('13:00')) }
   assert.deepEqual(after([ofHour(1, jobFailed), ...good]), oneMissed, 'an older failure says nothing of successes')
   assert.deepEqual(after(good), oneMissed)
   assert.equal(after([ofHour(1, jobFailed), ...good.slice(1)])?.missed, 5, 'nine are not the whole history')
   const seen = steady(hourly, { accountedUntil: stamp(at('05:00')) })
-  const known = planPolicy(world(seen, { cronJob, jobs: good, backups: [scheduled(at('05:00'))] }), at('15:30'))
+  const known = planPolicy(world(seen, { jobs: good, backups: [scheduled(at('05:00'))] }), at('15:30'))
   assert.deepEqual(slotsAfter(known.actions), oneMissed)
 })
 
@@ -237,9 +236,9 @@ test('a lost Job that its policy will never record just goes', () => {
   const slot = at('02:00')
   const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })
   const lost = addSeconds(slot, 65_400 + 600)
-  const of = steady({}, { accountedUntil: stamp(at('01:00')) })
-  const rows: readonly (readonly [string, BackupPolicy | undefined])[] = [
-    ['its policy is gone', undefined],
+  const { uid = '' } = job.metadata.ownerReferences?.[0] ?? {}
+  const of = steady({}, { accountedUntil: stamp(at('01:00')), cronJobUIDs: [uid] })
+  const rows: readonly (readonly [string, BackupPolicy])[] = [
     ['its policy goes', { ...of, metadata: { ...of.metadata, deletionTimestamp: stamp(lost) } }],
     ['its policy has become one for snapshots', { ...of, spec: { ...of.spec, strategy: { type: 'snapshot' } } }],
     ['nobody can read the schedule', { ...of, spec: { ...of.spec, schedule: '0 0 * * fri-1' } }],

@@ -24,6 +24,8 @@ export type PolicyFacts = {
   readonly numbers: Numbers | undefined
   readonly lowerings: readonly Lowering[]
   readonly store: StoreStatus | undefined
+  /** Of the CronJobs whose Jobs are believed, newest first. */
+  readonly cronJobUIDs: readonly string[]
   /** Why the CronJob cannot be ours. */
   readonly nameTaken: string | undefined
   readonly digest: string | undefined

@@ -173,6 +173,7 @@ function planOf(
     numbers: strategy.type === 'job' || snapshotApi ? numbers : undefined,
     lowerings: lowerings(numbers, kept, now),
     store: probe?.store,
+    cronJobUIDs: view.cronJobUIDs,
     nameTaken,
     digest: catalog?.digest,
     warnings: catalog?.warnings,
@@ -231,14 +232,10 @@ function endedBy(plans: readonly BackupPlan[]): ReadonlySet<string> {
 /** Without its policy nothing starts any more; what has ended stays, with its data. */
 function planGone(view: View, now: Date): Plan {
   const backups = view.runs.map(run => planBackup(view, run, undefined, noOrders, now))
-  const helpers = [...view.probes, ...view.pages, ...view.holds]
-    .filter(({ job }) => !job.metadata.deletionTimestamp)
-    .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'its policy was deleted')))
   return {
     groups: [
       ...planStrayCronJob(view),
       ...planHolds(view.snapshots),
-      ...helpers,
       ...backups.flatMap(plan => plan.groups),
       ...leftoverSnapshots(view, now),
       ...stuckJobs(view, new Set(), now),

@@ -4,6 +4,7 @@ import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
+import { isControlledBy } from '../view/chain.ts'
 import { cronJobGroup } from './cron-job.ts'
 import type { PolicyFacts } from './facts.ts'
 import { probeGroup } from './store-probe.ts'
@@ -111,7 +112,7 @@ function cronJobMissing({ strategy, policy }: PolicyFacts): Violation | undefine
 
 function isStanding(cronJob: CronJob | undefined, policy: BackupPolicy): boolean {
   if (!cronJob || cronJob.metadata.deletionTimestamp) return false
-  return cronJob.metadata.ownerReferences?.some(({ uid }) => uid === policy.metadata.uid) ?? false
+  return isControlledBy(cronJob, policy)
 }
 
 function probeRefused({ refused, store }: PolicyFacts): Violation | undefined {

@@ -86,6 +86,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...(facts.store ? { store: facts.store } : {}),
     ...numbersKnown(facts),
     ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
+    ...(facts.cronJobUIDs.length > 0 ? { cronJobUIDs: [...facts.cronJobUIDs] } : {}),
   }
 }
 

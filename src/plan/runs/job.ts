@@ -2,7 +2,6 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
-import type { Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
@@ -18,7 +17,7 @@ import type { JobView, RunView, View } from '../view/view.ts'
 const listSeconds = 3600
 
 export function planJobStart(
-  view: Pick<View, 'runs' | 'runJobs' | 'settings'> & { readonly policy: BackupPolicy },
+  view: Pick<View, 'runs' | 'runJobs' | 'leaving' | 'settings'> & { readonly policy: BackupPolicy },
   run: RunView,
   marks: Marks,
   bucketIsOpen: boolean,
@@ -35,11 +34,13 @@ export function planJobStart(
   }
   if (slot !== undefined || returnedRun(backup) !== undefined || backup.status?.run !== undefined)
     return planLostJob(run, bucketIsOpen, now)
-  const running = view.runJobs.find(each => !each.job.metadata.deletionTimestamp && goesOn(each, now))?.job
-  if (running && isCancelled(running, view.runs)) {
-    const message = `Job ${running.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
+  const isRunning = (each: JobView) => !each.job.metadata.deletionTimestamp && goesOn(each, now)
+  const cancelled = view.leaving.find(isRunning)?.job
+  if (cancelled) {
+    const message = `Job ${cancelled.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
     return planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target: commandTarget }, now)
   }
+  const running = view.runJobs.find(isRunning)?.job
   if (running) {
     const message = `another run of the policy, Job ${running.metadata.name}, is still going on`
     const { whenBusy, startingDeadlineSeconds } = view.policy.spec
@@ -67,6 +68,7 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
     message: run.message,
     target: commandTarget,
     run: job.metadata.name,
+    jobUID: job.metadata.uid,
     attempts: run.attempts,
     ...(run.startTime ? { startTime: rfc3339(run.startTime) } : {}),
     ...(store ? { store } : {}),
@@ -91,10 +93,10 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
  * never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
  */
 function planLostJob({ backup, pods }: RunView, bucketIsOpen: boolean, now: Date): BackupPlan {
-  const { startTime, completionTime, store } = backup.status ?? {}
+  const { startTime, completionTime, store, jobUID } = backup.status ?? {}
   const run = runJobName(backup)
-  const times = startTime ? { startTime } : {}
-  const begun = { target: commandTarget, run, ...times, ...(store ? { store } : {}) } as const
+  const known = { ...(startTime ? { startTime } : {}), ...(store ? { store } : {}), ...(jobUID ? { jobUID } : {}) }
+  const begun = { target: commandTarget, run, ...known } as const
   const committed = pods.map(moverMessageOf).find(isCommitted)
   if (committed) {
     const message = 'the backup is complete; its Job was deleted while it ended'
@@ -105,7 +107,7 @@ function planLostJob({ backup, pods }: RunView, bucketIsOpen: boolean, now: Date
   const gone = timeOf(completionTime) ?? now
   const until = addSeconds(gone, listSeconds)
   const facts = { ...begun, reason: 'JobDeleted', completionTime: rfc3339(gone) } as const
-  const unless = { kind: 'job', name: run } as const
+  const unless = { kind: 'job', name: run, ...(jobUID ? { uid: jobUID } : {}) } as const
   const ending = pods.find(pod => !isOver(pod) && !hasMoverEnded(pod))
   if ((ending || bucketIsOpen) && now < until) {
     const wait = ending
@@ -119,15 +121,6 @@ function planLostJob({ backup, pods }: RunView, bucketIsOpen: boolean, now: Date
   // One that was never seen to run may be from the list, whose next reading was held up: no failure to wake anybody for.
   const strategy = startTime === undefined ? undefined : 'job'
   return planStatus(backup, { ...facts, phase: 'Failed', message }, now, strategy, unless)
-}
-
-/** Its Backup was deleted, and the garbage collector has not come by yet. */
-function isCancelled({ metadata }: Job, runs: readonly RunView[]): boolean {
-  const owner = metadata.ownerReferences?.find(({ kind }) => kind === 'Backup')
-  return (
-    owner !== undefined &&
-    !runs.some(({ backup }) => backup.metadata.uid === owner.uid && !backup.metadata.deletionTimestamp)
-  )
 }
 
 /** Once a run is judged people start the next one, though the Job's own controller takes a moment longer to see its end. */

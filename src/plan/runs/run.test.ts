@@ -6,8 +6,8 @@ import {
   complete,
   completed,
   failed,
-  job,
   jobFailed,
+  jobOfBackup,
   jobOfSlot,
   pod,
   policy,
@@ -19,16 +19,14 @@ import {
   world,
 } from '../../../test/plan/world.ts'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
+import type { Job } from '../../api/kubernetes.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { onDemandJobName } from '../../api/names.ts'
 import { childBackup } from '../../resources/backup-objects.ts'
 import { planBackup, only, planPolicy } from '../../../test/plan/planned.ts'
 
-const onDemandJob = (of: Backup, more: Parameters<typeof job>[2] = {}) =>
-  job(onDemandJobName('nightly', of.metadata.uid ?? ''), 'run', {
-    status: { startTime: stamp(now), active: 1 },
-    ...more,
-  })
+const onDemandJob = (of: Backup, more: Parameters<typeof jobOfBackup>[1] = {}) =>
+  jobOfBackup(of, { status: { startTime: stamp(now), active: 1 }, ...more })
 
 // ── strategy job
 
@@ -92,8 +90,7 @@ test('F81: of several that wait the one that was created first starts, then by U
 
 test('an on-demand Backup waits for the end of a run whose Backup was deleted', () => {
   const cancelled = asked({ metadata: { name: 'cancelled', uid: 'uid-of-cancelled' } })
-  const owner = { apiVersion: cancelled.apiVersion, kind: 'Backup', name: 'cancelled', uid: 'uid-of-cancelled' }
-  const running = onDemandJob(cancelled, { metadata: { ownerReferences: [owner] } })
+  const running = onDemandJob(cancelled)
   const during = (backups: readonly Backup[]) =>
     plan(world(policy(), { backups, jobs: [running], pods: [pod(running, 1)] }), asked())
   assert.doesNotMatch(during([cancelled]).status?.message ?? '', /was deleted/)
@@ -144,7 +141,7 @@ test('only a run that was seen to begin is told and counted as one that lost its
 test('a run whose Job is gone is judged once its pods have ended: a mover in its grace period may commit', () => {
   const slot = at('02:00')
   const run = jobOfSlot(slot)
-  const begun = { phase: 'Running', startTime: stamp(slot), store: 'there' } as const
+  const begun = { phase: 'Running', startTime: stamp(slot), store: 'there', jobUID: run.metadata.uid } as const
   const lost = scheduled(slot, { status: begun })
   const seen = (status?: Parameters<typeof pod>[2]) => world(policy(), { pods: [pod(run, 1, status)] })
 
@@ -239,10 +236,15 @@ test('a policy may come a little later than the Backup that names it', () => {
   assert.deepEqual(plan(world(policy()), waiting).does, ['create run Job'])
 })
 
+/** As it was seen while its policy was there. */
+function goingOn(run: Job): Backup {
+  return scheduled(at('02:00'), { status: { phase: 'Running', jobUID: run.metadata.uid } })
+}
+
 test('deleting a policy ends its run', () => {
   const slot = at('02:00')
   const run = jobOfSlot(slot)
-  const { does, status } = plan(world(undefined, { jobs: [run], pods: [pod(run, 1)] }), scheduled(slot))
+  const { does, status } = plan(world(undefined, { jobs: [run], pods: [pod(run, 1)] }), goingOn(run))
   assert.deepEqual(does, ['delete Job', 'status Backup'])
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'PolicyDeleted'])
   // A crash between the two: the Job is gone.
@@ -256,7 +258,7 @@ test('a run that had committed when its policy was deleted is a success', () => 
   const pods = [
     pod(run, 1, { status: { containerStatuses: [saying({ phase: 'committed', finishedAt: now.getTime() })] } }),
   ]
-  assert.equal(plan(world(undefined, { jobs: [run], pods }), scheduled(slot)).status?.phase, 'Completed')
+  assert.equal(plan(world(undefined, { jobs: [run], pods }), goingOn(run)).status?.phase, 'Completed')
 })
 
 test('a run that had failed when its policy was deleted keeps its own reason', () => {
@@ -267,7 +269,7 @@ test('a run that had failed when its policy was deleted keeps its own reason', (
       status: { phase: 'Failed', containerStatuses: [saying({ phase: 'failed', reason: 'SourceExit' })] },
     }),
   ]
-  assert.equal(plan(world(undefined, { jobs: [run], pods }), scheduled(slot)).status?.reason, 'SourceExit')
+  assert.equal(plan(world(undefined, { jobs: [run], pods }), goingOn(run)).status?.reason, 'SourceExit')
 })
 
 test('a snapshot that was ready when its policy was deleted is kept, and a success', () => {

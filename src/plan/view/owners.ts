@@ -4,6 +4,7 @@ import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kuber
 import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
 import { onDemandJobName, onDemandSnapshotName, slotOfJobName } from '../../api/names.ts'
 import { timeOf } from '../../schedule/times.ts'
+import { controllerOf, cronJobOf } from './chain.ts'
 
 type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
 
@@ -39,12 +40,7 @@ const trackingAnnotations = ['argocd.argoproj.io/tracking-id', 'meta.helm.sh/rel
 
 /** Whether a claim goes with the pod that owns it: a generic ephemeral volume. */
 export function isEphemeral({ metadata }: PersistentVolumeClaim): boolean {
-  return metadata.ownerReferences?.some(({ kind, controller }) => kind === 'Pod' && controller) ?? false
-}
-
-/** Whether a Job makes a backup; others probe the store or read its catalog. */
-export function isRun({ metadata }: Job): boolean {
-  return metadata.labels?.[label.role] === 'run'
+  return controllerOf({ metadata }, 'v1', 'Pod') !== undefined
 }
 
 /** The name of the VolumeSnapshot of a Backup: its own for scheduled ones, which is their lock; with the UID for those that people name. */
@@ -65,7 +61,7 @@ export function returnedRun({ metadata, spec }: Backup): string | undefined {
 
 /** The slot of a Job that a CronJob made; undefined for a Job of ours. */
 export function slotOfJob(job: Job): Date | undefined {
-  const owner = job.metadata.ownerReferences?.find(({ kind, controller }) => kind === 'CronJob' && controller)
+  const owner = cronJobOf(job)
   if (!owner) return undefined
   return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
 }

@@ -10,11 +10,12 @@ import type {
   Pod,
   VolumeSnapshot,
 } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { apiVersion, label, type JobRole } from '../../api/labels.ts'
 import { commandTarget } from '../../api/names.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
-import { isRun, madeFor, runJobName, snapshotName } from './owners.ts'
+import { chainOf, controllerOf, jobUIDOf } from './chain.ts'
+import { madeFor, runJobName, snapshotName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -80,8 +81,10 @@ export type View = Wanted & {
   readonly name: string
   readonly settings: Settings
   readonly runs: readonly RunView[]
-  /** All Jobs that make backups, whether or not a Backup tells of them. */
+  /** All Jobs of ours that make backups, whether or not a Backup tells of them. */
   readonly runJobs: readonly JobView[]
+  /** Jobs of Backups that were deleted: they are waited for, and what they say is not heard. */
+  readonly leaving: readonly JobView[]
   readonly probes: readonly JobView[]
   /** Jobs that read pages of the catalog. */
   readonly pages: readonly JobView[]
@@ -94,21 +97,26 @@ export type View = Wanted & {
   readonly snapshotApi: boolean
   /** Whatever has the name of our CronJob. */
   readonly cronJob: CronJob | undefined
+  /** Of the CronJobs whose Jobs are believed, newest first. */
+  readonly cronJobUIDs: readonly string[]
   readonly probesRunning: number
 }
 
 export function viewOf(world: PolicyWorld): View {
   const { namespace, name, settings, policy, cronJob, probesRunning } = world
   const backups = byName(world.backups)
-  const podsByJob = Map.groupBy(world.pods.toSorted(byCreation), controllerOf)
-  const podsByRun = Map.groupBy(world.pods.toSorted(byCreation), runOfPod)
+  const chain = chainOf(world)
+  const podsByJob = byOwner(world.pods.toSorted(byCreation), jobUIDOf)
   const warnings = Map.groupBy(world.jobEvents, ({ involvedObject }) => involvedObject.uid)
   const jobs = world.jobs.map((job): JobView => {
-    const { uid } = job.metadata
+    const { uid = '' } = job.metadata
     return { job, pods: podsByJob.get(uid) ?? [], warnings: warnings.get(uid) ?? [] }
   })
-  const withRole = (role: string) => jobs.filter(({ job }) => job.metadata.labels?.[label.role] === role)
-  const runJobs = jobs.filter(({ job }) => isRun(job))
+  const byStanding = Map.groupBy(jobs, ({ job }) => chain.standingOf(job))
+  const own = byStanding.get('ours') ?? []
+  const withRole = (role: JobRole) => own.filter(({ job }) => job.metadata.labels?.[label.role] === role)
+  const believed = new Set([...chain.recorded, ...own.flatMap(({ job }) => job.metadata.uid ?? [])])
+  const runJobs = withRole('run')
   const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
   const snapshots = world.snapshots.map((snapshot): SnapshotView => {
     const backup = backups.get(madeFor(snapshot) ?? '')
@@ -120,13 +128,13 @@ export function viewOf(world: PolicyWorld): View {
     }
   })
   const snapshotsByBackup = new Map(snapshots.flatMap(each => (each.backup ? [[each.backup, each] as const] : [])))
-  const children = childrenByParent(world.backups)
+  const children = byOwner(world.backups, backup => controllerOf(backup, apiVersion, 'Backup')?.uid)
   const runs = world.backups.map((backup): RunView => {
-    const run = runJobName(backup)
+    const job = jobsByName.get(runJobName(backup))
     return {
       backup,
-      job: jobsByName.get(run),
-      pods: podsByRun.get(run) ?? [],
+      job,
+      pods: job?.pods ?? podsByJob.get(backup.status?.jobUID ?? '') ?? [],
       snapshot: snapshotsByBackup.get(backup),
       children: children.get(backup.metadata.uid ?? '') ?? [],
     }
@@ -138,13 +146,15 @@ export function viewOf(world: PolicyWorld): View {
     settings,
     runs,
     runJobs,
+    leaving: byStanding.get('leaving') ?? [],
     probes: withRole('probe'),
     pages: withRole('catalog'),
     holds: withRole('hold'),
-    pods: world.pods,
+    pods: world.pods.filter(pod => believed.has(jobUIDOf(pod) ?? '')),
     snapshots,
     snapshotApi: world.snapshotClasses !== undefined,
     cronJob,
+    cronJobUIDs: chain.cronJobUIDs,
     probesRunning,
   }
 }
@@ -171,20 +181,13 @@ function byName<T extends KubernetesObject>(objects: readonly T[]): ReadonlyMap<
   return new Map(objects.map(object => [object.metadata.name, object]))
 }
 
-function childrenByParent(backups: readonly Backup[]): ReadonlyMap<string, readonly Backup[]> {
-  const children = new Map<string, Backup[]>()
-  for (const backup of backups)
-    for (const { uid } of backup.metadata.ownerReferences ?? [])
-      children.set(uid, [...(children.get(uid) ?? []), backup])
-  return children
-}
-
-function controllerOf({ metadata }: Pod): string | undefined {
-  return metadata.ownerReferences?.find(({ kind }) => kind === 'Job')?.uid
-}
-
-function runOfPod({ metadata }: Pod): string | undefined {
-  return metadata.labels?.['batch.kubernetes.io/job-name']
+/** Those that have an owner of the kind that is asked for, by its UID. */
+function byOwner<T>(
+  objects: readonly T[],
+  ownerUID: (object: T) => string | undefined,
+): ReadonlyMap<string, readonly T[]> {
+  const owned = objects.filter(object => ownerUID(object) !== undefined)
+  return Map.groupBy(owned, object => ownerUID(object) ?? '')
 }
 
 /** Oldest first by the API server's clock (those of nodes may differ), and by name where that cannot tell. */

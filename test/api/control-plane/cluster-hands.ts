@@ -1,14 +1,16 @@
 // What the rest of a cluster would do, on a bare API server: snapshots become ready, Jobs and their pods succeed, and what belongs to a
 // Backup or a Job goes with it.
 import type { Backup } from '../../../src/api/kinds/backup.ts'
+import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { Job, KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
 import { annotation } from '../../../src/api/labels.ts'
 import { encodeMoverMessage, type MoverMessage } from '../../../src/api/mover/message.ts'
 import { moverEnvironment, parseMoverTask, type MoverTask } from '../../../src/api/mover/task.ts'
-import { backups, jobs, pods, snapshots } from '../../../src/controllers/shared/resources.ts'
+import { backupPolicies, backups, jobs, pods, snapshots } from '../../../src/controllers/shared/resources.ts'
 import type { Client } from '../../../src/runtime/client/client.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../../src/runtime/client/errors.ts'
 import { Reflector } from '../../../src/runtime/cache/reflector.ts'
+import type { Change } from '../../../src/runtime/cache/store.ts'
 import { createBucket, type Bucket } from '../operator/pretend-bucket.ts'
 
 export type Hands = {
@@ -49,15 +51,19 @@ export function clusterHands(client: Client, namespace: string, options: HandsOp
   const isEndless = ({ metadata }: KubernetesObject) =>
     endless.includes(metadata.annotations?.[annotation.backup] ?? '')
 
-  // The garbage collector, for what belongs to a Backup or a Job. What belongs to a policy the operator deletes, and waits for nobody.
+  // The garbage collector, for Jobs of a policy or a Backup, and for pods. CronJobs the operator deletes, and waits for nobody.
+  const policyReflector = new Reflector<BackupPolicy>({ client, resource: backupPolicies, namespace })
   const backupReflector = new Reflector<Backup>({ client, resource: backups, namespace })
   const snapshotReflector = new Reflector<VolumeSnapshot>({ client, resource: snapshots, namespace })
   const jobReflector = new Reflector<Job>({ client, resource: jobs, namespace })
-  backupReflector.store.subscribe(({ type, object }) => {
-    if (type !== 'deleted') return
-    const owned = jobReflector.store.list().filter(job => isOwned(job, object))
+  const deleteJobsOf = (owner: KubernetesObject) => {
+    const owned = jobReflector.store.list().filter(job => isOwned(job, owner))
     for (const { metadata } of owned) start(client.delete(jobs, namespace, metadata.name, background))
-  })
+  }
+  for (const { store } of [policyReflector, backupReflector])
+    store.subscribe(({ type, object }: Change<KubernetesObject>) => {
+      if (type === 'deleted') deleteJobsOf(object)
+    })
   snapshotReflector.store.subscribe(({ type, object }) => {
     if (type !== 'deleted' && !object.status?.readyToUse && !isEndless(object)) start(takeSnapshot(client, object))
   })
@@ -67,7 +73,9 @@ export function clusterHands(client: Client, namespace: string, options: HandsOp
     else if (isEndless(object)) start(givePod(client, object, { phase: 'Running' }))
     else start(finishJob(client, object, wordsOf))
   })
-  const running = [backupReflector, snapshotReflector, jobReflector].map(reflector => reflector.run(stop.signal))
+  const running = [policyReflector, backupReflector, snapshotReflector, jobReflector].map(reflector =>
+    reflector.run(stop.signal),
+  )
   return {
     failures: () => failures,
     stop: async () => {

@@ -60,7 +60,8 @@ export async function setTheStage(
   for (const name of ['app', 'dump']) {
     const stored = await policyNamed(admin, namespace, name)
     const time = new Date(slot.getTime() - 2.5 * hour).toISOString()
-    const status = { scheduleHash: scheduleHash(stored), scheduleSince: time, accountedUntil: time }
+    const seen = name === 'dump' ? { cronJobUIDs: [earlierCronJob] } : {}
+    const status = { scheduleHash: scheduleHash(stored), scheduleSince: time, accountedUntil: time, ...seen }
     const body = { status }
     await admin.patch(resources.backupPolicies, namespace, name, { kind: 'merge', body }, { subresource: 'status' })
   }
@@ -77,7 +78,10 @@ async function policyNamed(admin: Client, namespace: string, name: string): Prom
   return stored
 }
 
-/** As the CronJob controller made it, and its CronJob was made by an operator before. */
+/** UID of the CronJob that an operator made before, and that is gone. */
+const earlierCronJob = 'of-an-earlier-one'
+
+/** As the CronJob controller made it. */
 function jobOfSlot(policy: BackupPolicy, slot: Date): Job {
   assert.ok(policy.spec.strategy.job)
   const marks = { held: [], accepted: [] }
@@ -87,7 +91,7 @@ function jobOfSlot(policy: BackupPolicy, slot: Date): Job {
     apiVersion: 'batch/v1',
     kind: 'CronJob',
     name: metadata.name,
-    uid: 'of-an-earlier-one',
+    uid: earlierCronJob,
     controller: true,
   }
   return {
