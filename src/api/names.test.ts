@@ -7,11 +7,13 @@ import {
   catalogJobName,
   childBackupName,
   cronJobName,
+  holdJobName,
   nameHash,
   onDemandJobName,
   onDemandSnapshotName,
   probeJobName,
   slotOfJobName,
+  slotOfText,
   slotRunName,
   slotOfText,
   slotText,
@@ -29,6 +31,8 @@ test('names are what they always were: objects in clusters have them', () => {
       onDemand: onDemandJobName('nightly', uid),
       probe: probeJobName('nightly', uid, 'hash', 0),
       catalog: catalogJobName('nightly', 'run', ''),
+      hold: holdJobName('nightly', 'run', true),
+      release: holdJobName('nightly', 'run', false),
       slotRun: slotRunName('nightly', 'data', slot),
       child: childBackupName('now', uid, 'data'),
       snapshot: onDemandSnapshotName('now', uid),
@@ -41,6 +45,8 @@ test('names are what they always were: objects in clusters have them', () => {
       onDemand: 'backup-nightly-gzksor4cj1',
       probe: 'probe-nightly-hfpf5smnm7',
       catalog: 'catalog-nightly-ynx8er96l1',
+      hold: 'hold-nightly-m73ubgmlxz',
+      release: 'release-nightly-m73ubgmlxz',
       slotRun: 'nightly-data-20260105t020000z-1zpub',
       child: 'now-data-w29yl08tz3',
       snapshot: 'now-gzksor4cj1',
@@ -78,6 +84,8 @@ test('every name fits where it is used, whatever policies, claims and Backups ar
         onDemandJobName(policy, uid),
         probeJobName(policy, uid, 'hash', 3),
         catalogJobName(policy, target, 'cursor'),
+        holdJobName(policy, target, true),
+        holdJobName(policy, target, false),
       ]) {
         assert.ok(job.length <= 63, job)
         assert.match(job, dnsLabel)
@@ -93,6 +101,7 @@ test('every name fits where it is used, whatever policies, claims and Backups ar
       assert.ok(labelValue(policy).length <= 63)
       assert.match(labelValue(policy), labelText)
       assert.match(slotText(at), labelText)
+      assert.equal(slotOfText(slotText(at))?.getTime(), Math.floor(at.getTime() / 1000) * 1000)
     }),
     { numRuns: 1000 },
   )
@@ -109,6 +118,8 @@ test('two policies, targets or slots never share a name', () => {
         [probeJobName(a, 'uid-a', 'h', 0), probeJobName(b, 'uid-b', 'h', 0)],
         [probeJobName(a, uid, 'h', 0), probeJobName(a, uid, 'h', 1)],
         [catalogJobName(a, other, ''), catalogJobName(b, other, '')],
+        [holdJobName(other, a, true), holdJobName(other, b, true)],
+        [holdJobName(a, other, true), holdJobName(a, other, false)],
         [slotRunName(a, other, at), slotRunName(b, other, at)],
         [slotRunName(other, a, at), slotRunName(other, b, at)],
         [slotRunName(a, b, at), slotRunName(a, b, later)],

@@ -6,7 +6,7 @@ import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
 import { moverEnvironment, parseMoverTask } from '../api/mover/task.ts'
-import { backupCronJob, catalogJob, onDemandJob, probeJob } from './jobs.ts'
+import { backupCronJob, catalogJob, holdJob, onDemandJob, probeJob } from './jobs.ts'
 
 const noMarks = { held: [], accepted: [] }
 
@@ -19,6 +19,7 @@ function jobSpecs(of: BackupPolicy, installed = settings) {
     'on-demand': onDemandJob(of, job, backup('now'), noMarks, installed).spec,
     probe: probeJob(of, 'hash', 0, installed).spec,
     catalog: catalogJob(of, 'run', undefined, installed).spec,
+    hold: holdJob(of, { run: 'run', slot: undefined, held: true }, installed).spec,
   } satisfies Readonly<Record<string, JobSpec>>
 }
 

@@ -8,7 +8,7 @@ import { eventually } from '../../../dev/eventually.ts'
 import { repository } from '../../../dev/paths.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { CronJob, JobSpec, KubernetesObject } from '../../../src/api/kubernetes.ts'
-import { backupCronJob, catalogJob, onDemandJob, probeJob } from '../../../src/resources/jobs.ts'
+import { backupCronJob, catalogJob, holdJob, onDemandJob, probeJob } from '../../../src/resources/jobs.ts'
 import type { Settings } from '../../../src/resources/settings.ts'
 import { installChart, releaseName, releaseNamespace, renderChart } from '../../chart/chart.ts'
 import { answer, kubectlAs, type Kubectl } from '../control-plane/account.ts'
@@ -67,6 +67,7 @@ test('the operator may create every object that it builds, and change its CronJo
     probeJob(policy, 'hash', 1, settings),
     probeJob(withCa, 'other', 1, settings),
     catalogJob(policy, 'run', undefined, settings),
+    holdJob(policy, { run: 'run', slot: undefined, held: true }, settings),
   ]
   for (const object of ours) await operator(['create', '-f', '-'], { input: JSON.stringify(object) })
   // The API server's own defaults must pass as well: they come back with the next update.
