@@ -13,7 +13,6 @@ import {
   onDemandSnapshotName,
   probeJobName,
   slotOfJobName,
-  slotOfText,
   slotRunName,
   slotOfText,
   slotText,
