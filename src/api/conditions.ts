@@ -29,6 +29,8 @@ export const policyConditionTypes = [
   'BackupWarned',
   /** The list of the bucket cannot be read whole, or holds what is none of the policy's; present only while True. */
   'CatalogIncomplete',
+  /** The CronJob controller warns of something that does not keep Jobs from starting; present only while True. */
+  'CronJobWarned',
   /** The API server refuses some other write; present only while True. */
   'WritesRefused',
 ] as const
@@ -53,6 +55,12 @@ export const operatorReasons = [
   'CronJobPending',
   /** The API server refuses to create or change the CronJob. */
   'CronJobRefused',
+  /** The API server would refuse the Job of a run. */
+  'RunRefused',
+  /** The CronJob controller cannot start Jobs. */
+  'JobsNotStarted',
+  /** The CronJob controller warns of something else. */
+  'CronJobWarning',
   /** The schedule is suspended; on-demand Backups still run. */
   'Suspended',
   /** The schedule never matches a date. */

@@ -150,7 +150,7 @@ export type Pod = KubernetesObject & {
   }
 }
 
-/** core/v1 Event about a Job: the only place where quota and pod security denials are told (docs/design.md R21). */
+/** core/v1 Event about a Job or a CronJob: the only place where quota and pod security denials are told (docs/design.md R21). */
 export type JobEvent = KubernetesObject & {
   readonly involvedObject: {
     readonly kind: string

@@ -11,6 +11,7 @@ import {
   catalogJobName,
   commandTarget,
   cronJobName,
+  dryRunJobName,
   onDemandJobName,
   probeJobName,
 } from '../api/names.ts'
@@ -71,6 +72,18 @@ export function backupCronJob(
       },
     },
   })
+}
+
+/** A run of the CronJob as its controller would start it, for the API server to be asked about and never made (docs/design.md R26). */
+export function dryRunJob(policy: BackupPolicy, { spec }: CronJob): Job {
+  const { name, namespace, uid = '' } = policy.metadata
+  const { metadata, spec: job } = spec.jobTemplate
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { ...metadata, name: dryRunJobName(name, uid), namespace, ownerReferences: [policyReference(policy)] },
+    spec: job,
+  }
 }
 
 /** The Job of an on-demand Backup. It belongs to the Backup, so that deleting a running one cancels it (docs/design.md R9). */

@@ -348,6 +348,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     cronJob: desired && { ...desired, metadata: { ...meta('cronjob', desired.metadata.name), ...desired.metadata } },
     jobs: [],
     pods: [],
+    cronJobEvents: [],
     jobEvents: [],
     selectedPods: 1,
     claims,
@@ -355,6 +356,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     snapshotClasses: [snapshotClass('fast')],
     snapshots: [],
     deletionPolicies: new Map(),
+    dryRun: { is: 'accepted', at: at('00:00') },
     probesRunning: 0,
     ...more,
   }

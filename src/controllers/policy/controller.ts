@@ -53,6 +53,10 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
         const job = caches.jobs.get(event.metadata.namespace, event.involvedObject.name)
         return job ? ofPolicy.labelled(job) : []
       }),
+      watching(caches.cronJobEvents, event => {
+        const cronJob = caches.cronJobs.get(event.metadata.namespace, event.involvedObject.name)
+        return cronJob ? ofPolicy.labelled(cronJob) : []
+      }),
       watching(caches.claims, claim =>
         ofPolicy
           .snapshotting(claim.metadata.namespace)

@@ -6,6 +6,7 @@ import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '..
 import { cronJobName } from '../../api/names.ts'
 import { snapshotName } from '../../plan/view/owners.ts'
 import { matches, selectorText } from '../../plan/view/selection.ts'
+import { lastRefusal } from '../../plan/policy/cron-job-warnings.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
 import type { PolicyWorld } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
@@ -14,6 +15,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import type { Caches } from '../shared/caches.ts'
+import { DryRuns } from './dry-run.ts'
 import { lookFirst } from './first-look.ts'
 import { pods, snapshotContents } from '../shared/resources.ts'
 
@@ -33,6 +35,8 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     { readonly selector: string; readonly count: number | undefined; readonly untilMs: number }
   >()
 
+  const dryRuns = new DryRuns({ client, caches }, settings, clock)
+
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
@@ -49,14 +53,24 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const strategy = policy?.spec.strategy.type
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
-    if (!policy) podCounts.delete(key)
+    const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
+    const cronJobEvents = cronJob ? caches.cronJobEvents.byIndex('cronJob', cronJob.metadata.uid ?? '') : []
+    if (!policy) {
+      podCounts.delete(key)
+      dryRuns.forget(key)
+    }
     return {
       namespace,
       name,
       settings,
       policy,
       backups,
-      cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
+      cronJob,
+      cronJobEvents,
+      dryRun:
+        policy && strategy === 'job'
+          ? await dryRuns.ask(policy, cronJob, lastRefusal(cronJobEvents), signal)
+          : undefined,
       jobs,
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),

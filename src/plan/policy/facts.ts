@@ -6,6 +6,8 @@ import type { CatalogPlan } from '../history/catalog.ts'
 import type { Refusals } from '../core/actions.ts'
 import type { TargetHistory } from '../history/verdicts.ts'
 import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
+import type { DryRun } from '../view/world.ts'
+import type { CronJobWarning } from './cron-job-warnings.ts'
 import type { PolicySchedule, UnreadableSchedule } from './schedule.ts'
 import type { SlotBook } from './slots.ts'
 import type { Target } from './targets.ts'
@@ -29,6 +31,10 @@ export type PolicyFacts = {
   readonly catalogTrouble: CatalogPlan['trouble']
   /** Whether the snapshot CRDs are installed. */
   readonly snapshotApi: boolean
+  /** What the API server says of the next run. */
+  readonly dryRun: DryRun | undefined
+  /** What the CronJob controller warns of. */
+  readonly cronJobWarning: CronJobWarning | undefined
   /** What the API server refuses, and was not done. */
   readonly refused: Refusals
 }

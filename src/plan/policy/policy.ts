@@ -15,6 +15,7 @@ import { isOf } from '../view/owners.ts'
 import { viewOf, type JobStrategyView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { accountForJobs, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
+import { cronJobWarning } from './cron-job-warnings.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
 import { bookOf } from './slots.ts'
@@ -88,7 +89,7 @@ function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): St
 
 /** The order of things. Groups need each other only where they say so; the order is what is best done first. */
 function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: StrategyPlan, now: Date): Plan {
-  const { policy, strategy, runs, snapshotApi } = view
+  const { policy, strategy, runs, snapshotApi, dryRun } = view
   const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
   const histories = retentionByTarget(view, policy, strategy)
   const before = bookOf(policy.status, now)
@@ -120,6 +121,8 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     warnings: catalog?.warnings,
     catalogTrouble: catalog?.trouble,
     snapshotApi,
+    dryRun,
+    cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
   }
   function conclude(refused: Refusals) {
     // A slot whose Backup could not be created stays open in the book.
@@ -134,6 +137,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     schedule.next,
     schedule.closes,
     probe?.wakeAt,
+    dryRun?.againAt,
     catalog?.wakeAt,
     nextCleanUp(view, now),
     nextOverdue(policy, now),

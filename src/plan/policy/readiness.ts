@@ -29,6 +29,8 @@ export const readinessChecks: readonly Check[] = [
   { name: 'a target can be backed up', violation: noTargetReady },
   { name: 'the schedule fires', violation: scheduleSilent },
   { name: 'the CronJob is accepted', violation: cronJobRefused },
+  { name: 'the API server accepts a run', violation: runRefused },
+  { name: 'the CronJob starts its Jobs', violation: jobsNotStarted },
   { name: 'the probe of the store can be started', violation: probeRefused },
   { name: 'the store was tried', violation: storeUnknown },
   { name: 'the store can be used', violation: storeUnusable },
@@ -100,6 +102,26 @@ function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
   if (!refusal) return undefined
   const message = `the API server refuses CronJob ${refusal.name}, which runs the schedule: ${refusal.words}; change the policy, or what refuses it: it is tried again, at the latest after 10 minutes`
   return { reason: 'CronJobRefused', message, next: 'mend' }
+}
+
+function runRefused({ dryRun, policy }: PolicyFacts): Violation | undefined {
+  if (dryRun?.is === 'refused') {
+    const { kind, name, words } = dryRun.refusal
+    const [what, reason] =
+      kind === 'Job' ? (['the Job of a run', 'RunRefused'] as const) : ([`CronJob ${name}`, 'CronJobRefused'] as const)
+    const message = `the API server would refuse ${what}: ${words}; change the policy, or what refuses it: it is asked again, at the latest after 10 minutes`
+    return { reason, message, next: 'mend' }
+  }
+  // Not asked again yet, after a restart for example: what was said of this spec stands.
+  const said = policy.status?.conditions?.find(({ type }) => type === 'Ready')
+  if (dryRun?.is !== 'unsaid' || said?.observedGeneration !== policy.metadata.generation) return undefined
+  return said?.reason === 'RunRefused' ? { reason: said.reason, message: said.message, next: 'mend' } : undefined
+}
+
+function jobsNotStarted({ cronJobWarning }: PolicyFacts): Violation | undefined {
+  if (!cronJobWarning?.blocks) return undefined
+  const message = `CronJob ${cronJobWarning.name} starts no Job: ${cronJobWarning.words}; its controller tries again until startingDeadlineSeconds after the slot`
+  return { reason: 'JobsNotStarted', message, next: 'mend' }
 }
 
 /** Also of an earlier policy of this name, and one that is going: what runs the schedule then is not this policy's. */

@@ -387,7 +387,7 @@ test('a status that is as it should be is not written again', () => {
   }
 })
 
-test('a change that people want to hear of is one event', () => {
+test('each change that people want to hear of is one event', () => {
   const of = snapshotPolicy()
   const first = planPolicy(world(of, { claims: [] }), at('01:00'))
   assert.deepEqual(
@@ -398,6 +398,9 @@ test('a change that people want to hear of is one event', () => {
   const second = planPolicy(world({ ...of, status }, { claims }), at('01:00'))
   assert.deepEqual(
     only(second.actions, 'event').map(({ type, reason }) => [type, reason]),
-    [['Normal', 'Ready']],
+    [
+      ['Normal', 'Ready'],
+      ['Normal', 'Selected'],
+    ],
   )
 })

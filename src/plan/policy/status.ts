@@ -5,6 +5,7 @@ import type { BackupPolicyStatus, TargetStatus } from '../../api/kinds/backup-po
 import type { Reason } from '../../api/conditions.ts'
 import { catalogVerdicts } from './catalog-conditions.ts'
 import { clockVerdict } from './clock-change.ts'
+import { cronJobVerdicts } from './cron-job-warnings.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
@@ -45,6 +46,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : []),
     ...clockVerdict(facts, now),
     ...storeVerdicts(facts),
+    ...cronJobVerdicts(facts.cronJobWarning),
     ...catalogVerdicts(facts),
     ...refusalVerdicts(facts.refused),
   ]

@@ -16,7 +16,7 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { isRun, madeFor, runJobName, snapshotName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
-import type { PolicyWorld } from './world.ts'
+import type { DryRun, PolicyWorld } from './world.ts'
 
 /** A Job with its pods, oldest first, and the warnings about it. */
 export type JobView = { readonly job: Job; readonly pods: readonly Pod[]; readonly warnings: readonly JobEvent[] }
@@ -41,7 +41,12 @@ export type RunView = {
 }
 
 /** What a policy with strategy job backs up: so far one command, run by one CronJob. */
-export type CommandTarget = { readonly name: string; readonly cronJob: CronJob | undefined }
+export type CommandTarget = {
+  readonly name: string
+  readonly cronJob: CronJob | undefined
+  /** About the CronJob. */
+  readonly warnings: readonly JobEvent[]
+}
 
 /** A claim that a policy with strategy snapshot selects. `readiness` undefined: the snapshot CRDs are not installed. */
 export type ClaimTarget = {
@@ -92,11 +97,12 @@ export type View = Wanted & {
   readonly snapshotApi: boolean
   /** Whatever has the name of our CronJob. */
   readonly cronJob: CronJob | undefined
+  readonly dryRun: DryRun | undefined
   readonly probesRunning: number
 }
 
 export function viewOf(world: PolicyWorld): View {
-  const { namespace, name, settings, policy, cronJob, probesRunning } = world
+  const { namespace, name, settings, policy, cronJob, dryRun, probesRunning } = world
   const backups = byName(world.backups)
   const podsByJob = Map.groupBy(world.pods.toSorted(byCreation), controllerOf)
   const podsByRun = Map.groupBy(world.pods.toSorted(byCreation), runOfPod)
@@ -142,6 +148,7 @@ export function viewOf(world: PolicyWorld): View {
     snapshots,
     snapshotApi: world.snapshotClasses !== undefined,
     cronJob,
+    dryRun,
     probesRunning,
   }
 }
@@ -151,7 +158,7 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   const { backend, strategy } = policy.spec
   if (strategy.type === 'job') {
     const store = backend && { hash: stateHash(backend), location: storeLocation(backend) }
-    const targets = [{ name: commandTarget, cronJob: world.cronJob }]
+    const targets = [{ name: commandTarget, cronJob: world.cronJob, warnings: world.cronJobEvents }]
     return { policy, strategy: { type: 'job', targets, store, selected: world.selectedPods } }
   }
   const named = strategy.snapshot?.volumeSnapshotClassName
