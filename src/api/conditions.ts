@@ -148,6 +148,8 @@ export const operatorReasons = [
   'PodCreationFailed',
   /** The command or the mover used more memory than its limit. */
   'OOMKilled',
+  /** The Job is suspended, by a queue controller for example. */
+  'JobSuspended',
   /** The pod was evicted, or its node is lost. */
   'Evicted',
   /** The mover ended without a message. */

@@ -60,6 +60,7 @@ export type CronJob = KubernetesObject & {
 }
 
 export type JobSpec = {
+  readonly suspend?: boolean
   readonly backoffLimit?: number
   readonly activeDeadlineSeconds?: number
   readonly podReplacementPolicy?: 'Failed' | 'TerminatingOrFailed'

@@ -66,7 +66,8 @@ export function planProbe(
 
   const wanted = policy.metadata.annotations?.[annotation.probe]
   if (current) {
-    const run = judgeJob(current, store, now)
+    const { reason: said, message: words } = store
+    const run = judgeJob(current, { reason: said, message: words }, now)
     if (run.phase === 'Pending' || run.phase === 'Running') {
       const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
       return {
