@@ -36,8 +36,8 @@ export const policyConditionTypes = [
 ] as const
 export type PolicyConditionType = (typeof policyConditionTypes)[number]
 
-/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them. */
-export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled'] as const
+/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them; and that nobody prunes the backup any more. */
+export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled', 'PolicyGone'] as const
 export type BackupConditionType = (typeof backupConditionTypes)[number]
 
 /** Reasons that the operator finds itself. Those of movers are in `mover-message.ts`. */
@@ -120,6 +120,8 @@ export const operatorReasons = [
   'PolicyNotFound',
   /** The policy was deleted while the run was going on. */
   'PolicyDeleted',
+  /** The policy is gone, and nobody prunes its backups any more. */
+  'PolicyGone',
   /** The policy does not select the target. */
   'TargetNotFound',
   /** A Backup of a slot long ago came without its status: it is not run. */

@@ -6,6 +6,7 @@ import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
+import { markGone, unmarkGone } from '../history/policy-gone.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
 import { planHolds, planRetained, retentionByTarget } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
@@ -93,7 +94,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
   const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
   const histories = retentionByTarget(view, policy, strategy)
   const before = bookOf(policy.status, now)
-  const groups: readonly Group[] = [
+  const planned: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
     ...planHolds(view.snapshots),
@@ -107,6 +108,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     ...(catalog?.groups ?? []),
     ...recordedJobs(view, catalog?.open === true, now),
   ]
+  const groups = [...planned, ...unmarkGone(view, planned)]
   const facts = {
     policy,
     strategy,
@@ -171,6 +173,7 @@ function planGone(view: View, now: Date): Plan {
       ...backups.flatMap(plan => plan.groups),
       ...leftoverSnapshots(view, now),
       ...stuckJobs(view, new Set(), now),
+      ...markGone(view.runs, now),
     ],
     conclude: () => [],
     wakeAt: earliest(nextCleanUp(view, now), ...backups.map(plan => plan.wakeAt)),
