@@ -53,6 +53,11 @@ export function probeJobName(policy: string, policyUid: string, backendHash: str
   return withHash(`probe-${policy}`, nameHash(policyUid, backendHash, String(attempt)), maxJobName)
 }
 
+/** The n-th dry start of one command. */
+export function startJobName(policy: string, policyUid: string, specHash: string, attempt: number): string {
+  return withHash(`start-${policy}`, nameHash(policyUid, specHash, String(attempt)), maxJobName)
+}
+
 /** One page of the catalog read that a run asked for. */
 export function catalogJobName(policy: string, run: string, cursor: string): string {
   return withHash(`catalog-${policy}`, nameHash(policy, run, cursor), maxJobName)

@@ -2,13 +2,19 @@
 import { labelValue } from '../../api/labels.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { isFinal } from '../../api/kinds/backup.ts'
-import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type {
+  CronJob,
+  JobEvent,
+  KubernetesObject,
+  PersistentVolumeClaim,
+  VolumeSnapshot,
+} from '../../api/kubernetes.ts'
 import { cronJobName } from '../../api/names.ts'
 import { snapshotName } from '../../plan/view/owners.ts'
 import { matches, selectorText } from '../../plan/view/selection.ts'
 import { lastRefusal } from '../../plan/policy/cron-job-warnings.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
-import type { PolicyWorld } from '../../plan/view/world.ts'
+import type { DryRun, PolicyWorld } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -40,6 +46,8 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
+    // Before the look, and before anything is read: what comes while the API server is asked is then seen together.
+    const dryRun = await askDry(namespace, name, signal)
     await lookFirst({ client, caches }, { namespace, name }, signal)
     // Without our own kind nobody can tell a policy that was deleted from one that cannot be seen: a proxy may answer 404, too.
     if (caches.policies.state !== 'synced')
@@ -54,7 +62,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const strategy = policy?.spec.strategy.type
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
     const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
-    const cronJobEvents = cronJob ? caches.cronJobEvents.byIndex('cronJob', cronJob.metadata.uid ?? '') : []
+    const cronJobEvents = warningsOf(cronJob)
     if (!policy) {
       podCounts.delete(key)
       dryRuns.forget(key)
@@ -67,10 +75,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       backups,
       cronJob,
       cronJobEvents,
-      dryRun:
-        policy && strategy === 'job'
-          ? await dryRuns.ask(policy, cronJob, lastRefusal(cronJobEvents), signal)
-          : undefined,
+      dryRun,
       jobs,
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),
@@ -86,6 +91,17 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
       return some.filter(({ metadata, status }) => status?.readyToUse && open.has(metadata.name))
     }
+  }
+
+  async function askDry(namespace: string, name: string, signal: AbortSignal): Promise<DryRun | undefined> {
+    const policy = caches.policies.get(namespace, name)
+    if (policy?.spec.strategy.type !== 'job' || policy.metadata.deletionTimestamp) return undefined
+    const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
+    return dryRuns.ask(policy, cronJob, lastRefusal(warningsOf(cronJob)), signal)
+  }
+
+  function warningsOf(cronJob: CronJob | undefined): readonly JobEvent[] {
+    return cronJob ? caches.cronJobEvents.byIndex('cronJob', cronJob.metadata.uid ?? '') : []
   }
 
   function selectedClaims(policy: BackupPolicy) {

@@ -43,7 +43,14 @@ function isBooked({ spec }: Backup, policy: BackupPolicy | undefined): boolean {
 
 /** When something is next to be cleaned up though nothing changes. */
 export function nextCleanUp(
-  { policy, snapshots, runJobs, probes, pages }: Pick<View, 'policy' | 'snapshots' | 'runJobs' | 'probes' | 'pages'>,
+  {
+    policy,
+    snapshots,
+    runJobs,
+    probes,
+    starts,
+    pages,
+  }: Pick<View, 'policy' | 'snapshots' | 'runJobs' | 'probes' | 'starts' | 'pages'>,
   now: Date,
 ): Date | undefined {
   const unready = snapshots.filter(({ snapshot, backup }) => !snapshot.status?.readyToUse && !backup)
@@ -51,7 +58,7 @@ export function nextCleanUp(
     ...unready.map(({ snapshot }) =>
       addSeconds(timeOf(snapshot.metadata.creationTimestamp) ?? now, readyLimit(policy)),
     ),
-    ...[...runJobs, ...probes, ...pages]
+    ...[...runJobs, ...probes, ...starts, ...pages]
       .filter(({ job }) => !isFinished(job))
       .flatMap(({ job }) => lostAt(job) ?? [])
       .flatMap(lost => [lost, addSeconds(lost, unseenSeconds)]),

@@ -1,6 +1,6 @@
 // What planning has found out about a policy, for its status.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { StartStatus, StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { MoverWarning } from '../../api/mover/message.ts'
 import type { CatalogPlan } from '../history/catalog.ts'
 import type { Refusals } from '../core/actions.ts'
@@ -22,6 +22,8 @@ export type PolicyFacts = {
   readonly next: Date | undefined
   readonly histories: readonly TargetHistory[]
   readonly store: StoreStatus | undefined
+  /** Whether the command can be started. */
+  readonly start: StartStatus | undefined
   /** Why the CronJob cannot be ours. */
   readonly nameTaken: string | undefined
   readonly digest: string | undefined

@@ -17,6 +17,7 @@ import { viewOf, type JobStrategyView, type SnapshotStrategyView, type View } fr
 import type { PolicyWorld } from '../view/world.ts'
 import { accountForJobs, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
 import { cronJobWarning } from './cron-job-warnings.ts'
+import { planDryStart, type DryStartPlan } from './dry-start.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
 import { bookOf } from './slots.ts'
@@ -42,6 +43,7 @@ type StrategyPlan = {
   readonly cronJob: readonly Group[]
   readonly nameTaken?: string
   readonly probe?: ReturnType<typeof planProbe>
+  readonly dryStart?: DryStartPlan
   readonly catalog?: ReturnType<typeof planCatalog>
   readonly unrecorded: ReadonlySet<string>
   readonly backups: readonly BackupPlan[]
@@ -57,10 +59,13 @@ function planJobStrategy(view: Living<JobStrategyView>, now: Date): StrategyPlan
   const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, desired, now)) : []
   const catalog = planCatalog(view, now)
   const fresh = unrecordedJobs(policy, view.runJobs, now)
+  const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
+  const { job } = policy.spec.strategy
   return {
     cronJob: cronJobs.flatMap(plan => ('taken' in plan ? [] : plan)),
     nameTaken: cronJobs.flatMap(plan => ('taken' in plan ? [plan.taken] : []))[0],
-    probe: strategy.store && planProbe(view, policy, strategy.store.hash, now),
+    probe,
+    dryStart: job && planDryStart(view, policy, job, probe?.store, now),
     catalog,
     unrecorded: new Set(fresh.map(({ job }) => job.metadata.name)),
     backups: runs.map(run => planBackup(view, run, catalog, now)),
@@ -91,12 +96,13 @@ function planSnapshotStrategy(view: Living<SnapshotStrategyView>, now: Date): St
 /** The order of things. Groups need each other only where they say so; the order is what is best done first. */
 function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: StrategyPlan, now: Date): Plan {
   const { policy, strategy, runs, snapshotApi, dryRun } = view
-  const { cronJob, probe, catalog, unrecorded, backups, schedule, nameTaken } = plan
+  const { cronJob, probe, dryStart, catalog, unrecorded, backups, schedule, nameTaken } = plan
   const histories = retentionByTarget(view, policy, strategy)
   const before = bookOf(policy.status, now)
   const planned: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
+    ...(dryStart?.groups ?? []),
     ...planHolds(view.snapshots),
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories),
@@ -112,12 +118,13 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
   const facts = {
     policy,
     strategy,
-    targets: targetsOf(strategy, probe?.store),
+    targets: targetsOf(strategy, probe?.store, dryStart?.start),
     clock: scheduleOf(policy),
     since: scheduleSince(policy, now),
     next: schedule.next,
     histories,
     store: probe?.store,
+    start: dryStart?.start,
     nameTaken,
     digest: catalog?.digest,
     warnings: catalog?.warnings,
@@ -139,6 +146,7 @@ function planOf(view: Living<JobStrategyView | SnapshotStrategyView>, plan: Stra
     schedule.next,
     schedule.closes,
     probe?.wakeAt,
+    dryStart?.wakeAt,
     dryRun?.againAt,
     catalog?.wakeAt,
     nextCleanUp(view, now),
@@ -162,7 +170,7 @@ function endedBy(plans: readonly BackupPlan[]): ReadonlySet<string> {
 /** Without its policy nothing starts any more; what has ended stays, with its data. */
 function planGone(view: View, now: Date): Plan {
   const backups = view.runs.map(run => planBackup(view, run, undefined, now))
-  const helpers = [...view.probes, ...view.pages]
+  const helpers = [...view.probes, ...view.starts, ...view.pages]
     .filter(({ job }) => !job.metadata.deletionTimestamp)
     .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'its policy was deleted')))
   return {

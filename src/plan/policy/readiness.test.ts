@@ -34,11 +34,12 @@ test('F77: a refused probe is Ready=False with the words, and a refused CronJob 
 })
 
 test('F72: without its CronJob a job policy is not Ready, and a snapshot policy needs none', () => {
-  const usable = { result: 'Usable' } as const
-  const of = policy()
-  const known = only(planPolicy(world(of), at('12:00')).actions, 'status BackupPolicy')[0]?.status
-  assert.ok(known?.store)
-  const probed = policy({}, { status: { store: { ...known.store, ...usable, lastProbeTime: '2026-01-05T11:00:00Z' } } })
+  const known = only(planPolicy(world(policy()), at('12:00')).actions, 'status BackupPolicy')[0]?.status
+  assert.ok(known?.store && known.start)
+  const time = '2026-01-05T11:00:00Z'
+  const store = { ...known.store, result: 'Usable', lastProbeTime: time } as const
+  const start = { ...known.start, result: 'Startable', lastTime: time } as const
+  const probed = policy({}, { status: { store, start } })
   assert.deepEqual(readyOf(world(probed)).slice(0, 2), ['True', 'Ready'])
   assert.deepEqual(readyOf(world(probed, { cronJob: undefined })).slice(0, 2), ['Unknown', 'CronJobPending'])
   assert.notEqual(readyOf(world(snapshotPolicy(), { cronJob: undefined }))[1], 'CronJobPending')

@@ -4,7 +4,9 @@ import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
+import { annotation } from '../../api/labels.ts'
 import { cronJobGroup } from './cron-job.ts'
+import { dryStartGroup } from './dry-start.ts'
 import type { PolicyFacts } from './facts.ts'
 import { probeGroup } from './store-probe.ts'
 import { commonReason } from './targets.ts'
@@ -34,6 +36,9 @@ export const readinessChecks: readonly Check[] = [
   { name: 'the probe of the store can be started', violation: probeRefused },
   { name: 'the store was tried', violation: storeUnknown },
   { name: 'the store can be used', violation: storeUnusable },
+  { name: 'the dry start can be made', violation: dryStartRefused },
+  { name: 'the start of the command was tried', violation: startUnknown },
+  { name: 'the command can be started', violation: notStartable },
   { name: 'the CronJob stands', violation: cronJobMissing },
 ]
 
@@ -146,6 +151,25 @@ function probeRefused({ refused, store }: PolicyFacts): Violation | undefined {
 function storeUnknown({ store }: PolicyFacts): Violation | undefined {
   if (store?.result !== 'Unknown') return undefined
   return { reason: store.reason as Reason, message: store.message, next: 'wait' }
+}
+
+function dryStartRefused({ refused, start }: PolicyFacts): Violation | undefined {
+  const refusal = refused.get(dryStartGroup)
+  if (!refusal || start?.result === 'Startable') return undefined
+  const message = `the API server refuses Job ${refusal.name}, which tries the start of the command: ${refusal.words}; it is tried again, at the latest after 10 minutes`
+  return { reason: 'RunRefused', message, next: 'mend' }
+}
+
+/** Where a dry start ended without an answer, the next run has to find out. */
+function startUnknown({ start }: PolicyFacts): Violation | undefined {
+  if (start?.result !== 'Unknown' || start.lastTime !== undefined) return undefined
+  return { reason: start.reason as Reason, message: start.message, next: 'wait' }
+}
+
+function notStartable({ start }: PolicyFacts): Violation | undefined {
+  if (start?.result !== 'NotStartable') return undefined
+  const message = `the pod of a run cannot start its command: ${start.message}; it is tried again after 10 minutes to an hour, and at once after a change of strategy.job or with a new value of the annotation ${annotation.probe}`
+  return { reason: start.reason as Reason, message, next: 'mend' }
 }
 
 function storeUnusable({ store }: PolicyFacts): Violation | undefined {

@@ -39,11 +39,13 @@ function conditionsOf(seen: PolicyWorld): ReadonlyMap<string, Condition> {
   return new Map(statusOf(seen).conditions?.map(condition => [condition.type, condition]))
 }
 
-/** A job policy whose store has been probed. */
+/** A job policy whose store has been probed, and whose command can be started. */
 function probed(result: StoreStatus['result'], store: Partial<StoreStatus> = {}, spec: object = {}): BackupPolicy {
-  const { backend: of } = policy(spec).spec
+  const { backend: of, strategy } = policy(spec).spec
+  const startable = { specHash: stateHash(strategy.job), result: 'Startable', attempts: 1, failures: 0 } as const
+  const start = { ...startable, reason: 'Ready', message: '', lastTime: stamp(at('11:59:40')) }
   const known = { backendHash: stateHash(of), result, reason: 'Ready', message: 'as probed', attempts: 1, failures: 0 }
-  return policy(spec, { status: { store: { ...known, lastProbeTime: stamp(at('11:59:30')), ...store } } })
+  return policy(spec, { status: { store: { ...known, lastProbeTime: stamp(at('11:59:30')), ...store }, start } })
 }
 
 const claims = [claim('data')]

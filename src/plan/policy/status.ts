@@ -83,6 +83,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     scheduleHash: scheduleHash(policy),
     slots: facts.book.counts,
     ...(facts.store ? { store: facts.store } : {}),
+    ...(facts.start ? { start: facts.start } : {}),
     ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
   }
 }

@@ -88,6 +88,8 @@ export type View = Wanted & {
   /** All Jobs that make backups, whether or not a Backup tells of them. */
   readonly runJobs: readonly JobView[]
   readonly probes: readonly JobView[]
+  /** Dry starts. */
+  readonly starts: readonly JobView[]
   /** Jobs that read pages of the catalog. */
   readonly pages: readonly JobView[]
   /** All pods of Jobs of ours, also of those that are gone. */
@@ -143,6 +145,7 @@ export function viewOf(world: PolicyWorld): View {
     runs,
     runJobs,
     probes: withRole('probe'),
+    starts: withRole('start'),
     pages: withRole('catalog'),
     pods: world.pods,
     snapshots,
