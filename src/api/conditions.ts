@@ -31,13 +31,15 @@ export const policyConditionTypes = [
   'BackupWarned',
   /** The list of the bucket cannot be read whole, or holds what is none of the policy's; present only while True. */
   'CatalogIncomplete',
+  /** The CronJob controller warns of something that does not keep Jobs from starting; present only while True. */
+  'CronJobWarned',
   /** The API server refuses some other write; present only while True. */
   'WritesRefused',
 ] as const
 export type PolicyConditionType = (typeof policyConditionTypes)[number]
 
-/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them; `Held`: what holds is where the data are. */
-export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled', 'Held'] as const
+/** `Ready`, `Reconciling` and `Stalled`, as kstatus reads them; `Held`: what holds is where the data are; and that nobody prunes it any more. */
+export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled', 'Held', 'PolicyGone'] as const
 export type BackupConditionType = (typeof backupConditionTypes)[number]
 
 /** Reasons that the operator finds itself. Those of movers are in `mover-message.ts`. */
@@ -55,6 +57,12 @@ export const operatorReasons = [
   'CronJobPending',
   /** The API server refuses to create or change the CronJob. */
   'CronJobRefused',
+  /** The API server would refuse the Job of a run. */
+  'RunRefused',
+  /** The CronJob controller cannot start Jobs. */
+  'JobsNotStarted',
+  /** The CronJob controller warns of something else. */
+  'CronJobWarning',
   /** The schedule is suspended; on-demand Backups still run. */
   'Suspended',
   /** The schedule never matches a date. */
@@ -114,6 +122,8 @@ export const operatorReasons = [
   'PolicyNotFound',
   /** The policy was deleted while the run was going on. */
   'PolicyDeleted',
+  /** The policy is gone, and nobody prunes its backups any more. */
+  'PolicyGone',
   /** The policy does not select the target. */
   'TargetNotFound',
   /** A Backup of a slot long ago came without its status: it is not run. */
@@ -142,6 +152,8 @@ export const operatorReasons = [
   'PodCreationFailed',
   /** The command or the mover used more memory than its limit. */
   'OOMKilled',
+  /** The Job is suspended, by a queue controller for example. */
+  'JobSuspended',
   /** The pod was evicted, or its node is lost. */
   'Evicted',
   /** The mover ended without a message. */

@@ -60,6 +60,7 @@ export type CronJob = KubernetesObject & {
 }
 
 export type JobSpec = {
+  readonly suspend?: boolean
   readonly backoffLimit?: number
   readonly activeDeadlineSeconds?: number
   readonly podReplacementPolicy?: 'Failed' | 'TerminatingOrFailed'
@@ -150,7 +151,7 @@ export type Pod = KubernetesObject & {
   }
 }
 
-/** core/v1 Event about a Job: the only place where quota and pod security denials are told (docs/design.md R21). */
+/** core/v1 Event about a Job or a CronJob: the only place where quota and pod security denials are told (docs/design.md R21). */
 export type JobEvent = KubernetesObject & {
   readonly involvedObject: {
     readonly kind: string

@@ -36,14 +36,17 @@ export const annotation = {
   hold: 'backup.dev/hold',
   /** `true` on a suspect Backup: a person has looked, it counts again (docs/design.md R14). */
   accepted: 'backup.dev/accepted',
-  /** On a policy, any new value: the store is tried now (docs/design.md R35). */
+  /** On a policy, any new value: the store, and the start of the command, are tried now (docs/design.md R35). */
   probe: 'backup.dev/probe',
   /** Set by the CronJob controller on each Job: its slot, RFC 3339 (KEP-4026). */
   cronJobSlot: 'batch.kubernetes.io/cronjob-scheduled-timestamp',
 } as const
 
-/** `run`: a backup; `probe`: can the store be used; `catalog`: what is in the bucket; `hold`: keep one of it, or let it go. */
-export type JobRole = 'run' | 'probe' | 'catalog' | 'hold'
+/**
+ * `run`: a backup; `probe`: can the store be used; `start`: can the command be started; `catalog`: what is in the bucket; `hold`: keep one
+ * of it, or let it go.
+ */
+export type JobRole = 'run' | 'probe' | 'start' | 'catalog' | 'hold'
 
 /** Label values hold at most 63 characters; what is cut is hashed, so that two long names stay two. */
 export function labelValue(name: string): string {

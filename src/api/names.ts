@@ -43,9 +43,19 @@ export function onDemandJobName(policy: string, backupUid: string): string {
   return withHash(`backup-${policy}`, nameHash(backupUid), maxJobName)
 }
 
+/** A Job that the API server is only asked about: no run has this name. */
+export function dryRunJobName(policy: string, policyUid: string): string {
+  return withHash(`backup-${policy}`, nameHash(policyUid, 'dry run'), maxJobName)
+}
+
 /** The n-th probe of one backend configuration. */
 export function probeJobName(policy: string, policyUid: string, backendHash: string, attempt: number): string {
   return withHash(`probe-${policy}`, nameHash(policyUid, backendHash, String(attempt)), maxJobName)
+}
+
+/** The n-th dry start of one command. */
+export function startJobName(policy: string, policyUid: string, specHash: string, attempt: number): string {
+  return withHash(`start-${policy}`, nameHash(policyUid, specHash, String(attempt)), maxJobName)
 }
 
 /** One page of the catalog read that a run asked for. */

@@ -84,6 +84,8 @@ async function runTask(task: MoverTask, identity: MoverIdentity, setting: TaskSe
       const { runHold } = await import('./tasks/hold.ts')
       return runHold(task, report, setting.now(), signal)
     }
+    case 'start':
+      return report.update({ phase: 'done', finishedAt: Date.now() })
     case 'backup': {
       if (!container) throw new MoverFailure('Internal', `${setting.shared} was not prepared by the init container`)
       const { runBackup } = await import('./backup/backup.ts')

@@ -2,7 +2,7 @@
 import type { Backup } from '../api/kinds/backup.ts'
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
-import type { CronJob, Job, ObjectMeta } from '../api/kubernetes.ts'
+import type { CronJob, Job, JobSpec, ObjectMeta } from '../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
 import type { JobRole } from '../api/labels.ts'
 import type { BackupTaskInput } from './mover-pod.ts'
@@ -11,15 +11,18 @@ import {
   catalogJobName,
   commandTarget,
   cronJobName,
+  dryRunJobName,
   holdJobName,
   onDemandJobName,
   probeJobName,
+  startJobName,
 } from '../api/names.ts'
 import { storeLocation, withDesiredState } from './desired-state.ts'
 import {
   backupJobSpec,
   jobDeadlineSeconds,
   policyReference,
+  startJobSpec,
   startTimeoutSeconds,
   storeJobSpec,
   taskBase,
@@ -77,6 +80,18 @@ export function backupCronJob(
   })
 }
 
+/** A run of the CronJob as its controller would start it, for the API server to be asked about and never made (docs/design.md R26). */
+export function dryRunJob(policy: BackupPolicy, { spec }: CronJob): Job {
+  const { name, namespace, uid = '' } = policy.metadata
+  const { metadata, spec: job } = spec.jobTemplate
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { ...metadata, name: dryRunJobName(name, uid), namespace, ownerReferences: [policyReference(policy)] },
+    spec: job,
+  }
+}
+
 /** The Job of an on-demand Backup. It belongs to the Backup, so that deleting a running one cancels it (docs/design.md R9). */
 export function onDemandJob(
   policy: BackupPolicy,
@@ -110,6 +125,18 @@ export function onDemandJob(
 export function probeJob(policy: BackupPolicy, backendHash: string, attempt: number, settings: Settings): Job {
   const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, attempt)
   return storeJob(policy, name, 'probe', { ...taskBase(policy, settings), kind: 'probe' }, settings)
+}
+
+/** A Job that finds out whether the pod of a run can start, and its image has the program (docs/design.md R35). */
+export function startJob(
+  policy: BackupPolicy,
+  job: JobStrategy,
+  specHash: string,
+  attempt: number,
+  settings: Settings,
+): Job {
+  const name = startJobName(policy.metadata.name, policy.metadata.uid ?? '', specHash, attempt)
+  return ownJob(policy, name, 'start', startJobSpec(policy, job, settings))
 }
 
 /** A Job that reads one page of what is in the bucket (docs/design.md R7). */
@@ -148,6 +175,11 @@ function storeJob(
   task: Parameters<typeof storeJobSpec>[1],
   settings: Settings,
 ): Job {
+  return ownJob(policy, name, role, storeJobSpec(policy, task, settings))
+}
+
+/** A Job of the policy that makes no backup. */
+function ownJob(policy: BackupPolicy, name: string, role: JobRole, spec: JobSpec): Job {
   const labels = runLabels(policy, role)
   const metadata: ObjectMeta = {
     name,
@@ -155,7 +187,7 @@ function storeJob(
     labels,
     ownerReferences: [policyReference(policy)],
   }
-  return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: labelled(storeJobSpec(policy, task, settings), labels) }
+  return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: labelled(spec, labels) }
 }
 
 function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): BackupTaskInput {

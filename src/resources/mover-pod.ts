@@ -3,7 +3,14 @@ import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { apiVersion } from '../api/labels.ts'
-import { encodeMoverTask, moverEnvironment, moverPaths, prepareCommand, sourceCommand } from '../api/mover/task.ts'
+import {
+  encodeMoverTask,
+  lookCommand,
+  moverEnvironment,
+  moverPaths,
+  prepareCommand,
+  sourceCommand,
+} from '../api/mover/task.ts'
 import type { BackendTask, MoverTaskInput, PrefixOwner } from '../api/mover/task.ts'
 import { backupArtifact } from '../api/names.ts'
 import { permanentExitCodes } from '../api/mover/reasons.ts'
@@ -70,28 +77,8 @@ export function backupJobSpec(
   task: BackupTaskInput,
   settings: Settings,
 ): JobSpec {
-  const spec: PodSpec = {
-    ...podDefaults(settings),
-    activeDeadlineSeconds: policy.spec.activeDeadlineSeconds,
-    imagePullSecrets: [...settings.imagePullSecrets.map(name => ({ name })), ...(job.imagePullSecrets ?? [])],
-    initContainers: [
-      {
-        name: container.prepare,
-        image: settings.image,
-        imagePullPolicy: settings.imagePullPolicy,
-        command: prepareCommand(helpers),
-        resources: { requests: { cpu: '10m', memory: '16Mi' }, limits: { memory: '64Mi' } },
-        securityContext: { ...locked, runAsUser: nonRootId, runAsGroup: nonRootId },
-        volumeMounts: [sharedMount],
-      },
-    ],
-    containers: [sourceContainer(job), moverContainer(task, settings, [sharedMount])],
-    volumes: [
-      { name: 'shared', emptyDir: { sizeLimit: '16Mi' } },
-      { name: 'tmp', emptyDir: {} },
-      ...storeVolumes(policy),
-    ],
-  }
+  const command = sourceCommand({ artifact: backupArtifact, startTimeoutSeconds })
+  const spec = runPod(policy, job, command, task, settings, policy.spec.activeDeadlineSeconds)
   return {
     backoffLimit: policy.spec.backoffLimit,
     activeDeadlineSeconds: jobDeadlineSeconds(policy),
@@ -106,6 +93,49 @@ export function backupJobSpec(
       ],
     },
     template: { spec },
+  }
+}
+
+/** The Job spec of a dry start: the pod of a run, whose command is looked for and not run (docs/design.md R35). */
+export function startJobSpec(policy: BackupPolicy, job: JobStrategy, settings: Settings): JobSpec {
+  const task = { ...taskBase(policy, settings), kind: 'start' } as const
+  const spec = runPod(policy, job, lookCommand(), task, settings, startJobDeadlineSeconds - 60)
+  return { backoffLimit: 0, activeDeadlineSeconds: startJobDeadlineSeconds, template: { spec } }
+}
+
+/** So long a dry start may wait for a node, and pull its images. Seconds. */
+const startJobDeadlineSeconds = 1200
+
+/** @param command what stands before the user's command line in its container */
+function runPod(
+  policy: BackupPolicy,
+  job: JobStrategy,
+  command: readonly string[],
+  task: MoverTaskInput,
+  settings: Settings,
+  activeDeadlineSeconds: number,
+): PodSpec {
+  return {
+    ...podDefaults(settings),
+    activeDeadlineSeconds,
+    imagePullSecrets: [...settings.imagePullSecrets.map(name => ({ name })), ...(job.imagePullSecrets ?? [])],
+    initContainers: [
+      {
+        name: container.prepare,
+        image: settings.image,
+        imagePullPolicy: settings.imagePullPolicy,
+        command: prepareCommand(helpers),
+        resources: { requests: { cpu: '10m', memory: '16Mi' }, limits: { memory: '64Mi' } },
+        securityContext: { ...locked, runAsUser: nonRootId, runAsGroup: nonRootId },
+        volumeMounts: [sharedMount],
+      },
+    ],
+    containers: [sourceContainer(job, command), moverContainer(task, settings, [sharedMount])],
+    volumes: [
+      { name: 'shared', emptyDir: { sizeLimit: '16Mi' } },
+      { name: 'tmp', emptyDir: {} },
+      ...storeVolumes(policy),
+    ],
   }
 }
 
@@ -142,14 +172,14 @@ function podDefaults(settings: Settings) {
 }
 
 /** The user's image. User and group are set, because an image whose USER is root or a name cannot start otherwise (docs/design.md R10). */
-function sourceContainer(job: JobStrategy): Container {
+function sourceContainer(job: JobStrategy, command: readonly string[]): Container {
   const { runAsUser = nonRootId, runAsGroup = nonRootId, env = [] } = job
   const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
   return {
     name: container.dump,
     image: job.image,
     imagePullPolicy: job.imagePullPolicy,
-    command: sourceCommand({ artifact: backupArtifact, startTimeoutSeconds }),
+    command,
     args: [...(job.command ?? []), ...(job.args ?? [])],
     env: [...home, ...env],
     envFrom: job.envFrom,

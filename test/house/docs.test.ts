@@ -10,6 +10,7 @@ import { backupConditionTypes, operatorReasons, policyConditionTypes } from '../
 import { customResourceDefinition, kinds } from '../../src/api/schema/crd.ts'
 import { annotation, label } from '../../src/api/labels.ts'
 import { moverReasons, moverWarnings } from '../../src/api/mover/reasons.ts'
+import { readinessChecks } from '../../src/plan/policy/readiness.ts'
 import { specPagePath, withFields } from '../../tools/field-docs.ts'
 
 const read = (path: string) => readFileSync(join(repository, path), 'utf8')
@@ -50,6 +51,14 @@ test('docs/conditions.md lists every condition, phase and reason, each where it 
     assert.deepEqual(sorted(entries(section(conditionsPage, heading))), sorted(names), heading)
 })
 
+test('docs/conditions.md lists the checks of Ready, in their order', () => {
+  const listed = [...section(conditionsPage, '## Conditions of a BackupPolicy').matchAll(/^\d+\. (.+)$/gm)]
+  assert.deepEqual(
+    listed.map(([, name]) => name),
+    readinessChecks.map(({ name }) => name),
+  )
+})
+
 test('the exit code of each mover reason is the one that docs/conditions.md gives', () => {
   const table = section(conditionsPage, '## Reasons that a mover gives')
   const codes = [...table.matchAll(/^\| `(\w+)` \| (\d+) \|/gm)].map(([, reason, code]) => [reason, Number(code)])
@@ -81,6 +90,7 @@ const underTheirCondition: Readonly<Record<string, string>> = {
   NotExported: 'OffsiteCopy',
   NoBackend: 'OffsiteCopy',
   DeletionPolicyDelete: 'NamespaceDeletionLosesData',
+  CronJobWarning: 'CronJobWarned',
   ClockChange: 'DaylightSavingAffectsSchedule',
 }
 

@@ -11,7 +11,13 @@ import { promisify } from 'node:util'
 import { cacheDirectory, repository } from '../../dev/paths.ts'
 import { parseMoverMessage } from '../../src/api/mover/message-parse.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
-import { encodeMoverTask, moverEnvironment, prepareCommand, sourceCommand } from '../../src/api/mover/task.ts'
+import {
+  encodeMoverTask,
+  lookCommand,
+  moverEnvironment,
+  prepareCommand,
+  sourceCommand,
+} from '../../src/api/mover/task.ts'
 import type { MoverTaskInput } from '../../src/api/mover/task.ts'
 import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from '../api/control-plane/run-directory.ts'
 import { runVariable } from '../runner/leftovers.ts'
@@ -111,7 +117,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   await mkdir(shared)
   await mkdir(credentials)
   if (secret) await mountSecret(credentials, secret)
-  if (task.kind === 'backup') {
+  if (task.kind === 'backup' || task.kind === 'start') {
     const [program = '', ...args] = prepareCommand(helpers, busybox, shared)
     await promisify(execFile)(program, args)
   }
@@ -137,6 +143,10 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   )
   if (options.sourceAfterMs) await delay(options.sourceAfterMs)
   let source: Running | undefined
+  if (task.kind === 'start' && command) {
+    const [program = '', ...args] = lookCommand(shared)
+    source = start(directory, program, [...args, ...command])
+  }
   if (task.kind === 'backup' && command) {
     const startTimeoutSeconds = task.startTimeoutSeconds ?? 600
     const [program = '', ...args] = sourceCommand({ artifact: task.artifact ?? 'dump', startTimeoutSeconds }, shared)

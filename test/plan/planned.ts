@@ -61,6 +61,7 @@ type Words = {
   readonly 'create CronJob': Of<'create', CronJob>
   readonly 'create run Job': Of<'create', Job>
   readonly 'create probe Job': Of<'create', Job>
+  readonly 'create start Job': Of<'create', Job>
   readonly 'create catalog Job': Of<'create', Job>
   readonly 'create hold Job': Of<'create', Job>
   readonly 'create Backup': Creation

@@ -370,6 +370,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     cronJob: desired && { ...desired, metadata: { ...cronJobOfPolicy.metadata, ...desired.metadata } },
     jobs: [],
     pods: [],
+    cronJobEvents: [],
     jobEvents: [],
     selectedPods: 1,
     claims,
@@ -377,6 +378,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     snapshotClasses: [snapshotClass('fast')],
     snapshots: [],
     deletionPolicies: new Map(),
+    dryRun: { is: 'accepted', at: at('00:00') },
     probesRunning: 0,
     ...more,
   }

@@ -53,6 +53,21 @@ const storeStatus = z.object({
     .describe('What the last probe warned of, though the store can be used.'),
 })
 
+const startStatus = z.object({
+  specHash: z.string().max(64).describe('The settings of strategy.job that the result is about.'),
+  result: z.enum(['Unknown', 'Startable', 'NotStartable']).describe('What the last dry start found.'),
+  reason: z.string().max(64).describe('Why, in one word.'),
+  message: z.string().max(1024).describe('Why, in a sentence.'),
+  attempts: z.int().describe('Dry starts since the settings changed.'),
+  failures: z.int().describe('Dry starts in a row that found it cannot start.'),
+  lastTime: dateTime('When the last dry start ended.').optional(),
+  asked: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe('The value of the annotation backup.dev/probe that the last dry start answered.'),
+})
+
 const retentionChange = z.object({
   value: z.int().describe('The number in the spec as the operator last saw it.'),
   previous: z
@@ -93,6 +108,9 @@ export const backupPolicyStatus = z
     scheduleHash: z.string().max(64).optional().describe('The schedule settings that scheduleSince is about.'),
     slots: slots.optional().describe('Slots that did not run.'),
     store: storeStatus.optional().describe('What is known of the backend.'),
+    start: startStatus
+      .optional()
+      .describe('Whether the pod of a run can start, and its image has the program (strategy job).'),
     kept: z.int().optional().describe('How many good backups are kept now, of all targets.'),
     size: z
       .string()
@@ -120,4 +138,5 @@ export const backupPolicyStatus = z
 export type BackupPolicyStatus = z.output<typeof backupPolicyStatus>
 export type TargetStatus = z.output<typeof targetStatus>
 export type RetentionChange = z.output<typeof retentionChange>
+export type StartStatus = z.output<typeof startStatus>
 export type StoreStatus = z.output<typeof storeStatus>

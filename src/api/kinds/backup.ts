@@ -56,7 +56,8 @@ export const backupStatus = z
     startTime: dateTime('When the run began.').optional(),
     completionTime: dateTime('When the run ended, or was found to have ended.').optional(),
     duration: z.string().max(32).optional().describe('How long the run took.'),
-    attempts: z.int().optional().describe('How many attempts were made.'),
+    attempts: z.int().optional().describe('How many attempts were made, also those whose pods were evicted.'),
+    pod: z.string().max(253).optional().describe('The pod of the newest attempt.'),
     bytes: z.int().optional().describe('Bytes that the command wrote.'),
     storedBytes: z.int().optional().describe('Bytes in the bucket.'),
     size: z

@@ -45,6 +45,11 @@ export function sourceCommand(
   ]
 }
 
+/** The same in a dry start: the container only looks whether the program is there, and ends with 0, 126 or 127 as a shell would. */
+export function lookCommand(shared: string = moverPaths.shared): readonly string[] {
+  return [`${shared}/busybox`, 'sh', `${shared}/init.sh`, 'look']
+}
+
 /**
  * The command of the init container, of our own image: it puts busybox, the helpers and the control FIFOs into the shared
  * directory. `helpers` is the image's `src/mover/shell`, `busybox` its static busybox.
@@ -190,8 +195,18 @@ const holdTaskSchema = z.strictObject({
 /** Writes or removes the hold of one run in the bucket, and looks whether that is so (R28). */
 export type HoldTask = Readonly<z.infer<typeof holdTaskSchema>>
 
-const taskSchema = z.discriminatedUnion('kind', [backupTaskSchema, probeTaskSchema, catalogTaskSchema, holdTaskSchema])
-export type MoverTask = BackupTask | ProbeTask | CatalogTask | HoldTask
+const startTaskSchema = z.strictObject({ ...common, kind: z.literal('start') })
+/** Nothing: the pod of a run is only tried (R35). */
+export type StartTask = Readonly<z.infer<typeof startTaskSchema>>
+
+const taskSchema = z.discriminatedUnion('kind', [
+  backupTaskSchema,
+  probeTaskSchema,
+  catalogTaskSchema,
+  holdTaskSchema,
+  startTaskSchema,
+])
+export type MoverTask = BackupTask | ProbeTask | CatalogTask | HoldTask | StartTask
 /** As `MoverTask`, where fields with a default may be left out. */
 export type MoverTaskInput = z.input<typeof taskSchema>
 

@@ -46,7 +46,15 @@ function operator(t: TestContext) {
   async function run() {
     caches.policies.replace([created])
     caches.cronJobs.replace(server.all('cronjobs'))
-    for (const empty of [caches.backups, caches.jobs, caches.pods, caches.jobEvents, caches.claims, caches.volumes])
+    for (const empty of [
+      caches.backups,
+      caches.jobs,
+      caches.pods,
+      caches.jobEvents,
+      caches.cronJobEvents,
+      caches.claims,
+      caches.volumes,
+    ])
       empty.replace([])
     for (const absent of [caches.snapshots, caches.snapshotClasses]) absent.markAbsent()
     const stop = new AbortController()

@@ -9,6 +9,7 @@ import type { ControllerHooks } from '../../runtime/work/controller.ts'
 import type { Log } from '../../runtime/log.ts'
 import { keyFrom, keyOf, splitKey, type KubeObject } from '../../runtime/client/resource.ts'
 import type { Settings } from '../../resources/settings.ts'
+import { dryStartGroup } from '../../plan/policy/dry-start.ts'
 import { probeGroup } from '../../plan/policy/store-probe.ts'
 import { earliest } from '../../schedule/times.ts'
 import { applyPlan, type ApplyContext } from '../shared/apply.ts'
@@ -53,6 +54,10 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
         const job = caches.jobs.get(event.metadata.namespace, event.involvedObject.name)
         return job ? ofPolicy.labelled(job) : []
       }),
+      watching(caches.cronJobEvents, event => {
+        const cronJob = caches.cronJobs.get(event.metadata.namespace, event.involvedObject.name)
+        return cronJob ? ofPolicy.labelled(cronJob) : []
+      }),
       watching(caches.claims, claim =>
         ofPolicy
           .snapshotting(claim.metadata.namespace)
@@ -72,7 +77,7 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       // Counted and taken without a wait between them: workers that plan side by side must not take the same last place.
       const world = { ...observed, probesRunning: probesRunning(caches, now) + startingProbe.size }
       const plan = planPolicy(world, now)
-      if (plan.groups.some(group => group.name === probeGroup)) startingProbe.add(key)
+      if (plan.groups.some(({ name }) => name === probeGroup || name === dryStartGroup)) startingProbe.add(key)
       const memory = memories.get(key) ?? new RefusalMemory()
       memories.set(key, memory)
       let retryAt: Date | undefined

@@ -2,19 +2,27 @@
 import { apiVersion, labelValue } from '../../api/labels.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { isFinal } from '../../api/kinds/backup.ts'
-import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type {
+  CronJob,
+  JobEvent,
+  KubernetesObject,
+  PersistentVolumeClaim,
+  VolumeSnapshot,
+} from '../../api/kubernetes.ts'
 import { cronJobName } from '../../api/names.ts'
 import { controllerOf, isControlledBy } from '../../plan/view/chain.ts'
 import { snapshotName } from '../../plan/view/owners.ts'
 import { matches, selectorText } from '../../plan/view/selection.ts'
+import { lastRefusal } from '../../plan/policy/cron-job-warnings.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
-import type { PolicyWorld } from '../../plan/view/world.ts'
+import type { DryRun, PolicyWorld } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import type { Caches } from '../shared/caches.ts'
+import { DryRuns } from './dry-run.ts'
 import { lookFirst } from './first-look.ts'
 import { pods, snapshotContents } from '../shared/resources.ts'
 
@@ -34,9 +42,13 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     { readonly selector: string; readonly count: number | undefined; readonly untilMs: number }
   >()
 
+  const dryRuns = new DryRuns({ client, caches }, settings, clock)
+
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
+    // Before the look, and before anything is read: what comes while the API server is asked is then seen together.
+    const dryRun = await askDry(namespace, name, signal)
     await lookFirst({ client, caches }, { namespace, name }, signal)
     // Without our own kind nobody can tell a policy that was deleted from one that cannot be seen: a proxy may answer 404, too.
     if (caches.policies.state !== 'synced')
@@ -50,14 +62,21 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const strategy = policy?.spec.strategy.type
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
-    if (!policy) podCounts.delete(key)
+    const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
+    const cronJobEvents = warningsOf(cronJob)
+    if (!policy) {
+      podCounts.delete(key)
+      dryRuns.forget(key)
+    }
     return {
       namespace,
       name,
       settings,
       policy,
       backups,
-      cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
+      cronJob,
+      cronJobEvents,
+      dryRun,
       jobs,
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),
@@ -73,6 +92,17 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
       return some.filter(({ metadata, status }) => status?.readyToUse && open.has(metadata.name))
     }
+  }
+
+  async function askDry(namespace: string, name: string, signal: AbortSignal): Promise<DryRun | undefined> {
+    const policy = caches.policies.get(namespace, name)
+    if (policy?.spec.strategy.type !== 'job' || policy.metadata.deletionTimestamp) return undefined
+    const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
+    return dryRuns.ask(policy, cronJob, lastRefusal(warningsOf(cronJob)), signal)
+  }
+
+  function warningsOf(cronJob: CronJob | undefined): readonly JobEvent[] {
+    return cronJob ? caches.cronJobEvents.byIndex('cronJob', cronJob.metadata.uid ?? '') : []
   }
 
   function selectedClaims(policy: BackupPolicy) {

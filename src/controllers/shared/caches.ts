@@ -33,6 +33,7 @@ export type Caches = {
   readonly jobs: Store<Job>
   readonly pods: Store<Pod>
   readonly jobEvents: Store<JobEvent>
+  readonly cronJobEvents: Store<JobEvent>
   readonly claims: Store<PersistentVolumeClaim>
   readonly volumes: Store<PersistentVolume>
   readonly snapshots: Store<VolumeSnapshot>
@@ -53,8 +54,11 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
   const strings = new SharedStrings()
   const managed = { labelSelector: `${label.managedBy}=${managerName}` } as const
 
-  function keep<T extends KubeObject>(options: Omit<ReflectorOptions<T>, 'client' | 'log' | 'onRestart'>): Store<T> {
-    const name = resourceName(options.resource)
+  /** @param name of the cache in metrics */
+  function keep<T extends KubeObject>(
+    options: Omit<ReflectorOptions<T>, 'client' | 'log' | 'onRestart'>,
+    name = resourceName(options.resource),
+  ): Store<T> {
     const pick = (object: T): T => strings.share(options.pick?.(object) ?? object)
     const reflector = new Reflector<T>({ ...options, pick, client, log, onRestart: metrics.onRestart(name) })
     metrics.watchCache(name, reflector.store)
@@ -89,7 +93,17 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       resource: resources.events,
       fieldSelector: 'involvedObject.kind=Job,type=Warning',
       indexes: { job: event => [event.involvedObject.uid ?? ''] },
+      pick: eventEssence,
     }),
+    cronJobEvents: keep<JobEvent>(
+      {
+        resource: resources.events,
+        fieldSelector: 'involvedObject.kind=CronJob,type=Warning',
+        indexes: { cronJob: event => [event.involvedObject.uid ?? ''] },
+        pick: eventEssence,
+      },
+      'events of cronjobs',
+    ),
     claims: keep<PersistentVolumeClaim>({
       resource: resources.claims,
       indexes: { namespace: byNamespace },
@@ -190,6 +204,31 @@ function containerEssence(container: ContainerStatus): ContainerStatus {
     ...kept
   } = container as ContainerStatus & Readonly<Record<string, unknown>>
   return kept
+}
+
+/** Of a warning what it is about, what it says, and when. */
+function eventEssence({
+  apiVersion,
+  kind,
+  metadata,
+  involvedObject,
+  reason,
+  message,
+  type,
+  lastTimestamp,
+}: JobEvent): JobEvent {
+  const { name, namespace, uid, resourceVersion } = metadata
+  const { kind: of, name: about, uid: owner } = involvedObject
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, namespace, uid, resourceVersion },
+    involvedObject: { kind: of, name: about, uid: owner },
+    reason,
+    message,
+    type,
+    lastTimestamp,
+  }
 }
 
 /** Of claims what says whether they are selected, and where their data are. */

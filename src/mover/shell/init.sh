@@ -1,4 +1,5 @@
 # PID 1 of the user's container: busybox sh SHARED/init.sh START_TIMEOUT_SECONDS CMD ARG...
+# With `look` for the seconds it only says whether CMD is there, and needs no mover.
 #
 #   ctl   this container -> mover, one line an event; its EOF tells the mover that this container is dead
 #   life  mover -> this container, one word a line; held open by the mover, so that its EOF tells that the mover is dead, however it died
@@ -13,6 +14,26 @@ shift
 child= started= why= code=
 
 say() { echo "backup-init: $*" >&2; }
+
+# The path is searched here: busybox would prefer its own applets (tar, gzip, ...) to the programs of the image.
+find_program() {
+  case $1 in
+    */*) program=$1 ;;
+    *) program=; separator=$IFS; IFS=:; set -f
+       for directory in $PATH; do
+         [ -f "${directory:-.}/$1" ] && [ -x "${directory:-.}/$1" ] && { program=${directory:-.}/$1; break; }
+       done
+       IFS=$separator; set +f ;;
+  esac
+}
+
+if [ "$start_timeout" = look ]; then
+  find_program "$1"
+  [ -n "$program" ] || { say "$1: command not found in PATH"; exit 127; }
+  [ -e "$program" ] || { say "$1: not found"; exit 127; }
+  [ -f "$program" ] && [ -x "$program" ] || { say "$1: cannot be executed"; exit 126; }
+  exit 0
+fi
 
 # stop REASON STATUS: the command gets TERM, and KILL when it ignores that. PID 1 has no default handlers: without the traps
 # below a SIGTERM would do nothing. The status stands, whatever the command makes of it.
@@ -65,15 +86,7 @@ listen <&7 & listener=$!
 exec 8>"$shared/ctl"
 echo "hello $(id -u)" >&8
 
-# The path is searched here: busybox would prefer its own applets (tar, gzip, ...) to the programs of the image.
-case $1 in
-  */*) program=$1 ;;
-  *) program=; separator=$IFS; IFS=:; set -f
-     for directory in $PATH; do
-       [ -f "${directory:-.}/$1" ] && [ -x "${directory:-.}/$1" ] && { program=${directory:-.}/$1; break; }
-     done
-     IFS=$separator; set +f ;;
-esac
+find_program "$1"
 case $program in */*) ;; *) say "$1: command not found in PATH"; echo 'exit 127' >&8; exit 127 ;; esac
 shift
 

@@ -43,7 +43,14 @@ function isBooked({ spec }: Backup, policy: BackupPolicy | undefined): boolean {
 
 /** When something is next to be cleaned up though nothing changes. */
 export function nextCleanUp(
-  { policy, snapshots, runJobs, probes, pages }: Pick<View, 'policy' | 'snapshots' | 'runJobs' | 'probes' | 'pages'>,
+  {
+    policy,
+    snapshots,
+    runJobs,
+    probes,
+    starts,
+    pages,
+  }: Pick<View, 'policy' | 'snapshots' | 'runJobs' | 'probes' | 'starts' | 'pages'>,
   now: Date,
 ): Date | undefined {
   const limits = limitsOf(policy)
@@ -52,7 +59,7 @@ export function nextCleanUp(
       const progress = progressOf(snapshot, limits, now)
       return 'until' in progress && !backup ? [progress.until] : []
     }),
-    ...[...runJobs, ...probes, ...pages]
+    ...[...runJobs, ...probes, ...starts, ...pages]
       .filter(({ job }) => !isFinished(job))
       .flatMap(({ job }) => lostAt(job) ?? [])
       .flatMap(lost => [lost, addSeconds(lost, unseenSeconds)]),

@@ -19,10 +19,25 @@ const hiddenReasons: readonly Reason[] = [
   'QuotaExceeded',
   'PodSecurityRejected',
   'PodCreationFailed',
+  'JobSuspended',
+  'Evicted',
 ]
 
 /** What a run's status said when it was last looked at. */
-export type LastWords = { readonly reason?: string; readonly message?: string }
+export type LastWords = {
+  readonly reason?: string
+  readonly message?: string
+  readonly attempts?: number
+  /** The newest attempt then. */
+  readonly pod?: string
+}
+
+/** Pods that were evicted through the API are deleted: what was counted stays counted. */
+export function attemptsOf(pods: readonly Pod[], before: LastWords | undefined): number {
+  const newest = pods.at(-1)?.metadata.name
+  const isNew = newest !== undefined && newest !== before?.pod
+  return Math.max(pods.length, (before?.attempts ?? 0) + (isNew ? 1 : 0))
+}
 
 /** What kept the run waiting when it was last looked at, where that explains a later deadline. */
 export function hiddenObstacle(before: LastWords | undefined): Obstacle | undefined {
@@ -30,7 +45,63 @@ export function hiddenObstacle(before: LastWords | undefined): Obstacle | undefi
   return reason && { reason, message: before?.message ?? '', since: undefined, hopeless: false }
 }
 
-export function obstacleOf(job: Job, pod: Pod | undefined, events: readonly JobEvent[]): Obstacle | undefined {
+/**
+ * @param pods of the Job, oldest first
+ * @param attempts see {@link attemptsOf}
+ */
+export function obstacleOf(
+  job: Job,
+  pods: readonly Pod[],
+  attempts: number,
+  events: readonly JobEvent[],
+): Obstacle | undefined {
+  if (job.spec.suspend) return suspension(job)
+  const newest = pods.at(-1)
+  const evicted = newest?.status?.phase === 'Running' ? undefined : eviction(job, pods, attempts)
+  const obstacle = podObstacle(job, newest, events)
+  if (!obstacle || !evicted) return obstacle ?? evicted
+  return { ...obstacle, message: `${obstacle.message}; before that, ${evicted.message}` }
+}
+
+/** A queue controller lets a Job wait for its turn, and ends its pods when it takes that back. */
+function suspension({ metadata }: Job): Obstacle {
+  const queue = metadata.labels?.[kueueQueue]
+  const who = queue === undefined ? 'by a queue controller or a person' : `by Kueue, for its queue ${queue}`
+  return {
+    reason: 'JobSuspended',
+    message: `Job ${metadata.name} is suspended ${who}; it goes on when its spec.suspend is false`,
+    since: undefined,
+    hopeless: false,
+  }
+}
+
+/** Source: https://kueue.sigs.k8s.io/docs/tasks/run/jobs/ */
+const kueueQueue = 'kueue.x-k8s.io/queue-name'
+
+/** Pods that were disrupted do not count as failed (the rule Ignore of our podFailurePolicy): the rest of those that ended was evicted. */
+function eviction(job: Job, pods: readonly Pod[], attempts: number): Obstacle | undefined {
+  const newest = pods.at(-1)
+  const goesOn = newest && !isOver(newest) ? 1 : 0
+  const times = attempts - goesOn - (job.status?.failed ?? 0)
+  const [last] = pods.toReversed().flatMap(pod => evictionOf(pod) ?? [])
+  if (times < 1 || (!last && pods.length === attempts)) return undefined
+  const why = last ? `, the last time because: ${last}` : ''
+  const often = times === 1 ? 'once' : `${times} times`
+  return {
+    reason: 'Evicted',
+    message: `its pods were evicted ${often}${why}; attempt ${attempts + 1 - goesOn} waits to start`,
+    since: undefined,
+    hopeless: false,
+  }
+}
+
+function evictionOf({ status }: Pod): string | undefined {
+  if (status?.reason === 'Evicted') return status.message ?? status.reason
+  const disruption = status?.conditions?.find(each => each.type === 'DisruptionTarget' && each.status === 'True')
+  return disruption && (disruption.message ?? disruption.reason ?? 'it was disrupted')
+}
+
+function podObstacle(job: Job, pod: Pod | undefined, events: readonly JobEvent[]): Obstacle | undefined {
   const active = (job.status?.active ?? 0) > 0
   if (!pod || (!active && isOver(pod))) {
     // What refused earlier pods says nothing about the next one.

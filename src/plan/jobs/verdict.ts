@@ -4,7 +4,7 @@ import type { Job, Pod } from '../../api/kubernetes.ts'
 import { isCommitted, type MoverMessage } from '../../api/mover/message.ts'
 import { isPermanent } from '../../api/mover/reasons.ts'
 import { failureOf } from './failure.ts'
-import { hiddenObstacle, obstacleOf, type LastWords, waitingObstacle } from './obstacles.ts'
+import { attemptsOf, hiddenObstacle, obstacleOf, type LastWords, waitingObstacle } from './obstacles.ts'
 import { isOver, moverMessageOf, statusOf } from './pods.ts'
 import { redact } from '../core/redact.ts'
 import type { JobView } from '../view/view.ts'
@@ -26,6 +26,8 @@ export type JobRun = {
   readonly startTime: Date | undefined
   readonly endTime: Date | undefined
   readonly attempts: number
+  /** The pod of the newest attempt. */
+  readonly pod?: string
   readonly exitCode?: number
   readonly stderr?: string
   /** When to look again, if nothing changes. */
@@ -38,7 +40,9 @@ export type JobRun = {
  */
 export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | undefined, now: Date): JobRun {
   const startTime = timeOf(job.status?.startTime ?? job.metadata.creationTimestamp)
-  const base = { startTime, attempts: pods.length } as const
+  const attempts = attemptsOf(pods, before)
+  const pod = pods.at(-1)?.metadata.name ?? before?.pod
+  const base = { startTime, attempts, ...(pod === undefined ? {} : { pod }) } as const
   const committed = pods.map(moverMessageOf).find(isCommitted)
   if (committed)
     return {
@@ -85,6 +89,10 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
     }
 
   const deadline = lostAt(job)
+  if (deadline && now >= deadline && job.spec.suspend) {
+    const message = `Job ${job.metadata.name} was suspended until its deadline, and was deleted so that the schedule goes on`
+    return { ...base, phase: 'Failed', reason: 'JobSuspended', message, moverMessage, endTime: now }
+  }
   if (deadline && now >= deadline) {
     const message =
       'the Job did not end long after its deadline; its node is probably lost. The Job was deleted so that the schedule goes on'
@@ -103,7 +111,7 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
 
   // A pod that its deadline has ended no longer shows what kept it, and its Job ends a moment later.
   const over = newest === undefined || isOver(newest)
-  const obstacle = obstacleOf(job, newest, warnings) ?? (over ? hiddenObstacle(before) : undefined)
+  const obstacle = obstacleOf(job, pods, attempts, warnings) ?? (over ? hiddenObstacle(before) : undefined)
   if (obstacle) {
     const hopeless = obstacle.hopeless && obstacle.since ? addSeconds(obstacle.since, hopelessSeconds) : undefined
     const { reason } = obstacle
@@ -120,7 +128,7 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
     }
   }
   const running = newest?.status?.phase === 'Running'
-  const attempt = pods.length > 1 ? `, attempt ${pods.length}` : ''
+  const attempt = attempts > 1 ? `, attempt ${attempts}` : ''
   return {
     ...base,
     phase: running ? 'Running' : 'Pending',

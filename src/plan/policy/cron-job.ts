@@ -68,7 +68,7 @@ export function planCronJob(
 }
 
 /** Labels and annotations of others stay; the spec is ours alone. The resourceVersion refuses to overwrite what we have not seen. */
-function brought(current: CronJob, desired: CronJob): CronJob {
+export function brought(current: CronJob, desired: CronJob): CronJob {
   const { metadata } = current
   return {
     ...current,

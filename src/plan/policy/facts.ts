@@ -1,12 +1,14 @@
 // What planning has found out about a policy, for its status.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { StartStatus, StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { MoverWarning } from '../../api/mover/message.ts'
 import type { CatalogPlan } from '../history/catalog.ts'
 import type { Refusals } from '../core/actions.ts'
 import type { Lowering, Numbers } from '../history/numbers.ts'
 import type { TargetHistory } from '../history/verdicts.ts'
 import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
+import type { DryRun } from '../view/world.ts'
+import type { CronJobWarning } from './cron-job-warnings.ts'
 import type { PolicySchedule, UnreadableSchedule } from './schedule.ts'
 import type { SlotBook } from './slots.ts'
 import type { Target } from './targets.ts'
@@ -26,6 +28,8 @@ export type PolicyFacts = {
   readonly store: StoreStatus | undefined
   /** Of the CronJobs whose Jobs are believed, newest first. */
   readonly cronJobUIDs: readonly string[]
+  /** Whether the command can be started. */
+  readonly start: StartStatus | undefined
   /** Why the CronJob cannot be ours. */
   readonly nameTaken: string | undefined
   readonly digest: string | undefined
@@ -35,6 +39,10 @@ export type PolicyFacts = {
   readonly catalogTrouble: CatalogPlan['trouble']
   /** Whether the snapshot CRDs are installed. */
   readonly snapshotApi: boolean
+  /** What the API server says of the next run. */
+  readonly dryRun: DryRun | undefined
+  /** What the CronJob controller warns of. */
+  readonly cronJobWarning: CronJobWarning | undefined
   /** What the API server refuses, and was not done. */
   readonly refused: Refusals
 }

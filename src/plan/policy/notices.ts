@@ -43,7 +43,46 @@ export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: D
   // Where no target is left Ready says the same.
   const targets = changed('TargetsReady')
   if (targets?.status === 'False' && targets.reason !== ready?.reason) actions.push(noticeOf(policy, targets))
+  const selection = selectionNotice(policy.status, status)
+  // Of claims Ready may say the same.
+  if (selection && !actions.some(each => each.do === 'event' && each.reason === selection.reason))
+    actions.push({ do: 'event', about: policy, ...selection })
   return actions
+}
+
+/** Names that an event has room for. */
+const named = 5
+
+type Notice = Omit<Extract<Action, { readonly do: 'event' }>, 'do' | 'about'>
+
+/** Whether the selector matches something, and of claims also which. How many pods run is no news. */
+function selectionNotice(before: BackupPolicyStatus | undefined, after: BackupPolicyStatus): Notice | undefined {
+  const selected = (some: BackupPolicyStatus | undefined) =>
+    some?.conditions?.find(({ type }) => type === 'TargetsSelected')
+  const [was, is] = [selected(before), selected(after)]
+  if (!is || is.status === 'Unknown') return undefined
+  const type = is.status === 'False' ? 'Warning' : 'Normal'
+  const reason = is.reason as Notice['reason']
+  if (was?.status !== is.status) return { type, reason, message: is.message }
+  const [old, now] = [namesOf(before), namesOf(after)]
+  if (!old || !now) return undefined
+  const [come, gone] = [now.filter(name => !old.includes(name)), old.filter(name => !now.includes(name))]
+  const changes = [
+    ...(come.length > 0 ? [`it selects ${listOf(come)} since now`] : []),
+    ...(gone.length > 0 ? [`no longer ${listOf(gone)}, whose backups stay`] : []),
+  ]
+  return changes.length === 0 ? undefined : { type, reason, message: `${is.message}: ${changes.join(', and ')}` }
+}
+
+/** Undefined where not all of them are told: more than a status has room for, or without the snapshot CRDs. */
+function namesOf(status: BackupPolicyStatus | undefined): readonly string[] | undefined {
+  const names = status?.targets?.filter(({ reason }) => reason !== 'TargetNotFound').map(({ name }) => name) ?? []
+  return names.length === status?.selected ? names : undefined
+}
+
+function listOf(names: readonly string[]): string {
+  const rest = names.length - named
+  return names.slice(0, named).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
 }
 
 function noticeOf(policy: BackupPolicy, { status, reason, message }: Condition): Action {

@@ -8,6 +8,7 @@ import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
+import { markGone, unmarkGone } from '../history/policy-gone.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
 import { planStoredHolds, type HoldsPlan } from '../history/holds.ts'
 import { lowerAt } from '../history/lowering.ts'
@@ -29,6 +30,8 @@ import { isOf } from '../view/owners.ts'
 import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { accountForJobs, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
+import { cronJobWarning } from './cron-job-warnings.ts'
+import { planDryStart, type DryStartPlan } from './dry-start.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
 import { bookOf } from './slots.ts'
@@ -83,6 +86,7 @@ type StrategyPlan = {
   readonly cronJob: readonly Group[]
   readonly nameTaken?: string
   readonly probe?: ReturnType<typeof planProbe>
+  readonly dryStart?: DryStartPlan
   readonly catalog?: ReturnType<typeof planCatalog>
   readonly holds?: HoldsPlan
   readonly unrecorded: ReadonlySet<string>
@@ -100,10 +104,13 @@ function planJobStrategy(view: Living<JobStrategyView>, { numbers }: History, no
   const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, desired, now)) : []
   const catalog = planCatalog(view, now)
   const fresh = unrecordedJobs(policy, view.runJobs, now)
+  const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
+  const { job } = policy.spec.strategy
   return {
     cronJob: cronJobs.flatMap(plan => ('taken' in plan ? [] : plan)),
     nameTaken: cronJobs.flatMap(plan => ('taken' in plan ? [plan.taken] : []))[0],
-    probe: strategy.store && planProbe(view, policy, strategy.store.hash, now),
+    probe,
+    dryStart: job && planDryStart(view, policy, job, probe?.store, now),
     catalog,
     holds: planStoredHolds(view, catalog.entries, now),
     unrecorded: new Set(fresh.map(({ job }) => job.metadata.name)),
@@ -140,13 +147,14 @@ function planOf(
   history: History,
   now: Date,
 ): Plan {
-  const { policy, strategy, runs, snapshotApi } = view
-  const { cronJob, probe, catalog, holds, unrecorded, backups, schedule, nameTaken } = plan
+  const { policy, strategy, runs, snapshotApi, dryRun } = view
+  const { cronJob, probe, dryStart, catalog, holds, unrecorded, backups, schedule, nameTaken } = plan
   const { kept, numbers, keeping, histories } = history
   const before = bookOf(policy.status, now)
-  const groups: readonly Group[] = [
+  const planned: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
+    ...(dryStart?.groups ?? []),
     ...planHolds(view.snapshots),
     ...(holds?.groups ?? []),
     // What goes makes room under quotas for what comes.
@@ -161,10 +169,11 @@ function planOf(
     ...(catalog?.groups ?? []),
     ...recordedJobs(view, catalog?.open === true, now),
   ]
+  const groups = [...planned, ...unmarkGone(view, planned)]
   const facts = {
     policy,
     strategy,
-    targets: targetsOf(strategy, probe?.store),
+    targets: targetsOf(strategy, probe?.store, dryStart?.start),
     clock: scheduleOf(policy),
     since: scheduleSince(policy, now),
     next: schedule.next,
@@ -174,11 +183,14 @@ function planOf(
     lowerings: lowerings(numbers, kept, now),
     store: probe?.store,
     cronJobUIDs: view.cronJobUIDs,
+    start: dryStart?.start,
     nameTaken,
     digest: catalog?.digest,
     warnings: catalog?.warnings,
     catalogTrouble: catalog?.trouble,
     snapshotApi,
+    dryRun,
+    cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
   }
   function conclude(refused: Refusals) {
     // A slot whose Backup could not be created stays open in the book.
@@ -196,6 +208,8 @@ function planOf(
     schedule.next,
     schedule.closes,
     probe?.wakeAt,
+    dryStart?.wakeAt,
+    dryRun?.againAt,
     catalog?.wakeAt,
     holds?.wakeAt,
     nextCleanUp(view, now),
@@ -239,6 +253,7 @@ function planGone(view: View, now: Date): Plan {
       ...backups.flatMap(plan => plan.groups),
       ...leftoverSnapshots(view, now),
       ...stuckJobs(view, new Set(), now),
+      ...markGone(view.runs, now),
     ],
     conclude: () => [],
     wakeAt: earliest(nextCleanUp(view, now), ...backups.map(plan => plan.wakeAt)),

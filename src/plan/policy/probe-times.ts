@@ -1,10 +1,9 @@
-// When a store that was found usable is tried again (docs/design.md R35): once a day, and when a person asks.
+// When what was found good is tried again, the store and the start of the command (docs/design.md R35): once a day, and when a person asks.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import { annotation } from '../../api/labels.ts'
 import { nameHash } from '../../api/names.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
-import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { addSeconds } from '../../schedule/times.ts'
 import { scheduleOf } from './schedule.ts'
 
 const daySeconds = 24 * 3600
@@ -13,19 +12,29 @@ const spreadSeconds = 2 * 3600
 /** So long before and after a slot the store is left to the run. Seconds. */
 const slotMarginSeconds = 15 * 60
 
-/** What a person has asked for by annotation, where that was not done yet. */
-export function probeAsked({ metadata }: BackupPolicy, { asked }: StoreStatus): string | undefined {
+/** What a person has asked for by annotation, where that was not done yet. `asked`: what was answered last. */
+export function probeAsked({ metadata }: BackupPolicy, asked: string | undefined): string | undefined {
   const wanted = metadata.annotations?.[annotation.probe]
   return wanted === asked ? undefined : wanted
 }
 
-/**
- * When the next daily probe is due; a time that is not in the future: now. Undefined while a run goes on, whose end is a reason to look
- * again. A policy that runs more often than every half hour has no room for it: its runs try the store.
- */
-export function dailyProbe(policy: BackupPolicy, store: StoreStatus, isRunning: boolean, now: Date): Date | undefined {
+/** When the next daily trial is due, see {@link quietTime}. @param last when the last one ended */
+export function dailyProbe(
+  policy: BackupPolicy,
+  last: Date | undefined,
+  isRunning: boolean,
+  now: Date,
+): Date | undefined {
   const spread = Number.parseInt(nameHash(policy.metadata.uid ?? ''), 36) % spreadSeconds
-  const due = addSeconds(timeOf(store.lastProbeTime) ?? now, daySeconds - spread)
+  return quietTime(policy, addSeconds(last ?? now, daySeconds - spread), isRunning, now)
+}
+
+/**
+ * When something that is due then may be tried without being in the way of runs; a time that is not in the future: now. Undefined while
+ * a run goes on, whose end is a reason to look again. A policy that runs more often than every half hour has no room for it: its runs
+ * are the trial.
+ */
+export function quietTime(policy: BackupPolicy, due: Date, isRunning: boolean, now: Date): Date | undefined {
   if (now < due) return due
   if (isRunning) return undefined
   const clock = scheduleOf(policy)

@@ -4,8 +4,10 @@ import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
+import { annotation } from '../../api/labels.ts'
 import { isControlledBy } from '../view/chain.ts'
 import { cronJobGroup } from './cron-job.ts'
+import { dryStartGroup } from './dry-start.ts'
 import type { PolicyFacts } from './facts.ts'
 import { probeGroup } from './store-probe.ts'
 import { commonReason } from './targets.ts'
@@ -30,9 +32,14 @@ export const readinessChecks: readonly Check[] = [
   { name: 'a target can be backed up', violation: noTargetReady },
   { name: 'the schedule fires', violation: scheduleSilent },
   { name: 'the CronJob is accepted', violation: cronJobRefused },
+  { name: 'the API server accepts a run', violation: runRefused },
+  { name: 'the CronJob starts its Jobs', violation: jobsNotStarted },
   { name: 'the probe of the store can be started', violation: probeRefused },
   { name: 'the store was tried', violation: storeUnknown },
   { name: 'the store can be used', violation: storeUnusable },
+  { name: 'the dry start can be made', violation: dryStartRefused },
+  { name: 'the start of the command was tried', violation: startUnknown },
+  { name: 'the command can be started', violation: notStartable },
   { name: 'the CronJob stands', violation: cronJobMissing },
 ]
 
@@ -103,6 +110,26 @@ function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
   return { reason: 'CronJobRefused', message, next: 'mend' }
 }
 
+function runRefused({ dryRun, policy }: PolicyFacts): Violation | undefined {
+  if (dryRun?.is === 'refused') {
+    const { kind, name, words } = dryRun.refusal
+    const [what, reason] =
+      kind === 'Job' ? (['the Job of a run', 'RunRefused'] as const) : ([`CronJob ${name}`, 'CronJobRefused'] as const)
+    const message = `the API server would refuse ${what}: ${words}; change the policy, or what refuses it: it is asked again, at the latest after 10 minutes`
+    return { reason, message, next: 'mend' }
+  }
+  // Not asked again yet, after a restart for example: what was said of this spec stands.
+  const said = policy.status?.conditions?.find(({ type }) => type === 'Ready')
+  if (dryRun?.is !== 'unsaid' || said?.observedGeneration !== policy.metadata.generation) return undefined
+  return said?.reason === 'RunRefused' ? { reason: said.reason, message: said.message, next: 'mend' } : undefined
+}
+
+function jobsNotStarted({ cronJobWarning }: PolicyFacts): Violation | undefined {
+  if (!cronJobWarning?.blocks) return undefined
+  const message = `CronJob ${cronJobWarning.name} starts no Job: ${cronJobWarning.words}; its controller tries again until startingDeadlineSeconds after the slot`
+  return { reason: 'JobsNotStarted', message, next: 'mend' }
+}
+
 /** Also of an earlier policy of this name, and one that is going: what runs the schedule then is not this policy's. */
 function cronJobMissing({ strategy, policy }: PolicyFacts): Violation | undefined {
   if (strategy.type !== 'job' || strategy.targets.every(({ cronJob }) => isStanding(cronJob, policy))) return undefined
@@ -125,6 +152,25 @@ function probeRefused({ refused, store }: PolicyFacts): Violation | undefined {
 function storeUnknown({ store }: PolicyFacts): Violation | undefined {
   if (store?.result !== 'Unknown') return undefined
   return { reason: store.reason as Reason, message: store.message, next: 'wait' }
+}
+
+function dryStartRefused({ refused, start }: PolicyFacts): Violation | undefined {
+  const refusal = refused.get(dryStartGroup)
+  if (!refusal || start?.result === 'Startable') return undefined
+  const message = `the API server refuses Job ${refusal.name}, which tries the start of the command: ${refusal.words}; it is tried again, at the latest after 10 minutes`
+  return { reason: 'RunRefused', message, next: 'mend' }
+}
+
+/** Where a dry start ended without an answer, the next run has to find out. */
+function startUnknown({ start }: PolicyFacts): Violation | undefined {
+  if (start?.result !== 'Unknown' || start.lastTime !== undefined) return undefined
+  return { reason: start.reason as Reason, message: start.message, next: 'wait' }
+}
+
+function notStartable({ start }: PolicyFacts): Violation | undefined {
+  if (start?.result !== 'NotStartable') return undefined
+  const message = `the pod of a run cannot start its command: ${start.message}; it is tried again after 10 minutes to an hour, and at once after a change of strategy.job or with a new value of the annotation ${annotation.probe}`
+  return { reason: start.reason as Reason, message, next: 'mend' }
 }
 
 function storeUnusable({ store }: PolicyFacts): Violation | undefined {

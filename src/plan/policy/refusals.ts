@@ -3,16 +3,21 @@ import type { Reason } from '../../api/conditions.ts'
 import type { Verdict } from '../core/conditions.ts'
 import type { Refusal, Refusals } from '../core/actions.ts'
 import { cronJobGroup } from './cron-job.ts'
+import { dryStartGroup } from './dry-start.ts'
 import { probeGroup } from './store-probe.ts'
 
 /** More than so many are counted, not listed. */
 const listed = 5
 
-/** Ready tells of the first two, a run that cannot start tells so itself, and RetentionBlocked tells of what cannot be deleted. */
+/** Ready tells of the first three, a run that cannot start tells so itself, and RetentionBlocked tells of what cannot be deleted. */
 export function refusalVerdicts(refused: Refusals): readonly Verdict[] {
   const rest = [...refused].filter(
     ([group, refusal]) =>
-      group !== cronJobGroup && group !== probeGroup && !group.startsWith('start/') && !ofRetention(refusal),
+      group !== cronJobGroup &&
+      group !== probeGroup &&
+      group !== dryStartGroup &&
+      !group.startsWith('start/') &&
+      !ofRetention(refusal),
   )
   if (rest.length === 0) return []
   return [

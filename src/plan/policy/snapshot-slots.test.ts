@@ -124,7 +124,7 @@ test('a slot is one pass: its Backups and what starts them are made together, an
   const { order } = at0(at('02:00'), steady(at('01:00')))
   assert.deepEqual(order, [
     ...['create Backup', 'create Backup', 'create VolumeSnapshot', 'create VolumeSnapshot'],
-    ...['status BackupPolicy', 'event'],
+    ...['status BackupPolicy', 'event', 'event'],
   ])
 })
 
@@ -175,7 +175,7 @@ test('F82: a claim that cannot be snapshotted is a fact of the policy and no run
   const fact = some.status?.conditions?.find(({ type }) => type === 'TargetsReady')
   assert.deepEqual([fact?.status, fact?.reason], ['False', 'PVCPending'])
   assert.match(fact?.message ?? '', /^logs: PersistentVolumeClaim logs has no volume yet/)
-  assert.deepEqual(some.events, ['Ready', 'PVCPending'])
+  assert.deepEqual(some.events, ['Ready', 'PVCPending', 'Selected'])
   const none = at0(at('02:00'), steady(at('01:00')), { claims: [unbound] })
   assert.deepEqual([none.started, none.status?.slots?.missed], [[], 1])
   assert.deepEqual(none.events, ['Missed', 'PVCPending'])

@@ -39,11 +39,13 @@ function conditionsOf(seen: PolicyWorld): ReadonlyMap<string, Condition> {
   return new Map(statusOf(seen).conditions?.map(condition => [condition.type, condition]))
 }
 
-/** A job policy whose store has been probed. */
+/** A job policy whose store has been probed, and whose command can be started. */
 function probed(result: StoreStatus['result'], store: Partial<StoreStatus> = {}, spec: object = {}): BackupPolicy {
-  const { backend: of } = policy(spec).spec
+  const { backend: of, strategy } = policy(spec).spec
+  const startable = { specHash: stateHash(strategy.job), result: 'Startable', attempts: 1, failures: 0 } as const
+  const start = { ...startable, reason: 'Ready', message: '', lastTime: stamp(at('11:59:40')) }
   const known = { backendHash: stateHash(of), result, reason: 'Ready', message: 'as probed', attempts: 1, failures: 0 }
-  return policy(spec, { status: { store: { ...known, lastProbeTime: stamp(at('11:59:30')), ...store } } })
+  return policy(spec, { status: { store: { ...known, lastProbeTime: stamp(at('11:59:30')), ...store }, start } })
 }
 
 const claims = [claim('data')]
@@ -399,7 +401,7 @@ test('a status that is as it should be is not written again', () => {
   }
 })
 
-test('a change that people want to hear of is one event', () => {
+test('each change that people want to hear of is one event', () => {
   const of = snapshotPolicy()
   const first = planPolicy(world(of, { claims: [] }), at('01:00'))
   assert.deepEqual(
@@ -410,6 +412,9 @@ test('a change that people want to hear of is one event', () => {
   const second = planPolicy(world({ ...of, status }, { claims }), at('01:00'))
   assert.deepEqual(
     only(second.actions, 'event').map(({ type, reason }) => [type, reason]),
-    [['Normal', 'Ready']],
+    [
+      ['Normal', 'Ready'],
+      ['Normal', 'Selected'],
+    ],
   )
 })

@@ -5,6 +5,7 @@ import type { BackupPolicyStatus, TargetStatus } from '../../api/kinds/backup-po
 import type { Reason } from '../../api/conditions.ts'
 import { catalogVerdicts } from './catalog-conditions.ts'
 import { clockVerdict } from './clock-change.ts'
+import { cronJobVerdicts } from './cron-job-warnings.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
@@ -48,6 +49,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...clockVerdict(facts, now),
     ...storeVerdicts(facts),
     ...loweringVerdicts(facts, now),
+    ...cronJobVerdicts(facts.cronJobWarning),
     ...catalogVerdicts(facts),
     ...refusalVerdicts(facts.refused),
   ]
@@ -85,6 +87,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     slots: facts.book.counts,
     ...(facts.store ? { store: facts.store } : {}),
     ...numbersKnown(facts),
+    ...(facts.start ? { start: facts.start } : {}),
     ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
     ...(facts.cronJobUIDs.length > 0 ? { cronJobUIDs: [...facts.cronJobUIDs] } : {}),
   }

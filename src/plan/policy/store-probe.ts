@@ -66,7 +66,8 @@ export function planProbe(
 
   const wanted = policy.metadata.annotations?.[annotation.probe]
   if (current) {
-    const run = judgeJob(current, store, now)
+    const { reason: said, message: words } = store
+    const run = judgeJob(current, { reason: said, message: words }, now)
     if (run.phase === 'Pending' || run.phase === 'Running') {
       const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
       return {
@@ -112,10 +113,12 @@ export function planProbe(
   }
 
   const isRunning = runJobs.some(({ job }) => !isFinished(job))
-  const again = store.result === 'Usable' ? dailyProbe(policy, store, isRunning, now) : nextProbe(store, now)
-  if (probeAsked(policy, store) === undefined && (!again || now < again))
+  const again =
+    store.result === 'Usable' ? dailyProbe(policy, timeOf(store.lastProbeTime), isRunning, now) : nextProbe(store, now)
+  if (probeAsked(policy, store.asked) === undefined && (!again || now < again))
     return { groups: cleanUp, store, wakeAt: again }
-  if (probesRunning >= maxProbes) return { groups: cleanUp, store, wakeAt: addSeconds(now, placeWait(policy)) }
+  const place = nextPlace(policy, probesRunning, now)
+  if (place) return { groups: cleanUp, store, wakeAt: place }
   const object = probeJob(policy, backendHash, store.attempts, settings)
   const cost = 'nobody finds out whether the store can be used'
   return {
@@ -125,8 +128,11 @@ export function planProbe(
   }
 }
 
-function placeWait({ metadata }: BackupPolicy): number {
-  return placeSeconds.least + (Number.parseInt(nameHash(metadata.uid ?? ''), 36) % placeSeconds.spread)
+/** When to ask for a place again, where all are taken. */
+export function nextPlace({ metadata }: BackupPolicy, probesRunning: number, now: Date): Date | undefined {
+  if (probesRunning < maxProbes) return undefined
+  const seconds = placeSeconds.least + (Number.parseInt(nameHash(metadata.uid ?? ''), 36) % placeSeconds.spread)
+  return addSeconds(now, seconds)
 }
 
 /** Whether a probe takes one of the places. */
@@ -135,9 +141,10 @@ export function takesPlace(job: Job, now: Date): boolean {
   return isRunningProbe(job) && created !== undefined && now < addSeconds(created, placeKeptSeconds)
 }
 
-/** Whether a Job is a probe that has not ended. */
+/** Whether a Job is a probe of the store, or a dry start, that has not ended. */
 export function isRunningProbe(job: Job): boolean {
-  return job.metadata.labels?.[label.role] === 'probe' && !isFinished(job)
+  const role = job.metadata.labels?.[label.role]
+  return (role === 'probe' || role === 'start') && !isFinished(job)
 }
 
 function unknown(backendHash: string): StoreStatus {

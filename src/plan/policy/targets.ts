@@ -1,5 +1,5 @@
 // The targets of a policy as its status shows them: whether each can be backed up.
-import type { StoreStatus, TargetStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { StartStatus, StoreStatus, TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Reason } from '../../api/conditions.ts'
 import type { Readiness } from '../view/selection.ts'
 import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
@@ -9,17 +9,19 @@ export type Target = Pick<TargetStatus, 'name' | 'ready' | 'reason' | 'message'>
 export function targetsOf(
   strategy: JobStrategyView | SnapshotStrategyView,
   store: StoreStatus | undefined,
+  start: StartStatus | undefined,
 ): readonly Target[] {
-  return strategy.type === 'job' ? commandTargets(strategy, store) : claimTargets(strategy)
+  const worst = store?.result === 'Usable' && start?.result === 'NotStartable' ? start : store
+  return strategy.type === 'job' ? commandTargets(strategy, worst) : claimTargets(strategy)
 }
 
-function commandTargets({ targets }: JobStrategyView, store: StoreStatus | undefined): readonly Target[] {
-  const ready = store?.result === 'Usable'
+function commandTargets({ targets }: JobStrategyView, said: StoreStatus | StartStatus | undefined): readonly Target[] {
+  const ready = said?.result === 'Usable'
   return targets.map(({ name }) => ({
     name,
     ready,
-    reason: store?.reason ?? 'Probing',
-    message: store?.message ?? '',
+    reason: said?.reason ?? 'Probing',
+    message: said?.message ?? '',
   }))
 }
 

@@ -6,6 +6,7 @@ import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
+import { attemptsOf } from '../jobs/obstacles.ts'
 import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs/pods.ts'
 import { endOf, judgeJob } from '../jobs/verdict.ts'
 import { onDemandJob, type Marks } from '../../resources/jobs.ts'
@@ -70,6 +71,7 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
     run: job.metadata.name,
     jobUID: job.metadata.uid,
     attempts: run.attempts,
+    ...(run.pod === undefined ? {} : { pod: run.pod }),
     ...(run.startTime ? { startTime: rfc3339(run.startTime) } : {}),
     ...(store ? { store } : {}),
   }
@@ -101,7 +103,7 @@ function planLostJob({ backup, pods }: RunView, bucketIsOpen: boolean, now: Date
   if (committed) {
     const message = 'the backup is complete; its Job was deleted while it ended'
     const verdict = { phase: 'Completed', reason: 'Completed', message } as const
-    const facts = { ...begun, ...storedFacts(committed), attempts: pods.length, ...verdict }
+    const facts = { ...begun, ...storedFacts(committed), attempts: attemptsOf(pods, backup.status), ...verdict }
     return planStatus(backup, facts, endOf(committed, now), 'job')
   }
   const gone = timeOf(completionTime) ?? now

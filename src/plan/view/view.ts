@@ -17,7 +17,7 @@ import type { Settings } from '../../resources/settings.ts'
 import { chainOf, controllerOf, jobUIDOf } from './chain.ts'
 import { madeFor, runJobName, snapshotName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
-import type { PolicyWorld } from './world.ts'
+import type { DryRun, PolicyWorld } from './world.ts'
 
 /** A Job with its pods, oldest first, and the warnings about it. */
 export type JobView = { readonly job: Job; readonly pods: readonly Pod[]; readonly warnings: readonly JobEvent[] }
@@ -42,7 +42,12 @@ export type RunView = {
 }
 
 /** What a policy with strategy job backs up: so far one command, run by one CronJob. */
-export type CommandTarget = { readonly name: string; readonly cronJob: CronJob | undefined }
+export type CommandTarget = {
+  readonly name: string
+  readonly cronJob: CronJob | undefined
+  /** About the CronJob. */
+  readonly warnings: readonly JobEvent[]
+}
 
 /** A claim that a policy with strategy snapshot selects. `readiness` undefined: the snapshot CRDs are not installed. */
 export type ClaimTarget = {
@@ -86,6 +91,8 @@ export type View = Wanted & {
   /** Jobs of Backups that were deleted: they are waited for, and what they say is not heard. */
   readonly leaving: readonly JobView[]
   readonly probes: readonly JobView[]
+  /** Dry starts. */
+  readonly starts: readonly JobView[]
   /** Jobs that read pages of the catalog. */
   readonly pages: readonly JobView[]
   /** Jobs that hold a backup in the bucket, or release it. */
@@ -99,11 +106,12 @@ export type View = Wanted & {
   readonly cronJob: CronJob | undefined
   /** Of the CronJobs whose Jobs are believed, newest first. */
   readonly cronJobUIDs: readonly string[]
+  readonly dryRun: DryRun | undefined
   readonly probesRunning: number
 }
 
 export function viewOf(world: PolicyWorld): View {
-  const { namespace, name, settings, policy, cronJob, probesRunning } = world
+  const { namespace, name, settings, policy, cronJob, dryRun, probesRunning } = world
   const backups = byName(world.backups)
   const chain = chainOf(world)
   const podsByJob = byOwner(world.pods.toSorted(byCreation), jobUIDOf)
@@ -148,6 +156,7 @@ export function viewOf(world: PolicyWorld): View {
     runJobs,
     leaving: byStanding.get('leaving') ?? [],
     probes: withRole('probe'),
+    starts: withRole('start'),
     pages: withRole('catalog'),
     holds: withRole('hold'),
     pods: world.pods.filter(pod => believed.has(jobUIDOf(pod) ?? '')),
@@ -155,6 +164,7 @@ export function viewOf(world: PolicyWorld): View {
     snapshotApi: world.snapshotClasses !== undefined,
     cronJob,
     cronJobUIDs: chain.cronJobUIDs,
+    dryRun,
     probesRunning,
   }
 }
@@ -164,7 +174,7 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   const { backend, strategy } = policy.spec
   if (strategy.type === 'job') {
     const store = backend && { hash: stateHash(backend), location: storeLocation(backend) }
-    const targets = [{ name: commandTarget, cronJob: world.cronJob }]
+    const targets = [{ name: commandTarget, cronJob: world.cronJob, warnings: world.cronJobEvents }]
     return { policy, strategy: { type: 'job', targets, store, selected: world.selectedPods } }
   }
   const named = strategy.snapshot?.volumeSnapshotClassName

@@ -13,6 +13,15 @@ import type {
 } from '../../api/kubernetes.ts'
 import type { Settings } from '../../resources/settings.ts'
 
+/** A dry run of the CronJob and of a run's Job. `unsaid`: it was not asked yet, or gave no answer that says anything of them. */
+export type DryRun =
+  | { readonly is: 'accepted'; readonly at: Date; readonly againAt?: Date }
+  | { readonly is: 'unsaid'; readonly againAt: Date }
+  | { readonly is: 'refused'; readonly refusal: DryRunRefusal; readonly againAt: Date }
+
+/** What is refused, in the API server's words. */
+export type DryRunRefusal = { readonly kind: 'CronJob' | 'Job'; readonly name: string; readonly words: string }
+
 export type PolicyWorld = {
   readonly namespace: string
   readonly name: string
@@ -24,6 +33,8 @@ export type PolicyWorld = {
   readonly backups: readonly Backup[]
   /** Whatever has the name of our CronJob. */
   readonly cronJob: CronJob | undefined
+  /** Warnings about our CronJob. */
+  readonly cronJobEvents: readonly JobEvent[]
   /** Jobs that carry the policy's labels, and their pods and warnings. */
   readonly jobs: readonly Job[]
   readonly pods: readonly Pod[]
@@ -39,6 +50,8 @@ export type PolicyWorld = {
   readonly snapshots: readonly VolumeSnapshot[]
   /** Deletion policies of bound VolumeSnapshotContents by name, where known. */
   readonly deletionPolicies: ReadonlyMap<string, 'Delete' | 'Retain'>
+  /** What the API server says of a run that it was asked about; undefined where there is none to ask about. */
+  readonly dryRun: DryRun | undefined
   /** Probe Jobs that run now in the whole cluster; their number is bounded. */
   readonly probesRunning: number
 }

@@ -63,6 +63,18 @@ test('get returns the raw object with fields that no type names, and undefined w
   assert.equal(server.requests[0]?.headers.authorization, 'Bearer the-token')
 })
 
+test('a dry run asks for everything to be checked and nothing to be written', async t => {
+  const { server, client } = await setUp(t)
+  server.otherwise = json(pod('x'))
+  await client.create(pods, pod('x'), { dryRun: true })
+  await client.replace(pods, pod('x'), { dryRun: true })
+  await client.create(pods, pod('x'))
+  assert.deepEqual(
+    server.requests.map(({ method, query }) => `${method} ${query.get('dryRun')}`),
+    ['POST All', 'PUT All', 'POST null'],
+  )
+})
+
 test('200 calls in a row do not open a connection each', async t => {
   const { server, client } = await setUp(t)
   server.otherwise = json(pod('x'))

@@ -17,6 +17,7 @@ import type {
   RequestSample,
   Selection,
   WatchOptions,
+  WriteOptions,
 } from './requests.ts'
 import { withRetries } from './retry.ts'
 import { Transport, requestLine } from './transport.ts'
@@ -106,20 +107,22 @@ export class Client {
     }
   }
 
-  async create<T extends KubeObject>(resource: Resource, object: T, options: CallOptions = {}): Promise<T> {
+  async create<T extends KubeObject>(resource: Resource, object: T, options: WriteOptions = {}): Promise<T> {
     const target = { namespace: object.metadata.namespace }
-    return (await this.#send('create', 'POST', resource, target, { ...options, body: object })) as T
+    const sending = { ...options, query: dryRunQuery(options), body: object }
+    return (await this.#send('create', 'POST', resource, target, sending)) as T
   }
 
   /** With `metadata.resourceVersion` set, only over that very version. */
   async replace<T extends KubeObject>(
     resource: Resource,
     object: T,
-    options: CallOptions & { readonly subresource?: string } = {},
+    options: WriteOptions & { readonly subresource?: string } = {},
   ): Promise<T> {
     const { namespace, name } = object.metadata
     const target = { namespace, name, subresource: options.subresource }
-    return (await this.#send('update', 'PUT', resource, target, { ...options, body: object })) as T
+    const sending = { ...options, query: dryRunQuery(options), body: object }
+    return (await this.#send('update', 'PUT', resource, target, sending)) as T
   }
 
   async patch<T extends KubeObject>(
@@ -245,6 +248,10 @@ type Sending = {
 
 function selectors({ labelSelector, fieldSelector }: Selection): Query {
   return { labelSelector, fieldSelector }
+}
+
+function dryRunQuery({ dryRun }: WriteOptions): Query {
+  return { dryRun: dryRun ? 'All' : undefined }
 }
 
 function queryString(query: Query): string {

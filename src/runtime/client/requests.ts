@@ -7,6 +7,9 @@ export type CallOptions = {
   readonly attempts?: number
 }
 
+/** `dryRun`: everything is checked, and nothing is written. */
+export type WriteOptions = CallOptions & { readonly dryRun?: boolean }
+
 /** Which objects of a resource. Without a namespace: those of all namespaces. */
 export type Selection = {
   readonly namespace?: string

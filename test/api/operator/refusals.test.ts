@@ -18,7 +18,7 @@ import {
 } from './operator.ts'
 import { applyAll, bind, namespaceObjects, onDemand, policyObject, snapshotClass, volume } from './stage.ts'
 
-const [edits, quota, deletions] = ['edits', 'quota', 'deletions'] as const
+const [edits, quota, deletions, runs] = ['edits', 'quota', 'deletions', 'runs'] as const
 const schedule = '0 0 29 2 *'
 const backend = { type: 's3', bucket: 'backups', endpoint: 'http://nowhere.invalid:9000', secretRef: 'minio-creds' }
 const dump = (image: string, retention = 2) => ({
@@ -39,7 +39,7 @@ before(async () => {
   await installOperatorChart(plane)
   await installSnapshotCrds(plane)
   await applyAll(plane, [
-    ...[edits, quota, deletions].flatMap(namespaceObjects),
+    ...[edits, quota, deletions, runs].flatMap(namespaceObjects),
     ...refusing(
       edits,
       'UPDATE',
@@ -47,6 +47,14 @@ before(async () => {
       'cronjobs',
       '!object.spec.jobTemplate.spec.template.spec.containers.exists(c, c.image.startsWith("banned/"))',
       'images of banned are not for production',
+    ),
+    ...refusing(
+      runs,
+      'CREATE',
+      'batch',
+      'jobs',
+      '!object.spec.template.spec.containers.exists(c, c.image.startsWith("banned/"))',
+      'images of banned do not run here',
     ),
     ...refusing(
       deletions,
@@ -61,7 +69,7 @@ before(async () => {
   ])
   await bind(admin, deletions, 'data')
   await noRoomFor('count/cronjobs.batch')
-  hands = [edits, quota, deletions].map(namespace => clusterHands(admin, namespace))
+  hands = [edits, quota, deletions, runs].map(namespace => clusterHands(admin, namespace))
   operator = await startOperator(plane, 'only')
 })
 after(async () => {
@@ -74,7 +82,7 @@ after(async () => {
 /** A policy engine's rule, for one namespace. */
 function refusing(
   namespace: string,
-  operation: 'UPDATE' | 'DELETE',
+  operation: 'CREATE' | 'UPDATE' | 'DELETE',
   group: string,
   plural: string,
   expression: string,
@@ -173,6 +181,48 @@ test('F72: a policy that cannot have a CronJob is not Ready, and says whose quot
   assert.match(refused.message, /exceeded quota: none/)
   assert.equal((await policyIn(quota))?.status?.cronJob, undefined)
   await completed(quota, 'now')
+})
+
+test('F73: a run that would be refused is Ready=False before the first one, as long as it would be, and nothing is made for it', async () => {
+  await applyAll(plane, [policyObject(runs, 'app', dump('banned/postgres:15'))])
+  const refused = await condition(runs, 'Ready', 'RunRefused', 'False')
+  assert.match(refused.message, /the Job of a run: .*images of banned do not run here/)
+  assert.ok((await policyIn(runs))?.status?.cronJob, 'its CronJob stands all the same')
+  await applyAll(plane, [policyObject(runs, 'app', dump('postgres:15'))])
+  await condition(runs, 'Ready', 'Ready', 'True')
+  const made = await admin.list<KubernetesObject>(resources.jobs, { namespace: runs })
+  assert.deepEqual(
+    made.items.filter(({ metadata }) => metadata.labels?.['backup.dev/role'] === 'run'),
+    [],
+  )
+})
+
+/** As the CronJob controller tells it. */
+async function warnOfCronJob(reason: string, message: string): Promise<void> {
+  const name = (await policyIn(runs))?.status?.cronJob ?? ''
+  const cronJob = await admin.get<KubernetesObject>(resources.cronJobs, runs, name)
+  const time = `${new Date().toISOString().slice(0, 19)}Z`
+  const event = {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${name}.${reason.toLowerCase()}`, namespace: runs },
+    involvedObject: { apiVersion: 'batch/v1', kind: 'CronJob', name, namespace: runs, uid: cronJob?.metadata.uid },
+    type: 'Warning',
+    reason,
+    message,
+    firstTimestamp: time,
+    lastTimestamp: time,
+  }
+  await admin.create<KubernetesObject>(resources.events, event)
+}
+
+test('F75: a warning of the CronJob controller is told by the policy, and one that starts no Job makes it not Ready', async () => {
+  await warnOfCronJob('UnexpectedJob', 'Saw a job that the controller did not create or forgot: x')
+  const warned = await condition(runs, 'CronJobWarned', 'CronJobWarning', 'True')
+  assert.match(warned.message, /UnexpectedJob: Saw a job/)
+  await warnOfCronJob('UnknownTimeZone', 'invalid timeZone: "Europe/Nowhere"')
+  const unready = await condition(runs, 'Ready', 'JobsNotStarted', 'False')
+  assert.match(unready.message, /UnknownTimeZone: invalid timeZone/)
 })
 
 test('F71: snapshots that a policy engine does not let go are told as RetentionBlocked, and backups go on', async () => {

@@ -12,6 +12,8 @@ export const writesOfTheStory: readonly string[] = [
   'DELETE cronjobs backup-dump',
   'POST jobs probe',
   'DELETE jobs probe',
+  'POST jobs start',
+  'DELETE jobs start',
   'POST jobs first page',
   'POST jobs further page',
   'DELETE jobs page',
@@ -52,6 +54,7 @@ export const writesOfTheStory: readonly string[] = [
 /** Which part an object plays in the story, by its name: the first that fits. */
 const parts: readonly (readonly [name: RegExp, part: string])[] = [
   [/^probe-/, 'probe'],
+  [/^start-/, 'start'],
   [/^catalog-/, 'page'],
   [/^backup-dump-pruned/, 'pruned run'],
   [/^backup-dump-lost/, 'lost run'],

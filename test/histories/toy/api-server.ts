@@ -16,6 +16,7 @@ import type {
 } from '../../../src/api/kubernetes.ts'
 import type { Client } from '../../../src/runtime/client/client.ts'
 import { ApiError } from '../../../src/runtime/client/errors.ts'
+import type { WriteOptions } from '../../../src/runtime/client/requests.ts'
 import type { Resource } from '../../../src/runtime/client/resource.ts'
 import { namespace, stamp } from '../../plan/world.ts'
 
@@ -216,12 +217,18 @@ export function toyClient(
         .filter(({ metadata }) => wanted.every(([key = '', value]) => metadata.labels?.[key] === value))
       return { items, resourceVersion: '' }
     },
-    async create(resource: Resource, object: Kinds[Plural]) {
+    async create(resource: Resource, object: Kinds[Plural], { dryRun }: WriteOptions = {}) {
+      if (dryRun) return object
       const plural = pluralOf(resource)
       const write = { verb: 'create', plural, name: object.metadata.name } as const
       return written(write, object, () => server.create(plural, object))
     },
-    async replace(resource: Resource, object: Kinds[Plural], options: { readonly subresource?: string }) {
+    async replace(
+      resource: Resource,
+      object: Kinds[Plural],
+      options: WriteOptions & { readonly subresource?: string },
+    ) {
+      if (options.dryRun) return object
       const plural = pluralOf(resource)
       const write = { verb: 'update', plural, name: object.metadata.name } as const
       return written(write, object, () => server.replace(plural, object, options.subresource))

@@ -28,6 +28,7 @@ export function fillCaches(
   fill(caches.jobs, 'jobs')
   fill(caches.pods, 'pods')
   fill(caches.jobEvents, 'events')
+  caches.cronJobEvents.replace([])
   fill(caches.claims, 'persistentvolumeclaims')
   fill(caches.volumes, 'persistentvolumes')
   if (snapshotApi) {

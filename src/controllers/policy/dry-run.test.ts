@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { KubernetesObject } from '../../api/kubernetes.ts'
+import type { Client } from '../../runtime/client/client.ts'
+import { ApiError, ConnectionError, FencedError } from '../../runtime/client/errors.ts'
+import type { WriteOptions } from '../../runtime/client/requests.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
+import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { desiredCronJob, policy, settings } from '../../../test/plan/world.ts'
+import { DryRuns } from './dry-run.ts'
+
+const signal = new AbortController().signal
+const answer = (status: number, message = 'no') => new ApiError({ request: 'POST', status, message })
+
+/** An API server that answers each question for a kind with what `answers` has for it, and counts. */
+function asked() {
+  const answers = new Map<string, Error>()
+  const asks: string[] = []
+  const put = (verb: string) => async (_: unknown, object: KubernetesObject, options: WriteOptions) => {
+    assert.equal(options.dryRun, true, 'nothing is written')
+    asks.push(`${verb} ${object.kind}`)
+    const error = answers.get(object.kind)
+    if (error) throw error
+    return object
+  }
+  const client = { create: put('create'), replace: put('replace') } as unknown as Client
+  const clock = new FakeClock()
+  const runs = new DryRuns({ client, caches: toyCaches(client) }, settings, clock)
+  const standing = (of: BackupPolicy) => {
+    const desired = desiredCronJob(of)
+    return desired && { ...desired, metadata: { ...desired.metadata, resourceVersion: '7' } }
+  }
+  const ask = (of = policy(), refusedAt?: Date) => runs.ask(of, standing(of), refusedAt, signal)
+  return { answers, asks, clock, ask, runs }
+}
+
+const edited = (generation: number) => policy({}, { metadata: { generation } })
+
+test('F73: each change of the spec is asked about once, over the CronJob that stands', async () => {
+  const { asks, clock, ask, runs } = asked()
+  assert.equal((await ask())?.is, 'accepted')
+  await clock.advance(24 * 3600_000)
+  assert.equal((await ask())?.is, 'accepted')
+  assert.deepEqual(asks, ['replace CronJob', 'create Job'])
+  await ask(edited(2))
+  assert.equal(asks.length, 4)
+  await clock.advance(1000)
+  await runs.ask(edited(3), undefined, undefined, signal)
+  assert.deepEqual(asks.slice(4), ['create CronJob', 'create Job'])
+})
+
+test('F73: a refusal has the words of the server, and is asked about again after 1, 2, 4, 8, 10 and 10 minutes', async () => {
+  const { answers, asks, clock, ask } = asked()
+  answers.set('Job', answer(403, 'denied by a policy of the company'))
+  const waits: number[] = []
+  for (let time = 0; time < 6; time++) {
+    const said = await ask()
+    assert.ok(said?.is === 'refused')
+    assert.deepEqual([said.refusal.kind, said.refusal.words], ['Job', 'denied by a policy of the company'])
+    const wait = said.againAt.getTime() - clock.now().getTime()
+    waits.push(wait / 60_000)
+    await clock.advance(wait - 1)
+    const { length } = asks
+    await ask()
+    assert.equal(asks.length, length, 'not before its time')
+    await clock.advance(1)
+  }
+  assert.deepEqual(waits, [1, 2, 4, 8, 10, 10])
+  answers.clear()
+  assert.equal((await ask())?.is, 'accepted')
+})
+
+test('F75: a Job that the CronJob controller was refused since is a reason to ask again, once a minute at most', async () => {
+  const { asks, clock, ask } = asked()
+  assert.deepEqual(await ask(), { is: 'accepted', at: clock.now() })
+  await clock.advance(3600_000)
+  assert.equal((await ask(policy(), clock.now()))?.is, 'accepted')
+  assert.equal(asks.length, 4)
+  await clock.advance(10_000)
+  const again = await ask(policy(), clock.now())
+  assert.ok(again?.is === 'accepted' && again.againAt && again.at < clock.now())
+  assert.equal(again.againAt.getTime() - clock.now().getTime(), 50_000)
+  await clock.advance(50_000)
+  const third = await ask(policy(), new Date(clock.now().getTime() - 50_000))
+  assert.deepEqual(third, { is: 'accepted', at: clock.now() })
+  assert.equal(asks.length, 6)
+})
+
+test('F73: a CronJob that is refused spares the question about its Job', async () => {
+  const { answers, asks, ask } = asked()
+  answers.set('CronJob', answer(422, 'limits are below requests'))
+  const said = await ask()
+  assert.ok(said?.is === 'refused' && said.refusal.kind === 'CronJob')
+  assert.deepEqual(asks, ['replace CronJob'])
+})
+
+test('F73: a thousand policies put their questions in turns, five requests a second in all', async () => {
+  const { asks, clock, ask } = asked()
+  const many = Array.from({ length: 1000 }, (_, index) =>
+    policy({}, { metadata: { name: `p${index}`, uid: `u${index}` } }),
+  )
+  const due = new Map<number, BackupPolicy[]>()
+  for (const each of many) {
+    const said = await ask(each)
+    if (said?.is === 'unsaid') due.set(said.againAt.getTime(), [...(due.get(said.againAt.getTime()) ?? []), each])
+  }
+  assert.equal(asks.length, 2)
+  for (const [time, waiting] of due) {
+    assert.equal(waiting.length, 1, 'nobody waits for the same moment')
+    await clock.advance(time - clock.now().getTime())
+    for (const each of waiting) assert.equal((await ask(each))?.is, 'accepted')
+  }
+  assert.equal(asks.length, 2000)
+  assert.ok(clock.monotonic() >= (2000 / 5 - 1) * 1000)
+})
+
+const silent: readonly (readonly [string, Error])[] = [
+  ['a cache that is behind', answer(409)],
+  ['a server that has too much to do', answer(429)],
+  ['a server that is not there', new ConnectionError('POST', { cause: 'reset', unsent: true })],
+]
+for (const [what, error] of silent)
+  test(`F73: ${what} says nothing of the policy, which is asked about again in seconds`, async () => {
+    const { answers, clock, ask } = asked()
+    answers.set('Job', error)
+    const said = await ask()
+    assert.ok(said?.is === 'unsaid')
+    assert.equal(said.againAt.getTime() - clock.now().getTime(), 5000)
+  })
+
+test('F73: a webhook that takes part in no dry run is not taken for a refusal, and one that is dead is', async () => {
+  const { answers, clock, ask } = asked()
+  answers.set('Job', answer(400, 'admission webhook "x.example.com" does not support dry run'))
+  assert.equal((await ask())?.is, 'accepted')
+  await clock.advance(1000)
+  answers.set('Job', answer(500, 'Internal error occurred: failed calling webhook "x.example.com"'))
+  assert.equal((await ask(edited(2)))?.is, 'refused')
+})
+
+test('a lost lease, or an account that is not known, ends the pass', async () => {
+  for (const error of [new FencedError('POST'), answer(401)]) {
+    const { answers, ask } = asked()
+    answers.set('CronJob', error)
+    await assert.rejects(ask(), error)
+  }
+})
