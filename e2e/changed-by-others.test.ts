@@ -125,14 +125,11 @@ async function changesAll(t: TestContext, namespace: string): Promise<void> {
       ]`,
     },
   ]
-  const stop = () =>
-    Promise.all(
-      policies.flatMap(({ name }) =>
-        ['mutatingadmissionpolicy', 'mutatingadmissionpolicybinding'].map(kind =>
-          kubectl(cluster, ['delete', '--ignore-not-found', kind, name]),
-        ),
-      ),
-    ).then(() => {})
+  const kinds = ['mutatingadmissionpolicy', 'mutatingadmissionpolicybinding']
+  async function stop(): Promise<void> {
+    const names = policies.map(({ name }) => name)
+    for (const kind of kinds) await kubectl(cluster, ['delete', '--ignore-not-found', kind, ...names])
+  }
   await stop()
   t.after(stop)
   const apiVersion = 'admissionregistration.k8s.io/v1'

@@ -228,7 +228,7 @@ test('F67: a slow snapshot that is to go stays when the API server knows fewer n
     return stamped
   })
   const client = toyClient(server, (_write, _before, _body, run) => run())
-  const { name = '', uid = '' } = three[0]?.metadata ?? {}
+  const { name, uid = '' } = three[0]?.metadata ?? assert.fail()
   const provided = {
     that: 'retention',
     target: 'data',

@@ -55,8 +55,8 @@ test('F64: a mover is told what a number was before, and since when it is anothe
   assert.deepEqual(of({ retention: 2 }, number(2, 70), number(2)), [other, other], 'on demand it is no change')
   const none = [2, undefined, undefined, undefined]
   assert.deepEqual(of({ retention: 2 }, number(2), number(2)), [none, none])
-  const now_ = { previous: 7, since: now.getTime() }
-  assert.deepEqual(of({ retention: 2 }, number(7), number(7))[0], [2, now_, 2, now_], 'in the pass that first sees it')
+  const justNow = { previous: 7, since: now.getTime() }
+  assert.deepEqual(of({ retention: 2 }, number(7), number(7))[0], [2, justNow, 2, justNow], 'in the pass that first sees it')
 })
 
 test('F57: a mover is told the size that its run must not be far smaller than, of this very store, made coarse', () => {

@@ -61,8 +61,8 @@ type Scene = {
 
 /**
  * A slot that passed while no operator ran is caught up, what only the bucket tells of becomes known, snapshots that take too long and
- * runs that people cancel are cleaned up, an edit and a resume fire nothing, on-demand runs follow, retention deletes, what the bucket has
- * lost is forgotten, and then the policies go, in the middle of a run.
+ * runs that people cancel are cleaned up, an edit and a resume fire nothing, a hold is put on a snapshot, on-demand runs follow, retention
+ * deletes, what the bucket has lost is forgotten, and then the policies go, in the middle of a run.
  */
 export async function tellStory(
   t: { after: (fn: () => unknown) => void },
@@ -111,6 +111,7 @@ export async function tellStory(
   await catchUp(scene)
   await cancelARun(scene)
   await edit(scene)
+  await hold(scene)
   await backUpNow(scene)
   await deletePolicies(scene)
   await finish()
@@ -194,20 +195,43 @@ async function backUpNow(scene: Scene): Promise<void> {
   await reached('the next second', async () => Math.floor(Date.now() / 1000) > Math.floor(now / 1000))
   for (const policy of ['app', 'dump'])
     await admin.create(resources.backups, onDemand(namespace, `now-${policy}`, policy))
-  await reached('the runs on demand to be complete, and all that is superseded or lost to be gone', async () => {
+  const isComplete = async (name: string) => {
+    const backup = await admin.get<Backup>(resources.backups, namespace, name)
+    return backup !== undefined && isCompleted(backup)
+  }
+  await reached('the runs on demand to be complete', async () =>
+    (await Promise.all(['now-app', 'now-dump'].map(isComplete))).every(Boolean),
+  )
+  // Those on demand are superseded by each other, and by no slot.
+  await admin.create(resources.backups, onDemand(namespace, 'last-app', 'app'))
+  await reached('all that is superseded or lost to be gone', async () => {
     const runs = await backups(admin, namespace)
     const names = new Set(runs.map(({ metadata }) => metadata.name))
     return (
-      names.has('now-app') &&
+      names.has('last-app') &&
       names.has('now-dump') &&
       runs.every(run => isCompleted(run) || run.metadata.name === 'never-ready') &&
-      runs.every(({ spec }) => spec.policy !== 'app' || !spec.slot) &&
+      !names.has('now-app') &&
       !names.has(pruned) &&
       !names.has(lost) &&
-      (await snapshots(admin, namespace)).length === 2 &&
+      (await snapshots(admin, namespace)).length === 4 &&
       (await isSettled(scene))
     )
   })
+}
+
+/** On a Backup, from where the operator brings it to the snapshot. */
+async function hold({ admin, namespace, reached }: Scene): Promise<void> {
+  const ofSlot = (await backups(admin, namespace)).find(({ spec }) => spec.policy === 'app' && spec.slot)
+  assert.ok(ofSlot)
+  const { name } = ofSlot.metadata
+  const body = { metadata: { annotations: { [annotation.hold]: 'true' } } }
+  await admin.patch(resources.backups, namespace, name, { kind: 'merge', body })
+  await reached('the hold to be on the snapshot', async () =>
+    (await snapshots(admin, namespace)).some(
+      snapshot => madeFor(snapshot) === name && snapshot.metadata.labels?.[label.hold] === 'true',
+    ),
+  )
 }
 
 async function deletePolicies({ admin, namespace, reached }: Scene): Promise<void> {
@@ -230,13 +254,13 @@ async function nothingIsLeftOver({ admin, namespace }: Scene): Promise<void> {
     new Set(failed.map(({ metadata, status }) => `${metadata.name} ${status?.phase} ${status?.reason}`)),
     new Set(['endless Failed PolicyDeleted', 'never-ready Failed SnapshotNotCut']),
   )
-  // One parent with a child for each claim; one run at the slot and one on demand of the job policy.
+  // A run at the slot for each claim, one parent with a child for each; one run at the slot and one on demand of the job policy.
   const good = runs.filter(isCompleted)
-  assert.equal(good.length, 3 + 2)
+  assert.equal(good.length, 2 + 3 + 2)
   const ofRuns = good.flatMap(({ status }) => (status?.snapshot ? [status.snapshot.name] : []))
   const left = await snapshots(admin, namespace)
   assert.deepEqual(new Set(left.map(({ metadata }) => metadata.name)), new Set(ofRuns))
-  assert.equal(left.length, 2)
+  assert.equal(left.length, 4)
   // Of the Jobs that are recorded the newest success stays.
   const jobsOfRuns = good.flatMap(({ metadata, status }) => (metadata.name === 'now-dump' ? [status?.run] : []))
   assert.deepEqual(new Set((await jobs(admin, namespace)).map(({ metadata }) => metadata.name)), new Set(jobsOfRuns))
