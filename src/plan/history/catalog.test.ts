@@ -147,6 +147,12 @@ test('F97: a Backup that was made but has no status yet, because of a crash, is 
   )
   assert.ok(written?.status.takenTime)
   assert.deepEqual(only(actions, 'create Backup'), [])
+  const [told] = only(actions, 'status BackupPolicy')
+  assert.equal(
+    told?.status.targets?.[0]?.digest,
+    undefined,
+    'the list stays until that is written, which may be refused',
+  )
 })
 
 test('when the list and the Backups are of one mind the digest is remembered, though it counts what we cannot read', () => {

@@ -68,7 +68,7 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
   const changes = differences(view, entries, message, read)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
-  const settled = changes.length === 0
+  const settled = changes.length === 0 && !view.runs.some(run => isUntold(run, entries))
   return {
     groups: [...old, ...changes],
     digest: settled ? kept.digest : before,
@@ -90,6 +90,12 @@ function committedMessages({ runJobs, strategy }: Pick<CatalogView, 'runJobs' | 
       const message = moverMessageOf(pod)
       return message && isCommitted(message) ? [message] : []
     })
+}
+
+/** The list has what a Backup does not say yet: its status is being written, which may be refused. Without the list it would be lost. */
+function isUntold({ backup, job }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
+  const { metadata, status } = backup
+  return !job && !metadata.deletionTimestamp && !isFinal(status?.phase) && entries.has(runJobName(backup))
 }
 
 /** The message's own Backup is judged, and no run could change the bucket meanwhile. */
