@@ -84,6 +84,7 @@ test('F67: a snapshot that is not cut in time failed, and goes after that is wri
   assert.match(status?.message ?? '', /did not cut VolumeSnapshot \S+ within 600 s/)
   assert.deepEqual(does, ['status Backup', 'event', 'delete VolumeSnapshot'])
   assert.equal(only(actions, 'status Backup')[0]?.unless?.kind, 'cut-snapshot')
+  assert.deepEqual(only(actions, 'delete VolumeSnapshot')[0]?.provided, { that: 'nobody-needs-it' })
 })
 
 test('F67: a snapshot that is cut waits for a day, then an error fails it, and without one it is slow and stays', () => {

@@ -175,11 +175,12 @@ function waitsFor({ is }: Progress, creationTime: string | undefined): string {
     : `the data are of ${creationTime}; waiting for the storage system to make the snapshot ready to use`
 }
 
-/** The verdict first: it is looked at once more, and the snapshot goes only when it stands. */
+/** The verdict first: it is looked at once more, and the snapshot goes only when it stands, and nobody holds it. */
 function givenUp(snapshot: VolumeSnapshot, plan: BackupPlan): BackupPlan {
   const [verdict] = plan.groups
   if (!verdict) return plan
-  return { groups: [{ ...verdict, actions: [...verdict.actions, deletion(snapshot, 'it took too long')] }] }
+  const gone = deletion(snapshot, 'it took too long', { provided: { that: 'nobody-needs-it' } })
+  return { groups: [{ ...verdict, actions: [...verdict.actions, gone] }] }
 }
 
 /** People are told once; what becomes of it is up to the storage system, or to enough newer ones (`history/slow-snapshots.ts`). */
