@@ -27,11 +27,7 @@ test('F64: where the status remembers nothing, as many as the fullest target has
 
 test('F64: onDemandRetention that is taken out of the spec is a change like any other', () => {
   const status = { retention: { value: 7, since: stamp(now) }, onDemandRetention: { value: 50, since: stamp(now) } }
-  const { scheduled, 'on-demand': onDemand } = numbersOf(
-    policy({ retention: 7 }, { status }),
-    new Map(),
-    now,
-  )
+  const { scheduled, 'on-demand': onDemand } = numbersOf(policy({ retention: 7 }, { status }), new Map(), now)
   assert.deepEqual([scheduled.previous, onDemand], [undefined, { value: 7, previous: 50, since: stamp(now) }])
 })
 

@@ -56,7 +56,11 @@ test('F64: a mover is told what a number was before, and since when it is anothe
   const none = [2, undefined, undefined, undefined]
   assert.deepEqual(of({ retention: 2 }, number(2), number(2)), [none, none])
   const justNow = { previous: 7, since: now.getTime() }
-  assert.deepEqual(of({ retention: 2 }, number(7), number(7))[0], [2, justNow, 2, justNow], 'in the pass that first sees it')
+  assert.deepEqual(
+    of({ retention: 2 }, number(7), number(7))[0],
+    [2, justNow, 2, justNow],
+    'in the pass that first sees it',
+  )
 })
 
 test('F57: a mover is told the size that its run must not be far smaller than, of this very store, made coarse', () => {

@@ -8,7 +8,15 @@ import { eventually } from '../../../dev/eventually.ts'
 import { repository } from '../../../dev/paths.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { CronJob, JobSpec, KubernetesObject } from '../../../src/api/kubernetes.ts'
-import { backupCronJob, catalogJob, holdJob, onDemandJob, probeJob } from '../../../src/resources/jobs.ts'
+import {
+  backupCronJob,
+  catalogJob,
+  dryRunJob,
+  holdJob,
+  onDemandJob,
+  probeJob,
+  startJob,
+} from '../../../src/resources/jobs.ts'
 import type { Settings } from '../../../src/resources/settings.ts'
 import { installChart, releaseName, releaseNamespace, renderChart } from '../../chart/chart.ts'
 import { answer, kubectlAs, type Kubectl } from '../control-plane/account.ts'
@@ -66,8 +74,10 @@ test('the operator may create every object that it builds, and change its CronJo
     onDemandJob(withCa, job, backup, marks, settings),
     probeJob(policy, 'hash', 1, settings),
     probeJob(withCa, 'other', 1, settings),
+    startJob(policy, job, 'hash', 1, settings),
     catalogJob(policy, 'run', undefined, settings),
     holdJob(policy, { run: 'run', slot: undefined, held: true }, settings),
+    dryRunJob(policy, cronJob),
   ]
   for (const object of ours) await operator(['create', '-f', '-'], { input: JSON.stringify(object) })
   // The API server's own defaults must pass as well: they come back with the next update.

@@ -47,7 +47,7 @@ export async function setTheStage(
     snapshotClass,
     ...claims.flatMap(({ name, app }) => volume(namespace, name, app)),
     policyObject(namespace, 'app', { schedule, retention: 1, strategy: { type: 'snapshot' } }),
-    policyObject(namespace, 'dump', { schedule, retention: 3, backend, strategy: { type: 'job', job } }),
+    policyObject(namespace, 'dump', { schedule, retention: 2, backend, strategy: { type: 'job', job } }),
     policyObject(namespace, 'slow', {
       selector: { matchLabels: { app: 'slow' } },
       schedule: '0 0 29 2 *',
@@ -60,14 +60,17 @@ export async function setTheStage(
   for (const name of ['app', 'dump']) {
     const stored = await policyNamed(admin, namespace, name)
     const time = new Date(slot.getTime() - 2.5 * hour).toISOString()
-    const seen = name === 'dump' ? { cronJobUIDs: [earlierCronJob] } : {}
+    const retention = { value: stored.spec.retention, since: time }
+    const seen = name === 'dump' ? { cronJobUIDs: [earlierCronJob], retention } : {}
     const status = { scheduleHash: scheduleHash(stored), scheduleSince: time, accountedUntil: time, ...seen }
     const body = { status }
     await admin.patch(resources.backupPolicies, namespace, name, { kind: 'merge', body }, { subresource: 'status' })
   }
   bucket.put('dump', unknownRuns.pruned, new Date(slot.getTime() - 4 * hour))
   bucket.put('dump', unknownRuns.lost, new Date(slot.getTime() - 3 * hour))
-  await admin.create(resources.jobs, jobOfSlot(await policyNamed(admin, namespace, 'dump'), slot))
+  // Its mover does not prune yet what the policy does not keep any more.
+  const dump = await policyNamed(admin, namespace, 'dump')
+  await admin.create(resources.jobs, jobOfSlot({ ...dump, spec: { ...dump.spec, retention: 3 } }, slot))
   for (const [name, target] of Object.entries(slow))
     await admin.create(resources.backups, onDemand(namespace, name, 'slow', target))
 }

@@ -165,7 +165,7 @@ async function edit({ admin, namespace, slot, reached }: Scene): Promise<void> {
     { spec: { suspend: true }, seen: slot },
     // The suspension was a long one: slots passed meanwhile.
     { spec: { suspend: false }, seen: new Date(slot.getTime() - hour) },
-    { spec: { schedule: hourly(slot, 5), retention: 2 }, seen: slot },
+    { spec: { schedule: hourly(slot, 5) }, seen: slot },
   ]
   for (const { spec, seen } of edits) {
     // What its controller writes.
