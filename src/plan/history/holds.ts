@@ -84,13 +84,15 @@ function planHold(
   now: Date,
 ): HoldPlan {
   const { run = '' } = backup.status ?? {}
+  // An annotation that is gone says nothing: what was begun is brought to its end, and nothing new is.
+  const asked = asksForHold(backup) ? true : isReleased(backup) ? false : undefined
+  const inBucket = entries?.get(run)?.held === true && asked !== false
+  // Nearly all Backups at nearly all times; names are hashes, and every plan asks.
+  if (asked === undefined && !inBucket && byName.size === 0) return { groups: [], jobs: [] }
   const nameOf = (held: boolean) => holdJobName(policy.metadata.name, run, held)
   const [holding, releasing] = [byName.get(nameOf(true)), byName.get(nameOf(false))]
   const jobs = [nameOf(true), nameOf(false)]
-  const inBucket = entries?.get(run)?.held === true && !isReleased(backup)
   if (inBucket && !isSettled(backup, true)) return { groups: [], jobs, told: { verdict: isHeldNow } }
-  // An annotation that is gone says nothing: what was begun is brought to its end, and nothing new is.
-  const asked = asksForHold(backup) ? true : isReleased(backup) ? false : undefined
   const wanted = asked ?? (holding ? true : releasing ? false : undefined)
   if (wanted === undefined) return { groups: [], jobs }
   const [current, opposite] = wanted ? [holding, releasing] : [releasing, holding]
