@@ -178,10 +178,9 @@ async function edit({ admin, namespace, slot, reached }: Scene): Promise<void> {
       { subresource: 'status' },
     )
     await admin.patch(resources.backupPolicies, namespace, 'dump', { kind: 'merge', body: { spec } })
-    const { retention, ...clock } = spec
     await reached(`the CronJob to follow ${JSON.stringify(spec)}`, async () => {
       const cronJob = await admin.get<CronJob>(resources.cronJobs, namespace, name)
-      return Object.entries(clock).every(([field, value]) => cronJob?.spec[field as 'schedule'] === value)
+      return Object.entries(spec).every(([field, value]) => cronJob?.spec[field as 'schedule'] === value)
     })
   }
 }
