@@ -127,6 +127,12 @@ test('F67: a slow snapshot that goes was not ready, whoever deletes it', () => {
   const of = (reason: string) =>
     plan(snapshots({ snapshots: [going] }), { ...data, status: { phase: 'Running', reason } }).status?.reason
   assert.deepEqual([of('SnapshotPending'), of('SnapshotSlow')], ['SnapshotDeleted', 'SnapshotNotReady'])
+  const left = { phase: 'Running', reason: 'SnapshotSlow', run: 'now-x' } as const
+  assert.equal(
+    plan(snapshots(), { ...data, status: left }).status?.reason,
+    'SnapshotNotReady',
+    'it may be gone already',
+  )
 })
 
 test('F67: the limits are those of the policy, and what is not cut is not ready either', () => {

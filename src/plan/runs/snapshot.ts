@@ -38,8 +38,7 @@ export function planSnapshotStart(
     )
   if (backup.status?.run !== undefined) {
     const name = backup.status.run
-    const message = `VolumeSnapshot ${name} was deleted before it was ready`
-    const facts = { phase: 'Failed', reason: 'SnapshotDeleted', message, target, run: name } as const
+    const facts = { ...gone(policy, backup, name), target, run: name }
     return planStatus(backup, facts, now, 'snapshot', { kind: 'snapshot', name })
   }
   if (!snapshotApi) {
@@ -129,12 +128,7 @@ export function planSnapshotRun(
   const end = (facts: Pick<Facts, 'phase' | 'reason' | 'message' | 'retention'>, unless?: Unless) =>
     planStatus(backup, { ...common, ...facts }, now, 'snapshot', unless)
   const limits = limitsOf(policy)
-  const tooSlow = `VolumeSnapshot ${name} was not ready within ${limits.readySeconds} s and was deleted`
-  if (deletionTimestamp) {
-    // We delete it ourselves once enough newer ones are good.
-    if (backup.status?.reason === 'SnapshotSlow') return end(failure('SnapshotNotReady', tooSlow))
-    return end(failure('SnapshotDeleted', `VolumeSnapshot ${name} was deleted before it was ready`))
-  }
+  if (deletionTimestamp) return end(gone(policy, backup, name))
   const reported = error?.message ? `; the storage system says: ${error.message}` : ''
   const progress = progressOf(snapshot, limits, now)
   switch (progress.is) {
@@ -149,7 +143,7 @@ export function planSnapshotRun(
     }
     case 'not-ready': {
       const unless = { kind: 'ready-snapshot', name } as const
-      return givenUp(snapshot, end(failure('SnapshotNotReady', `${tooSlow}${reported}`), unless))
+      return givenUp(snapshot, end(failure('SnapshotNotReady', `${tooSlow(name, limits)}${reported}`), unless))
     }
     case 'slow':
       return planSlow(policy, backup, common, limits, now)
@@ -167,6 +161,17 @@ export function planSnapshotRun(
       return { ...planStatus(backup, { ...common, phase: 'Running', reason, message }, now), wakeAt: progress.until }
     }
   }
+}
+
+/** A slow one we delete ourselves once enough newer ones are good; any other, somebody else. */
+function gone(policy: BackupPolicy | undefined, { status }: Backup, name: string) {
+  return status?.reason === 'SnapshotSlow'
+    ? failure('SnapshotNotReady', tooSlow(name, limitsOf(policy)))
+    : failure('SnapshotDeleted', `VolumeSnapshot ${name} was deleted before it was ready`)
+}
+
+function tooSlow(name: string, { readySeconds }: Limits): string {
+  return `VolumeSnapshot ${name} was not ready within ${readySeconds} s and was deleted`
 }
 
 function waitsFor({ is }: Progress, creationTime: string | undefined): string {
