@@ -187,7 +187,12 @@ test('F73: a run that would be refused is Ready=False before the first one, as l
   await applyAll(plane, [policyObject(runs, 'app', dump('banned/postgres:15'))])
   const refused = await condition(runs, 'Ready', 'RunRefused', 'False')
   assert.match(refused.message, /the Job of a run: .*images of banned do not run here/)
-  assert.ok((await policyIn(runs))?.status?.cronJob, 'its CronJob stands all the same')
+  await eventuallyBy(
+    operator,
+    'its CronJob to stand all the same',
+    async () => (await policyIn(runs))?.status?.cronJob !== undefined,
+    30,
+  )
   await applyAll(plane, [policyObject(runs, 'app', dump('postgres:15'))])
   await condition(runs, 'Ready', 'Ready', 'True')
   const made = await admin.list<KubernetesObject>(resources.jobs, { namespace: runs })
