@@ -11,7 +11,6 @@ import { keyFrom, keyOf, splitKey, type KubeObject } from '../../runtime/client/
 import type { Settings } from '../../resources/settings.ts'
 import { dryStartGroup } from '../../plan/policy/dry-start.ts'
 import { probeGroup } from '../../plan/policy/store-probe.ts'
-import { earliest } from '../../schedule/times.ts'
 import { applyPlan, type ApplyContext } from '../shared/apply.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
 import type { Caches } from '../shared/caches.ts'
@@ -80,13 +79,12 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       if (plan.groups.some(({ name }) => name === probeGroup || name === dryStartGroup)) startingProbe.add(key)
       const memory = memories.get(key) ?? new RefusalMemory()
       memories.set(key, memory)
-      let retryAt: Date | undefined
+      let wakeAt: Date | undefined
       try {
-        ;({ retryAt } = await applyPlan(options, world, plan, memory, log.child({ policy: key }), signal))
+        ;({ wakeAt } = await applyPlan(options, world, plan, memory, log.child({ policy: key }), signal))
       } finally {
         startingProbe.delete(key)
       }
-      const wakeAt = earliest(plan.wakeAt, retryAt)
       if (!wakeAt && !world.policy) {
         memories.delete(key)
         return undefined

@@ -67,6 +67,8 @@ function server(
     },
     async replace(resource: Resource, object: KubernetesObject) {
       calls.push(`status ${resource.kind} ${object.metadata.name}`)
+      if (options.refuses?.includes(`status ${resource.kind}`))
+        throw new ApiError({ request: 'PUT', status: 403, reason: 'Forbidden', message: 'not on my watch' })
       written.push(object)
       return object
     },
@@ -125,6 +127,21 @@ test('F71: a create that is refused does not keep what else is planned from bein
   )
   assert.match(notes[0]?.message ?? '', /the API server refuses Backup nightly-data: exceeded quota: few/)
   assert.deepEqual(retryAt, at('02:01:05'))
+})
+
+test('F71: a status that is refused waits like any other write: the next slot does not wait with it, nor is it tried at once', async () => {
+  const of = snapshotPolicy()
+  const seen = world(of)
+  const { carryOut, calls, notes } = server({ refuses: ['status BackupPolicy'] })
+  const times = async (wakeAt: Date) => {
+    const next = await carryOut(seen, { groups: [], conclude: () => [statusOf(of)], wakeAt })
+    return [next.wakeAt, next.retryAt]
+  }
+  const again = at('02:01:05')
+  assert.deepEqual(await times(at('02:00:30')), [at('02:00:30'), again])
+  assert.deepEqual(await times(now), [again, again])
+  assert.equal(calls.length, 1)
+  assert.match(notes[0]?.message ?? '', /the API server refuses BackupPolicy nightly: not on my watch/)
 })
 
 test('F71: a deletion that is refused is told in the status of the policy, and what needs it waits', async () => {

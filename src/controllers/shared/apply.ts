@@ -64,7 +64,7 @@ type Outcome =
 
 /**
  * Does what can be done, then writes the policy's status, which tells what could not.
- * @returns when to try again what was refused.
+ * @returns `retryAt`: when to try again what was refused; `wakeAt`: when to plan anew without being woken, for that or by the plan.
  * @throws WaitError when the API server knows more than the plan; ApiError 401 and 409, FencedError, and what cuts the operator off from the
  * API server: the rest is left to the next plan.
  */
@@ -75,7 +75,7 @@ export async function applyPlan(
   memory: RefusalMemory,
   log: Log,
   signal: AbortSignal,
-): Promise<{ readonly retryAt: Date | undefined }> {
+): Promise<{ readonly retryAt: Date | undefined; readonly wakeAt: Date | undefined }> {
   const pass = new Pass(context, owner, log, signal)
   const now = context.clock.now()
   memory.begin(owner.policy?.metadata.generation)
@@ -84,12 +84,11 @@ export async function applyPlan(
   const refused = new Map<string, Refusal>()
   const verdicts: Date[] = []
   let lost: Error | undefined
-  for (const group of plan.groups) {
-    if (!isNeeded(group, planned, done, refused)) continue
+  async function attempt(group: Group): Promise<void> {
     const standing = memory.standing(group.name, now)
     const outcome = standing ? undefined : await pass.carryOut(group)
     if (outcome?.is === 'done') done.set(group.name, outcome)
-    if (outcome && (outcome.is === 'done' || outcome.is === 'ended')) continue
+    if (outcome && (outcome.is === 'done' || outcome.is === 'ended')) return
     if (outcome?.is === 'refused') log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
     if (outcome?.is === 'withheld') memory.remember(group.name, outcome.refusal, 0, now)
     else if (outcome && !(outcome.error instanceof ApiError)) {
@@ -98,17 +97,24 @@ export async function applyPlan(
       lost = outcome.error
     } else if (outcome) memory.remember(group.name, outcome.refusal, retryAfter(outcome.error), now)
     const refusal = outcome?.refusal ?? standing
-    if (!refusal) continue
+    if (!refusal) return
     refused.set(group.name, refusal)
     if (!standing) pass.tell(refusal)
-    if (!group.run) continue
-    await pass.tellRun(group.run, refusal)
+    if (!group.run) return
+    const telling = pass.tellingOf(group.run, refusal)
+    if (telling) await attempt(telling)
     verdicts.push(refusedUntil(group.run, now))
   }
-  for (const action of plan.conclude(refused)) await pass.take(action, new Map())
+
+  for (const group of plan.groups) if (isNeeded(group, planned, done, refused)) await attempt(group)
+  // Refused, it waits like any other: an error would make the next slot wait with it.
+  const conclusion = { name: 'conclude', actions: plan.conclude(refused) }
+  if (conclusion.actions.length > 0) await attempt(conclusion)
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time > now))
   if (lost) throw lost
-  return { retryAt }
+  // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again.
+  const isConcluded = !refused.has(conclusion.name) || (plan.wakeAt !== undefined && plan.wakeAt > now)
+  return { retryAt, wakeAt: earliest(isConcluded ? plan.wakeAt : undefined, retryAt) }
 }
 
 function isNeeded(
@@ -264,11 +270,13 @@ class Pass {
     this.#context.events.record(policy, { type: 'Warning', reason: refusedReasons[action], message })
   }
 
-  /** A run that cannot start says so itself, and fails in the end. */
-  async tellRun(planned: Backup, refusal: Refusal): Promise<void> {
+  /** A run that cannot start says so itself, and fails in the end. Undefined where it does already. */
+  tellingOf(planned: Backup, refusal: Refusal): Group | undefined {
     const run = this.#asMade(planned)
     const status = refusedStatus(run, refusal, this.#context.clock.now())
-    if (!sameJson(run.status, status)) await this.#writeStatus({ do: 'write-status', object: { ...run, status } })
+    if (sameJson(run.status, status)) return undefined
+    const action = { do: 'write-status', object: { ...run, status } } as const
+    return { name: `tell/${run.metadata.name}`, actions: [action] }
   }
 
   /** One that this very pass has made is not what was planned: it has an identity by now. */

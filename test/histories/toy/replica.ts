@@ -68,9 +68,9 @@ export class Replica {
     const observed = await this.#observe(namespace, this.#policy, signal)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, this.#server.now) }
     const plan = planPolicy(world, this.#server.now)
-    const { retryAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, signal)
+    const { retryAt, wakeAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, signal)
     const what = [...actionsOf(plan.groups), ...plan.conclude(new Map())].map(does)
-    return { what, wakeAt: plan.wakeAt, retryAt }
+    return { what, wakeAt, retryAt }
   }
 }
 

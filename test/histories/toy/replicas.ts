@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { ConnectionError, FencedError, ApiError, WaitError } from '../../../src/runtime/client/errors.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../../src/runtime/client/errors.ts'
-import { addSeconds, earliest } from '../../../src/schedule/times.ts'
+import { addSeconds } from '../../../src/schedule/times.ts'
 import { stamp } from '../../plan/world.ts'
 import { Crash, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import type { Watch } from './operator.ts'
@@ -242,7 +242,7 @@ export class ToyReplicas implements Operator {
         // What stays refused for now is planned all the same.
         what: what.length === 0 || (retryAt && before === this.#state()) ? 'rests' : 'works',
         words: what.join(', '),
-        wakeAt: earliest(wakeAt, retryAt),
+        wakeAt,
       }),
       afterError,
     )

@@ -23,7 +23,7 @@ export const neededByNoSlot: readonly WriteKind[] = [
   'update cronjobs',
   'create jobs',
 ]
-const needed: readonly WriteKind[] = [
+export const neededBySlots: readonly WriteKind[] = [
   'create backups',
   'update backups',
   'update backuppolicies',
@@ -76,7 +76,7 @@ function somethingOf(draw: Draw): SlotEvent {
 }
 
 function refusalOf(draw: Draw): Refusal {
-  const kind = draw.pick([...neededByNoSlot, ...needed])
+  const kind = draw.pick([...neededByNoSlot, ...neededBySlots])
   if (draw.chance(50)) return { kind, answer: draw.pick([403, 422, 500] as const), times: Number.POSITIVE_INFINITY }
   return { kind, answer: draw.pick([403, 422, 500, 503, 'no answer'] as const), times: draw.between(1, 4) }
 }
