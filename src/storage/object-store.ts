@@ -35,6 +35,13 @@ export interface CompletedPart {
   readonly crc32?: string
 }
 
+export interface CreateUploadOptions {
+  readonly metadata?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+  /** Told when a try is given up without an answer: the store may still open an upload whose id nobody learns. */
+  readonly onUnanswered?: () => void
+}
+
 export interface ObjectStore {
   /** Creates or replaces the object. For small bodies. */
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void>
@@ -68,10 +75,7 @@ export interface ObjectStore {
   delete(keys: readonly string[], signal?: AbortSignal): Promise<void>
 
   /** Opens a multipart upload. Nothing is visible at `key` before it is completed. */
-  createUpload(
-    key: string,
-    options?: { readonly metadata?: Readonly<Record<string, string>>; readonly signal?: AbortSignal },
-  ): Promise<string>
+  createUpload(key: string, options?: CreateUploadOptions): Promise<string>
 
   /** Ids of the open uploads of exactly this key (stores list them by a shorter prefix unreliably). */
   listUploads(key: string, signal?: AbortSignal): Promise<readonly string[]>

@@ -94,9 +94,12 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
     delete: (keys, signal) => again(signal, () => store.delete(keys, signal)),
     listUploads: (key, signal) => again(signal, () => store.listUploads(key, signal)),
 
-    createUpload: (key, { metadata, signal } = {}) =>
+    createUpload: (key, { metadata, signal, onUnanswered } = {}) =>
       again(signal, async tries => {
-        const uploadId = await store.createUpload(key, { metadata, signal })
+        const uploadId = await store.createUpload(key, { metadata, signal }).catch((error: unknown) => {
+          if (error instanceof StoreError && error.unanswered) onUnanswered?.()
+          throw error
+        })
         if (tries > 1) await abortOthers(key, uploadId, signal)
         return uploadId
       }),

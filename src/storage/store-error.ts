@@ -56,13 +56,20 @@ export class StoreError extends Error {
   readonly class: StoreErrorClass
   /** How many requests were made. With more than one, an earlier one may have taken effect whatever the last was told. */
   readonly tries: number
+  /** We stopped waiting for the answer: the store may obey still, and nobody will hear of it. */
+  readonly unanswered: boolean
 
-  constructor(reason: StoreErrorReason, message: string, options: ErrorOptions & { readonly tries?: number } = {}) {
+  constructor(
+    reason: StoreErrorReason,
+    message: string,
+    options: ErrorOptions & { readonly tries?: number; readonly unanswered?: boolean } = {},
+  ) {
     super(message, options)
     this.name = 'StoreError'
     this.reason = reason
     this.class = classes[reason]
     this.tries = options.tries ?? 1
+    this.unanswered = options.unanswered ?? false
   }
 }
 

@@ -513,6 +513,16 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
       assert.deepEqual([objects, uploads.length], [['uploads'], 1])
     })
 
+    test('an upload that the store opens when nobody waits for its answer any more keeps a note, while another one is complete', async () => {
+      const { proxy, bucket, task } = await setUp({ storeIdleSeconds: 1 })
+      const opened = Promise.withResolvers<void>()
+      proxy.fail('createUpload', { kind: 'slow', ms: 6_000, onObeyed: opened.resolve }, { times: 1 })
+      assertCommitted(await runPod({ task, secret, command }))
+      await opened.promise
+      const { objects, uploads } = await left(bucket)
+      assert.deepEqual([objects, uploads.length], [[...oneBackup.objects, 'uploads'], 1])
+    })
+
     test('damage on the way is noticed: every body is signed', async () => {
       const { proxy, task } = await setUp()
       assertCommitted(await runPod({ task, secret, command: small }))

@@ -128,6 +128,7 @@ function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) =
       report.update({ openUpload: { key, uploadId } })
       await note(segment, { key: relative(layout, key), uploadId, expiresAt })
     },
+    doubtful: openUpload => report.update({ openUpload }),
     async closed(segment, cleanup = AbortSignal.timeout(cleanupMs)) {
       report.update({ openUpload: undefined })
       const key = uploadRecordKey(layout, identity, segment)

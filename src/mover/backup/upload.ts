@@ -22,6 +22,8 @@ export interface UploadOptions {
   readonly opened: (upload: OpenUpload, segment: number) => Promise<void>
   /** After its completion or abort: removes its record. */
   readonly closed: (segment: number, signal?: AbortSignal) => Promise<void>
+  /** In place of both where the store may have opened another one that nobody knows: the record stays without an id, for a later run. */
+  readonly doubtful: (upload: OpenUpload | undefined) => void
   /** Told the sum of bytes that the store has taken. */
   readonly onStored: (bytes: number) => void
   /** A part failed for good; `write` may not be called for a long while. */
@@ -37,6 +39,8 @@ const inFlight = 2
 
 interface Segment extends OpenUpload {
   readonly number: number
+  /** Its key may have more uploads than this one. */
+  readonly isDoubtful: boolean
   readonly parts: CompletedPart[]
   readonly hash: Hash
   bytes: number
@@ -53,7 +57,7 @@ export class SegmentedUpload {
   #segment: Segment | undefined
   #segments = 0
   /** Being opened: the store may know an upload that we do not. */
-  #opening: { readonly key: string; readonly number: number } | undefined
+  #opening: { readonly key: string; readonly number: number; isDoubtful: boolean } | undefined
   #stored = 0
   #failure: { readonly error: unknown } | undefined
 
@@ -100,14 +104,15 @@ export class SegmentedUpload {
         const uploads = await store.listUploads(key, signal)
         for (const uploadId of uploads) await store.abortUpload(key, uploadId, signal)
         // What may yet come to be keeps its record, by which a later run finds it.
-        if (uploads.length > 0 || !this.#options.openingSignal.aborted) await this.#options.closed(number, signal)
+        if (!opening.isDoubtful && (uploads.length > 0 || !this.#options.openingSignal.aborted))
+          await this.#options.closed(number, signal)
       }
       if (segment) {
         await store.abortUpload(segment.key, segment.uploadId, signal)
         // A completion may have succeeded without our knowing: then there is an object instead of an upload.
         await store.delete([segment.key], signal)
         this.#segment = undefined
-        await this.#options.closed(segment.number, signal)
+        await this.#close(segment, signal)
       }
     } catch (error) {
       failures.push(error)
@@ -127,14 +132,23 @@ export class SegmentedUpload {
     const { store, keyOf, metadata, openingSignal: signal } = this.#options
     const number = this.#segments++
     const key = keyOf(number)
-    this.#opening = { key, number }
+    const opening = { key, number, isDoubtful: false }
+    this.#opening = opening
     await this.#options.opening(key, number)
-    const uploadId = await store.createUpload(key, { metadata, signal })
+    const onUnanswered = () => void (opening.isDoubtful = true)
+    const uploadId = await store.createUpload(key, { metadata, signal, onUnanswered })
     this.#opening = undefined
-    const segment = { key, uploadId, number, parts: [], hash: createHash('sha256'), bytes: 0, sentParts: 0 }
+    const hash = createHash('sha256')
+    const segment = { ...opening, uploadId, parts: [], hash, bytes: 0, sentParts: 0 }
     this.#segment = segment
-    await this.#options.opened({ key, uploadId }, number)
+    if (segment.isDoubtful) this.#options.doubtful({ key, uploadId })
+    else await this.#options.opened({ key, uploadId }, number)
     return segment
+  }
+
+  async #close({ number, isDoubtful }: Segment, signal?: AbortSignal): Promise<void> {
+    if (isDoubtful) this.#options.doubtful(undefined)
+    else await this.#options.closed(number, signal)
   }
 
   async #completeSegment(segment: Segment): Promise<void> {
@@ -145,7 +159,7 @@ export class SegmentedUpload {
     await store.completeUpload(segment.key, segment.uploadId, parts, segment.bytes, signal)
     this.#completed.push({ key: segment.key, bytes: segment.bytes, sha256: segment.hash.digest('hex') })
     this.#segment = undefined
-    await this.#options.closed(segment.number)
+    await this.#close(segment)
   }
 
   async #send(): Promise<void> {

@@ -99,6 +99,7 @@ export function storeErrorOf(error: unknown, context: RequestContext): StoreErro
   const fail = (reason: StoreErrorReason, why: string) => {
     return new StoreError(reason, `cannot ${context.what} in bucket ${context.bucket} at ${context.endpoint}: ${why}`, {
       cause: error,
+      unanswered: isUnanswered(error, facts),
     })
   }
   const said = [facts.code, facts.message].filter(Boolean).join(': ')
@@ -119,6 +120,15 @@ export function storeErrorOf(error: unknown, context: RequestContext): StoreErro
     return fail('RegionWrong', `the bucket is in another region${where}: ${words}`)
   }
   return fail(reason, advice[reason] === undefined ? words : `${advice[reason]}: ${words}`)
+}
+
+/**
+ * The SDK's own limits, or those of a proxy (504) that has asked the store. The SDK calls lost connections timeouts, too: with them the other
+ * side knows that nobody waits.
+ */
+function isUnanswered(error: unknown, { status, code }: ErrorFacts): boolean {
+  if (status !== undefined) return status === 504
+  return error instanceof Error && error.name === 'TimeoutError' && code !== 'ECONNRESET' && code !== 'EPIPE'
 }
 
 /** A reply with a status, which nobody who speaks S3 has written. It says nothing about buckets and keys. */
