@@ -1,7 +1,7 @@
 // How much memory does the operator take in a large cluster, how late is it when everything is due at once, what does a scrape cost, and
 // does anything grow?
 //
-//     node bench/scale.bench.ts [--world snapshots|jobs] [--policies 1000] [--backups 10] [--parts settle,scrape,burst,soak]
+//     node bench/scale.bench.ts [--world snapshots|jobs] [--policies 1000] [--backups 10] [--parts settle,scrape,burst,soak,hostile]
 //                               [--minutes 5] [--soak-minutes 30] [--main src/main.ts] [--node-flag=…]
 //
 // Prints one JSON object with machine and versions. Needs root (for a mount namespace) and the Go tools. With its defaults it takes a
@@ -13,7 +13,7 @@ import { goTools } from '../dev/go-tools.ts'
 import { Client } from '../src/runtime/client/client.ts'
 import { installOperatorChart, installSnapshotCrds } from '../test/api/operator/operator.ts'
 import { startControlPlane } from '../test/api/control-plane/control-plane.ts'
-import { burst, scrape, settle, soak } from './scale/measures.ts'
+import { burst, hostile, scrape, settle, soak } from './scale/measures.ts'
 import { imageProgram, startMeasured, type Program } from './scale/operator-in-image.ts'
 import { makeJobWorld, makeSnapshotWorld } from './scale/worlds.ts'
 
@@ -62,6 +62,7 @@ try {
   if (parts.has('burst')) results.burst = await burst(plane, admin, operator, size.policies)
   if (parts.has('soak'))
     results.soak = await soak(plane, admin, operator, size.policies, Number(values['soak-minutes']))
+  if (parts.has('hostile')) results.hostile = await hostile(plane, admin, operator, size.policies)
   await operator.stop()
   await admin.close()
 } finally {

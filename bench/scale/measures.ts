@@ -6,7 +6,7 @@ import * as resources from '../../src/controllers/shared/resources.ts'
 import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { Client } from '../../src/runtime/client/client.ts'
 import type { ControlPlane } from '../../test/api/control-plane/control-plane.ts'
-import { onDemand } from '../../test/api/operator/stage.ts'
+import { applyAll, namespaceObjects, onDemand, policyObject } from '../../test/api/operator/stage.ts'
 import { auditMark, callCounts, lateness, operatorCalls } from './audit.ts'
 import { cpuOf, descriptorsOf, mainThreadMs, memoryOf, type MeasuredOperator } from './operator-in-image.ts'
 import { indexes, inParallel, namespaceOf, never, policyOf } from './worlds.ts'
@@ -110,6 +110,35 @@ async function setSchedules(admin: Client, policies: number, schedule: string): 
     const patch = { kind: 'merge', body: { spec: { schedule } } } as const
     await admin.patch(resources.backupPolicies, namespaceOf(index), policyOf(index), patch)
   })
+}
+
+/**
+ * One tenant makes as many policies as it can, each due every minute and with nothing to back up; then the others are due (S19). The burst
+ * before it is what their lateness is to be compared with.
+ */
+export async function hostile(
+  plane: ControlPlane,
+  admin: Client,
+  operator: MeasuredOperator,
+  policies: number,
+  count = 10_000,
+) {
+  await applyAll(plane, namespaceObjects('hostile'))
+  const spec = {
+    selector: { matchLabels: { app: 'x'.repeat(63) } },
+    schedule: '* * * * *',
+    timeZone: 'America/Argentina/ComodRivadavia',
+    retention: 1000,
+    strategy: { type: 'snapshot' },
+  }
+  await inParallel(indexes(count), async index => {
+    await admin.create(resources.backupPolicies, policyObject('hostile', `hostile-${index}-${'y'.repeat(30)}`, spec))
+  })
+  await delay(120_000)
+  const [settled, cpu] = [memoryOf(operator.pid), cpuOf(operator.pid)]
+  await delay(60_000)
+  const cpuSecondsOfAMinute = Number((cpuOf(operator.pid) - cpu).toFixed(1))
+  return { count, settled, cpuSecondsOfAMinute, others: await burst(plane, admin, operator, policies) }
 }
 
 /** People and clusters at work, for so many minutes: edits, on-demand Backups that come and go, watches that are cut. */
