@@ -27,8 +27,8 @@ export type RunningOperator = Spawned & {
 }
 
 /** Installs the chart without its Deployment's pods, which nobody runs here, and waits until its admission policies can answer. */
-export async function installOperatorChart(plane: ControlPlane): Promise<void> {
-  await installChart(plane, [`image.repository="${repository}"`, `image.tag="${tag}"`])
+export async function installOperatorChart(plane: ControlPlane, values: readonly string[] = []): Promise<void> {
+  await installChart(plane, [...values, `image.repository="${repository}"`, `image.tag="${tag}"`])
   await plane.kubectl(['wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all'])
 }
 
