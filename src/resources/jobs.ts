@@ -33,7 +33,7 @@ import type { Settings } from './settings.ts'
 export type Marks = {
   readonly held: readonly string[]
   readonly accepted: readonly string[]
-} & Pick<BackupTaskInput, 'retentionChanged' | 'onDemandRetentionChanged' | 'sizeHint'>
+} & Pick<BackupTaskInput, 'retentionChanged' | 'onDemandRetentionChanged' | 'sizeHint' | 'maxDeletes'>
 
 /** History that the CronJob controller keeps: enough for the operator to be down a while (docs/design.md R6). */
 const historyLimit = 10

@@ -3,6 +3,7 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { dryRunQuestion, isFullOfOurs, type DryRunQuestion } from '../../plan/policy/dry-run.ts'
+import { isFinished } from '../../plan/jobs/verdict.ts'
 import type { DryRun, DryRunRefusal } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -121,7 +122,8 @@ export class DryRuns {
     // Whoever would have to be asked takes part in no dry run, and the rest has no objection.
     if (failure.status === 400 && words.includes('does not support dry run')) return 'accepted'
     if (silent.has(failure.status)) return 'unsaid'
-    const ours = this.#reach.caches.jobs.list().filter(each => each.metadata.namespace === metadata.namespace).length
+    const isOurs = (each: Job) => each.metadata.namespace === metadata.namespace && !isFinished(each)
+    const ours = this.#reach.caches.jobs.list().filter(isOurs).length
     return isFullOfOurs(words, ours) ? 'accepted' : { kind, name: metadata.name, words }
   }
 }

@@ -83,6 +83,7 @@ export async function applyPlan(
   const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()
   const verdicts: Date[] = []
+  const told = new Set<string>()
   let lost: Error | undefined
   async function attempt(group: Group): Promise<void> {
     const standing = memory.standing(group.name, now)
@@ -100,7 +101,9 @@ export async function applyPlan(
     if (!refusal) return
     refused.set(group.name, refusal)
     if (!standing) pass.tell(refusal)
-    if (!group.run) return
+    // One that stands for several says what was refused first: the words of each in turn would change its status in every pass.
+    if (!group.run || told.has(group.run.metadata.name)) return
+    told.add(group.run.metadata.name)
     const telling = pass.tellingOf(group.run, refusal)
     if (telling) await attempt(telling)
     verdicts.push(refusedUntil(group.run, now))

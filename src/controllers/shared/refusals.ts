@@ -2,7 +2,7 @@
 // (docs/design.md R25). Memory alone holds it: after a restart all is tried at once.
 import type { Refusal, Refusals } from '../../plan/core/actions.ts'
 
-type Remembered = { readonly refusal: Refusal; readonly times: number; readonly until: Date }
+type Remembered = { readonly refusal: Refusal; readonly times: number; readonly at: Date; readonly until: Date }
 
 /** A refusal of what the object is, or of who writes it, lasts until somebody changes something; a failure of the server may pass. */
 const firstDelaySeconds = { refused: 60, passing: 5 } as const
@@ -21,7 +21,8 @@ export class RefusalMemory {
   /** What a group was refused, while it is too early to try it again. */
   standing(group: string, now: Date): Refusal | undefined {
     const known = this.#remembered.get(group)
-    return known && now < known.until ? known.refusal : undefined
+    // A clock that was put back does not make it stand for longer.
+    return known && known.at <= now && now < known.until ? known.refusal : undefined
   }
 
   /** @param least how long the server asks to wait, in seconds */
@@ -30,7 +31,7 @@ export class RefusalMemory {
     const first = firstDelaySeconds[refusal.passing ? 'passing' : 'refused']
     const seconds = Math.max(least, Math.min(longestDelaySeconds, first * 2 ** times))
     const until = new Date(now.getTime() + seconds * 1000)
-    this.#remembered.set(group, { refusal, times: times + 1, until })
+    this.#remembered.set(group, { refusal, times: times + 1, at: now, until })
   }
 
   /** Forgets all but what still stands, and says when the first of it is to be tried again. */

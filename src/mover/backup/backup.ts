@@ -124,11 +124,12 @@ function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) =
     onFailure,
     onStored: storedBytes => report.note({ storedBytes }),
     opening: (key, segment) => note(segment, { key: relative(layout, key), expiresAt }),
-    async opened({ key, uploadId }, segment) {
+    async opened({ key, uploadId, isDoubtful }, segment) {
       report.update({ openUpload: { key, uploadId } })
-      await note(segment, { key: relative(layout, key), uploadId, expiresAt })
+      const others = isDoubtful ? ({ others: true } as const) : {}
+      await note(segment, { key: relative(layout, key), uploadId, ...others, expiresAt })
     },
-    doubtful: openUpload => report.update({ openUpload }),
+    left: () => report.update({ openUpload: undefined }),
     async closed(segment, cleanup = AbortSignal.timeout(cleanupMs)) {
       report.update({ openUpload: undefined })
       const key = uploadRecordKey(layout, identity, segment)

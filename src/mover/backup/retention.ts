@@ -122,9 +122,16 @@ function judgedRuns({ task, runs }: PruningOptions): readonly RetentionRun[] {
   }))
 }
 
+/**
+ * The task is as old as the run: what somebody took back while it went on is not in it. And a run never deletes itself, whatever clock has
+ * dated the others.
+ */
 function numbersOf({ task, run, runs, now }: PruningOptions) {
   const ends = runs.flatMap(({ run: id, record }) => (record && id !== run ? [new Date(record.finishedAt)] : []))
-  return keepingOfTask(task, ends, new Date(now))
+  const own = runs.find(({ run: id }) => id === run)
+  const asked = own && own.slot.getTime() < now ? own.slot : new Date(now)
+  const numbers = keepingOfTask(task, ends, asked, new Date(now))
+  return { ...numbers, held: [...numbers.held, run] }
 }
 
 /**

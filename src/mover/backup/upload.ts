@@ -19,11 +19,11 @@ export interface UploadOptions {
   readonly openingSignal: AbortSignal
   /** Around the opening of an upload: writes its record, without and then with its id. */
   readonly opening: (key: string, segment: number) => Promise<void>
-  readonly opened: (upload: OpenUpload, segment: number) => Promise<void>
+  readonly opened: (upload: OpenUpload & { readonly isDoubtful: boolean }, segment: number) => Promise<void>
   /** After its completion or abort: removes its record. */
   readonly closed: (segment: number, signal?: AbortSignal) => Promise<void>
-  /** In place of both where the store may have opened another one that nobody knows: the record stays without an id, for a later run. */
-  readonly doubtful: (upload: OpenUpload | undefined) => void
+  /** In its place where the store may have opened others that nobody knows: the record stays for a later run. */
+  readonly left: () => void
   /** Told the sum of bytes that the store has taken. */
   readonly onStored: (bytes: number) => void
   /** A part failed for good; `write` may not be called for a long while. */
@@ -141,13 +141,12 @@ export class SegmentedUpload {
     const hash = createHash('sha256')
     const segment = { ...opening, uploadId, parts: [], hash, bytes: 0, sentParts: 0 }
     this.#segment = segment
-    if (segment.isDoubtful) this.#options.doubtful({ key, uploadId })
-    else await this.#options.opened({ key, uploadId }, number)
+    await this.#options.opened(segment, number)
     return segment
   }
 
   async #close({ number, isDoubtful }: Segment, signal?: AbortSignal): Promise<void> {
-    if (isDoubtful) this.#options.doubtful(undefined)
+    if (isDoubtful) this.#options.left()
     else await this.#options.closed(number, signal)
   }
 

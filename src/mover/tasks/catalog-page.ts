@@ -2,7 +2,7 @@
 import { catalogMessageLimit, type CatalogEntry } from '../../api/mover/message.ts'
 import { recordSizes, triggerOf, type BackupRecord } from '../../api/record.ts'
 import type { CatalogTask } from '../../api/mover/task.ts'
-import { readCatalog } from '../../storage/bucket/catalog.ts'
+import { readCatalogPage } from '../../storage/bucket/catalog.ts'
 import { listHolds } from '../../storage/bucket/holds.ts'
 import { layoutOf } from '../../storage/bucket/layout.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
@@ -20,15 +20,19 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
   await claimFolder(store, layout, task.owner, now, signal)
   // Without the holds there is no page: the operator would take a held run for one that is not.
   const holds = await listHolds(store, layout, signal)
-  const runs = await readCatalog(store, layout, task.target, { after: task.cursor, limit: mostEntries + 1, signal })
-  let page = runs.slice(0, mostEntries)
+  const { runs, next } = await readCatalogPage(store, layout, task.target, {
+    after: task.cursor,
+    limit: mostEntries,
+    signal,
+  })
+  let page = runs
   const done = () => ({
     ...report.message,
     phase: 'done' as const,
     finishedAt: Date.now(),
     catalog: {
       entries: page.flatMap(({ record }) => (record ? [entryOf(record, holds)] : [])),
-      next: page.length < runs.length ? page.at(-1)?.key : undefined,
+      next: page.length < runs.length ? page.at(-1)?.key : next,
     },
   })
   for (const { key, problem } of page) if (problem) report.warn('ManifestUnreadable', `${key}: ${problem}`)

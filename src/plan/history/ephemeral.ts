@@ -3,10 +3,9 @@
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { label } from '../../api/labels.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
-import { isHeld } from '../runs/marks.ts'
+import { isHeld, isHeldSnapshot } from '../runs/marks.ts'
 import { isGenuine } from '../view/owners.ts'
 import type { SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
-import { isHeldSnapshot } from './verdicts.ts'
 
 /** Seconds: seven days. */
 const longestAge = 7 * 24 * 3600

@@ -122,7 +122,7 @@ function planHold(
     groups: due ? cleanUp(current) : [],
     jobs,
     told: { verdict, ...(unless ? { unless } : {}) },
-    wakeAt: due ? undefined : again,
+    wakeAt: again > now ? again : undefined,
   }
 }
 

@@ -48,6 +48,7 @@ export function keepingOf(
 /**
  * The same for a mover, from its task.
  * @param ends when the other runs of the target ended
+ * @param asked when the run of the task was to begin: its numbers are of then
  */
 export function keepingOfTask(
   task: Pick<
@@ -55,10 +56,11 @@ export function keepingOfTask(
     'retention' | 'retentionChanged' | 'onDemandRetention' | 'onDemandRetentionChanged' | 'held' | 'maxDeletes'
   >,
   ends: readonly Date[],
+  asked: Date,
   now: Date,
 ): RetentionOptions & { readonly held: readonly string[] } {
   const inForce = (value: number, changed: BackupTask['retentionChanged']) =>
-    retentionInForce({ value, ...(changed ? { changed: { ...changed, since: new Date(changed.since) } } : {}) }, now)
+    retentionInForce({ value, ...(changed ? { changed: { ...changed, since: new Date(changed.since) } } : {}) }, asked)
   const { held, maxDeletes, onDemandRetention } = task
   const scheduled = inForce(task.retention, task.retentionChanged)
   const onDemand =

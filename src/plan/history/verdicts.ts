@@ -8,7 +8,7 @@ import { commandTarget, slotOfText } from '../../api/names.ts'
 import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
 import { withCondition, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
-import { asksForHold, heldCondition, isAccepted, isHeld, isReleased } from '../runs/marks.ts'
+import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { isGenuine } from '../view/owners.ts'
@@ -115,7 +115,7 @@ export function planRetained(
 
 /** The Completed Backups that lie in the store as the policy names it now; those of an earlier backend are not in its list. */
 export function backupsInStore(runs: readonly RunView[], { store }: Pick<JobStrategyView, 'store'>): readonly Backup[] {
-  return runs
+  const stored = runs
     .map(({ backup }) => backup)
     .filter(
       ({ status }) =>
@@ -124,6 +124,13 @@ export function backupsInStore(runs: readonly RunView[], { store }: Pick<JobStra
         status.run !== undefined &&
         status.store === store?.location,
     )
+  // Somebody may have copied one: a run is one backup, however many objects tell of it, and a hold on any of them holds it.
+  const first = new Map(stored.toSorted(byHold).map(backup => [backup.status?.run, backup]))
+  return stored.length === first.size ? stored : [...first.values()]
+}
+
+function byHold(a: Backup, b: Backup): number {
+  return Number(isHeld(a)) - Number(isHeld(b))
 }
 
 /** The runs in the bucket, as the Backup objects tell them. */
@@ -199,11 +206,6 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
     good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
   }
-}
-
-/** The hold is with the data: it is there when the Backup object, which people annotate, is gone or came back without it. */
-export function isHeldSnapshot({ metadata }: VolumeSnapshot): boolean {
-  return metadata.labels?.[label.hold] === 'true'
 }
 
 /** Undefined where nobody has ever asked. */

@@ -34,10 +34,10 @@ function cronJobQuestion(
 }
 
 /**
- * Whether a quota on Jobs is full of none but ours, which come and go: that says nothing about the next run. The words are those of the
+ * Whether a quota on Jobs is full of none but ours that are going on, and end: that says nothing about the next run. The words are those of the
  * quota plugin, and name only what is exceeded: `exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=10, limited:
  * count/jobs.batch=10`. Source: kubernetes staging/src/k8s.io/apiserver/pkg/admission/plugin/resourcequota/controller.go `checkRequest`.
- * @param ours how many Jobs of ours the namespace has
+ * @param ours how many Jobs of ours are going on in the namespace; some that have ended stay
  */
 export function isFullOfOurs(words: string, ours: number): boolean {
   const [, requested = '', used = '', limited = ''] =

@@ -5,7 +5,6 @@ import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { JobStrategy } from '../../api/kinds/backup-policy-job.ts'
 import type { StartStatus, StoreStatus } from '../../api/kinds/backup-policy-status.ts'
-import { annotation } from '../../api/labels.ts'
 import { startJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import { startJob } from '../../resources/jobs.ts'
@@ -14,7 +13,7 @@ import { redact } from '../core/redact.ts'
 import { obstacleOf } from '../jobs/obstacles.ts'
 import { statusOf } from '../jobs/pods.ts'
 import { conditionTime, isFinished, lostAt } from '../jobs/verdict.ts'
-import { dailyProbe, probeAsked, quietTime } from './probe-times.ts'
+import { askedFor, dailyProbe, pastTrial, probeAsked, quietTime } from './probe-times.ts'
 import { nextPlace } from './store-probe.ts'
 import { addSeconds, earliest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
@@ -63,7 +62,7 @@ export function planDryStart(
     const { obstacle, wakeAt } = found
     return {
       groups: cleanUp,
-      start: obstacle && start.result === 'Unknown' ? { ...start, ...obstacle } : start,
+      start: obstacle && start.result === 'Unknown' ? { ...start, ...cut(obstacle) } : start,
       wakeAt,
     }
   }
@@ -123,7 +122,7 @@ function judgeStart(
 }
 
 function after(start: StartStatus, found: Found, policy: BackupPolicy, now: Date): StartStatus {
-  const asked = policy.metadata.annotations?.[annotation.probe]
+  const asked = askedFor(policy.metadata)
   const { asked: _, ...rest } = start
   const tried = {
     ...rest,
@@ -132,9 +131,14 @@ function after(start: StartStatus, found: Found, policy: BackupPolicy, now: Date
     ...(asked === undefined ? {} : { asked }),
   }
   if (found.is === 'startable') return { ...tried, ...startable, failures: 0 }
-  const words = { reason: found.reason, message: found.message.slice(0, 1024) }
+  const words = cut(found)
   if (found.is === 'not-startable') return { ...tried, ...words, result: 'NotStartable', failures: start.failures + 1 }
   return start.result === 'Unknown' ? { ...tried, ...words } : tried
+}
+
+/** What a status has room for. */
+function cut({ reason, message }: Words): Words {
+  return { reason, message: message.slice(0, 1024) }
 }
 
 const startable = { result: 'Startable', reason: 'Ready', message: 'the command can be started' } as const
@@ -157,7 +161,7 @@ function unknown(specHash: string): StartStatus {
 
 /** At once after a change; then daily, or sooner where it could not start. */
 function nextStart(start: StartStatus, policy: BackupPolicy, runJobs: readonly JobView[], now: Date): Date | undefined {
-  const last = timeOf(start.lastTime)
+  const last = pastTrial(start.lastTime, now)
   if (!last) return now
   const isRunning = runJobs.some(({ job }) => !isFinished(job))
   if (start.result !== 'NotStartable') return dailyProbe(policy, last, isRunning, now)

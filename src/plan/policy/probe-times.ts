@@ -3,7 +3,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
 import { nameHash } from '../../api/names.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
-import { addSeconds } from '../../schedule/times.ts'
+import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { scheduleOf } from './schedule.ts'
 
 const daySeconds = 24 * 3600
@@ -12,9 +12,20 @@ const spreadSeconds = 2 * 3600
 /** So long before and after a slot the store is left to the run. Seconds. */
 const slotMarginSeconds = 15 * 60
 
+/** What a person asks for by annotation, as far as a status has room for it. */
+export function askedFor({ annotations }: BackupPolicy['metadata']): string | undefined {
+  return annotations?.[annotation.probe]?.slice(0, 1024)
+}
+
+/** When a trial ended; undefined where a clock that ran ahead wrote a time that is still to come. */
+export function pastTrial(time: string | undefined, now: Date): Date | undefined {
+  const last = timeOf(time)
+  return last && last <= now ? last : undefined
+}
+
 /** What a person has asked for by annotation, where that was not done yet. `asked`: what was answered last. */
 export function probeAsked({ metadata }: BackupPolicy, asked: string | undefined): string | undefined {
-  const wanted = metadata.annotations?.[annotation.probe]
+  const wanted = askedFor(metadata)
   return wanted === asked ? undefined : wanted
 }
 

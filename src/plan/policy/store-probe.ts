@@ -3,14 +3,14 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job } from '../../api/kubernetes.ts'
-import { annotation, label } from '../../api/labels.ts'
+import { label } from '../../api/labels.ts'
 import { moverReasons } from '../../api/mover/reasons.ts'
 import { nameHash, probeJobName } from '../../api/names.ts'
 import { probeJob } from '../../resources/jobs.ts'
 import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
 import { unlessMoreIsSaid } from '../jobs/pods.ts'
 import { isFinished, judgeJob } from '../jobs/verdict.ts'
-import { dailyProbe, probeAsked } from './probe-times.ts'
+import { askedFor, dailyProbe, pastTrial, probeAsked } from './probe-times.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { View } from '../view/view.ts'
 
@@ -53,6 +53,7 @@ export function planProbe(
     failedOnStoreSince(
       runs.map(({ backup }) => backup),
       timeOf(store.lastProbeTime),
+      now,
     )
   )
     store = { ...unknown(backendHash), attempts: store.attempts }
@@ -64,7 +65,7 @@ export function planProbe(
     .filter(each => each !== current && !each.job.metadata.deletionTimestamp)
     .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'the result of this probe is known')))
 
-  const wanted = policy.metadata.annotations?.[annotation.probe]
+  const wanted = askedFor(policy.metadata)
   if (current) {
     const { reason: said, message: words } = store
     const run = judgeJob(current, { reason: said, message: words }, now)
@@ -160,16 +161,17 @@ function unknown(backendHash: string): StoreStatus {
 
 /** 1, 2, 4, 8, 10, 10, … minutes after the last one. */
 function nextProbe(store: StoreStatus, now: Date): Date {
-  const last = timeOf(store.lastProbeTime)
+  const last = pastTrial(store.lastProbeTime, now)
   if (!last || store.failures === 0) return now
   return addSeconds(last, Math.min(longestRetrySeconds, firstRetrySeconds * 2 ** (store.failures - 1)))
 }
 
 /** Reasons that speak of the store, not of the command: exit codes 20 and 21 of the mover. */
-function failedOnStoreSince(backups: readonly Backup[], since: Date | undefined): boolean {
+function failedOnStoreSince(backups: readonly Backup[], since: Date | undefined, now: Date): boolean {
   return backups.some(({ status }) => {
     const ended = timeOf(status?.completionTime)
-    if (status?.phase !== 'Failed' || !ended || (since && ended <= since)) return false
+    // A clock that ran ahead wrote an end that is still to come.
+    if (status?.phase !== 'Failed' || !ended || ended > now || (since && ended <= since)) return false
     const code: number | undefined =
       status.reason && Object.hasOwn(moverReasons, status.reason)
         ? moverReasons[status.reason as keyof typeof moverReasons]

@@ -1,13 +1,24 @@
 // What people say about a Backup by annotating it.
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { Condition } from '../../api/kubernetes.ts'
-import { annotation } from '../../api/labels.ts'
+import type { Condition, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { annotation, label } from '../../api/labels.ts'
 import type { Marks } from '../../resources/jobs.ts'
 
-/** Runs that the mover must treat in a special way; they travel in its task (docs/design.md R7, R14). */
+/** A task has room for so many names; it is written into the CronJob. */
+const mostNames = 1000
+
+/**
+ * Runs that the mover must treat in a special way; they travel in its task (docs/design.md R7, R14). Where more are held than it has room for
+ * nothing is pruned; one that is not told as accepted only stops pruning.
+ */
 export function marksOf(backups: readonly Backup[]): Marks {
   const names = (some: readonly Backup[]) => some.flatMap(({ status }) => (status?.run ? [status.run] : []))
-  return { held: names(backups.filter(isHeld)), accepted: names(backups.filter(isAccepted)) }
+  const [held, accepted] = [names(backups.filter(isHeld)), names(backups.filter(isAccepted))]
+  return {
+    held: held.slice(0, mostNames),
+    accepted: accepted.slice(0, mostNames),
+    ...(held.length > mostNames ? { maxDeletes: 0 } : {}),
+  }
 }
 
 /**
@@ -36,4 +47,9 @@ export function isReleased({ metadata }: Backup): boolean {
 /** Somebody has looked at a backup that shrank, and takes it for good. */
 export function isAccepted({ metadata }: Backup): boolean {
   return metadata.annotations?.[annotation.accepted] === 'true'
+}
+
+/** The hold is with the data: it is there when the Backup object, which people annotate, is gone or came back without it. */
+export function isHeldSnapshot({ metadata }: VolumeSnapshot): boolean {
+  return metadata.labels?.[label.hold] === 'true'
 }

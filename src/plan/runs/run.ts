@@ -11,6 +11,7 @@ import { graceEnd } from './grace.ts'
 import { factsOfEntry, goesOn, planJobRun, planJobStart } from './job.ts'
 import { neverRuns } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
+import { isHeld, isHeldSnapshot } from './marks.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
 
 /** What is known of the bucket while a run is judged. */
@@ -44,7 +45,9 @@ export function planBackup(
   if (!view.policy) return planWithoutPolicy(view, run, now)
   if (job) return planJobRun(backup, job, now)
   if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, words.get(snapshot.snapshot.metadata.name), now)
+  // Its children go on, whatever the policy wants by now.
   const { policy, strategy } = view
+  if (strategy.type === 'job' && backup.status?.reason === 'Children') return planTargets(run, [], now)
   if (strategy.type === 'job' || isOfCommand(strategy, backup))
     return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
   return planSnapshotStart({ ...view, policy }, strategy, run, now)
@@ -69,7 +72,8 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
   if (backup.status?.reason === 'Children') return planTargets(run, [], now)
   if (job && !goesOn(job, now)) return planJobRun(backup, job, now)
   const snapshot = run.snapshot?.snapshot
-  if (run.snapshot && snapshot?.status?.readyToUse && !snapshot.metadata.deletionTimestamp)
+  const isWanted = snapshot?.status?.readyToUse || (snapshot && (isHeld(backup) || isHeldSnapshot(snapshot)))
+  if (run.snapshot && isWanted && !snapshot.metadata.deletionTimestamp)
     return planSnapshotRun(undefined, backup, run.snapshot, undefined, now)
   const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
   if (slot !== undefined || job || snapshot || !waits) {
@@ -77,7 +81,9 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
     if (job && !job.job.metadata.deletionTimestamp) stop.push(deletion(job.job, `its policy ${policy} was deleted`))
     if (snapshot && !snapshot.metadata.deletionTimestamp) {
       const { resourceVersion } = snapshot.metadata
-      stop.push(deletion(snapshot, `its policy ${policy} was deleted before it was ready`, { resourceVersion }))
+      const provided = { that: 'nobody-needs-it' } as const
+      const because = `its policy ${policy} was deleted before it was ready`
+      stop.push(deletion(snapshot, because, { resourceVersion, provided }))
     }
     const facts = failure('PolicyDeleted', `BackupPolicy ${policy} was deleted while this run was going on`)
     const plan = planStatus(backup, facts, now)

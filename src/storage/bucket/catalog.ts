@@ -23,20 +23,35 @@ export async function readCatalog(
   store: ObjectStore,
   layout: Layout,
   target: string,
-  options: { readonly after?: string; readonly limit?: number; readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal } = {},
 ): Promise<readonly CatalogRun[]> {
-  const { after, limit = Number.POSITIVE_INFINITY, signal } = options
+  return (await readCatalogPage(store, layout, target, { ...options, limit: Number.POSITIVE_INFINITY })).runs
+}
+
+/** At most so many of them. `next`: the key after which the next page begins, also where the list named manifests that are gone. */
+export async function readCatalogPage(
+  store: ObjectStore,
+  layout: Layout,
+  target: string,
+  options: { readonly after?: string; readonly limit: number; readonly signal?: AbortSignal },
+): Promise<{ readonly runs: readonly CatalogRun[]; readonly next: string | undefined }> {
+  const { after, limit, signal } = options
   const keys: string[] = []
+  let next: string | undefined
   for await (const { key } of store.list(manifestFolder(layout, target), { after, signal })) {
-    if (keys.length >= limit) break
-    if (parseManifestKey(layout, key)) keys.push(key)
+    if (!parseManifestKey(layout, key)) continue
+    if (keys.length >= limit) {
+      next = keys.at(-1)
+      break
+    }
+    keys.push(key)
   }
   const runs: CatalogRun[] = []
   for (let start = 0; start < keys.length; start += readsAtOnce) {
     const batch = keys.slice(start, start + readsAtOnce)
     runs.push(...(await readBatch(store, layout, batch, signal)))
   }
-  return runs
+  return { runs, next }
 }
 
 /** The key of a run's manifest, by the list; undefined where it is not listed. */

@@ -41,10 +41,12 @@ async function abortUploads(store: ObjectStore, layout: Layout, now: number, swe
     const record = await readUploadRecord(store, key, signal)
     if (!record || record.expiresAt > now) return
     const upload = `${layout.root}${record.key}`
-    const ids = record.uploadId === undefined ? await uploadsOf(store, upload, signal) : [record.uploadId]
+    const known = record.uploadId === undefined ? [] : [record.uploadId]
+    const listed = record.uploadId === undefined || record.others ? await uploadsOf(store, upload, signal) : []
+    const ids = new Set([...known, ...listed])
     for (const id of ids) await store.abortUpload(upload, id, signal)
     await store.delete([key], signal)
-    swept.abortedUploads += ids.length
+    swept.abortedUploads += ids.size
   }
   await persevere(store.list(layout.uploads, { signal }), abort, signal)
 }

@@ -11,6 +11,8 @@ const schema = z.object({
   key: z.string().regex(/^data\/[^/]+\/[^/]+\/[^/]+$/),
   /** Absent: the upload was about to be opened, and may be open. */
   uploadId: z.string().min(1).optional(),
+  /** The store may have opened others of this key, too: a try to open one was given up without an answer. */
+  others: z.literal(true).optional(),
   /** When the Job that opened it is certainly over, ms since the epoch. */
   expiresAt: z.int(),
 })

@@ -44,6 +44,7 @@ export class ToyBucket {
       keepingOfTask(
         task,
         [...this.runs.values()].flatMap(({ run, finishedAt }) => (run === stored.run ? [] : [new Date(finishedAt)])),
+        stored.slot,
         new Date(stored.finishedAt),
       ),
     )

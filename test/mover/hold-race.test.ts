@@ -1,16 +1,16 @@
-// Attack: a hold Job looks for the manifest just between the deletion and its being put back.
+// A hold Job looks for the manifest just between the deletion and its being put back.
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'node:test'
 import { deleteBackup } from '../../src/storage/bucket/catalog.ts'
 import { holdKey } from '../../src/storage/bucket/layout.ts'
 import type { ObjectStore } from '../../src/storage/object-store.ts'
-import { jobOf, runPod } from '../mover/backup-pod.ts'
-import { layout, minio, put, secret, slotOf } from './common.ts'
+import { jobOf, runPod } from './backup-pod.ts'
+import { layout, minio, put, secret, slotOf } from './bucket-stage.ts'
 
 const setUp = minio()
 
-test('a backup is there, and said to be deleted and not to be held, for ever: the mover puts it back because of the hold, and the hold Job takes the hold away (R28, F63)', async t => {
+test('F63: a manifest that is put back because of a hold is found by the Job that wrote the hold, which stays', async t => {
   const { store, server, bucket, through, storeTask, proxy } = await setUp(t)
   const run = jobOf(0)
   const { key, record } = await put(store, run)
@@ -25,7 +25,7 @@ test('a backup is there, and said to be deleted and not to be held, for ever: th
       await store.delete(keys, signal)
       if (keys[0] !== key) return
       holding = runPod({ task, secret, run: 'hold-1' })
-      while (!proxy.requests.some(each => each.startsWith('delete ') && each.includes('/holds/'))) await delay(20)
+      while (!proxy.requests.some(each => each.startsWith('get ') && each.includes('/manifests/'))) await delay(20)
     },
   }
   const outcome = await deleteBackup(pruning, layout, { key, record })

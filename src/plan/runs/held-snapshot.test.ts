@@ -1,9 +1,9 @@
-// Attack: a held snapshot and a deleted policy.
+// A held snapshot and a deleted policy.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { annotation, label } from '../../src/api/labels.ts'
-import { only, planPolicy } from '../plan/planned.ts'
-import { at, backup, scheduled, snapshotOf, stamp, world } from '../plan/world.ts'
+import { annotation, label } from '../../api/labels.ts'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
+import { at, backup, scheduled, snapshotOf, stamp, world } from '../../../test/plan/world.ts'
 
 const now = at('12:00')
 const slot = at('02:00')
@@ -11,7 +11,7 @@ const slot = at('02:00')
 const cut = { readyToUse: false, creationTime: stamp(at('02:00:05')), boundVolumeSnapshotContentName: 'content' }
 
 for (const kind of ['scheduled', 'on-demand'] as const) {
-  test(`data of a held backup gone: deleting the policy deletes a ${kind} snapshot that is cut, and that somebody holds, without a look at the hold`, () => {
+  test('F63: a held snapshot that is not ready yet stays when its policy goes', () => {
     const status = { phase: 'Running', reason: 'SnapshotPending', message: '', target: 'data' } as const
     const metadata = { annotations: { [annotation.hold]: 'true' } }
     const of =

@@ -1,11 +1,11 @@
-// Attack: an upload is opened at the second try, the first had no answer; credentials that may not list uploads; the mover is killed.
+// An upload is opened at the second try, the first had no answer; credentials that may not list uploads; the mover is killed.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sweep } from '../../src/storage/bucket/sweep.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
 import { settingsOf } from '../storage/s3-servers.ts'
-import { jobOf, startPod } from '../mover/backup-pod.ts'
-import { hourMs, layout, minio, secret } from './common.ts'
+import { jobOf, startPod } from './backup-pod.ts'
+import { hourMs, layout, minio, secret } from './bucket-stage.ts'
 
 const setUp = minio()
 
@@ -13,7 +13,7 @@ for (const [how, first] of [
   ['at the first try', false],
   ['at the second try', true],
 ] as const)
-  test(`a leftover nobody finds: an upload opened ${how}, whose id the mover knew and did not note, stays for ever where uploads may not be listed (F12, F14)`, async t => {
+  test(`an upload that was opened ${how} is noted with its id, and found where uploads may not be listed (F12, F14)`, async t => {
     const { server, bucket, through, proxy, task } = await setUp(t)
     proxy.fail('listUploads', { kind: 'refuse', status: 403, code: 'AccessDenied' })
     if (first) proxy.fail('createUpload', { kind: 'silence' }, { times: 1 })

@@ -1,14 +1,14 @@
-// Attack: a page of the catalog read by a list that is out of date (F19): it still names thirty manifests that retention has deleted since,
+// A page of the catalog read by a list that is out of date (F19): it still names thirty manifests that retention has deleted since,
 // twenty an hour after a lowering, and their GET says NoSuchKey.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { jobOf, runPod } from '../mover/backup-pod.ts'
-import { manifestOf, minio, put, secret } from './common.ts'
+import { jobOf, runPod } from './backup-pod.ts'
+import { manifestOf, minio, put, secret } from './bucket-stage.ts'
 
 const setUp = minio()
 const gone = 30
 
-test('good backups are hidden: a list that still names deleted manifests makes a page say that it is the last, and every newer Backup counts as lost (F19, R7)', async t => {
+test('F19: a list that still names deleted manifests does not end the catalog early: every whole backup is in a page', async t => {
   const { store, through, storeTask, proxy } = await setUp(t)
   const runs = Array.from({ length: 60 }, (_, slot) => jobOf(slot))
   for (const run of runs) await put(store, run)
@@ -24,5 +24,9 @@ test('good backups are hidden: a list that still names deleted manifests makes a
     cursor = message.catalog?.next
   } while (cursor !== undefined)
   const hidden = runs.slice(gone).filter(run => !told.includes(run))
-  assert.deepEqual(hidden, [], `${hidden.length} of ${runs.length - gone} whole backups, the newest ones, are in no page of a list that calls itself whole`)
+  assert.deepEqual(
+    hidden,
+    [],
+    `${hidden.length} of ${runs.length - gone} whole backups, the newest ones, are in no page of a list that calls itself whole`,
+  )
 })

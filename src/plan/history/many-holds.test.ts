@@ -1,15 +1,15 @@
-// Attack: `kubectl annotate backup --all backup.dev/hold=true` on a policy with retention 1000 (the schema's maximum, scheduled and on demand each).
+// `kubectl annotate backup --all backup.dev/hold=true` on a policy with retention 1000 (the schema's maximum, scheduled and on demand each).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { annotation } from '../../src/api/labels.ts'
-import { storeLocation } from '../../src/resources/desired-state.ts'
-import { only, planPolicy } from '../plan/planned.ts'
-import { at, completed, policy, scheduled, world } from '../plan/world.ts'
+import { annotation } from '../../api/labels.ts'
+import { storeLocation } from '../../resources/desired-state.ts'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
+import { at, completed, policy, scheduled, world } from '../../../test/plan/world.ts'
 
 const store = storeLocation(policy().spec.backend ?? assert.fail())
 
 for (const mark of [annotation.hold, annotation.accepted])
-  test(`held backups are pruned: with 1001 Backups annotated ${mark} the policy has no plan at all any more, so that no hold reaches the bucket or a mover`, () => {
+  test(`more Backups annotated ${mark} than a task has room for: the plan goes on, and holds are written`, () => {
     const backups = Array.from({ length: 1001 }, (_, index) => {
       const slot = new Date(at('02:00').getTime() - index * 60_000)
       const { name } = scheduled(slot).metadata
