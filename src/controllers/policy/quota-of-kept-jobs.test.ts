@@ -79,7 +79,7 @@ test('F75: a quota that is full of Jobs that we keep is no quota that comes and 
     type: 'Warning',
     message: `Error creating job: ${words}`,
     lastTimestamp: stamp(third),
-  } as JobEvent
+  }
   const dryRun = await dryRuns.ask(of, cronJob, third, new AbortController().signal)
   const { actions } = planPolicy({ ...base, cronJob, cronJobEvents: [event], dryRun }, now)
   const ready = only(actions, 'status BackupPolicy')[0]?.status.conditions?.find(({ type }) => type === 'Ready')
