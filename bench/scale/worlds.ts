@@ -94,7 +94,7 @@ async function makeSnapshotBackup(admin: Client, index: number, slot: Date): Pro
     duration: '1s',
     size: '16Mi',
     snapshot,
-    retention: { keep: true, reason: 'Newest' },
+    retention: { keep: true, reason: 'WithinRetention' },
     conditions: [
       {
         type: 'Ready',
