@@ -39,7 +39,7 @@ import { openStore } from './store.ts'
 
 const canary = 'canary-2b7d05'
 
-test('strategy job', { concurrency: 20 }, async t => {
+test('strategy job', { concurrency: 8 }, async t => {
   await Promise.all([installOperator(), installMinio()])
   const store = await openStore()
   t.after(() => store.close())

@@ -66,7 +66,7 @@ const obstacles: readonly Obstacle[] = [
   },
 ]
 
-test('runs that cannot start', { concurrency: 12 }, async t => {
+test('runs that cannot start', { concurrency: 6 }, async t => {
   await Promise.all([installOperator(), installMinio()])
   const store = await openStore()
   t.after(() => store.close())
