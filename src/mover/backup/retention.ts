@@ -128,8 +128,8 @@ function judgedRuns({ task, runs }: PruningOptions): readonly RetentionRun[] {
  */
 function numbersOf({ task, run, runs, now }: PruningOptions) {
   const ends = runs.flatMap(({ run: id, record }) => (record && id !== run ? [new Date(record.finishedAt)] : []))
-  const own = runs.find(({ run: id }) => id === run)
-  const asked = own && own.slot.getTime() < now ? own.slot : new Date(now)
+  const began = Date.parse(runs.find(({ run: id }) => id === run)?.record?.startedAt ?? '')
+  const asked = new Date(began < now ? began : now)
   const numbers = keepingOfTask(task, ends, asked, new Date(now))
   return { ...numbers, held: [...numbers.held, run] }
 }

@@ -48,7 +48,7 @@ export function keepingOf(
 /**
  * The same for a mover, from its task.
  * @param ends when the other runs of the target ended
- * @param asked when the run of the task was to begin: its numbers are of then
+ * @param asked when the run of the task began: its numbers are of then
  */
 export function keepingOfTask(
   task: Pick<

@@ -1,7 +1,6 @@
 // Backups that may record what ran, and never run: those of slots that have passed, and those that came back without what became of them
 // (Velero, GitOps, an import). Today's data under an old name would be a lie (docs/design.md R34).
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { returnedRun } from '../view/owners.ts'
@@ -15,8 +14,6 @@ const restoredByVelero = 'velero.io/restore-name'
 /** Why the Backup, of which no Job, snapshot or status tells, is not run; undefined where it may be. */
 export function neverRuns(backup: Backup, policy: BackupPolicy | undefined, now: Date): Facts | undefined {
   const { metadata, spec, status } = backup
-  if (status?.phase === 'Pending' && spec.slot !== undefined && status.run === undefined)
-    return startedInVain(backup, policy, now)
   if (status?.phase !== undefined) return undefined
   const target = spec.target === undefined ? {} : { target: spec.target }
   if (metadata.labels?.[restoredByVelero] !== undefined) {
@@ -30,24 +27,10 @@ export function neverRuns(backup: Backup, policy: BackupPolicy | undefined, now:
   }
   if (spec.slot === undefined) return undefined
   const slot = timeOf(spec.slot)
-  const deadline = deadlineOf(policy)
+  const deadline = policy?.spec.startingDeadlineSeconds ?? defaultDeadlineSeconds
   if (slot && now <= addSeconds(slot, deadline)) return undefined
   const message = slot
     ? `its slot ${spec.slot} passed more than ${deadline} s ago, and there is neither a Job nor a snapshot of it; create a Backup without a slot to back up now`
     : `its slot ${spec.slot} is no time; create a Backup without a slot to back up now`
   return { phase: 'Skipped', reason: 'SlotPassed', message, ...target }
-}
-
-/** What kept it from starting has lasted for too long. */
-function startedInVain({ spec, status }: Backup, policy: BackupPolicy | undefined, now: Date): Facts | undefined {
-  const slot = timeOf(spec.slot)
-  const deadline = deadlineOf(policy)
-  if (!slot || now <= addSeconds(slot, deadline)) return undefined
-  const message = `it could not start within ${deadline} s of its slot, and is not run later; until then: ${status?.message ?? ''}`
-  const reason = (status?.reason ?? 'SlotPassed') as Reason
-  return { phase: 'Failed', reason, message, ...(spec.target === undefined ? {} : { target: spec.target }) }
-}
-
-function deadlineOf(policy: BackupPolicy | undefined): number {
-  return policy?.spec.startingDeadlineSeconds ?? defaultDeadlineSeconds
 }
