@@ -11,9 +11,9 @@ import { namespace, settings } from '../plan/world.ts'
 import { longestRunSeconds } from './toy/accounts.ts'
 import { toyClient, type ToyApiServer } from './toy/api-server.ts'
 import { fillCaches, toyCaches } from './toy/caches.ts'
-import { ToyReplicas, type WriteKind } from './toy/replicas.ts'
+import { tellingWithReplicas, type WriteKind } from './toy/replicas.ts'
 import { neededByNoSlot, neededBySlots, slotStoryOf, type SlotStory } from './toy/slot-story.ts'
-import { name, Telling } from './toy/telling.ts'
+import { name } from './toy/telling.ts'
 
 const seeds = seedsOf({ usual: 20, long: 1000 })
 
@@ -29,13 +29,7 @@ async function play(seed: number) {
   const story = slotStoryOf(draw)
   const kinds = [...neededByNoSlot, ...neededBySlots]
   const refused = new Set(Array.from({ length: draw.between(1, 4) }, () => draw.pick(kinds)))
-  const replicas = Promise.withResolvers<ToyReplicas>()
-  const telling = new Telling({ ...story, steps: [] }, undefined, (server, watch) => {
-    const made = new ToyReplicas(server, name, watch)
-    replicas.resolve(made)
-    return made
-  })
-  const operators = await replicas.promise
+  const { telling, operators } = tellingWithReplicas(story)
   for (const kind of refused) {
     const answer = draw.pick([403, 422, 500] as const)
     operators.refuse({ kind, answer, times: Number.POSITIVE_INFINITY })

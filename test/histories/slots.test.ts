@@ -9,8 +9,8 @@ import { Draw } from '../campaign/draw.ts'
 import { playAll, seedsOf, told } from '../campaign/seeds.ts'
 import { checkEnds, checkSlots, longestRunSeconds } from './toy/accounts.ts'
 import { neededByNoSlot, slotStoryOf, type SlotStory } from './toy/slot-story.ts'
-import { ToyReplicas } from './toy/replicas.ts'
-import { name, Telling } from './toy/telling.ts'
+import { tellingWithReplicas, type ToyReplicas } from './toy/replicas.ts'
+import type { Telling } from './toy/telling.ts'
 
 const seeds = seedsOf({ usual: 60, long: 1000 })
 
@@ -38,13 +38,7 @@ type Outcome = {
 
 async function play(seed: number): Promise<Outcome> {
   const story = slotStoryOf(new Draw(`slots ${seed}`))
-  const replicas = Promise.withResolvers<ToyReplicas>()
-  const telling = new Telling({ ...story, steps: [] }, undefined, (server, watch) => {
-    const made = new ToyReplicas(server, name, watch)
-    replicas.resolve(made)
-    return made
-  })
-  const operators = await replicas.promise
+  const { telling, operators } = tellingWithReplicas(story)
   const problems: string[] = []
   const start = telling.server.now
   try {

@@ -1,7 +1,7 @@
 // Objects as the API server gives them, for tests of plans: each builder makes a whole, valid object, and takes what a test is about.
 import type { Backup, BackupSpec, BackupStatus } from '../../src/api/kinds/backup.ts'
 import { backupPolicySpec, type BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
-import type { BackupPolicyStatus } from '../../src/api/kinds/backup-policy-status.ts'
+import type { BackupPolicyStatus, StartStatus, StoreStatus } from '../../src/api/kinds/backup-policy-status.ts'
 import type {
   ContainerStatus,
   CronJob,
@@ -21,6 +21,7 @@ import type { MoverMessage } from '../../src/api/mover/message.ts'
 import { commandTarget, cronJobName, onDemandJobName, onDemandSnapshotName, slotText } from '../../src/api/names.ts'
 import { scheduleOf } from '../../src/plan/policy/schedule.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
+import { stateHash } from '../../src/resources/desired-state.ts'
 import { backupCronJob } from '../../src/resources/jobs.ts'
 import type { Settings } from '../../src/resources/settings.ts'
 
@@ -390,4 +391,32 @@ export function desiredCronJob(of: BackupPolicy): CronJob | undefined {
   return strategy && !('problem' in clock)
     ? backupCronJob(of, strategy, clock.text, { held: [], accepted: [] }, settings)
     : undefined
+}
+
+/** What a probe at this time found of the store of `policy()`. */
+export function usableStore(probed: Date, more: Partial<StoreStatus> = {}): StoreStatus {
+  return {
+    backendHash: stateHash(policy().spec.backend),
+    result: 'Usable',
+    reason: 'Ready',
+    message: '',
+    attempts: 1,
+    failures: 0,
+    lastProbeTime: stamp(probed),
+    ...more,
+  }
+}
+
+/** What a dry start at this time found of the command of `policy()`. */
+export function startable(tried: Date, more: Partial<StartStatus> = {}): StartStatus {
+  return {
+    specHash: stateHash(policy().spec.strategy.job),
+    result: 'Startable',
+    reason: 'Ready',
+    message: '',
+    attempts: 1,
+    failures: 0,
+    lastTime: stamp(tried),
+    ...more,
+  }
 }

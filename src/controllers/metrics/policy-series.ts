@@ -2,9 +2,9 @@
 import { backupPhases, type Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
-import { annotation } from '../../api/labels.ts'
 import { owedOf, type Owed } from '../../plan/policy/overdue.ts'
 import { lastRunSucceeded, lastSizeBytes } from '../../plan/policy/measures.ts'
+import { isAccepted } from '../../plan/runs/marks.ts'
 import { labelText, sample, type MetricFamily } from '../../runtime/exposition.ts'
 import { timeOf } from '../../schedule/times.ts'
 
@@ -148,8 +148,8 @@ function isUnready({ ready, reason }: TargetStatus): boolean {
   return !ready && reason !== 'TargetNotFound'
 }
 
-function isSuspect({ metadata, status }: Backup): boolean {
-  return status?.suspect === true && metadata.annotations?.[annotation.accepted] !== 'true'
+function isSuspect(backup: Backup): boolean {
+  return backup.status?.suspect === true && !isAccepted(backup)
 }
 
 /** Undefined where no part is known. */

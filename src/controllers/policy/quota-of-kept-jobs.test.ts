@@ -6,7 +6,6 @@ import type { Client } from '../../runtime/client/client.ts'
 import { ApiError } from '../../runtime/client/errors.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { cronJobName } from '../../api/names.ts'
-import { stateHash } from '../../resources/desired-state.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
 import {
@@ -20,6 +19,8 @@ import {
   scheduled,
   settings,
   stamp,
+  startable,
+  usableStore,
   world,
 } from '../../../test/plan/world.ts'
 import type { JobEvent } from '../../api/kubernetes.ts'
@@ -27,24 +28,7 @@ import type { JobEvent } from '../../api/kubernetes.ts'
 test('F75: a quota that is full of Jobs that we keep is no quota that comes and goes: Ready tells', async () => {
   const [good, bad, third] = [at('02:00'), at('+1d 02:00'), at('+2d 02:00')]
   const now = at('+2d 02:05')
-  const store = {
-    backendHash: stateHash(policy().spec.backend),
-    result: 'Usable',
-    reason: 'Ready',
-    message: '',
-    attempts: 1,
-    failures: 0,
-    lastProbeTime: stamp(at('+2d 00:00')),
-  } as const
-  const start = {
-    specHash: stateHash(policy().spec.strategy.job),
-    result: 'Startable',
-    reason: 'Ready',
-    message: '',
-    attempts: 1,
-    failures: 0,
-    lastTime: stamp(at('+2d 00:00')),
-  } as const
+  const [store, start] = [usableStore(at('+2d 00:00')), startable(at('+2d 00:00'))]
   const of = policy({}, { status: { store, start, accountedUntil: stamp(bad), scheduleSince: stamp(at('00:00')) } })
   const [goodJob, badJob] = [
     jobOfSlot(good, { status: complete(good, at('02:01')) }),

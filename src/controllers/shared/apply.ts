@@ -116,8 +116,8 @@ export async function applyPlan(
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time > now))
   if (lost) throw lost
   // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again.
-  const isConcluded = !refused.has(conclusion.name) || (plan.wakeAt !== undefined && plan.wakeAt > now)
-  return { retryAt, wakeAt: earliest(isConcluded ? plan.wakeAt : undefined, retryAt) }
+  const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
+  return { retryAt, wakeAt: atOnce ? retryAt : earliest(plan.wakeAt, retryAt) }
 }
 
 function isNeeded(

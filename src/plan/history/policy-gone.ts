@@ -1,7 +1,7 @@
 // Backups that outlive their policy say so: nobody prunes them any more (F93). A policy of the same name takes them up again.
 import type { Backup } from '../../api/kinds/backup.ts'
 import { alone, type Group } from '../core/actions.ts'
-import { conditionsFrom } from '../core/conditions.ts'
+import { withCondition } from '../core/conditions.ts'
 import type { RunView, View } from '../view/view.ts'
 
 const type = 'PolicyGone'
@@ -16,7 +16,7 @@ export function markGone(runs: readonly RunView[], now: Date): readonly Group[] 
       : 'its VolumeSnapshot stays'
     const message = `BackupPolicy ${spec.policy} is gone: nobody prunes this backup any more, and ${data} until somebody deletes them; a policy of that name, for the same backend, takes it up again`
     const gone = { type, status: 'True', reason: type, message } as const
-    const conditions = [...(status.conditions ?? []), ...conditionsFrom([gone], undefined, metadata.generation, now)]
+    const conditions = withCondition(status.conditions, gone, metadata.generation, now)
     const object = { ...backup, status: { ...status, conditions } }
     return [alone(`gone/${metadata.name}`, { do: 'write-status', object })]
   })

@@ -5,7 +5,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
-import { haveMoversEnded } from '../jobs/pods.ts'
+import { haveMoversEnded, statusOf } from '../jobs/pods.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'
 import { slotOfJob } from '../view/owners.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
@@ -75,12 +75,7 @@ function ageKey({ view: { job, pods } }: Recorded): string {
  */
 function mayGo(view: JobView, cronJob: CronJob | undefined, policy: BackupPolicy): boolean {
   if (!isFinished(view.job) && !haveMoversEnded(view)) return false
-  if (
-    view.pods.some(({ status }) =>
-      status?.containerStatuses?.some(each => each.name === 'mover' && each.state?.running),
-    )
-  )
-    return false
+  if (view.pods.some(pod => statusOf(pod, 'mover')?.state?.running)) return false
   const slot = slotOfJob(view.job)
   if (!slot) return true
   const [scheduled, accounted] = [timeOf(cronJob?.status?.lastScheduleTime), timeOf(policy.status?.accountedUntil)]

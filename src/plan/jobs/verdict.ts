@@ -162,15 +162,13 @@ function stuckSince(pod: Pod): Date | undefined {
   const dump = statusOf(pod, 'dump')?.state
   const others = pod.status?.containerStatuses?.filter(({ name }) => name !== 'mover' && name !== 'dump') ?? []
   if (dump === undefined || dump.terminated)
-    return others.some(({ state }) => state?.running) ? latest(...[ended, dump?.terminated].map(endedAt)) : undefined
+    return others.some(({ state }) => state?.running)
+      ? latest(timeOf(ended.finishedAt), timeOf(dump?.terminated?.finishedAt))
+      : undefined
   if (dump.waiting === undefined) return undefined
   const reason = moverMessageOf(pod)?.reason
   const pointless = reason !== undefined && (isPermanent(reason) || reason === 'SourceNotStarted')
   return pointless || waitingObstacle(pod) ? timeOf(ended.finishedAt) : undefined
-}
-
-function endedAt(terminated: { readonly finishedAt?: string } | undefined): Date | undefined {
-  return timeOf(terminated?.finishedAt)
 }
 
 /** Since when a condition of the Job is true. */

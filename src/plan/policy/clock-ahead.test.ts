@@ -3,31 +3,25 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
-import { stateHash } from '../../resources/desired-state.ts'
 import { addSeconds } from '../../schedule/times.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
-import { at, complete, ended, failed, pod, policy, saying, scheduled, stamp, world } from '../../../test/plan/world.ts'
+import {
+  at,
+  complete,
+  ended,
+  failed,
+  pod,
+  policy,
+  saying,
+  scheduled,
+  stamp,
+  startable,
+  usableStore,
+  world,
+} from '../../../test/plan/world.ts'
 
-const made = policy()
-const store = (more: Partial<StoreStatus>): StoreStatus => ({
-  backendHash: stateHash(made.spec.backend),
-  result: 'Usable',
-  reason: 'Ready',
-  message: '',
-  attempts: 1,
-  failures: 0,
-  lastProbeTime: stamp(at('11:00')),
-  ...more,
-})
-const start = {
-  specHash: stateHash(made.spec.strategy.job),
-  result: 'Startable',
-  reason: 'Ready',
-  message: '',
-  attempts: 1,
-  failures: 0,
-  lastTime: stamp(at('11:00')),
-} as const
+const store = (more: Partial<StoreStatus>) => usableStore(at('11:00'), more)
+const start = startable(at('11:00'))
 const book = { accountedUntil: stamp(at('02:00')), scheduleSince: stamp(at('00:00')) }
 
 test('F23: a probe that failed while the clock was a year ahead is repeated when that is put right', () => {

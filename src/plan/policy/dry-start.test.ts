@@ -17,6 +17,8 @@ import {
   scheduled,
   settings,
   stamp,
+  startable,
+  usableStore,
   waiting,
   world,
 } from '../../../test/plan/world.ts'
@@ -33,19 +35,10 @@ import { planDryStart } from './dry-start.ts'
 
 const now = at('12:00')
 const specHash = stateHash(policy().spec.strategy.job)
-const usable: StoreStatus = {
-  backendHash: stateHash(policy().spec.backend),
-  result: 'Usable',
-  reason: 'Ready',
-  message: '',
-  attempts: 1,
-  failures: 0,
-  lastProbeTime: stamp(at('11:00')),
-}
+const usable = usableStore(at('11:00'))
 
 function known(start: Partial<StartStatus> = {}, annotations = {}) {
-  const last = { specHash, result: 'Startable', reason: 'Ready', message: '', attempts: 1, failures: 0 } as const
-  const status = { store: usable, start: { ...last, lastTime: stamp(at('11:00')), ...start } }
+  const status = { store: usable, start: startable(at('11:00'), start) }
   return policy({}, { status, metadata: { annotations } })
 }
 const broken = { result: 'NotStartable', reason: 'CommandNotFound', failures: 1 } as const

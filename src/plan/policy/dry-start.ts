@@ -8,13 +8,13 @@ import type { StartStatus, StoreStatus } from '../../api/kinds/backup-policy-sta
 import { startJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import { startJob } from '../../resources/jobs.ts'
-import { alone, deletion, type Group } from '../core/actions.ts'
+import { alone, type Group } from '../core/actions.ts'
 import { redact } from '../core/redact.ts'
 import { obstacleOf } from '../jobs/obstacles.ts'
 import { statusOf } from '../jobs/pods.ts'
 import { conditionTime, isFinished, lostAt } from '../jobs/verdict.ts'
-import { askedFor, dailyProbe, pastTrial, probeAsked, quietTime } from './probe-times.ts'
-import { nextPlace } from './store-probe.ts'
+import { askedFor, dailyProbe, pastTrial, quietTime } from './probe-times.ts'
+import { attemptOf, cut, turnOf } from './trials.ts'
 import { addSeconds, earliest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
 
@@ -52,26 +52,22 @@ export function planDryStart(
   const before = policy.status?.start
   const start = provenBy(runs, before?.specHash === specHash ? before : unknown(specHash))
   const name = startJobName(policy.metadata.name, policy.metadata.uid ?? '', specHash, start.attempts)
-  const current = starts.find(each => each.job.metadata.name === name)
-  const cleanUp = starts
-    .filter(each => each !== current && !each.job.metadata.deletionTimestamp)
-    .map(each => alone(`clean/${each.job.metadata.name}`, deletion(each.job, 'the result of this dry start is known')))
+  const { current, cleanUp } = attemptOf(starts, name, 'the result of this dry start is known')
   if (current) {
     const found = judgeStart(current, job, now)
     if (found.is !== 'going') return { groups: cleanUp, start: after(start, found, policy, now), wakeAt: now }
     const { obstacle, wakeAt } = found
     return {
       groups: cleanUp,
-      start: obstacle && start.result === 'Unknown' ? { ...start, ...cut(obstacle) } : start,
+      start: obstacle && start.result === 'Unknown' ? { ...start, ...roomFor(obstacle) } : start,
       wakeAt,
     }
   }
   const idle = (wakeAt: Date | undefined) => ({ groups: cleanUp, start, wakeAt })
   if (store?.result !== 'Usable') return idle(undefined)
   const again = nextStart(start, policy, runJobs, now)
-  if (probeAsked(policy, start.asked) === undefined && (!again || now < again)) return idle(again)
-  const place = nextPlace(policy, probesRunning, now)
-  if (place) return idle(place)
+  const turn = turnOf(policy, start.asked, again, probesRunning, now)
+  if (turn.is === 'later') return idle(turn.wakeAt)
   const object = startJob(policy, job, specHash, start.attempts, settings)
   const cost = 'nobody finds out whether the command can be started'
   return { groups: [...cleanUp, alone(dryStartGroup, { do: 'create', object, cost })], start, wakeAt: undefined }
@@ -131,14 +127,13 @@ function after(start: StartStatus, found: Found, policy: BackupPolicy, now: Date
     ...(asked === undefined ? {} : { asked }),
   }
   if (found.is === 'startable') return { ...tried, ...startable, failures: 0 }
-  const words = cut(found)
+  const words = roomFor(found)
   if (found.is === 'not-startable') return { ...tried, ...words, result: 'NotStartable', failures: start.failures + 1 }
   return start.result === 'Unknown' ? { ...tried, ...words } : tried
 }
 
-/** What a status has room for. */
-function cut({ reason, message }: Words): Words {
-  return { reason, message: message.slice(0, 1024) }
+function roomFor({ reason, message }: Words): Words {
+  return { reason, message: cut(message) }
 }
 
 const startable = { result: 'Startable', reason: 'Ready', message: 'the command can be started' } as const

@@ -32,11 +32,11 @@ export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: D
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'ClockJumped', message })
   }
   const changed = (type: PolicyConditionType) => {
-    const [was, is] = [policy.status, status].map(some => some?.conditions?.find(each => each.type === type))
+    const [was, is] = [conditionOf(policy.status, type), conditionOf(status, type)]
     return is && (was?.status !== is.status || was.reason !== is.reason) ? is : undefined
   }
-  const pending = status.conditions?.find(({ type }) => type === 'RetentionPending')
-  if (pending && !policy.status?.conditions?.some(({ type }) => type === 'RetentionPending'))
+  const pending = conditionOf(status, 'RetentionPending')
+  if (pending && !conditionOf(policy.status, 'RetentionPending'))
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'RetentionLowered', message: pending.message })
   const ready = changed('Ready')
   if (ready) actions.push(noticeOf(policy, ready))
@@ -57,9 +57,7 @@ type Notice = Omit<Extract<Action, { readonly do: 'event' }>, 'do' | 'about'>
 
 /** Whether the selector matches something, and of claims also which. How many pods run is no news. */
 function selectionNotice(before: BackupPolicyStatus | undefined, after: BackupPolicyStatus): Notice | undefined {
-  const selected = (some: BackupPolicyStatus | undefined) =>
-    some?.conditions?.find(({ type }) => type === 'TargetsSelected')
-  const [was, is] = [selected(before), selected(after)]
+  const [was, is] = [conditionOf(before, 'TargetsSelected'), conditionOf(after, 'TargetsSelected')]
   if (!is || is.status === 'Unknown') return undefined
   const type = is.status === 'False' ? 'Warning' : 'Normal'
   const reason = is.reason as Notice['reason']
@@ -83,6 +81,10 @@ function namesOf(status: BackupPolicyStatus | undefined): readonly string[] | un
 function listOf(names: readonly string[]): string {
   const rest = names.length - named
   return names.slice(0, named).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
+}
+
+function conditionOf(status: BackupPolicyStatus | undefined, type: PolicyConditionType): Condition | undefined {
+  return status?.conditions?.find(each => each.type === type)
 }
 
 function noticeOf(policy: BackupPolicy, { status, reason, message }: Condition): Action {

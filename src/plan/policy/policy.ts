@@ -34,7 +34,7 @@ import { cronJobWarning } from './cron-job-warnings.ts'
 import { planDryStart, type DryStartPlan } from './dry-start.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
-import { bookOf } from './slots.ts'
+import { bookOf, type SlotBook, type SlotPlan } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-slots.ts'
 import { policyStatus } from './status.ts'
 import { nextOverdue } from './overdue.ts'
@@ -45,38 +45,44 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const view = viewOf(world)
   if (!view.policy) return planGone(view, now)
   const { policy, strategy } = view
-  const history = historyOf(view, policy, strategy, now)
-  return strategy.type === 'job'
-    ? planOf({ ...view, policy, strategy }, planJobStrategy({ ...view, policy, strategy }, history, now), history, now)
-    : planOf(
-        { ...view, policy, strategy },
-        planSnapshotStrategy({ ...view, policy, strategy }, history, now),
-        history,
-        now,
-      )
+  const basis = basisOf(view, policy, strategy, now)
+  if (strategy.type === 'job') {
+    const living = { ...view, policy, strategy }
+    return planOf(living, planJobStrategy(living, basis, now), basis, now)
+  }
+  const living = { ...view, policy, strategy }
+  return planOf(living, planSnapshotStrategy(living, basis, now), basis, now)
 }
 
 /** Where no mover is started. */
 const noOrders = { held: [], accepted: [] }
 
-/** What there is of each target, how many are kept of it now, and what retention says of each run. */
-type History = {
+/** What both strategies and the status build on. */
+type Basis = {
+  readonly clock: ReturnType<typeof scheduleOf>
+  readonly since: Date
+  /** The book of slots as the status has it. */
+  readonly before: SlotBook
+  /** What there is of each target, how many are kept of it now, and what retention says of each run. */
   readonly kept: RunsByTarget
   readonly numbers: Numbers
   readonly keeping: ReturnType<typeof keepingOf>
   readonly histories: readonly TargetHistory[]
 }
 
-function historyOf(
-  view: View,
-  policy: BackupPolicy,
-  strategy: JobStrategyView | SnapshotStrategyView,
-  now: Date,
-): History {
+function basisOf(view: View, policy: BackupPolicy, strategy: JobStrategyView | SnapshotStrategyView, now: Date): Basis {
   const kept = runsByTarget(view, policy, strategy)
   const numbers = numbersOf(policy, kept, now)
   const keeping = keepingOf(policy, numbers, now)
-  return { kept, numbers, keeping, histories: retentionByTarget(kept, keeping) }
+  return {
+    clock: scheduleOf(policy),
+    since: scheduleSince(policy, now),
+    before: bookOf(policy.status, now),
+    kept,
+    numbers,
+    keeping,
+    histories: retentionByTarget(kept, keeping),
+  }
 }
 
 type Living<Strategy> = View & { readonly policy: BackupPolicy; readonly strategy: Strategy }
@@ -94,11 +100,12 @@ type StrategyPlan = {
   readonly schedule: ReturnType<typeof planSnapshotSlots>
 }
 
-function planJobStrategy(view: Living<JobStrategyView>, { numbers }: History, now: Date): StrategyPlan {
+function planJobStrategy(
+  view: Living<JobStrategyView>,
+  { clock, since, before, numbers }: Basis,
+  now: Date,
+): StrategyPlan {
   const { policy, strategy, runs, settings } = view
-  const clock = scheduleOf(policy)
-  const since = scheduleSince(policy, now)
-  const before = bookOf(policy.status, now)
   const orders = ordersOf(runs, strategy, numbers)
   const desired = desiredCronJob(policy, orders, settings)
   const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, desired, now)) : []
@@ -115,18 +122,16 @@ function planJobStrategy(view: Living<JobStrategyView>, { numbers }: History, no
     holds: planStoredHolds(view, catalog.entries, now),
     unrecorded: new Set(fresh.map(({ job }) => job.metadata.name)),
     backups: runs.map(run => planBackup(view, run, catalog, orders, now)),
-    schedule:
-      'problem' in clock
-        ? { groups: [], book: before, next: undefined, closes: undefined }
-        : accountForJobs(view, policy, fresh, clock, since, before, now),
+    schedule: 'problem' in clock ? noSlots(before) : accountForJobs(view, policy, fresh, clock, since, before, now),
   }
 }
 
-function planSnapshotStrategy(view: Living<SnapshotStrategyView>, { histories }: History, now: Date): StrategyPlan {
+function planSnapshotStrategy(
+  view: Living<SnapshotStrategyView>,
+  { clock, since, before, histories }: Basis,
+  now: Date,
+): StrategyPlan {
   const { policy, strategy, runs } = view
-  const clock = scheduleOf(policy)
-  const since = scheduleSince(policy, now)
-  const before = bookOf(policy.status, now)
   const words = retentionWords(histories)
   const backups = runs.map(run => planBackup(view, run, undefined, noOrders, now, words))
   return {
@@ -135,22 +140,26 @@ function planSnapshotStrategy(view: Living<SnapshotStrategyView>, { histories }:
     backups,
     schedule:
       'problem' in clock
-        ? { groups: [], book: before, next: undefined, closes: undefined }
+        ? noSlots(before)
         : planSnapshotSlots(view, policy, strategy, clock, since, before, now, endedBy(backups)),
   }
+}
+
+/** Of a schedule that cannot be read. */
+function noSlots(book: SlotBook): SlotPlan {
+  return { groups: [], book, next: undefined, closes: undefined }
 }
 
 /** The order of things. Groups need each other only where they say so; the order is what is best done first. */
 function planOf(
   view: Living<JobStrategyView | SnapshotStrategyView>,
   plan: StrategyPlan,
-  history: History,
+  basis: Basis,
   now: Date,
 ): Plan {
   const { policy, strategy, runs, snapshotApi, dryRun } = view
   const { cronJob, probe, dryStart, catalog, holds, unrecorded, backups, schedule, nameTaken } = plan
-  const { kept, numbers, keeping, histories } = history
-  const before = bookOf(policy.status, now)
+  const { clock, since, before, kept, numbers, keeping, histories } = basis
   const planned: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
@@ -174,8 +183,8 @@ function planOf(
     policy,
     strategy,
     targets: targetsOf(strategy, probe?.store, dryStart?.start),
-    clock: scheduleOf(policy),
-    since: scheduleSince(policy, now),
+    clock,
+    since,
     next: schedule.next,
     histories,
     // Without the snapshot API nobody sees what is there, and so what is to be protected.
@@ -222,25 +231,24 @@ function planOf(
 
 /** The runs as their Backups tell of them once the groups are carried out: their ends are told in the same pass. */
 function toldRuns(runs: readonly RunView[], groups: readonly Group[], refused: Refusals): readonly RunView[] {
-  const written = groups
-    .filter(({ name }) => !refused.has(name))
-    .flatMap(({ actions }) => actions)
-    .flatMap(action =>
-      action.do === 'write-status' && action.object.kind === 'Backup' ? [action.object as Backup] : [],
-    )
+  const written = writtenBackups(groups.filter(({ name }) => !refused.has(name)))
   const told = new Map(written.map(backup => [backup.metadata.name, backup]))
   return runs.map(run => ({ ...run, backup: told.get(run.backup.metadata.name) ?? run.backup }))
 }
 
 /** The Backups that these plans find ended. */
 function endedBy(plans: readonly BackupPlan[]): ReadonlySet<string> {
-  const actions = plans.flatMap(({ groups }) => groups).flatMap(group => group.actions)
-  const ended = actions.flatMap(action =>
-    action.do === 'write-status' && action.object.kind === 'Backup' && isFinal((action.object as Backup).status?.phase)
-      ? [action.object.metadata.name]
-      : [],
-  )
-  return new Set(ended)
+  const written = writtenBackups(plans.flatMap(({ groups }) => groups))
+  return new Set(written.filter(({ status }) => isFinal(status?.phase)).map(({ metadata }) => metadata.name))
+}
+
+/** The Backups of which these groups write the status. */
+function writtenBackups(groups: readonly Group[]): readonly Backup[] {
+  return groups
+    .flatMap(({ actions }) => actions)
+    .flatMap(action =>
+      action.do === 'write-status' && action.object.kind === 'Backup' ? [action.object as Backup] : [],
+    )
 }
 
 /** Without its policy nothing starts any more; what has ended stays, with its data. */

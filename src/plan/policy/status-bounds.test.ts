@@ -1,23 +1,15 @@
 // What the operator writes must be what its own CRD takes: a status that is refused is no status at all.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { backupPolicyStatus, type StoreStatus } from '../../api/kinds/backup-policy-status.ts'
+import { backupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { annotation } from '../../api/labels.ts'
 import { probeJobName, startJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
-import { at, complete, job, pod, policy, saying, stamp, world } from '../../../test/plan/world.ts'
+import { at, complete, job, pod, policy, saying, stamp, usableStore, world } from '../../../test/plan/world.ts'
 
 const specHash = stateHash(policy().spec.strategy.job)
-const usable: StoreStatus = {
-  backendHash: stateHash(policy().spec.backend),
-  result: 'Usable',
-  reason: 'Ready',
-  message: '',
-  attempts: 1,
-  failures: 0,
-  lastProbeTime: stamp(at('11:00')),
-}
+const usable = usableStore(at('11:00'))
 
 test('the words of a large cluster, of a pod that finds no node, are cut to what the status has room for', () => {
   const of = policy(

@@ -5,21 +5,18 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
 import { moverReasons } from '../../api/mover/reasons.ts'
-import { nameHash, probeJobName } from '../../api/names.ts'
+import { probeJobName } from '../../api/names.ts'
 import { probeJob } from '../../resources/jobs.ts'
-import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
+import { alone, type Group, type Unless } from '../core/actions.ts'
 import { unlessMoreIsSaid } from '../jobs/pods.ts'
 import { isFinished, judgeJob } from '../jobs/verdict.ts'
-import { askedFor, dailyProbe, pastTrial, probeAsked } from './probe-times.ts'
+import { askedFor, dailyProbe, pastTrial } from './probe-times.ts'
+import { attemptOf, cut, turnOf } from './trials.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { View } from '../view/view.ts'
 
-/** At most so many probes at once in the whole cluster: a thousand policies may be applied at the same moment. */
-const maxProbes = 10
 const firstRetrySeconds = 60
 const longestRetrySeconds = 600
-/** How soon to look again for a free place: each policy after its own time, so that a thousand do not ask at once. Seconds. */
-const placeSeconds = { least: 5, spread: 20 } as const
 /** A probe that cannot even start must not keep the others waiting. Seconds. */
 const placeKeptSeconds = 60
 
@@ -59,12 +56,7 @@ export function planProbe(
     store = { ...unknown(backendHash), attempts: store.attempts }
 
   const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, store.attempts)
-  const current = probes.find(({ job }) => job.metadata.name === name)
-  // Older probes have been read: their result is in the status that named this attempt.
-  const cleanUp = probes
-    .filter(each => each !== current && !each.job.metadata.deletionTimestamp)
-    .map(({ job }) => alone(`clean/${job.metadata.name}`, deletion(job, 'the result of this probe is known')))
-
+  const { current, cleanUp } = attemptOf(probes, name, 'the result of this probe is known')
   const wanted = askedFor(policy.metadata)
   if (current) {
     const { reason: said, message: words } = store
@@ -73,7 +65,7 @@ export function planProbe(
       const waiting = run.phase === 'Pending' && run.reason !== 'PodPending'
       return {
         groups: cleanUp,
-        store: waiting ? { ...store, reason: run.reason, message: run.message.slice(0, 1024) } : store,
+        store: waiting ? { ...store, reason: run.reason, message: cut(run.message) } : store,
         wakeAt: run.wakeAt,
       }
     }
@@ -86,7 +78,7 @@ export function planProbe(
     }
     if (run.phase === 'Completed' && run.moverMessage?.phase === 'done') {
       const { probe, warnings = [] } = run.moverMessage
-      const message = ['the store can be used', ...warnings.map(warning => warning.message)].join('; ').slice(0, 1024)
+      const message = cut(['the store can be used', ...warnings.map(warning => warning.message)].join('; '))
       return {
         groups: cleanUp,
         store: {
@@ -107,7 +99,7 @@ export function planProbe(
     const unless = unlessMoreIsSaid(current)
     return {
       groups: cleanUp,
-      store: { ...tried, result: 'Unusable', reason, message: message.slice(0, 1024) },
+      store: { ...tried, result: 'Unusable', reason, message: cut(message) },
       ...(unless ? { unless } : {}),
       wakeAt: now,
     }
@@ -116,10 +108,8 @@ export function planProbe(
   const isRunning = runJobs.some(({ job }) => !isFinished(job))
   const again =
     store.result === 'Usable' ? dailyProbe(policy, timeOf(store.lastProbeTime), isRunning, now) : nextProbe(store, now)
-  if (probeAsked(policy, store.asked) === undefined && (!again || now < again))
-    return { groups: cleanUp, store, wakeAt: again }
-  const place = nextPlace(policy, probesRunning, now)
-  if (place) return { groups: cleanUp, store, wakeAt: place }
+  const turn = turnOf(policy, store.asked, again, probesRunning, now)
+  if (turn.is === 'later') return { groups: cleanUp, store, wakeAt: turn.wakeAt }
   const object = probeJob(policy, backendHash, store.attempts, settings)
   const cost = 'nobody finds out whether the store can be used'
   return {
@@ -127,13 +117,6 @@ export function planProbe(
     store,
     wakeAt: undefined,
   }
-}
-
-/** When to ask for a place again, where all are taken. */
-export function nextPlace({ metadata }: BackupPolicy, probesRunning: number, now: Date): Date | undefined {
-  if (probesRunning < maxProbes) return undefined
-  const seconds = placeSeconds.least + (Number.parseInt(nameHash(metadata.uid ?? ''), 36) % placeSeconds.spread)
-  return addSeconds(now, seconds)
 }
 
 /** Whether a probe takes one of the places. */

@@ -8,7 +8,8 @@ import { stamp } from '../../plan/world.ts'
 import { Crash, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import type { Watch } from './operator.ts'
 import { Replica, type AroundWrite } from './replica.ts'
-import type { Operator } from './telling.ts'
+import type { Story } from './stories.ts'
+import { name, Telling, type Operator } from './telling.ts'
 
 /** What may be refused: every kind of write that the operator makes. */
 export type WriteKind = `${Write['verb']} ${Plural}`
@@ -43,6 +44,16 @@ const mostPasses = 12
 const longestSilenceSeconds = 60
 const firstBackoffSeconds = 5
 const longestBackoffSeconds = 600
+
+/** A story that is told to two processes of the operator. */
+export function tellingWithReplicas(story: Omit<Story, 'steps'>): {
+  readonly telling: Telling
+  readonly operators: ToyReplicas
+} {
+  const made = (server: ToyApiServer, watch: Watch) => new ToyReplicas(server, name, watch)
+  const telling = new Telling({ ...story, steps: [] }, undefined, made)
+  return { telling, operators: telling.operator as ToyReplicas }
+}
 
 type Sleeper = { readonly wakesBefore: number; readonly wake: () => void; readonly ended: Promise<unknown> }
 
