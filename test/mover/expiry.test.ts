@@ -11,11 +11,11 @@ import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type Pod } from
 
 const secret = { accesskey: 'minioadmin', secretkey: 'minioadmin' }
 const small = ['sh', '-c', 'seq 1 1000']
-/** Several segments; with the first one stored it waits for the file `go`. */
+/** Several segments; with two of them stored it waits for the file `go`. */
 const halting = [
   'sh',
   '-c',
-  'head -c 16000000 /dev/urandom; while [ ! -e go ]; do sleep 0.05; done; head -c 9000000 /dev/urandom',
+  'head -c 20000000 /dev/urandom; while [ ! -e go ]; do sleep 0.05; done; head -c 9000000 /dev/urandom',
 ]
 const segments = { partBytes: 5 << 20, maxParts: 1 }
 const data = /\/data\//
@@ -46,8 +46,16 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
   const nothing = { objects: [], uploads: [] }
   const dataKeys = async (bucket: string, run: string) =>
     (await server.contents(bucket)).keys.filter(key => key.includes(`/data/${run}/`))
+  /** Complete for the mover too: it opens the second only once the store has answered for the first. */
   const firstSegment = (bucket: string) =>
-    eventually('a first segment', async () => (await dataKeys(bucket, jobOf(0)))[0], { seconds: 20, every: 20 })
+    eventually(
+      'two segments',
+      async () => {
+        const [first, second] = await dataKeys(bucket, jobOf(0))
+        return second && first
+      },
+      { seconds: 20, every: 20 },
+    )
   const goOn = (pod: Pod) => writeFileSync(join(pod.directory, 'go'), '')
 
   test('F58: commits nothing past its expiry less the margin, by the clock of the store', async () => {
