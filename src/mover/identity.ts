@@ -1,5 +1,5 @@
 /** Who this mover is: from the downward API. */
-import { moverEnvironment } from '../api/mover/task.ts'
+import { moverEnvironment } from '../api/mover/pod.ts'
 import { MoverFailure } from './failure.ts'
 
 export interface MoverIdentity {

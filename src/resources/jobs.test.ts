@@ -5,7 +5,8 @@ import { backend, backup, desiredCronJob, jobStrategy, policy, settings } from '
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
-import { moverEnvironment, parseMoverTask } from '../api/mover/task.ts'
+import { moverEnvironment } from '../api/mover/pod.ts'
+import { parseMoverTask } from '../api/mover/task.ts'
 import { backupCronJob, catalogJob, holdJob, onDemandJob, probeJob } from './jobs.ts'
 
 const noMarks = { held: [], accepted: [] }

@@ -10,7 +10,7 @@ import {
   moverPaths,
   prepareCommand,
   sourceCommand,
-} from '../api/mover/task.ts'
+} from '../api/mover/pod.ts'
 import type { BackendTask, MoverTaskInput, PrefixOwner } from '../api/mover/task.ts'
 import { backupArtifact } from '../api/names.ts'
 import { permanentExitCodes } from '../api/mover/reasons.ts'

@@ -2,7 +2,7 @@
 // middle of their writes, and the API server refuses some, or some kind for ever.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isFinal } from '../../src/api/kinds/backup.ts'
+import { isFinal } from '../../src/api/kinds/backup-phases.ts'
 import { parseSchedule } from '../../src/schedule/parse.ts'
 import { slotsBetween } from '../../src/schedule/schedule.ts'
 import { Draw } from '../campaign/draw.ts'

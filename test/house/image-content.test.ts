@@ -80,10 +80,10 @@ test('the bundle is made of shipped sources, and of packages that the image is s
   )
 })
 
-test('an operator loads no store, no second HTTP client and nothing that strips types', () => {
+test('an operator loads no store, no schemas, no second HTTP client and nothing that strips types', () => {
   const modules = modulesOf([...loadedWith('main.cjs'), ...loadedWith('operator.cjs')])
   assert.ok(modules.includes('src/controllers/operator.ts'))
-  const heavy = /^src\/(storage|mover)\/|node_modules\/(@aws-sdk|@smithy|undici|yaml|typescript)\//
+  const heavy = /^src\/(storage|mover)\/|node_modules\/(@aws-sdk|@smithy|zod|undici|yaml|typescript)\//
   assert.deepEqual(
     modules.filter(path => heavy.test(path)),
     [],

@@ -17,7 +17,7 @@ import {
   moverEnvironment,
   prepareCommand,
   sourceCommand,
-} from '../../src/api/mover/task.ts'
+} from '../../src/api/mover/pod.ts'
 import type { MoverTaskInput } from '../../src/api/mover/task.ts'
 import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from '../api/control-plane/run-directory.ts'
 import { runVariable } from '../runner/leftovers.ts'

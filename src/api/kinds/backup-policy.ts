@@ -16,6 +16,7 @@ import {
 } from '../schema/cron-grammar.ts'
 import type { KubernetesObject } from '../kubernetes.ts'
 import { all, dnsName, rule, timeZone } from '../schema/schema.ts'
+import { snapshotDefaults } from './snapshot-defaults.ts'
 
 const labelKeyMessage =
   'a label is a name of letters, digits and -_. (63 at most, with a letter or digit at both ends), for example app, or a DNS name and that, for example app.kubernetes.io/name'
@@ -78,9 +79,6 @@ const selector = z
       'the selector is empty and would select everything; name at least one label, for example matchLabels: {app: postgres}',
     ),
   )
-
-/** Of a policy without `strategy.snapshot`: the schema's defaults apply only where the block is. In seconds (docs/design.md R31). */
-export const snapshotDefaults = { cutTimeoutSeconds: 600, readyTimeoutSeconds: 86_400 } as const
 
 const snapshot = z.object({
   volumeSnapshotClassName: dnsName(

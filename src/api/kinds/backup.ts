@@ -2,9 +2,7 @@
 import { z } from 'zod'
 import type { KubernetesObject } from '../kubernetes.ts'
 import { conditions, dateTime, dnsName, rule } from '../schema/schema.ts'
-
-export const backupPhases = ['Pending', 'Running', 'Completed', 'Failed', 'Skipped', 'Deleting'] as const
-export type BackupPhase = (typeof backupPhases)[number]
+import { backupPhases } from './backup-phases.ts'
 
 export const backupSpec = z
   .object({
@@ -126,8 +124,3 @@ export const backupColumns = [
   { name: 'Slot', type: 'string', jsonPath: '.spec.slot', priority: 1 },
   { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', priority: 1 },
 ] as const
-
-/** A final phase never changes, except to Deleting. */
-export function isFinal(phase: BackupPhase | undefined): boolean {
-  return phase === 'Completed' || phase === 'Failed' || phase === 'Skipped' || phase === 'Deleting'
-}

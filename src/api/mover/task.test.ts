@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { encodeMoverTask, parseMoverTask, runsDigest, sourceCommand, type MoverTaskInput } from './task.ts'
+import { encodeMoverTask, sourceCommand } from './pod.ts'
+import { runsDigest } from './runs-digest.ts'
+import { parseMoverTask, type MoverTaskInput } from './task.ts'
 
 const task = {
   version: 1,

@@ -1,66 +1,9 @@
 /**
- * What the operator asks of a mover pod, and how the two containers of a backup pod are started.
- *
- * The task is one JSON text in the environment variable `BACKUP_TASK` of the mover container. It contains no secret: the
- * credentials are files of a mounted Secret, whose place it names. What the mover answers is in `mover-message.ts`.
+ * What the operator asks of a mover pod (`pod.ts` tells how it gets there). It contains no secret: the credentials are files of a mounted
+ * Secret, whose place it names. What the mover answers is in `message.ts`. The operator loads nothing of this file, only its types:
+ * the library that checks a task takes 5 MiB.
  */
-import { createHash } from 'node:crypto'
 import { z } from 'zod'
-
-/** Environment variables of the mover container. All but the task are filled by the downward API. */
-export const moverEnvironment = {
-  /** `encodeMoverTask(task)`. */
-  task: 'BACKUP_TASK',
-  /** The run: `metadata.labels['batch.kubernetes.io/job-name']`. A CronJob cannot name its Jobs in their own template. */
-  run: 'BACKUP_RUN',
-  /** The Job's UID: `metadata.labels['batch.kubernetes.io/controller-uid']`. */
-  jobUid: 'BACKUP_JOB_UID',
-  /** The attempt: `metadata.uid` of the pod. */
-  attempt: 'BACKUP_ATTEMPT',
-} as const
-
-/** Where things are mounted. The credentials and the CA travel in the task; these two are fixed. */
-export const moverPaths = {
-  /** The `emptyDir` that the containers of a backup pod share. Not sticky (mode 0777), at least 16 MiB. */
-  shared: '/.backup',
-  /** Kubernetes' default `terminationMessagePath`. */
-  terminationLog: '/dev/termination-log',
-} as const
-
-/**
- * The command of the user's container; its `args` are the user's command line, one word each, untouched (Kubernetes itself
- * turns `$$` into `$` and expands `$(NAME)` there, as in any pod).
- */
-export function sourceCommand(
-  task: Pick<BackupTask, 'artifact' | 'startTimeoutSeconds'>,
-  shared: string = moverPaths.shared,
-): readonly string[] {
-  return [
-    `${shared}/busybox`,
-    'sh',
-    `${shared}/init.sh`,
-    String(task.startTimeoutSeconds),
-    `${shared}/artifact`,
-    task.artifact,
-  ]
-}
-
-/** The same in a dry start: the container only looks whether the program is there, and ends with 0, 126 or 127 as a shell would. */
-export function lookCommand(shared: string = moverPaths.shared): readonly string[] {
-  return [`${shared}/busybox`, 'sh', `${shared}/init.sh`, 'look']
-}
-
-/**
- * The command of the init container, of our own image: it puts busybox, the helpers and the control FIFOs into the shared
- * directory. `helpers` is the image's `src/mover/shell`, `busybox` its static busybox.
- */
-export function prepareCommand(
-  helpers: string,
-  busybox = '/bin/busybox',
-  shared: string = moverPaths.shared,
-): readonly string[] {
-  return [busybox, 'sh', `${helpers}/prepare.sh`, shared]
-}
 
 const name = (maximum: number) => z.string().min(1).max(maximum)
 const seconds = z.int().positive()
@@ -211,15 +154,6 @@ export type MoverTask = BackupTask | ProbeTask | CatalogTask | HoldTask | StartT
 export type MoverTaskInput = z.input<typeof taskSchema>
 
 /**
- * The value of `BACKUP_TASK`. `$` is written as a JSON escape, because Kubernetes expands `$(NAME)` in values.
- * @throws Error (from Zod) when the task is outside its bounds.
- */
-export function encodeMoverTask(task: MoverTaskInput): string {
-  taskSchema.parse(task)
-  return JSON.stringify(task).replaceAll('$', '\\u0024')
-}
-
-/**
  * Reads `BACKUP_TASK` and fills defaults.
  * @throws Error with a sentence for the operator's log: the text is no task of this version.
  */
@@ -236,12 +170,4 @@ export function parseMoverTask(text: string): MoverTask {
     `the task is not one that this mover understands (are operator and mover of one version?): ${z.prettifyError(parsed.error).replaceAll('\n', '; ')}`,
     { cause: parsed.error },
   )
-}
-
-/** Digest of a set of runs, whatever its order: equal if and only if mover and operator know the same runs (R7). */
-export function runsDigest(runs: Iterable<string>): string {
-  return createHash('sha256')
-    .update([...runs].sort().join('\n'))
-    .digest('hex')
-    .slice(0, 16)
 }

@@ -1,5 +1,6 @@
 // The series that one policy and its Backups determine. docs/metrics.md explains each.
-import { backupPhases, type Backup } from '../../api/kinds/backup.ts'
+import { backupPhases } from '../../api/kinds/backup-phases.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import { owedOf, type Owed } from '../../plan/policy/overdue.ts'

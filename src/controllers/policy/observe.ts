@@ -1,7 +1,7 @@
 // Gathers what planning one policy looks at: from the caches, and the little that is not worth caching from the API server.
 import { apiVersion, labelValue } from '../../api/labels.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { isFinal } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type {
   CronJob,
   JobEvent,

@@ -1,5 +1,6 @@
 /** After the commit: retention of the target, and what killed attempts left behind. Nothing here fails the backup. */
-import { runsDigest, type BackupTask } from '../../api/mover/task.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
+import type { BackupTask } from '../../api/mover/task.ts'
 import type { KeptRuns } from '../../api/mover/message.ts'
 import type { MoverWarningReason } from '../../api/mover/reasons.ts'
 import { triggerOf } from '../../api/record.ts'

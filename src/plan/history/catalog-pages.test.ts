@@ -17,7 +17,7 @@ import {
 import type { Job, Pod } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
-import { runsDigest } from '../../api/mover/task.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { catalogJobName } from '../../api/names.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 

@@ -1,10 +1,11 @@
 // Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
-import { isFinal, type BackupStatus } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
+import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage, type MoverWarning } from '../../api/mover/message.ts'
-import { runsDigest } from '../../api/mover/task.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { commandTarget } from '../../api/names.ts'
 import { returnedBackup, scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'

@@ -1,5 +1,6 @@
 // Objects that have done their duty: Backups without data, snapshots and Jobs of runs that failed or were cancelled, old failures.
-import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'

@@ -7,7 +7,8 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { JobSpec } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
-import { moverEnvironment, parseMoverTask, type BackupTask } from '../../api/mover/task.ts'
+import { moverEnvironment } from '../../api/mover/pod.ts'
+import { parseMoverTask, type BackupTask } from '../../api/mover/task.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 
 const now = at('12:00')

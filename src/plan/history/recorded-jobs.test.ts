@@ -22,7 +22,7 @@ import {
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { CronJob, Job, Pod } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
-import { runsDigest } from '../../api/mover/task.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import { nextRecorded, recordedJobs } from './recorded-jobs.ts'

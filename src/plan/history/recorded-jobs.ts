@@ -1,6 +1,7 @@
 // Jobs whose Backup says all that they had to say go (docs/design.md R33): kept ones eat the namespace's quota on Jobs, a failed one alerts for
 // ever, and one that a sidecar keeps from ending holds the schedule up.
-import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'

@@ -18,7 +18,7 @@ import {
 import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation, label } from '../../api/labels.ts'
 import { returnedBackup } from '../../resources/backup-objects.ts'
-import { runsDigest } from '../../api/mover/task.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
 import { viewOf } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'

@@ -1,9 +1,10 @@
 // What retention says of the backups of each target, by the same function that the mover uses; and what follows for snapshots.
-import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Condition, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
-import { runsDigest } from '../../api/mover/task.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { commandTarget, slotOfText } from '../../api/names.ts'
 import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
 import { withCondition, type Verdict } from '../core/conditions.ts'

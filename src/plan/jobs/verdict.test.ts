@@ -15,7 +15,7 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import { exitCodeOf, moverReasons, type MoverReason } from '../../api/mover/reasons.ts'
-import { moverPaths } from '../../api/mover/task.ts'
+import { moverPaths } from '../../api/mover/pod.ts'
 import type { LastWords } from './obstacles.ts'
 import { judge } from '../../../test/plan/planned.ts'
 import { lostAt } from './verdict.ts'

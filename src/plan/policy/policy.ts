@@ -1,6 +1,7 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { isFinal, type Backup } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { commandTarget } from '../../api/names.ts'
 import { alone, deletion, type Group, type Plan, type Refusals } from '../core/actions.ts'

@@ -1,6 +1,6 @@
 // The clock of the snapshot strategy: which slot starts now, for which claims, and which slots passed without a run.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { isFinal } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
 import { slotRunName } from '../../api/names.ts'
 import type { PolicySchedule } from './schedule.ts'
 import { planSlots } from '../../schedule/schedule.ts'

@@ -1,6 +1,6 @@
 // What keeps a snapshot of a claim from being begun: one that is not cut yet, or too many that are not ready (docs/design.md R30, R31).
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { isFinal } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { SnapshotView } from '../view/view.ts'
 import { limitsOf, progressOf, unreadyAtOnce } from './snapshot-limits.ts'
 

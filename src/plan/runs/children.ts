@@ -1,5 +1,6 @@
 // An on-demand Backup of strategy snapshot that names no target: its children, and what becomes of them (docs/design.md R9).
-import { isFinal, type Backup, type BackupPhase } from '../../api/kinds/backup.ts'
+import { isFinal, type BackupPhase } from '../../api/kinds/backup-phases.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
 import type { Reason } from '../../api/conditions.ts'
 import { childBackup } from '../../resources/backup-objects.ts'
 import type { Group } from '../core/actions.ts'

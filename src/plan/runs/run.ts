@@ -1,5 +1,6 @@
 // One Backup: what it is waiting for, what has become of it, and what has to be done for it. A final phase never changes, except to Deleting.
-import { isFinal, type Backup, type BackupStatus } from '../../api/kinds/backup.ts'
+import { isFinal } from '../../api/kinds/backup-phases.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'

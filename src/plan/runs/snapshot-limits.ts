@@ -1,6 +1,7 @@
 // How long a VolumeSnapshot may take: one limit until it is cut, when its data are of a fixed moment and the claim is free for the next one,
 // and one until it is ready, because many storage systems copy for hours what they cut in a second (docs/design.md R31).
-import { snapshotDefaults, type BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import { snapshotDefaults } from '../../api/kinds/snapshot-defaults.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 

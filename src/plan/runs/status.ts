@@ -1,5 +1,6 @@
 // The status of a Backup from what is known of its run, and the writing of it: the only author of Backup status.
-import { isFinal, type Backup, type BackupPhase, type BackupStatus } from '../../api/kinds/backup.ts'
+import { isFinal, type BackupPhase } from '../../api/kinds/backup-phases.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { Reason } from '../../api/conditions.ts'
 import type { Action, Group, Refusal, Unless } from '../core/actions.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'

@@ -24,7 +24,7 @@ import {
 import type { Job, KubernetesObject, OwnerReference, Pod } from '../../api/kubernetes.ts'
 import { annotation, label, policyLabels } from '../../api/labels.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
-import { runsDigest } from '../../api/mover/task.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { catalogJobName, cronJobName, onDemandJobName, probeJobName } from '../../api/names.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import { planPolicy as plan } from '../policy/policy.ts'

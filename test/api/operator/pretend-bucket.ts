@@ -1,12 +1,7 @@
 // What movers find in a bucket, put there, delete from it and say of it, without a store: the runs of each policy and nothing else.
 import type { CatalogEntry, MoverMessage } from '../../../src/api/mover/message.ts'
-import {
-  runsDigest,
-  type BackupTask,
-  type CatalogTask,
-  type HoldTask,
-  type MoverTask,
-} from '../../../src/api/mover/task.ts'
+import { runsDigest } from '../../../src/api/mover/runs-digest.ts'
+import type { BackupTask, CatalogTask, HoldTask, MoverTask } from '../../../src/api/mover/task.ts'
 import { slotOfJobName, slotText } from '../../../src/api/names.ts'
 import { planRetention } from '../../../src/plan/history/retention.ts'
 

@@ -1,7 +1,8 @@
 // Storage systems that cut a snapshot in a moment and copy it for long, on a real API server: nobody plays the snapshot controller but the test.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { isFinal, type Backup } from '../../../src/api/kinds/backup.ts'
+import { isFinal } from '../../../src/api/kinds/backup-phases.ts'
+import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../../src/api/kubernetes.ts'
 import { annotation } from '../../../src/api/labels.ts'

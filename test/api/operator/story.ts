@@ -2,7 +2,8 @@
 // way: nothing twice, nothing left over.
 import assert from 'node:assert/strict'
 import { eventually } from '../../../dev/eventually.ts'
-import { isFinal, type Backup } from '../../../src/api/kinds/backup.ts'
+import { isFinal } from '../../../src/api/kinds/backup-phases.ts'
+import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
 import { annotation, label } from '../../../src/api/labels.ts'

@@ -1,7 +1,8 @@
 // What must come of every slot, and of everything that was begun, when a story is over.
 import assert from 'node:assert/strict'
-import { isFinal, type Backup } from '../../../src/api/kinds/backup.ts'
-import { snapshotDefaults } from '../../../src/api/kinds/backup-policy.ts'
+import { isFinal } from '../../../src/api/kinds/backup-phases.ts'
+import type { Backup } from '../../../src/api/kinds/backup.ts'
+import { snapshotDefaults } from '../../../src/api/kinds/snapshot-defaults.ts'
 import { annotation } from '../../../src/api/labels.ts'
 import { scheduleOf } from '../../../src/plan/policy/schedule.ts'
 import { slotsBetween } from '../../../src/schedule/schedule.ts'

@@ -1,7 +1,8 @@
 // The bucket of one policy, and what movers do with it: the real retention, on names only.
 import assert from 'node:assert/strict'
 import type { CatalogEntry, KeptRuns, MoverMessage } from '../../../src/api/mover/message.ts'
-import { runsDigest, type BackupTask, type HoldTask } from '../../../src/api/mover/task.ts'
+import { runsDigest } from '../../../src/api/mover/runs-digest.ts'
+import type { BackupTask, HoldTask } from '../../../src/api/mover/task.ts'
 import { slotText } from '../../../src/api/names.ts'
 import { keepingOfTask } from '../../../src/plan/history/numbers.ts'
 import { planRetention } from '../../../src/plan/history/retention.ts'

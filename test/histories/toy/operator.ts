@@ -1,7 +1,8 @@
 // One process of the operator on the toy API server: the real caches, observer, plans and writes; only watches and transport are toys.
 import assert from 'node:assert/strict'
 import { backupPolicyStatus } from '../../../src/api/kinds/backup-policy-status.ts'
-import { backupStatus, isFinal, type Backup } from '../../../src/api/kinds/backup.ts'
+import { isFinal } from '../../../src/api/kinds/backup-phases.ts'
+import { backupStatus, type Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
 import { applyPlan, type ApplyContext } from '../../../src/controllers/shared/apply.ts'
