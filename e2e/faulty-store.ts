@@ -44,7 +44,7 @@ const stories: readonly Story[] = [
     what: 'a store that answers 200 with an error in it for as long as the run may take',
     faults: [{ verb: 'completeUpload', fault: { kind: 'error-in-200', code: 'InternalError' } }],
     // A part is tried again for longer than a test can wait.
-    spec: { backoffLimit: 0, activeDeadlineSeconds: 60 },
+    spec: { backoffLimit: 0, activeDeadlineSeconds: 100 },
     reason: 'DeadlineExceeded',
     requests: { uploadPart: parts, completeUpload: { atLeast: 3 } },
   },
@@ -103,7 +103,7 @@ export function faultyStoreStories(t: TestContext, namespace: string, store: For
       await waitFor(namespace, `pod/${name}`, 'condition=Ready')
       const command = shell(`head -c ${bytes} /dev/urandom`)
       await put(jobPolicy(namespace, policy, command, { backend: faulty, ...spec }))
-      const status = await run(namespace, policy, policy, 150)
+      const status = await run(namespace, policy, policy, 200)
       assert.deepEqual(
         [status.phase, status.reason],
         reason ? ['Failed', reason] : ['Completed', 'Completed'],

@@ -236,7 +236,8 @@ test('schedules that change, and runs that are interrupted', { concurrency: 8 },
           jobPolicy(namespace, 'queue', quick),
           onDemand(namespace, 'queue-1', 'queue'),
           onDemand(namespace, 'queue-2', 'queue'),
-          jobPolicy(namespace, 'twice', quick, { whenBusy: 'Skip' }),
+          // It runs for as long as the operator may need to look at the other.
+          jobPolicy(namespace, 'twice', shell('sleep 20; echo data'), { whenBusy: 'Skip' }),
           onDemand(namespace, 'twice-1', 'twice'),
           onDemand(namespace, 'twice-2', 'twice'),
         )

@@ -21,8 +21,8 @@ export type BundledFile = {
  * CommonJS, because an `import` of one of Node's own modules reads all that it exports, and with `node:http` that is a second HTTP client.
  * Not minified: a stack trace names functions, and the lines around them say which source they are from.
  */
-export async function bundle(folder: string): Promise<readonly BundledFile[]> {
-  const build = await rolldown({ input: { main: join(root, 'src/main.ts') }, platform: 'node', cwd: root })
+export async function bundle(folder: string, program = 'src/main.ts'): Promise<readonly BundledFile[]> {
+  const build = await rolldown({ input: { main: join(root, program) }, platform: 'node', cwd: root })
   const { output } = await build.write({
     dir: folder,
     format: 'cjs',

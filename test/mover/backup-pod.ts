@@ -8,7 +8,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { cacheDirectory, repository } from '../../dev/paths.ts'
+import { repository } from '../../dev/paths.ts'
 import { parseMoverMessage } from '../../src/api/mover/message-parse.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
 import {
@@ -20,6 +20,7 @@ import {
 } from '../../src/api/mover/pod.ts'
 import type { MoverTaskInput } from '../../src/api/mover/task.ts'
 import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from '../api/control-plane/run-directory.ts'
+import { bundledEnvironment, bundledProgram } from '../runner/bundled-program.ts'
 import { runVariable } from '../runner/leftovers.ts'
 import { mountSecret } from './mounted-secret.ts'
 import type { S3Server } from '../storage/s3-servers.ts'
@@ -127,7 +128,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     options.withoutMover ? 'true' : process.execPath,
     [
       ...(options.nodeOptions ?? []),
-      join(repository, 'test/mover/main.ts'),
+      await bundledProgram('test/mover/main.ts'),
       shared,
       terminationLog,
       String(options.clockAheadMs ?? 0),
@@ -137,8 +138,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
       [moverEnvironment.run]: run,
       [moverEnvironment.jobUid]: jobUid,
       [moverEnvironment.attempt]: attempt,
-      // As in the image: without it every mover strips the types of its own program anew (250 ms, 27 MiB).
-      NODE_COMPILE_CACHE: join(cacheDirectory, 'compile-cache'),
+      ...bundledEnvironment,
     },
   )
   if (options.sourceAfterMs) await delay(options.sourceAfterMs)

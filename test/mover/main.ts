@@ -3,7 +3,7 @@
 import { Command } from 'commander'
 import { moverCommand } from '../../src/mover/command.ts'
 
-await new Command()
+void new Command()
   .arguments('<shared> <terminationLog> [ahead]')
   .action((shared: string, terminationLog: string, ahead = '0') =>
     moverCommand({ shared, terminationLog, now: () => Date.now() + Number(ahead) }),

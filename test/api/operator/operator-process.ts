@@ -11,5 +11,6 @@ const [file = ''] = process.argv.slice(2)
 const options = JSON.parse(readFileSync(file, 'utf8')) as OperatorProcessOptions
 const log = createLog({ level: 'info' })
 const shutdown = listenForShutdown({ log })
-const outcome = await runOperator({ ...options, host: '127.0.0.1', log }, shutdown.signal)
-shutdown.exit(outcome === 'lost' ? 1 : 0, outcome)
+void runOperator({ ...options, host: '127.0.0.1', log }, shutdown.signal).then(outcome =>
+  shutdown.exit(outcome === 'lost' ? 1 : 0, outcome),
+)

@@ -8,6 +8,7 @@ import { managerName } from '../../../src/api/labels.ts'
 import { leases } from '../../../src/controllers/shared/resources.ts'
 import type { Client } from '../../../src/runtime/client/client.ts'
 import { installChart, releaseName, releaseNamespace } from '../../chart/chart.ts'
+import { bundledEnvironment, bundledProgram } from '../../runner/bundled-program.ts'
 import { freePort } from '../../runner/free-port.ts'
 import type { ControlPlane } from '../control-plane/control-plane.ts'
 import type { OperatorProcessOptions } from './operator-process.ts'
@@ -59,9 +60,9 @@ export async function startOperator(plane: ControlPlane, identity: string, url =
   }
   const file = join(directory, `operator-${identity}.json`)
   await writeFile(file, JSON.stringify(options), { mode: 0o600 })
-  const program = join(import.meta.dirname, 'operator-process.ts')
+  const program = await bundledProgram('test/api/operator/operator-process.ts')
   const again = async (): Promise<RunningOperator> => {
-    const spawned = await spawnRecorded(directory, process.execPath, [program, file])
+    const spawned = await spawnRecorded(directory, process.execPath, [program, file], bundledEnvironment)
     return {
       ...spawned,
       metrics: async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(),
