@@ -36,7 +36,7 @@ for (const [fate, statuses] of [
   ['ready at once', 1],
   ['cut at once, ready slowly', 2],
 ] as const)
-  test(`a snapshot that is ${fate} is two creates and ${statuses} writes of status; a slot and its end are one each of the policy`, async () => {
+  test(`a snapshot that is ${fate} is two creates and ${statuses} of status, and its slot ${statuses} of the policy's`, async () => {
     const { backups, writes } = await dayOf(fate)
     assert.equal(backups, 24 * claims)
     const { 'update backuppolicies': ofPolicy = 0, ...others } = writes
@@ -46,5 +46,5 @@ for (const [fate, statuses] of [
       'update backups': backups * statuses,
     })
     // And one when the policy is first seen.
-    assert.equal(ofPolicy, 2 * 24 + 1)
+    assert.equal(ofPolicy, statuses * 24 + 1)
   })

@@ -1,5 +1,6 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
@@ -25,8 +26,9 @@ import {
   type TargetHistory,
 } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
+import { quickSeconds } from '../runs/snapshot.ts'
 import type { BackupPlan } from '../runs/status.ts'
-import { earliest } from '../../schedule/times.ts'
+import { addSeconds, earliest } from '../../schedule/times.ts'
 import { isOf } from '../view/owners.ts'
 import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
@@ -202,12 +204,14 @@ function planOf(
     dryRun,
     cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
   }
+  const begunUntil = strategy.type === 'snapshot' ? quickUntil(before, schedule.book, now) : undefined
   function conclude(refused: Refusals) {
     // A slot whose Backup could not be created stays open in the book.
     const unrecordedSlot = schedule.groups.some(({ name }) => refused.has(name))
     const book = unrecordedSlot ? before : schedule.book
     const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, groups, refused), now)
     if (sameJson(policy.status, status)) return []
+    if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
     // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.
     const missed = strategy.type === 'snapshot' && book.counts.missed > before.counts.missed
     const doubt = missed ? ({ kind: 'newer-backups', name: policy.metadata.name } as const) : probe?.unless
@@ -215,6 +219,7 @@ function planOf(
     return [{ do: 'write-status', object: { ...policy, status }, ...unless } as const, ...notices(policy, status, now)]
   }
   const times = [
+    begunUntil,
     schedule.next,
     schedule.closes,
     probe?.wakeAt,
@@ -228,6 +233,21 @@ function planOf(
     ...[lowerAt(numbers.scheduled), lowerAt(numbers['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
+}
+
+/**
+ * Until when it is not told that a slot has begun: a snapshot that is ready soon costs its policy one write, which tells of its end, too.
+ * A crash before that write is no other than one right after the Backups were made. Undefined where there is more to tell.
+ */
+function quickUntil({ counts }: SlotBook, { accountedUntil, counts: after }: SlotBook, now: Date): Date | undefined {
+  if (!accountedUntil || !sameJson(counts, after)) return undefined
+  const until = addSeconds(accountedUntil, quickSeconds)
+  return until > now ? until : undefined
+}
+
+/** What the status tells of a slot that has begun. */
+function slotOf(status: BackupPolicyStatus | undefined) {
+  return { nextRun: status?.nextRun, accountedUntil: status?.accountedUntil }
 }
 
 /** The runs as their Backups tell of them once the groups are carried out: their ends are told in the same pass. */

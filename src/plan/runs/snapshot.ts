@@ -15,7 +15,7 @@ import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { ClaimTarget, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 
 /** Most snapshots are ready by then: nobody waits at the Backup of a slot, which says nothing before, and is written once. Seconds. */
-const quickSeconds = 5
+export const quickSeconds = 5
 
 /** How long the caches of claims and volumes may be of different moments. Seconds. */
 const volumeGraceSeconds = 30
