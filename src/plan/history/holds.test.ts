@@ -131,6 +131,16 @@ test('F63: nothing is held before it is complete, or in a store that the policy 
   assert.deepEqual([starts, held?.status, held?.reason], [[], 'False', 'HoldUnreachable'])
 })
 
+test('F63: a backup is held though the endpoint of its store is spelled in another way by now', () => {
+  const before = { ...(policy().spec.backend ?? assert.fail()), endpoint: 'http://minio.minio.svc:9000' }
+  const of = stored('true', undefined, { store: storeLocation(before) })
+  const held = (endpoint: string) => {
+    const seen = world(policy({ backend: { ...before, endpoint } }), { backups: [of] })
+    return only(planPolicy(seen, now).actions, 'create hold Job').length
+  }
+  assert.deepEqual([held('https://MinIO.minio.svc:9000/'), held('http://minio.minio.svc:9001')], [1, 0])
+})
+
 test('F63: a hold that failed is told with what to do, and tried again ever later', () => {
   const of = stored('true')
   const first = plan(of, jobOf(of, true, refused))
