@@ -188,10 +188,12 @@ const isUnreachable: Verdict = {
     'it lies in a store that the policy no longer names, and nothing of this policy reaches it or deletes there; set backend back to hold it',
 }
 
-/** What was found before stands until something else is. */
+/** What a Job found here before stands until something else is. */
 function pending(backup: Backup, wanted: boolean, judged?: JobRun): Verdict {
   const before = heldCondition(backup)
-  const stands = wanted ? before?.status === 'False' && before.reason !== 'HoldReleased' : before?.status === 'True'
+  const stands = wanted
+    ? before?.status === 'False' && before.reason !== 'HoldReleased' && before.reason !== 'HoldUnreachable'
+    : before?.status === 'True'
   if (before && stands) return verdictOf(before)
   const message = wanted
     ? 'a Job writes the hold into the bucket; until then only the runs of this cluster know of it'
