@@ -18,9 +18,18 @@ export function withDesiredState<T extends KubernetesObject>(object: T): T {
   }
 }
 
-/** Which place a backend means, whatever credentials open it: backups elsewhere are not in its list. */
+/**
+ * Which place a backend means, whatever credentials open it: backups elsewhere are not in its list. One server may be said in many ways,
+ * and a list that is believed of another server makes Backups disappear: only what surely names the same one is taken for the same.
+ */
 export function storeLocation({ endpoint, bucket, prefix }: BackendSpec): string {
-  return stateHash({ endpoint, bucket, prefix })
+  return stateHash({ server: endpoint === undefined ? undefined : serverOf(endpoint), bucket, prefix })
+}
+
+/** Host and port. Who turns TLS on goes on writing to the same server, so that the default ports of both schemes are one. */
+function serverOf(endpoint: string): string {
+  const { host = '' } = URL.parse(endpoint) ?? {}
+  return host === '' ? endpoint : host.replace(/\.(?=:\d+$|$)/, '')
 }
 
 function sortKeys(_key: string, value: unknown): unknown {

@@ -38,8 +38,11 @@ export interface CompletedPart {
 export interface CreateUploadOptions {
   readonly metadata?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal
-  /** Told when a try is given up without an answer: the store may still open an upload whose id nobody learns. */
-  readonly onUnanswered?: () => void
+  /**
+   * Told, whenever it changes, how many uploads of this key the store may have opened, or may yet open, whose ids nobody has learnt: tries
+   * without an answer, or with one that does not tell. Those that were found and aborted do not count any more.
+   */
+  readonly onDoubt?: (uploads: number) => void
 }
 
 export interface ObjectStore {

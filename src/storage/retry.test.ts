@@ -16,6 +16,7 @@ function failing(
   times: number,
   reason: StoreErrorReason,
   effect: 'before' | 'after' = 'before',
+  more: { readonly perhapsObeyed?: boolean } = {},
 ) {
   const store = new MemoryStore()
   let calls = 0
@@ -27,7 +28,7 @@ function failing(
         calls++
         if (calls > times) return original(...args)
         if (effect === 'after') await original(...args)
-        throw new StoreError(reason, 'injected')
+        throw new StoreError(reason, 'injected', more)
       }
     },
   }) as ObjectStore
@@ -76,6 +77,16 @@ describe('retries', () => {
     const { store, broken } = failing('createUpload', 1, 'StoreUnavailable', 'after')
     const uploadId = await withRetries(broken, { budgetMs: 1_000, firstDelayMs: 1 }).createUpload('a')
     assert.deepEqual(await store.listUploads('a'), [uploadId])
+  })
+
+  test('F12: tell how many uploads may be open that nobody knows: fewer by those that were found', async () => {
+    for (const when of ['before', 'after'] as const) {
+      const { store, broken } = failing('createUpload', 2, 'StoreUnavailable', when, { perhapsObeyed: true })
+      const doubts: number[] = []
+      const onDoubt = (uploads: number) => void doubts.push(uploads)
+      const uploadId = await withRetries(broken, { budgetMs: 1_000, firstDelayMs: 1 }).createUpload('a', { onDoubt })
+      assert.deepEqual([doubts, await store.listUploads('a')], [[1, 2, when === 'after' ? 0 : 2], [uploadId]], when)
+    }
   })
 
   test('leave one upload open also when the list of uploads fails at first', async () => {

@@ -51,17 +51,21 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
   }
 
   /**
-   * A store that cannot list uploads must not cost the backup: its lifecycle rule removes the other one. One that only failed is asked again,
-   * because the note that both uploads share goes when the first of them is complete.
+   * A store that cannot list uploads must not cost the backup: the others stay in doubt. One that only failed is asked again.
+   * @returns how many were aborted.
    */
-  async function abortOthers(key: string, uploadId: string, signal?: AbortSignal): Promise<void> {
+  async function abortOthers(key: string, uploadId: string, signal?: AbortSignal): Promise<number> {
+    let aborted = 0
     try {
       for (const other of await again(signal, () => store.listUploads(key, signal))) {
-        if (other !== uploadId) await again(signal, () => store.abortUpload(key, other, signal))
+        if (other === uploadId) continue
+        await again(signal, () => store.abortUpload(key, other, signal))
+        aborted++
       }
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
     }
+    return aborted
   }
 
   return {
@@ -94,15 +98,20 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
     delete: (keys, signal) => again(signal, () => store.delete(keys, signal)),
     listUploads: (key, signal) => again(signal, () => store.listUploads(key, signal)),
 
-    createUpload: (key, { metadata, signal, onUnanswered } = {}) =>
-      again(signal, async tries => {
+    createUpload(key, { metadata, signal, onDoubt } = {}) {
+      let doubtful = 0
+      return again(signal, async tries => {
         const uploadId = await store.createUpload(key, { metadata, signal }).catch((error: unknown) => {
-          if (error instanceof StoreError && error.unanswered) onUnanswered?.()
+          if (error instanceof StoreError && error.perhapsObeyed) onDoubt?.(++doubtful)
           throw error
         })
-        if (tries > 1) await abortOthers(key, uploadId, signal)
+        if (tries > 1) {
+          const aborted = await abortOthers(key, uploadId, signal)
+          if (doubtful > 0) onDoubt?.(Math.max(0, doubtful - aborted))
+        }
         return uploadId
-      }),
+      })
+    },
 
     uploadPart: (key, uploadId, number, body, signal) =>
       again(signal, () => store.uploadPart(key, uploadId, number, body, signal)),

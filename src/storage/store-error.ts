@@ -56,20 +56,20 @@ export class StoreError extends Error {
   readonly class: StoreErrorClass
   /** How many requests were made. With more than one, an earlier one may have taken effect whatever the last was told. */
   readonly tries: number
-  /** We stopped waiting for the answer: the store may obey still, and nobody will hear of it. */
-  readonly unanswered: boolean
+  /** There was no answer, or one that does not tell: the store may have obeyed, or obey still, and nobody will hear of it. */
+  readonly perhapsObeyed: boolean
 
   constructor(
     reason: StoreErrorReason,
     message: string,
-    options: ErrorOptions & { readonly tries?: number; readonly unanswered?: boolean } = {},
+    options: ErrorOptions & { readonly tries?: number; readonly perhapsObeyed?: boolean } = {},
   ) {
     super(message, options)
     this.name = 'StoreError'
     this.reason = reason
     this.class = classes[reason]
     this.tries = options.tries ?? 1
-    this.unanswered = options.unanswered ?? false
+    this.perhapsObeyed = options.perhapsObeyed ?? false
   }
 }
 

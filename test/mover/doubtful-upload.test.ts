@@ -1,10 +1,10 @@
-// An upload is opened at the second try, the first had no answer; credentials that may not list uploads; the mover is killed.
+// An upload is opened at the second try: the first had no answer, or one that tells nothing. Credentials that may not list uploads; a mover that is killed.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sweep } from '../../src/storage/bucket/sweep.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
 import { settingsOf } from '../storage/s3-servers.ts'
-import { jobOf, startPod } from './backup-pod.ts'
+import { jobOf, runPod, startPod } from './backup-pod.ts'
 import { hourMs, layout, minio, secret } from './bucket-stage.ts'
 
 const setUp = minio()
@@ -40,3 +40,49 @@ for (const [how, first] of [
       'the sweep has removed the only note of it, and left the upload with its parts',
     )
   })
+
+for (const [answer, fault] of [
+  ['a reply that broke off', { kind: 'cut-reply' }],
+  ['a lost reply', { kind: 'lose-reply' }],
+  ['500', { kind: 'given-up', status: 500, ms: 1 }],
+  ['502', { kind: 'given-up', status: 502, ms: 1 }],
+  ['503', { kind: 'given-up', status: 503, ms: 1 }],
+] as const)
+  test(`an upload that the store has opened in spite of ${answer} keeps a note while another one is complete, and is found by it (F12)`, async t => {
+    const { server, bucket, store, through, proxy, task } = await setUp(t)
+    const refused = { kind: 'refuse', status: 403, code: 'AccessDenied' } as const
+    proxy.fail('createUpload', fault, { times: 1 })
+    proxy.fail('listUploads', refused, { times: 1 })
+    const command = ['sh', '-c', 'head -c 100000 /dev/urandom']
+    const { code, message } = await runPod({ task: { ...task, backend: through }, secret, command, run: jobOf(0) })
+    assert.deepEqual([code, message.phase], [0, 'committed'])
+    await proxy.settled()
+    assert.equal((await server.contents(bucket)).uploads.length, 1)
+
+    await sweep(store, layout, Date.now() + 1000 * hourMs)
+    const { uploads, keys } = await server.contents(bucket)
+    assert.deepEqual({ uploads, notes: keys.filter(key => key.startsWith(layout.uploads)) }, { uploads: [], notes: [] })
+  })
+
+test('an upload that the store opens after a proxy has answered 502 keeps its note, also when the run fails (F12)', async t => {
+  const { server, bucket, through, proxy, task } = await setUp(t)
+  const opened = Promise.withResolvers<void>()
+  proxy.fail('createUpload', { kind: 'given-up', status: 502, ms: 5_000, onObeyed: opened.resolve }, { times: 1 })
+  proxy.fail('createUpload', { kind: 'refuse', status: 403, code: 'AccessDenied' })
+  const backend = { ...task, backend: through, storeRetrySeconds: 1 }
+  const { message } = await runPod({ task: backend, secret, command: ['true'], run: jobOf(0) })
+  assert.deepEqual([message.phase, message.reason], ['failed', 'AccessDenied'])
+  await opened.promise
+  const { uploads, keys } = await server.contents(bucket)
+  assert.deepEqual([uploads.length, keys.filter(key => key.startsWith(layout.uploads)).length], [1, 1])
+})
+
+test('a note goes with its upload when all that the store may have opened were found (F12)', async t => {
+  const { server, bucket, through, proxy, task } = await setUp(t)
+  proxy.fail('createUpload', { kind: 'given-up', status: 500, ms: 0 }, { times: 1 })
+  proxy.fail('createUpload', { kind: 'cut-reply' }, { times: 1 })
+  const command = ['sh', '-c', 'head -c 100000 /dev/urandom']
+  await runPod({ task: { ...task, backend: through }, secret, command, run: jobOf(0) })
+  const { uploads, keys } = await server.contents(bucket)
+  assert.deepEqual({ uploads, notes: keys.filter(key => key.startsWith(layout.uploads)) }, { uploads: [], notes: [] })
+})

@@ -112,6 +112,41 @@ for (const kind of s3ServerKinds) {
       }
     })
 
+    test('F12: an upload may be open after a lost reply and every 5xx of a fault, and is not after a refusal', async () => {
+      const { proxy, store, settings } = await setUp()
+      const rows: readonly [Fault, inDoubt: boolean][] = [
+        [{ kind: 'lose-reply' }, true],
+        [{ kind: 'cut-reply' }, true],
+        [{ kind: 'reset' }, true],
+        [{ kind: 'answer', status: 200 }, true],
+        [{ kind: 'error-in-200', code: 'InternalError' }, true],
+        [{ kind: 'refuse', status: 500, code: 'InternalError' }, true],
+        [{ kind: 'answer', status: 500 }, true],
+        [{ kind: 'answer', status: 502, type: 'text/html', body: '<html><body>502<br></body></html>' }, true],
+        [{ kind: 'answer', status: 503 }, true],
+        [{ kind: 'answer', status: 504 }, true],
+        [{ kind: 'refuse', status: 507, code: 'XMinioStorageFull' }, false],
+        [{ kind: 'refuse', status: 501, code: 'NotImplemented' }, false],
+        [{ kind: 'refuse', status: 403, code: 'AccessDenied' }, false],
+        [{ kind: 'refuse', status: 400, code: 'RequestTimeout' }, false],
+        [{ kind: 'answer', status: 429 }, false],
+        [{ kind: 'answer', status: 404 }, false],
+        [{ kind: 'redirect', to: 'http://127.0.0.1:1/there' }, false],
+      ]
+      for (const [fault, inDoubt] of rows) {
+        proxy.fail('createUpload', fault, { times: 1 })
+        await assert.rejects(
+          store.createUpload('upload'),
+          error => isStoreError(error) && error.perhapsObeyed === inDoubt,
+          JSON.stringify(fault),
+        )
+      }
+      store.close()
+      const nobody = openS3({ ...settings, endpoint: 'http://127.0.0.1:1' })
+      await assert.rejects(nobody.createUpload('upload'), error => isStoreError(error) && !error.perhapsObeyed)
+      nobody.close()
+    })
+
     test('a proxy that refuses large requests is not taken for a wrong endpoint', async () => {
       const { proxy, store } = await setUp()
       proxy.fail('put', { kind: 'answer', status: 413, type: 'text/html', body: '<html><body>413</body></html>' })

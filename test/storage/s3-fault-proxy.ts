@@ -49,6 +49,8 @@ export type Fault =
   | { readonly kind: 'cut-reply' }
   /** The store obeys so much later, even when nobody waits for its answer any more. */
   | { readonly kind: 'slow'; readonly ms: number; readonly onObeyed?: () => void }
+  /** As `slow`, behind a proxy that has given up long before: it answers with this status at once. */
+  | { readonly kind: 'given-up'; readonly status: number; readonly ms: number; readonly onObeyed?: () => void }
   /** What a store that ignores `If-None-Match` answers to a write of what is there already: 200 instead of 412. */
   | { readonly kind: 'ignore-condition' }
   | { readonly kind: 'redirect'; readonly to: string }
@@ -196,6 +198,13 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'no-page':
       await buffer(incoming)
       reply.writeHead(404, { 'content-type': 'text/html' }).end('<!doctype html><title>404 Not Found</title>')
+      return
+    case 'given-up':
+      sent = [await buffer(incoming)]
+      reply.writeHead(fault.status).end()
+      await delay(fault.ms)
+      await forward(target, incoming, sent)
+      fault.onObeyed?.()
       return
     case 'slow':
       sent = [await buffer(incoming)]

@@ -22,6 +22,7 @@ test('the keys in the documents are those that we write', () => {
   const written = [
     layout.owner,
     layout.probe,
+    layout.probeUpload,
     manifestKey(layout, 'command', slot, '<run>')
       .replace('command', '<target>')
       .replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),

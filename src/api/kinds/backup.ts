@@ -63,7 +63,11 @@ export const backupStatus = z
       .max(32)
       .optional()
       .describe('Bytes in the bucket, for people. Absent for snapshots: see snapshot.restoreSize.'),
-    store: z.string().max(64).optional().describe('Hash of the endpoint, bucket and prefix that it is stored under.'),
+    store: z
+      .string()
+      .max(64)
+      .optional()
+      .describe("Hash of the endpoint's host and port, the bucket and the prefix that it is stored under."),
     manifest: z
       .string()
       .max(1024)

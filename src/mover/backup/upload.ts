@@ -22,7 +22,7 @@ export interface UploadOptions {
   readonly opened: (upload: OpenUpload & { readonly isDoubtful: boolean }, segment: number) => Promise<void>
   /** After its completion or abort: removes its record. */
   readonly closed: (segment: number, signal?: AbortSignal) => Promise<void>
-  /** In its place where the store may have opened others that nobody knows: the record stays for a later run. */
+  /** In its place where the store may have opened others that nobody has found: the record stays for a later run. */
   readonly left: () => void
   /** Told the sum of bytes that the store has taken. */
   readonly onStored: (bytes: number) => void
@@ -57,7 +57,7 @@ export class SegmentedUpload {
   #segment: Segment | undefined
   #segments = 0
   /** Being opened: the store may know an upload that we do not. */
-  #opening: { readonly key: string; readonly number: number; isDoubtful: boolean } | undefined
+  #opening: { readonly key: string; readonly number: number; doubtful: number } | undefined
   #stored = 0
   #failure: { readonly error: unknown } | undefined
 
@@ -100,12 +100,12 @@ export class SegmentedUpload {
     const opening = this.#opening
     try {
       if (opening) {
-        const { key, number } = opening
+        const { key, number, doubtful } = opening
         const uploads = await store.listUploads(key, signal)
         for (const uploadId of uploads) await store.abortUpload(key, uploadId, signal)
         // What may yet come to be keeps its record, by which a later run finds it.
-        if (!opening.isDoubtful && (uploads.length > 0 || !this.#options.openingSignal.aborted))
-          await this.#options.closed(number, signal)
+        const perhaps = doubtful + Number(this.#options.openingSignal.aborted)
+        if (uploads.length >= perhaps) await this.#options.closed(number, signal)
       }
       if (segment) {
         await store.abortUpload(segment.key, segment.uploadId, signal)
@@ -132,14 +132,15 @@ export class SegmentedUpload {
     const { store, keyOf, metadata, openingSignal: signal } = this.#options
     const number = this.#segments++
     const key = keyOf(number)
-    const opening = { key, number, isDoubtful: false }
+    const opening = { key, number, doubtful: 0 }
     this.#opening = opening
     await this.#options.opening(key, number)
-    const onUnanswered = () => void (opening.isDoubtful = true)
-    const uploadId = await store.createUpload(key, { metadata, signal, onUnanswered })
+    const onDoubt = (uploads: number) => void (opening.doubtful = uploads)
+    const uploadId = await store.createUpload(key, { metadata, signal, onDoubt })
     this.#opening = undefined
     const hash = createHash('sha256')
-    const segment = { ...opening, uploadId, parts: [], hash, bytes: 0, sentParts: 0 }
+    const isDoubtful = opening.doubtful > 0
+    const segment = { key, number, isDoubtful, uploadId, parts: [], hash, bytes: 0, sentParts: 0 }
     this.#segment = segment
     await this.#options.opened(segment, number)
     return segment

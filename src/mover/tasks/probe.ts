@@ -3,16 +3,21 @@ import type { ProbeTask } from '../../api/mover/task.ts'
 import { layoutOf, manifestKey, segmentKey, type Layout } from '../../storage/bucket/layout.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
-import { dataMetadata } from '../../storage/bucket/upload-record.ts'
+import { abortEarlierProbe } from '../../storage/bucket/sweep.ts'
+import { dataMetadata, encodeUploadRecord, type UploadRecord } from '../../storage/bucket/upload-record.ts'
 import { modeText } from '../../storage/s3/modes.ts'
 import { isStoreError } from '../../storage/store-error.ts'
+import { SegmentedUpload } from '../backup/upload.ts'
 import { MoverFailure } from '../failure.ts'
 import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
+import type { Log } from '../../runtime/log.ts'
 import { openStores } from '../stores.ts'
 
 /** No probe takes longer. */
 const probeExpiryMs = 3_600_000
+/** What remains of the grace period (30 s) for cleaning up. */
+const cleanupMs = 20_000
 
 /** @throws what stands in the way of a backup. What only stands in the way of pruning is a warning. */
 export async function runProbe(
@@ -34,7 +39,7 @@ export async function runProbe(
   if (!read.equals(written)) {
     throw new MoverFailure('StoreRejected', `${layout.probe} was read back with another content than was written`)
   }
-  const uploaded = await tryUpload(store, layout, identity, signal)
+  const uploaded = await tryUpload(store, layout, identity, now, report.log, signal)
   const canDelete = await allowed(() => store.delete([layout.probe, uploaded], signal))
   if (!conditionalPut) {
     report.warn(
@@ -73,31 +78,69 @@ async function writing<T>(store: ObjectStore, layout: Layout, write: () => Promi
 }
 
 /**
- * Backups are multipart uploads, which some policies and some stores treat apart, and some refuse only when they are completed. What
- * a killed probe leaves is swept like the data of any attempt without a manifest.
+ * Backups are multipart uploads, which some policies and some stores treat apart, and some refuse only when they are completed. A probe
+ * that is killed leaves a note of its upload, as a backup does, for the next probe and for the sweep of a run; an object that it has
+ * completed is swept like the data of any attempt without a manifest.
  * @returns the key of the object that it made.
  */
 async function tryUpload(
   store: ObjectStore,
   layout: Layout,
   identity: MoverIdentity,
+  now: number,
+  log: Log,
   signal: AbortSignal,
 ): Promise<string> {
+  await forgiving(log, 'cannot remove what an earlier probe left', () => abortEarlierProbe(store, layout, signal))
+  const expiresAt = now + probeExpiryMs
   const key = segmentKey(layout, identity, 'probe', 0)
   const manifest = manifestKey(layout, 'probe', new Date(0), identity.run).slice(layout.root.length)
   const metadata = {
     [dataMetadata.manifest]: manifest,
-    [dataMetadata.expiresAt]: String(Date.now() + probeExpiryMs),
+    [dataMetadata.expiresAt]: String(expiresAt),
   }
+  const note = (record: Partial<UploadRecord>) =>
+    store.put(
+      layout.probeUpload,
+      encodeUploadRecord({ key: key.slice(layout.root.length), expiresAt, ...record }),
+      signal,
+    )
   const body = Buffer.from('probe')
-  const uploadId = await store.createUpload(key, { metadata, signal })
+  const upload = new SegmentedUpload({
+    store,
+    keyOf: () => key,
+    metadata,
+    partBytes: body.length,
+    maxParts: 1,
+    signal,
+    openingSignal: signal,
+    onFailure() {},
+    onStored() {},
+    opening: () => note({}),
+    opened: ({ uploadId, isDoubtful }) => note({ uploadId, ...(isDoubtful ? { others: true } : {}) }),
+    left() {},
+    closed: (_, cleanup = signal) =>
+      forgiving(log, 'cannot remove the note about a closed upload', () => store.delete([layout.probeUpload], cleanup)),
+  })
   try {
-    const part = await store.uploadPart(key, uploadId, 1, body, signal)
-    await store.completeUpload(key, uploadId, [part], body.length, signal)
+    await upload.open()
+    await upload.write(body)
+    await upload.finish()
     return key
   } catch (error) {
-    await store.abortUpload(key, uploadId, signal)
+    const discard = () => upload.discard(store, AbortSignal.timeout(cleanupMs))
+    await discard().catch((failure: unknown) => log.warn({ err: failure }, 'the next probe removes what is left'))
     throw error
+  }
+}
+
+/** What these credentials may not remove is no reason against a backup. */
+async function forgiving(log: Log, what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!isStoreError(error) || error.class !== 'user') throw error
+    log.warn({ err: error }, what)
   }
 }
 

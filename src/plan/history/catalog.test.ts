@@ -274,6 +274,73 @@ test('Backups in another store are not in the list of this one, and stay', () =>
   assert.deepEqual([actions, digest], [[], runsDigest(runs)])
 })
 
+test('F63: a Backup of another store is of this one once the list shows its run here: the store has a new name, or was copied', () => {
+  const before = known(first)
+  const elsewhere = { ...before, status: { ...completed(first, at('03:10')), store: 'other' } }
+  const { actions, digest } = plan(runs, [elsewhere, known(second), known(third)], [page('', entries)])
+  assert.deepEqual(actions.map(does), ['status Backup'])
+  assert.deepEqual(
+    only(actions, 'status Backup').map(({ backup: { metadata, status } }) => [
+      metadata.name,
+      status?.phase,
+      status?.store,
+    ]),
+    [[first, 'Completed', store]],
+  )
+  assert.equal(digest, undefined, 'the digest is not settled before that is written')
+  assert.deepEqual(plan(runs, runs.map(known), [page('', entries)]).digest, runsDigest(runs))
+})
+
+test('F63: what is held in another store stays told of it, unless the hold is here as well, or is asked for here', () => {
+  const moved = (hold: 'true' | undefined, heldHere: boolean) => {
+    const condition = {
+      type: 'Held',
+      status: 'True',
+      reason: 'Held',
+      message: '',
+      lastTransitionTime: '2026-01-05T03:00:00Z',
+    } as const
+    const annotations: Readonly<Record<string, string>> = hold ? { [annotation.hold]: hold } : {}
+    const before = known(first)
+    const elsewhere = {
+      ...before,
+      metadata: { ...before.metadata, annotations },
+      status: { ...completed(first, at('03:10')), store: 'other', conditions: [condition] },
+    }
+    const found = entries.map(each => (each.run === first && heldHere ? { ...each, held: true as const } : each))
+    const { actions } = plan(runs, [elsewhere, known(second), known(third)], [page('', found)])
+    return only(actions, 'status Backup').map(({ status }) => [
+      status.store,
+      status.conditions?.map(({ type }) => type),
+    ])
+  }
+  assert.deepEqual(moved(undefined, true), [[store, ['Held']]])
+  assert.deepEqual(moved('true', true), [[store, ['Held']]])
+  assert.deepEqual(moved('true', false), [[store, []]], 'its hold is written here before it is told again')
+  assert.deepEqual(moved(undefined, false), [])
+})
+
+test('F63: a hold that could not be reached is written once the list shows its backup here', () => {
+  const last = afterLastRun(runs)
+  const whole = page('', entries)
+  const before = known(first)
+  let of: Backup = {
+    ...before,
+    metadata: { ...before.metadata, annotations: { [annotation.hold]: 'true' } },
+    status: { ...completed(first, at('03:10')), store: 'other' },
+  }
+  const pass = () => {
+    const objects = { jobs: [...last.jobs, whole.job], pods: [...last.pods, whole.pod] }
+    const { actions } = planPolicy(world(policy(), { backups: [of, known(second), known(third)], ...objects }), now)
+    // The first write of an object is obeyed, and the next one is a conflict.
+    of = only(actions, 'status Backup').find(({ backup }) => backup.metadata.name === first)?.backup ?? of
+    return only(actions, 'create hold Job').length
+  }
+  assert.deepEqual([pass(), of.status?.conditions?.map(({ reason }) => reason)], [0, ['HoldUnreachable']])
+  assert.deepEqual([pass(), of.status?.store], [0, store])
+  assert.deepEqual([pass(), of.status?.conditions?.map(({ reason }) => reason)], [1, ['HoldPending']])
+})
+
 test('F63: no list takes a held Backup away, and what it does take away is asked for its hold right before', () => {
   const held = { ...known(first), metadata: { ...known(first).metadata, annotations: { [annotation.hold]: 'true' } } }
   const { actions } = plan([third], [held, known(second), known(third)], [page('', entries.slice(2))])

@@ -1,7 +1,7 @@
 // Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
 import { isFinal } from '../../api/kinds/backup-phases.ts'
-import type { BackupStatus } from '../../api/kinds/backup.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage, type MoverWarning } from '../../api/mover/message.ts'
@@ -10,7 +10,7 @@ import { commandTarget } from '../../api/names.ts'
 import { returnedBackup, scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import type { CatalogKnowledge } from '../runs/run.ts'
-import { isHeld } from '../runs/marks.ts'
+import { asksForHold, heldCondition, isHeld } from '../runs/marks.ts'
 import { backupsInStore } from './verdicts.ts'
 import { readPages, type CatalogTrouble, type Reading } from './catalog-pages.ts'
 import { recording } from './clean-up.ts'
@@ -136,7 +136,10 @@ function differences(
     ({ status }) =>
       status?.run !== undefined && !entries.has(status.run) && status.run !== message.run && !isLater(status, begun),
   )
+  const { location } = strategy.store ?? {}
+  const moved = location === undefined ? [] : runs.flatMap(({ backup }) => found(backup, entries, location))
   return [
+    ...moved,
     ...missing.map(({ run, slot, trigger, held }) => {
       const made =
         trigger === 'on-demand'
@@ -163,6 +166,23 @@ function differences(
       ),
     ),
   ]
+}
+
+/**
+ * A Backup of another store whose run the list shows in this one: the store has another name by now, or its content was brought here. What
+ * was held there and is not held here is asked for anew; where nobody asks any more it goes on telling of the store that holds it.
+ */
+function found(backup: Backup, entries: ReadonlyMap<string, CatalogEntry>, store: string): readonly Group[] {
+  const { metadata, status } = backup
+  const entry = entries.get(status?.run ?? '')
+  if (!entry || metadata.deletionTimestamp || status?.phase !== 'Completed') return []
+  if (status.snapshot || status.store === store) return []
+  const isHeldThere = heldCondition(backup)?.status === 'True' && entry.held !== true
+  if (isHeldThere && !asksForHold(backup)) return []
+  const { conditions } = status
+  const known = isHeldThere ? { conditions: conditions?.filter(({ type }) => type !== 'Held') } : {}
+  const object = { ...backup, status: { ...status, ...known, store } }
+  return [alone(`found/${metadata.name}`, { do: 'write-status', object })]
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   stamp,
 } from '../../../test/plan/world.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
 import { viewOf } from '../view/view.ts'
 import { nextCleanUp, planCleanUp } from './clean-up.ts'
 
@@ -59,6 +59,41 @@ test('a Backup goes when a mover says that it deleted the run', () => {
   assert.deepEqual(forgotten(), [])
   assert.deepEqual(forgotten(scheduled(slot)), [])
   assert.deepEqual(forgotten(scheduled(slot, { status: { phase: 'Running' } })), [])
+})
+
+test('F63: what a mover deleted in one store is not gone from another, held or not', () => {
+  const slot = at('03:00')
+  const left = (told: string, lies: string, from: 'Job' | 'pod', hold?: 'true') => {
+    const of = jobOfSlot(slot, {
+      metadata: { annotations: { [annotation.store]: told, [annotation.cronJobSlot]: '2026-01-05T03:00:00Z' } },
+      status: complete(slot, at('03:10')),
+    })
+    const message = { phase: 'committed', run: of.metadata.name, deleted: ['old'] } as const
+    const pods = [pod(of, 1, { status: { phase: 'Succeeded', containerStatuses: [saying(message)] } })]
+    const own = { store: told, jobUID: of.metadata.uid }
+    const newest = scheduled(slot, { status: completed(of.metadata.name, at('03:10'), own) })
+    const old = scheduled(at('01:00'), {
+      name: 'old',
+      status: completed('old', at('01:10'), { store: lies }),
+      ...(hold ? { metadata: { annotations: { [annotation.hold]: hold } } } : {}),
+    })
+    const seen = { jobs: from === 'Job' ? [of] : [], pods, backups: [old, newest] }
+    const actions = cleanUp(seen, policy({}, booked('04:00')))
+    return [
+      ...only(actions, 'delete Backup').map(({ name }) => `${name} goes`),
+      ...only(actions, 'status Backup').map(({ status }) => `${status.run} is said to be ${status.phase}`),
+    ]
+  }
+  for (const from of ['Job', 'pod'] as const) {
+    assert.deepEqual(left('here', 'here', from), ['old goes'])
+    assert.deepEqual(left('here', 'here', from, 'true'), ['old is said to be Deleting'])
+    assert.deepEqual(
+      left('here', 'elsewhere', from),
+      [],
+      'a bucket that was copied has the same runs as the one before',
+    )
+    assert.deepEqual(left('here', 'elsewhere', from, 'true'), [])
+  }
 })
 
 test('the snapshot of a failed Backup goes', () => {

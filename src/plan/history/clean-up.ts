@@ -2,6 +2,7 @@
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import { annotation } from '../../api/labels.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'
 import { moverMessageOf } from '../jobs/pods.ts'
@@ -9,6 +10,7 @@ import { isHeld, isHeldSnapshot } from '../runs/marks.ts'
 import { oldFailures } from './old-failures.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
+import { jobUIDOf } from '../view/chain.ts'
 import { isTracked, runJobName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 
@@ -22,7 +24,7 @@ export type Unrecorded = ReadonlySet<string>
 export const recording = (name: string) => `record/${name}`
 
 export function planCleanUp(
-  view: Pick<View, 'policy' | 'runs' | 'snapshots' | 'pods' | 'snapshotApi'>,
+  view: Pick<View, 'policy' | 'runs' | 'runJobs' | 'snapshots' | 'pods' | 'snapshotApi'>,
   unrecorded: Unrecorded,
   now: Date,
 ): readonly Group[] {
@@ -68,13 +70,12 @@ export function nextCleanUp(
 }
 
 function withoutData(
-  { runs, pods, snapshotApi }: Pick<View, 'runs' | 'pods' | 'snapshotApi'>,
+  view: Pick<View, 'runs' | 'runJobs' | 'pods' | 'snapshotApi'>,
   booked: readonly RunView[],
   unrecorded: Unrecorded,
 ): readonly Group[] {
-  const untold = untoldRuns(runs, unrecorded)
-  const messages = pods.flatMap(pod => moverMessageOf(pod) ?? [])
-  const prunedByMovers = new Set(messages.flatMap(({ run = '', deleted = [] }) => (untold.has(run) ? [] : deleted)))
+  const { snapshotApi } = view
+  const pruned = prunedByMovers(view, untoldRuns(view.runs, unrecorded))
   return booked.flatMap(({ backup, snapshot, children }): readonly Group[] => {
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
@@ -96,8 +97,29 @@ function withoutData(
     const notHeld = { provided: { that: 'nobody-needs-it' } } as const
     if (status.target === undefined)
       return children.length === 0 ? go('the Backups of its targets are gone', notHeld) : []
-    return prunedByMovers.has(status.run ?? '') ? go('retention deleted its data', notHeld) : []
+    return pruned.get(status.store)?.has(status.run ?? '') ? go('retention deleted its data', notHeld) : []
   })
+}
+
+/**
+ * Runs that movers have deleted, by the store in which they did. The same run may lie in two: a policy is given the copy of a bucket, and
+ * pods of before tell of the other one still.
+ */
+function prunedByMovers(
+  { runs, runJobs, pods }: Pick<View, 'runs' | 'runJobs' | 'pods'>,
+  untold: ReadonlySet<string>,
+): ReadonlyMap<string | undefined, ReadonlySet<string>> {
+  const storeOfJob = new Map([
+    ...runs.map(({ backup: { status } }) => [status?.jobUID, status?.store] as const),
+    ...runJobs.map(({ job: { metadata } }) => [metadata.uid, metadata.annotations?.[annotation.store]] as const),
+  ])
+  const told = pods.flatMap(pod => {
+    const { run = '', deleted = [] } = moverMessageOf(pod) ?? {}
+    const store = storeOfJob.get(jobUIDOf(pod))
+    return untold.has(run) ? [] : deleted.map(each => ({ store, run: each }))
+  })
+  const byStore = Map.groupBy(told, ({ store }) => store)
+  return new Map([...byStore].map(([store, some]) => [store, new Set(some.map(({ run }) => run))]))
 }
 
 /** One that somebody holds, or that a GitOps tool would make anew and so run again, stays, and no longer says that it can be restored. */

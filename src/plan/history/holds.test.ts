@@ -132,6 +132,16 @@ test('F63: nothing is held before it is complete, or in a store that the policy 
   assert.deepEqual([starts, held?.status, held?.reason], [[], 'False', 'HoldUnreachable'])
 })
 
+test('F63: a backup is held though the endpoint of its store is spelled in another way by now', () => {
+  const before = { ...(policy().spec.backend ?? assert.fail()), endpoint: 'http://minio.minio.svc:9000' }
+  const of = stored('true', undefined, { store: storeLocation(before) })
+  const held = (endpoint: string) => {
+    const seen = world(policy({ backend: { ...before, endpoint } }), { backups: [of] })
+    return only(planPolicy(seen, now).actions, 'create hold Job').length
+  }
+  assert.deepEqual([held('https://MinIO.minio.svc:9000/'), held('http://minio.minio.svc:9001')], [1, 0])
+})
+
 test('F63: a hold that failed is told with what to do, and tried again ever later', () => {
   const of = stored('true')
   const first = plan(of, jobOf(of, true, refused))
@@ -221,4 +231,66 @@ test('F63: a Job whose pod cannot start says so in the Backup', () => {
     status: { phase: 'Pending', containerStatuses: [waiting('mover', 'ImagePullBackOff', 'no such image')] },
   })
   assert.match(plan(of, [made, stuck]).held?.message ?? '', /a Job writes the hold.*Its pod waits: .*no such image/)
+})
+
+/** Another object that tells of the same run, as people make by copying one. */
+function copied(of: Backup, hold: string | undefined, more: Partial<Backup['status']> = { conditions: [] }): Backup {
+  const annotations: Readonly<Record<string, string>> = hold === undefined ? {} : { [annotation.hold]: hold }
+  const metadata = { ...of.metadata, name: 'my-copy', uid: 'uid-of-copy', annotations }
+  return { ...of, metadata, status: { ...(of.status ?? assert.fail()), ...more } }
+}
+
+/** What is begun for a Backup and its copy, whichever is seen first, and what is then said of the hold of each. */
+function planBoth(backups: readonly [of: Backup, copy: Backup], ...jobs: readonly (readonly [Job, Pod])[]) {
+  const plans = [backups, backups.toReversed()].map(some => {
+    const objects = { jobs: jobs.map(([each]) => each), pods: jobs.map(([, each]) => each) }
+    const { actions } = planPolicy(world(policy(), { backups: some, ...objects }), now)
+    const written = new Map(only(actions, 'status Backup').map(each => [each.backup.metadata.name, each.status]))
+    const held = backups.map(({ metadata, status }) =>
+      (written.get(metadata.name) ?? status)?.conditions
+        ?.filter(({ type }) => type === 'Held')
+        .map(condition => `${condition.status} ${condition.reason}`)
+        .join(),
+    )
+    return { starts: only(actions, 'create hold Job').map(({ object }) => object.metadata.name), held }
+  })
+  const [plan] = plans
+  assert.deepEqual(plans, [plan, plan])
+  return plan ?? assert.fail()
+}
+
+test('F63: a Backup and its copy that are both to be held are one hold, and both say what became of it', () => {
+  const of = stored('true')
+  const both = [of, copied(of, 'true')] as const
+  const pending = 'Unknown HoldPending'
+  assert.deepEqual(planBoth(both), { starts: [nameOf(of, true)], held: [pending, pending] })
+  assert.deepEqual(planBoth(both, jobOf(of, true)), { starts: [], held: [pending, pending] })
+  assert.deepEqual(planBoth(both, jobOf(of, true, done(of, true))).held, ['True Held', 'True Held'])
+  assert.deepEqual(planBoth(both, jobOf(of, true, refused)).held, ['False AccessDenied', 'False AccessDenied'])
+})
+
+test('F63: a copy that is to be held is held once the first Backup is, also when that one is no longer annotated', () => {
+  for (const hold of ['true', undefined]) {
+    const of = stored(hold, { status: 'True', reason: 'Held' })
+    const { held } = planBoth([of, copied(of, 'true')], jobOf(of, true, done(of, true)))
+    assert.deepEqual(held, ['True Held', 'True Held'])
+    if (hold) assert.deepEqual(planBoth([of, copied(of, 'true')]), { starts: [], held })
+  }
+})
+
+test('F63: a hold is taken back by any of the Backups of a run, unless another one holds it', () => {
+  const of = stored('false', { status: 'True', reason: 'Held' })
+  const release = [nameOf(of, false)]
+  assert.deepEqual(planBoth([of, copied(of, undefined)]).starts, release, 'a copy without annotation says nothing')
+  assert.deepEqual(planBoth([of, copied(of, 'false', of.status)]).starts, release)
+  const released = planBoth([of, copied(of, 'false', of.status)], jobOf(of, false, done(of, false)))
+  assert.deepEqual(released.held, ['False HoldReleased', 'False HoldReleased'])
+  assert.deepEqual(planBoth([of, copied(of, 'true')]).starts, [nameOf(of, true)])
+  assert.deepEqual(planBoth([of, copied(of, undefined, of.status)]), { starts: [], held: ['True Held', 'True Held'] })
+})
+
+test('F63: of two Backups of a run in two stores the one that lies elsewhere cannot be held, and the other is', () => {
+  const of = stored('true')
+  const { starts, held } = planBoth([of, copied(of, 'true', { store: 'elsewhere', conditions: [] })])
+  assert.deepEqual([starts, held], [[nameOf(of, true)], ['Unknown HoldPending', 'False HoldUnreachable']])
 })

@@ -3,6 +3,7 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Reason } from '../../api/conditions.ts'
+import type { Condition } from '../../api/kubernetes.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { annotation } from '../../api/labels.ts'
 import { holdJobName, slotOfText } from '../../api/names.ts'
@@ -15,7 +16,7 @@ import { judgeJob, type JobRun } from '../jobs/verdict.ts'
 import { goesOn } from '../runs/job.ts'
 import { asksForHold, heldCondition, isReleased } from '../runs/marks.ts'
 import type { JobStrategyView, JobView, View } from '../view/view.ts'
-import { backupsInStore, type Told } from './verdicts.ts'
+import { backupsInStore, objectsInStore, type Told } from './verdicts.ts'
 
 /** So many Jobs of one policy at once: somebody may annotate a thousand Backups in one command. */
 const mostJobs = 3
@@ -42,6 +43,7 @@ export function planStoredHolds(
 ): HoldsPlan {
   const jobs = new Map(view.holds.map(each => [each.job.metadata.name, each]))
   const backups = backupsInStore(view.runs, view.strategy)
+  const objects = Map.groupBy(objectsInStore(view.runs, view.strategy), ({ status }) => status?.run)
   const plans = backups.map(backup => ({ backup, plan: planHold(view, backup, jobs, entries, now) }))
   const used = new Set(plans.flatMap(({ plan }) => plan.jobs))
   // Of Backups that are gone: what was begun for them is not cut off.
@@ -52,15 +54,41 @@ export function planStoredHolds(
     groups: [...plans.flatMap(({ plan }) => plan.groups), ...stray, ...starts],
     told: new Map([
       ...plans.flatMap(({ backup, plan }) => (plan.told ? [[backup.metadata.name, plan.told] as const] : [])),
+      ...plans.flatMap(({ backup, plan }) => {
+        const words = plan.told ?? known(backup)
+        const same = copiesOf(backup, objects.get(backup.status?.run))
+        return words ? same.map(({ metadata }) => [metadata.name, words] as const) : []
+      }),
       ...elsewhere(view).map(({ metadata }) => [metadata.name, { verdict: isUnreachable }] as const),
     ]),
     wakeAt: earliest(...plans.map(({ plan }) => plan.wakeAt)),
   }
 }
 
+/** True: it is to be held; false: to be released. An annotation that is gone says neither. */
+function wishOf(backup: Backup): boolean | undefined {
+  return asksForHold(backup) ? true : isReleased(backup) ? false : undefined
+}
+
+/** Other objects of the same run that ask for the same: what becomes of the hold is as true of them. */
+function copiesOf(backup: Backup, objects: readonly Backup[] = []): readonly Backup[] {
+  const wish = wishOf(backup)
+  return wish === undefined ? [] : objects.filter(each => each !== backup && wishOf(each) === wish)
+}
+
+/** What the Backup says of its hold already. */
+function known(backup: Backup): Told | undefined {
+  const said = heldCondition(backup)
+  return said && { verdict: verdictOf(said) }
+}
+
+function verdictOf({ status, reason, message }: Condition): Verdict {
+  return { type: 'Held', status, reason: reason as Reason, message }
+}
+
 /** Backups to be held in a store that the policy no longer names. */
 function elsewhere({ runs, strategy }: HoldsView): readonly Backup[] {
-  const here = new Set(backupsInStore(runs, strategy))
+  const here = new Set(objectsInStore(runs, strategy))
   const asked = runs.map(({ backup }) => backup).filter(backup => asksForHold(backup) && !here.has(backup))
   return asked.filter(
     backup => backup.status?.run !== undefined && !backup.status.snapshot && heldCondition(backup)?.status !== 'True',
@@ -84,8 +112,8 @@ function planHold(
   now: Date,
 ): HoldPlan {
   const { run = '' } = backup.status ?? {}
-  // An annotation that is gone says nothing: what was begun is brought to its end, and nothing new is.
-  const asked = asksForHold(backup) ? true : isReleased(backup) ? false : undefined
+  // Where nothing is asked any more what was begun is brought to its end, and nothing new is.
+  const asked = wishOf(backup)
   const inBucket = entries?.get(run)?.held === true && asked !== false
   // Nearly all Backups at nearly all times; names are hashes, and every plan asks.
   if (asked === undefined && !inBucket && byName.size === 0) return { groups: [], jobs: [] }
@@ -160,12 +188,13 @@ const isUnreachable: Verdict = {
     'it lies in a store that the policy no longer names, and nothing of this policy reaches it or deletes there; set backend back to hold it',
 }
 
-/** What was found before stands until something else is. */
+/** What a Job found here before stands until something else is. */
 function pending(backup: Backup, wanted: boolean, judged?: JobRun): Verdict {
   const before = heldCondition(backup)
-  const stands = wanted ? before?.status === 'False' && before.reason !== 'HoldReleased' : before?.status === 'True'
-  if (before && stands)
-    return { type: 'Held', status: before.status, reason: before.reason as Reason, message: before.message }
+  const stands = wanted
+    ? before?.status === 'False' && before.reason !== 'HoldReleased' && before.reason !== 'HoldUnreachable'
+    : before?.status === 'True'
+  if (before && stands) return verdictOf(before)
   const message = wanted
     ? 'a Job writes the hold into the bucket; until then only the runs of this cluster know of it'
     : 'a Job removes the hold from the bucket; until then it is held'

@@ -114,9 +114,19 @@ export function planRetained(
   return [...writes, ...deletions]
 }
 
-/** The Completed Backups that lie in the store as the policy names it now; those of an earlier backend are not in its list. */
-export function backupsInStore(runs: readonly RunView[], { store }: Pick<JobStrategyView, 'store'>): readonly Backup[] {
-  const stored = runs
+/**
+ * The Completed Backups that lie in the store as the policy names it now; those of an earlier backend are not in its list. Somebody may have
+ * copied one: a run is one backup, however many objects tell of it, and a hold on any of them holds it.
+ */
+export function backupsInStore(runs: readonly RunView[], strategy: Pick<JobStrategyView, 'store'>): readonly Backup[] {
+  const stored = objectsInStore(runs, strategy)
+  const loudest = new Map(stored.toSorted((a, b) => voice(a) - voice(b)).map(backup => [backup.status?.run, backup]))
+  return stored.length === loudest.size ? stored : [...loudest.values()]
+}
+
+/** The same with the copies of each. */
+export function objectsInStore(runs: readonly RunView[], { store }: Pick<JobStrategyView, 'store'>): readonly Backup[] {
+  return runs
     .map(({ backup }) => backup)
     .filter(
       ({ status }) =>
@@ -125,13 +135,18 @@ export function backupsInStore(runs: readonly RunView[], { store }: Pick<JobStra
         status.run !== undefined &&
         status.store === store?.location,
     )
-  // Somebody may have copied one: a run is one backup, however many objects tell of it, and a hold on any of them holds it.
-  const first = new Map(stored.toSorted(byHold).map(backup => [backup.status?.run, backup]))
-  return stored.length === first.size ? stored : [...first.values()]
 }
 
-function byHold(a: Backup, b: Backup): number {
-  return Number(isHeld(a)) - Number(isHeld(b))
+/**
+ * Whose word on the hold of their run counts: who holds comes before who releases, and that one before who says nothing. Of those that say the
+ * same a hold that is known needs nothing more to be done, and a release that is not known does.
+ */
+function voice(backup: Backup): number {
+  const known = heldCondition(backup)
+  if (asksForHold(backup)) return known?.status === 'True' ? 5 : 4
+  if (isHeld(backup)) return 3
+  if (isReleased(backup)) return known?.reason === 'HoldReleased' ? 1 : 2
+  return 0
 }
 
 /** The runs in the bucket, as the Backup objects tell them. */

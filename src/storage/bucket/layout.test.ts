@@ -24,6 +24,7 @@ describe('the keys in the bucket', () => {
       manifests: 'clusters/a/shop/orders/manifests/',
       data: 'clusters/a/shop/orders/data/',
       uploads: 'clusters/a/shop/orders/uploads/',
+      probeUpload: 'clusters/a/shop/orders/uploads/probe.json',
       holds: 'clusters/a/shop/orders/holds/',
     })
     assert.equal(manifestFolder(layout, 'command'), 'clusters/a/shop/orders/manifests/command/')

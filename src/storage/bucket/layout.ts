@@ -6,6 +6,7 @@
  *     data/<run>/<attempt>/<artifact>.zst[.NNNN]          never overwritten
  *     holds/<run>.json                                    somebody asked that this run be kept
  *     uploads/<run>.<attempt>.<seq>.json                  one per open multipart upload
+ *     uploads/probe.json                                  the same of the probe, of which there is one at a time
  *     probe.json                                          written and removed by the probe
  */
 import { slotText } from '../../api/names.ts'
@@ -19,6 +20,7 @@ export interface Layout {
   readonly data: string
   readonly holds: string
   readonly uploads: string
+  readonly probeUpload: string
 }
 
 export interface Attempt {
@@ -43,6 +45,7 @@ export function layoutOf(place: {
     data: `${root}data/`,
     holds: `${root}holds/`,
     uploads: `${root}uploads/`,
+    probeUpload: `${root}uploads/probe.json`,
   }
 }
 

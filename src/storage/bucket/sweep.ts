@@ -8,7 +8,7 @@ import { parseDataKey, parseManifestKey, type Attempt, type Layout } from './lay
 import type { ObjectInfo, ObjectStore } from '../object-store.ts'
 import { persevere } from './persevere.ts'
 import { isStoreError } from '../store-error.ts'
-import { dataMetadata, parseUploadRecord } from './upload-record.ts'
+import { dataMetadata, parseUploadRecord, type UploadRecord } from './upload-record.ts'
 
 export interface Swept {
   readonly abortedUploads: number
@@ -40,15 +40,41 @@ async function abortUploads(store: ObjectStore, layout: Layout, now: number, swe
     if (now - modifiedAt < youngestMs) return
     const record = await readUploadRecord(store, key, signal)
     if (!record || record.expiresAt > now) return
-    const upload = `${layout.root}${record.key}`
-    const known = record.uploadId === undefined ? [] : [record.uploadId]
-    const listed = record.uploadId === undefined || record.others ? await uploadsOf(store, upload, signal) : []
-    const ids = new Set([...known, ...listed])
-    for (const id of ids) await store.abortUpload(upload, id, signal)
-    await store.delete([key], signal)
-    swept.abortedUploads += ids.size
+    swept.abortedUploads += await abortNoted(store, layout, key, record, signal)
   }
   await persevere(store.list(layout.uploads, { signal }), abort, signal)
+}
+
+/** Aborts what the note tells of, and then removes it. @returns how many uploads those were. */
+async function abortNoted(
+  store: ObjectStore,
+  layout: Layout,
+  note: string,
+  record: UploadRecord,
+  signal?: AbortSignal,
+): Promise<number> {
+  const upload = `${layout.root}${record.key}`
+  const known = record.uploadId === undefined ? [] : [record.uploadId]
+  const listed = record.uploadId === undefined || record.others ? await uploadsOf(store, upload, signal) : []
+  const ids = new Set([...known, ...listed])
+  for (const id of ids) await store.abortUpload(upload, id, signal)
+  await store.delete([note], signal)
+  return ids.size
+}
+
+/**
+ * Aborts what an earlier probe left, however young: there is one probe of a policy at a time, and the words of one that goes on beyond its
+ * Job are not heard. It is asked for by its key, because some credentials may list nothing; AWS answers these 403 for what does not exist.
+ */
+export async function abortEarlierProbe(store: ObjectStore, layout: Layout, signal?: AbortSignal): Promise<void> {
+  const note = layout.probeUpload
+  let record: UploadRecord | undefined
+  try {
+    record = await readUploadRecord(store, note, signal)
+  } catch (error) {
+    if (!isStoreError(error, 'AccessDenied')) throw error
+  }
+  if (record) await abortNoted(store, layout, note, record, signal)
 }
 
 /** None where the store does not tell: then its lifecycle rule must remove an upload whose opening was never confirmed. */

@@ -97,9 +97,10 @@ export function storeErrorOf(error: unknown, context: RequestContext): StoreErro
   if (error instanceof StoreError) return error
   const facts = factsOf(error)
   const fail = (reason: StoreErrorReason, why: string) => {
+    const perhapsObeyed = isPerhapsObeyed(reason, facts)
     return new StoreError(reason, `cannot ${context.what} in bucket ${context.bucket} at ${context.endpoint}: ${why}`, {
       cause: error,
-      unanswered: isUnanswered(error, facts),
+      perhapsObeyed,
     })
   }
   const said = [facts.code, facts.message].filter(Boolean).join(': ')
@@ -123,12 +124,11 @@ export function storeErrorOf(error: unknown, context: RequestContext): StoreErro
 }
 
 /**
- * The SDK's own limits, or those of a proxy (504) that has asked the store. The SDK calls lost connections timeouts, too: with them the other
- * side knows that nobody waits.
+ * A limit of time, a connection that was lost on the way, a reply that broke off, and every 5xx of a fault: a proxy gives up on a store that
+ * has been asked, and stores fail half-way. Whoever could not be connected to, or says why it refuses, has not obeyed.
  */
-function isUnanswered(error: unknown, { status, code }: ErrorFacts): boolean {
-  if (status !== undefined) return status === 504
-  return error instanceof Error && error.name === 'TimeoutError' && code !== 'ECONNRESET' && code !== 'EPIPE'
+function isPerhapsObeyed(reason: StoreErrorReason, { status }: ErrorFacts): boolean {
+  return reason === 'StoreUnavailable' && (status === undefined || status < 300 || status >= 500)
 }
 
 /** A reply with a status, which nobody who speaks S3 has written. It says nothing about buckets and keys. */

@@ -186,7 +186,9 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
 
   function strange(what: string, lack: string): StoreError {
     const message = `cannot ${what}: what answers at ${where} is not an S3 API (${lack})`
-    return new StoreError(client.spoke ? 'StoreUnavailable' : 'InvalidEndpoint', message)
+    return new StoreError(client.spoke ? 'StoreUnavailable' : 'InvalidEndpoint', message, {
+      perhapsObeyed: client.spoke,
+    })
   }
 
   return {
