@@ -1,8 +1,6 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { isFinal, type Backup } from '../../api/kinds/backup.ts'
-import type { VolumeSnapshot } from '../../api/kubernetes.ts'
-import { commandTarget } from '../../api/names.ts'
 import { alone, deletion, type Group, type Plan, type Refusals } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
@@ -25,6 +23,7 @@ import {
 } from '../history/verdicts.ts'
 import { planBackup } from '../runs/run.ts'
 import type { BackupPlan } from '../runs/status.ts'
+import { oneStart } from '../runs/turns.ts'
 import { earliest } from '../../schedule/times.ts'
 import { isOf } from '../view/owners.ts'
 import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
@@ -174,7 +173,7 @@ function planOf(
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
-    ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)]),
+    ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)], now),
     ...(catalog?.groups ?? []),
     ...recordedJobs(view, catalog?.open === true, now),
   ]
@@ -272,33 +271,4 @@ function planGone(view: View, now: Date): Plan {
 function planStrayCronJob({ cronJob, name }: Pick<View, 'cronJob' | 'name'>): readonly Group[] {
   if (!cronJob || !isOf(cronJob, name) || cronJob.metadata.deletionTimestamp) return []
   return [alone('clean/cron-job', deletion(cronJob, 'no policy with strategy job wants it'))]
-}
-
-/**
- * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass (docs/design.md R5, R30).
- * What a slot starts comes before them.
- */
-function oneStart(groups: readonly Group[]): readonly Group[] {
-  const isOfSlot = ({ run }: Group) => run?.spec.slot !== undefined
-  const order = (group: Group) =>
-    isOfSlot(group) ? '' : `${group.run?.metadata.creationTimestamp} ${group.run?.metadata.uid}`
-  const byTarget = Map.groupBy(groups, startedTarget)
-  byTarget.delete(undefined)
-  const late = [...byTarget.values()].flatMap(some =>
-    some
-      .toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
-      .slice(1)
-      .filter(group => !isOfSlot(group)),
-  )
-  const waiting = new Set(late)
-  return groups.filter(group => !waiting.has(group))
-}
-
-/** The target of which this group starts a run. */
-function startedTarget({ actions }: Group): string | undefined {
-  const [object] = actions.flatMap(action => (action.do === 'create' ? [action.object] : []))
-  if (object?.kind === 'Job') return commandTarget
-  return object?.kind === 'VolumeSnapshot'
-    ? (object as VolumeSnapshot).spec.source.persistentVolumeClaimName
-    : undefined
 }
