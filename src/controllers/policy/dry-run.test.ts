@@ -138,6 +138,17 @@ test('F73: a webhook that takes part in no dry run is not taken for a refusal, a
   assert.equal((await ask(edited(2)))?.is, 'refused')
 })
 
+test('F73: what admission denies is a refusal, whatever status it chose', async () => {
+  const words = 'admission webhook "x.example.com" denied the request: not on Sundays'
+  for (const status of [401, 404, 409, 503]) {
+    const { answers, ask } = asked()
+    answers.set('Job', answer(status, words))
+    const said = await ask()
+    assert.ok(said?.is === 'refused', `${status}`)
+    assert.equal(said.refusal.words, words)
+  }
+})
+
 test('a lost lease, or an account that is not known, ends the pass', async () => {
   for (const error of [new FencedError('POST'), answer(401)]) {
     const { answers, ask } = asked()

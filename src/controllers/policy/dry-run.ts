@@ -7,7 +7,7 @@ import { isFinished } from '../../plan/jobs/verdict.ts'
 import type { DryRun, DryRunRefusal } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { ApiError, ConnectionError, ResponseError } from '../../runtime/client/errors.ts'
+import { ApiError, ConnectionError, isDenied, ResponseError } from '../../runtime/client/errors.ts'
 import { keyOf } from '../../runtime/client/resource.ts'
 import type { Reach } from '../shared/caches.ts'
 import { cronJobs, jobs } from '../shared/resources.ts'
@@ -53,7 +53,7 @@ export class DryRuns {
    * @param current whatever has the name of the policy's CronJob
    * @param refusedAt when the CronJob controller was last refused a Job, which is a reason to ask again
    * @returns undefined where there is nothing to ask about.
-   * @throws ApiError 401, FencedError, and what the signal aborted.
+   * @throws ApiError 401 that is not admission's, FencedError, and what the signal aborted.
    */
   async ask(
     policy: BackupPolicy,
@@ -121,7 +121,7 @@ export class DryRuns {
     const words = failure.detail || failure.message
     // Whoever would have to be asked takes part in no dry run, and the rest has no objection.
     if (failure.status === 400 && words.includes('does not support dry run')) return 'accepted'
-    if (silent.has(failure.status)) return 'unsaid'
+    if (silent.has(failure.status) && !isDenied(failure)) return 'unsaid'
     const isOurs = (each: Job) => each.metadata.namespace === metadata.namespace && !isFinished(each)
     const ours = this.#reach.caches.jobs.list().filter(isOurs).length
     return isFullOfOurs(words, ours) ? 'accepted' : { kind, name: metadata.name, words }
@@ -138,7 +138,7 @@ async function failureOf(trial: Promise<unknown>): Promise<Failure | undefined> 
     await trial
     return undefined
   } catch (error) {
-    if (error instanceof ApiError && error.status !== 401) return error
+    if (error instanceof ApiError && (isDenied(error) || error.status !== 401)) return error
     if (error instanceof ConnectionError || error instanceof ResponseError) return error
     throw error
   }
