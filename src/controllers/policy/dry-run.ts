@@ -14,6 +14,8 @@ import { cronJobs, jobs } from '../shared/resources.ts'
 
 /** A question is at most two requests, and there are at most five of them a second in all. */
 const questionMs = 400
+/** A webhook that hangs keeps one worker for so long; longer than webhooks have to answer by default. */
+const patienceMs = 15_000
 /** Where nothing was said: 5, 10, 20, … seconds. After a refusal: 1, 2, 4, 8, 10, 10, … minutes. */
 const firstDelayMs = { unsaid: 5_000, refused: 60_000 } as const
 const longestDelayMs = 600_000
@@ -42,6 +44,8 @@ export class DryRuns {
   readonly #known = new Map<string, Known>()
   /** Monotonic: when the next question may be put. */
   #nextMs = -Infinity
+  /** An answer is waited for. Whoever waits keeps a worker: there is never more than one. */
+  #isAsking = false
 
   constructor(reach: Reach, settings: Settings, clock: Clock) {
     this.#reach = reach
@@ -71,9 +75,10 @@ export class DryRuns {
     if (!isOpen || nowMs < known.untilMs) return this.#told(known, isOpen)
     const question = dryRunQuestion(policy, current, this.#settings)
     if (!question) return undefined
-    const turnMs = known.hasTurn ? nowMs : this.#takeTurn(nowMs)
+    const isFree = !this.#isAsking
+    const turnMs = isFree && known.hasTurn ? nowMs : this.#takeTurn(isFree ? nowMs : nowMs + firstDelayMs.unsaid)
     if (turnMs > nowMs) return this.#keep(key, { ...known, untilMs: turnMs, hasTurn: true })
-    const said = await this.#put(question, signal)
+    const said = await this.#putInTime(question, signal)
     const first = firstDelayMs[said === 'unsaid' ? 'unsaid' : 'refused']
     const times = said === 'accepted' ? 0 : known.times + 1
     const untilMs = this.#clock.monotonic() + Math.min(longestDelayMs, first * 2 ** Math.max(0, times - 1))
@@ -84,8 +89,8 @@ export class DryRuns {
     this.#known.delete(key)
   }
 
-  #takeTurn(nowMs: number): number {
-    const turnMs = Math.max(nowMs, this.#nextMs)
+  #takeTurn(earliestMs: number): number {
+    const turnMs = Math.max(earliestMs, this.#nextMs)
     this.#nextMs = turnMs + questionMs
     return turnMs
   }
@@ -102,9 +107,24 @@ export class DryRuns {
     return said === 'unsaid' ? { is: said, againAt } : { is: 'refused', refusal: said, againAt }
   }
 
+  async #putInTime(question: DryRunQuestion, signal: AbortSignal): Promise<Said> {
+    const late = new AbortController()
+    const cancel = this.#clock.timer(patienceMs, () => late.abort(new Error('the API server takes too long')))
+    this.#isAsking = true
+    try {
+      return await this.#put(question, AbortSignal.any([signal, late.signal]))
+    } catch (error) {
+      if (error !== late.signal.reason) throw error
+      return 'unsaid'
+    } finally {
+      this.#isAsking = false
+      cancel()
+    }
+  }
+
   async #put({ cronJob, job }: DryRunQuestion, signal: AbortSignal): Promise<Said> {
     const { client } = this.#reach
-    const options = { signal, dryRun: true }
+    const options = { signal, dryRun: true, attempts: 1 }
     if (cronJob) {
       const { object } = cronJob
       const trial =
