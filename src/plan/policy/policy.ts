@@ -183,7 +183,7 @@ function planOf(
   const facts = {
     policy,
     strategy,
-    targets: targetsOf(strategy, probe?.store, dryStart?.start),
+    targets: targetsOf(view, probe?.store, dryStart?.start, now),
     clock,
     since,
     next: schedule.next,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { does, only, planPolicy } from '../../../test/plan/planned.ts'
-import { at, policy, snapshotPolicy, world } from '../../../test/plan/world.ts'
+import { at, backup, claim, policy, snapshotOf, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 import type { Refusal } from '../core/actions.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { cronJobGroup } from './cron-job.ts'
@@ -60,6 +60,49 @@ test('F73: what the API server would refuse is Ready=False with its words, and s
   const edited = policy({}, { status: told, metadata: { generation: 2 } })
   assert.notEqual(readyOf(world(edited, { dryRun: unsaid }))[1], 'RunRefused')
 })
+
+/** Snapshots of a claim that are cut and not ready since one in the morning. */
+function unready(count: number, target: string, limitSeconds: number) {
+  const backups = Array.from({ length: count }, (_, n) =>
+    backup(`${target}-${n}`, {
+      spec: { target },
+      status: { phase: 'Running', reason: 'SnapshotSlow' },
+      metadata: { creationTimestamp: stamp(at('01:00')) },
+    }),
+  )
+  const status = { readyToUse: false, creationTime: stamp(at('01:00')) }
+  return { backups, snapshots: backups.map(each => snapshotOf(each, { status })), limitSeconds }
+}
+
+for (const [what, some, expected] of [
+  ['three that are slow', [unready(3, 'data', 3600)], ['SnapshotsStuck', 'True', 'Ready']],
+  [
+    'three that are slow, of each claim',
+    [unready(3, 'data', 3600), unready(3, 'logs', 3600)],
+    ['SnapshotsStuck', 'False', 'SnapshotsStuck'],
+  ],
+  ['two that are slow', [unready(2, 'data', 3600)], ['Ready', 'True', 'Ready']],
+  ['three that have time', [unready(3, 'data', 86_400)], ['Ready', 'True', 'Ready']],
+] as const)
+  test(`R31: what keeps the schedule of a claim from going on for ever is told: ${what}`, () => {
+    const readyTimeoutSeconds = some[0]?.limitSeconds
+    const of = snapshotPolicy({ strategy: { type: 'snapshot', snapshot: { readyTimeoutSeconds } } })
+    const seen = world(of, {
+      claims: [claim('data'), claim('logs')],
+      backups: some.flatMap(({ backups }) => backups),
+      snapshots: some.flatMap(({ snapshots }) => snapshots),
+    })
+    const [written] = only(planPolicy(seen, at('12:00')).actions, 'status BackupPolicy')
+    const targetsReady = written?.status.conditions?.find(({ type }) => type === 'TargetsReady')
+    assert.deepEqual([targetsReady?.reason, ...readyOf(seen).slice(0, 2)], expected)
+    if (targetsReady?.reason === 'Ready') return
+    assert.equal(targetsReady?.status, 'False')
+    for (const words of [/PersistentVolumeClaim data\b/, /3600 s/, /delete/])
+      assert.match(targetsReady?.message ?? '', words)
+    for (const { metadata } of some[0]?.snapshots ?? [])
+      assert.ok(targetsReady?.message.includes(metadata.name), targetsReady?.message)
+    assert.ok(written?.status.targets?.every(({ message }) => message.length <= 1024))
+  })
 
 test('the checks have names, and each its own', () => {
   assert.equal(new Set(readinessChecks.map(({ name }) => name)).size, readinessChecks.length)
