@@ -155,6 +155,30 @@ test('F73: what admission denies is a refusal, whatever status it chose', async 
   }
 })
 
+test('F73: what was refused stands where the next question has no answer, also after an edit, and not once it was changed or accepted', async () => {
+  const none = new ConnectionError('POST', { cause: 'reset', unsent: true })
+  const words = 'denied by a policy of the company'
+  const edit = (spec: object) => policy(spec, { metadata: { generation: 2 } })
+  for (const [what, kind, then, after, stands, cronJobAccepted] of [
+    ['asked again', 'Job', policy(), 'Job', true, true],
+    ['asked again about all', 'CronJob', policy(), 'CronJob', true, undefined],
+    ['an edit of something else', 'Job', edit({ schedule: '0 3 * * *' }), 'CronJob', true, undefined],
+    ['an edit of the schedule', 'CronJob', edit({ schedule: '0 3 * * *' }), 'CronJob', false, undefined],
+    ['an edit of the run', 'Job', edit({ backoffLimit: 5 }), 'CronJob', false, undefined],
+    ['a CronJob that is accepted', 'CronJob', edit({ selector: { matchLabels: { app: 'b' } } }), 'Job', false, true],
+  ] as const) {
+    const { answers, clock, ask } = asked()
+    answers.set(kind, answer(403, words))
+    assert.equal((await ask())?.is, 'refused')
+    answers.clear()
+    answers.set(after, none)
+    await clock.advance(60_000)
+    const said = await ask(then)
+    assert.ok(said?.is === 'unsaid', what)
+    assert.deepEqual([said.stands?.words, said.cronJobAccepted], [stands ? words : undefined, cronJobAccepted], what)
+  }
+})
+
 test('F73: while an answer is waited for nobody else waits for one, and after 15 s it has said nothing', async () => {
   const { asks, clock, runs, hang } = asked()
   hang()

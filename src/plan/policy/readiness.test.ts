@@ -5,6 +5,7 @@ import { at, backup, claim, policy, snapshotOf, snapshotPolicy, stamp, world } f
 import type { Refusal } from '../core/actions.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { cronJobGroup } from './cron-job.ts'
+import { dryStartGroup } from './dry-start.ts'
 import { readinessChecks } from './readiness.ts'
 import { probeGroup } from './store-probe.ts'
 
@@ -103,6 +104,50 @@ for (const [what, some, expected] of [
       assert.ok(targetsReady?.message.includes(metadata.name), targetsReady?.message)
     assert.ok(written?.status.targets?.every(({ message }) => message.length <= 1024))
   })
+
+/** The status of a policy of which this is seen, and its Ready when the dry run has no answer. */
+function thenUnsaid(seen: PolicyWorld, unsaid: object = {}, refused: ReadonlyMap<string, Refusal> = new Map()) {
+  const told = only(planPolicy(seen, at('12:00'), refused).actions, 'status BackupPolicy')[0]?.status
+  assert.ok(told)
+  const dryRun = { is: 'unsaid', againAt: at('12:01'), ...unsaid } as const
+  const before = told.conditions?.find(({ type }) => type === 'Ready')
+  const { actions } = planPolicy(world(policy({}, { status: told }), { dryRun }), at('12:00'))
+  // What is not written is as it was.
+  const status = only(actions, 'status BackupPolicy')[0]?.status ?? told
+  return { before, after: status.conditions?.find(({ type }) => type === 'Ready') }
+}
+
+test('F73: what a dry run refused of the CronJob stands as well while it is not asked again, until the CronJob is accepted', () => {
+  const refusal = { kind: 'CronJob', name: 'backup-nightly', words } as const
+  const refused = world(policy(), { dryRun: { is: 'refused', refusal, againAt: at('12:01') } })
+  const { before, after } = thenUnsaid(refused)
+  assert.equal(before?.reason, 'CronJobRefused')
+  assert.deepEqual(after, before)
+  assert.notEqual(thenUnsaid(refused, { cronJobAccepted: true }).after?.reason, 'CronJobRefused')
+})
+
+test('F73: a refusal of what an edit did not change stands while the dry run of the edited policy has no answer', () => {
+  const stands = { kind: 'Job', name: 'backup-nightly-x', words } as const
+  const edited = policy({}, { metadata: { generation: 2 } })
+  const [status, reason, message] = readyOf(world(edited, { dryRun: { is: 'unsaid', againAt: at('12:01'), stands } }))
+  assert.deepEqual([status, reason], ['False', 'RunRefused'])
+  assert.match(message ?? '', /would refuse the Job of a run: denied by a policy of the company/)
+})
+
+test('F73: what was refused in earnest, a dry start or the CronJob, is not taken for the word of a dry run', () => {
+  const known = only(planPolicy(world(policy()), at('12:00')).actions, 'status BackupPolicy')[0]?.status
+  assert.ok(known?.store)
+  const store = { ...known.store, result: 'Usable', lastProbeTime: '2026-01-05T11:00:00Z' } as const
+  const seen = world(policy({}, { status: { store } }))
+  for (const [group, kind, reason] of [
+    [dryStartGroup, 'Job', 'RunRefused'],
+    [cronJobGroup, 'CronJob', 'CronJobRefused'],
+  ] as const) {
+    const { before, after } = thenUnsaid(seen, {}, new Map([[group, refusal(kind, 'x')]]))
+    assert.equal(before?.reason, reason)
+    assert.notEqual(after?.reason, reason, `${group} is accepted by now`)
+  }
+})
 
 test('the checks have names, and each its own', () => {
   assert.equal(new Set(readinessChecks.map(({ name }) => name)).size, readinessChecks.length)
