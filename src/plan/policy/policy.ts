@@ -12,7 +12,7 @@ import { planStoredHolds, type HoldsPlan } from '../history/holds.ts'
 import { lowerAt } from '../history/lowering.ts'
 import { keepingOf, lowerings, numbersOf, type Numbers, type RunsByTarget } from '../history/numbers.ts'
 import { ordersOf } from '../history/orders.ts'
-import { planSlow } from '../history/slow-snapshots.ts'
+import { planSlow, planSlowBefore } from '../history/slow-snapshots.ts'
 import {
   planHolds,
   planRetained,
@@ -171,7 +171,7 @@ function planOf(
     ...planRetained(view, policy, histories, keeping, holds?.told ?? new Map(), now),
     ...(strategy.type === 'snapshot'
       ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, strategy, now)]
-      : []),
+      : planSlowBefore(view, policy, histories, keeping, now)),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
