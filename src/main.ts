@@ -43,9 +43,10 @@ type OperatorFlags = {
 
 async function operator(flags: OperatorFlags): Promise<void> {
   // Of what an operator holds most is caches, which stay, and what a change or a scrape makes is garbage at once: V8's own sizes for both
-  // generations would double its memory (docs/decisions/0014-the-image-holds-a-bundle.md).
+  // generations would double its memory, and one optimising compiler is enough (docs/decisions/0014-the-image-holds-a-bundle.md).
   setFlagsFromString('--semi-space-growth-factor=1')
   setFlagsFromString('--optimize-for-size')
+  setFlagsFromString('--no-maglev')
   const [{ createLog }, { inClusterConfig }, { listenForShutdown }, { runOperator }] = await Promise.all([
     import('./runtime/log.ts'),
     import('./runtime/client/config.ts'),

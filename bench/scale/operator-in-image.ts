@@ -59,6 +59,8 @@ export async function startMeasured(plane: ControlPlane, { main, nodeFlags }: Pr
     `KUBERNETES_SERVICE_HOST=${new URL(plane.url).hostname}`,
     `KUBERNETES_SERVICE_PORT=${new URL(plane.url).port}`,
     'NODE_ENV=production',
+    // As the chart sets it.
+    'MALLOC_ARENA_MAX=1',
     `NODE_COMPILE_CACHE=${join(directory, 'compile-cache')}`,
   ]
   const flags = [

@@ -93,6 +93,8 @@ export const operatorReasons = [
   'PVCLost',
   /** The PersistentVolumeClaim is being deleted, or is gone. */
   'PVCGone',
+  /** So many snapshots of the PersistentVolumeClaim are slow that no further one is begun. */
+  'SnapshotsStuck',
   /** Several targets have different problems. */
   'SeveralTargetsNotReady',
   /** An object that is not ours has the name that ours would need. */

@@ -17,9 +17,15 @@ const answer = (status: number, message = 'no') => new ApiError({ request: 'POST
 function asked() {
   const answers = new Map<string, Error>()
   const asks: string[] = []
+  let hangs = false
   const put = (verb: string) => async (_: unknown, object: KubernetesObject, options: WriteOptions) => {
     assert.equal(options.dryRun, true, 'nothing is written')
+    assert.equal(options.attempts, 1, 'it is asked again in its turn')
     asks.push(`${verb} ${object.kind}`)
+    if (hangs)
+      await new Promise((_, reject) => {
+        options.signal?.addEventListener('abort', () => reject(options.signal?.reason as Error))
+      })
     const error = answers.get(object.kind)
     if (error) throw error
     return object
@@ -32,7 +38,7 @@ function asked() {
     return desired && { ...desired, metadata: { ...desired.metadata, resourceVersion: '7' } }
   }
   const ask = (of = policy(), refusedAt?: Date) => runs.ask(of, standing(of), refusedAt, signal)
-  return { answers, asks, clock, ask, runs }
+  return { answers, asks, clock, ask, runs, hang: () => void (hangs = true) }
 }
 
 const edited = (generation: number) => policy({}, { metadata: { generation } })
@@ -136,6 +142,70 @@ test('F73: a webhook that takes part in no dry run is not taken for a refusal, a
   await clock.advance(1000)
   answers.set('Job', answer(500, 'Internal error occurred: failed calling webhook "x.example.com"'))
   assert.equal((await ask(edited(2)))?.is, 'refused')
+})
+
+test('F73: what admission denies is a refusal, whatever status it chose', async () => {
+  const words = 'admission webhook "x.example.com" denied the request: not on Sundays'
+  for (const status of [401, 404, 409, 503]) {
+    const { answers, ask } = asked()
+    answers.set('Job', answer(status, words))
+    const said = await ask()
+    assert.ok(said?.is === 'refused', `${status}`)
+    assert.equal(said.refusal.words, words)
+  }
+})
+
+test('F73: what was refused stands where the next question has no answer, also after an edit, and not once it was changed or accepted', async () => {
+  const none = new ConnectionError('POST', { cause: 'reset', unsent: true })
+  const words = 'denied by a policy of the company'
+  const edit = (spec: object) => policy(spec, { metadata: { generation: 2 } })
+  for (const [what, kind, then, after, stands, cronJobAccepted] of [
+    ['asked again', 'Job', policy(), 'Job', true, true],
+    ['asked again about all', 'CronJob', policy(), 'CronJob', true, undefined],
+    ['an edit of something else', 'Job', edit({ schedule: '0 3 * * *' }), 'CronJob', true, undefined],
+    ['an edit of the schedule', 'CronJob', edit({ schedule: '0 3 * * *' }), 'CronJob', false, undefined],
+    ['an edit of the run', 'Job', edit({ backoffLimit: 5 }), 'CronJob', false, undefined],
+    ['a CronJob that is accepted', 'CronJob', edit({ selector: { matchLabels: { app: 'b' } } }), 'Job', false, true],
+  ] as const) {
+    const { answers, clock, ask } = asked()
+    answers.set(kind, answer(403, words))
+    assert.equal((await ask())?.is, 'refused')
+    answers.clear()
+    answers.set(after, none)
+    await clock.advance(60_000)
+    const said = await ask(then)
+    assert.ok(said?.is === 'unsaid', what)
+    assert.deepEqual([said.stands?.words, said.cronJobAccepted], [stands ? words : undefined, cronJobAccepted], what)
+  }
+})
+
+test('F73: while an answer is waited for nobody else waits for one, and after 15 s it has said nothing', async () => {
+  const { asks, clock, runs, hang } = asked()
+  hang()
+  const [first, second] = ['first', 'second'].map(name => policy({}, { metadata: { name, uid: name } }))
+  assert.ok(first && second)
+  const waits = runs.ask(first, undefined, undefined, signal)
+  await clock.advance(1000)
+  const said = await runs.ask(second, undefined, undefined, signal)
+  assert.ok(said?.is === 'unsaid')
+  assert.ok(said.againAt > clock.now())
+  assert.deepEqual(asks, ['create CronJob'])
+  await clock.advance(14_000)
+  assert.equal((await waits)?.is, 'unsaid')
+  assert.deepEqual(asks, ['create CronJob'], 'nothing is asked after that')
+  await clock.advance(said.againAt.getTime() - clock.now().getTime())
+  void runs.ask(second, undefined, undefined, signal)
+  await clock.advance(0)
+  assert.equal(asks.length, 2, 'it has its turn')
+})
+
+test('what is cut off by the pass itself is no answer', async () => {
+  const { runs, hang } = asked()
+  hang()
+  const pass = new AbortController()
+  const waits = runs.ask(policy(), undefined, undefined, pass.signal)
+  pass.abort(new Error('the operator stops'))
+  await assert.rejects(waits, /the operator stops/)
 })
 
 test('a lost lease, or an account that is not known, ends the pass', async () => {

@@ -5,25 +5,35 @@ import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { dryRunQuestion, isFullOfOurs, type DryRunQuestion } from '../../plan/policy/dry-run.ts'
 import { isFinished } from '../../plan/jobs/verdict.ts'
 import type { DryRun, DryRunRefusal } from '../../plan/view/world.ts'
+import { stateHash } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { ApiError, ConnectionError, ResponseError } from '../../runtime/client/errors.ts'
+import { ApiError, ConnectionError, isDenied, ResponseError } from '../../runtime/client/errors.ts'
 import { keyOf } from '../../runtime/client/resource.ts'
 import type { Reach } from '../shared/caches.ts'
 import { cronJobs, jobs } from '../shared/resources.ts'
 
 /** A question is at most two requests, and there are at most five of them a second in all. */
 const questionMs = 400
+/** A webhook that hangs keeps one worker for so long; longer than webhooks have to answer by default. */
+const patienceMs = 15_000
 /** Where nothing was said: 5, 10, 20, … seconds. After a refusal: 1, 2, 4, 8, 10, 10, … minutes. */
 const firstDelayMs = { unsaid: 5_000, refused: 60_000 } as const
 const longestDelayMs = 600_000
 
 type Said = 'accepted' | 'unsaid' | DryRunRefusal
 
+/** `cronJobAccepted`: what is unsaid is about the Job. */
+type Answer = { readonly said: Said; readonly cronJobAccepted?: true }
+
+/** What was refused of an object. `hash`: of all that the policy decides about it. */
+type Standing = { readonly refusal: DryRunRefusal; readonly hash: string }
+
 /** What was said of one generation of a policy. */
-type Known = {
+type Known = Answer & {
   readonly of: string
-  readonly said: Said
+  /** The last refusal, perhaps of an earlier generation, while nobody has said that it is over. */
+  readonly standing: Standing | undefined
   /** When. */
   readonly at: Date
   /** How often it was asked about and not accepted. */
@@ -42,6 +52,8 @@ export class DryRuns {
   readonly #known = new Map<string, Known>()
   /** Monotonic: when the next question may be put. */
   #nextMs = -Infinity
+  /** An answer is waited for. Whoever waits keeps a worker: there is never more than one. */
+  #isAsking = false
 
   constructor(reach: Reach, settings: Settings, clock: Clock) {
     this.#reach = reach
@@ -53,7 +65,7 @@ export class DryRuns {
    * @param current whatever has the name of the policy's CronJob
    * @param refusedAt when the CronJob controller was last refused a Job, which is a reason to ask again
    * @returns undefined where there is nothing to ask about.
-   * @throws ApiError 401, FencedError, and what the signal aborted.
+   * @throws ApiError 401 that is not admission's, FencedError, and what the signal aborted.
    */
   async ask(
     policy: BackupPolicy,
@@ -66,26 +78,39 @@ export class DryRuns {
     const [now, nowMs] = [this.#clock.now(), this.#clock.monotonic()]
     const before = this.#known.get(key)
     const known: Known =
-      before?.of === of ? before : { of, said: 'unsaid', at: now, times: 0, untilMs: nowMs, hasTurn: false }
+      before?.of === of
+        ? before
+        : { of, said: 'unsaid', standing: before?.standing, at: now, times: 0, untilMs: nowMs, hasTurn: false }
     const isOpen = known.said !== 'accepted' || (refusedAt !== undefined && refusedAt > known.at)
     if (!isOpen || nowMs < known.untilMs) return this.#told(known, isOpen)
     const question = dryRunQuestion(policy, current, this.#settings)
     if (!question) return undefined
-    const turnMs = known.hasTurn ? nowMs : this.#takeTurn(nowMs)
-    if (turnMs > nowMs) return this.#keep(key, { ...known, untilMs: turnMs, hasTurn: true })
-    const said = await this.#put(question, signal)
+    const isFree = !this.#isAsking
+    const turnMs = isFree && known.hasTurn ? nowMs : this.#takeTurn(isFree ? nowMs : nowMs + firstDelayMs.unsaid)
+    const standing = known.standing && stillOf(question, known.standing)
+    if (turnMs > nowMs) return this.#keep(key, { ...known, standing, untilMs: turnMs, hasTurn: true })
+    const answer = await this.#putInTime(question, signal)
+    const { said } = answer
     const first = firstDelayMs[said === 'unsaid' ? 'unsaid' : 'refused']
     const times = said === 'accepted' ? 0 : known.times + 1
     const untilMs = this.#clock.monotonic() + Math.min(longestDelayMs, first * 2 ** Math.max(0, times - 1))
-    return this.#keep(key, { of, said, at: now, times, untilMs, hasTurn: false })
+    return this.#keep(key, {
+      ...answer,
+      of,
+      standing: standingAfter(question, standing, answer),
+      at: now,
+      times,
+      untilMs,
+      hasTurn: false,
+    })
   }
 
   forget(key: string): void {
     this.#known.delete(key)
   }
 
-  #takeTurn(nowMs: number): number {
-    const turnMs = Math.max(nowMs, this.#nextMs)
+  #takeTurn(earliestMs: number): number {
+    const turnMs = Math.max(earliestMs, this.#nextMs)
     this.#nextMs = turnMs + questionMs
     return turnMs
   }
@@ -95,24 +120,44 @@ export class DryRuns {
     return this.#told(known, known.hasTurn)
   }
 
-  #told({ said, at, untilMs }: Known, isOpen: boolean): DryRun {
+  #told({ said, cronJobAccepted, standing, at, untilMs }: Known, isOpen: boolean): DryRun {
     if (said === 'accepted' && !isOpen) return { is: said, at }
     const againAt = new Date(this.#clock.now().getTime() + Math.max(0, untilMs - this.#clock.monotonic()))
     if (said === 'accepted') return { is: said, at, againAt }
-    return said === 'unsaid' ? { is: said, againAt } : { is: 'refused', refusal: said, againAt }
+    if (said !== 'unsaid') return { is: 'refused', refusal: said, againAt }
+    return {
+      is: said,
+      againAt,
+      ...(standing ? { stands: standing.refusal } : {}),
+      ...(cronJobAccepted ? { cronJobAccepted } : {}),
+    }
   }
 
-  async #put({ cronJob, job }: DryRunQuestion, signal: AbortSignal): Promise<Said> {
+  async #putInTime(question: DryRunQuestion, signal: AbortSignal): Promise<Answer> {
+    const late = new AbortController()
+    const cancel = this.#clock.timer(patienceMs, () => late.abort(new Error('the API server takes too long')))
+    this.#isAsking = true
+    try {
+      return await this.#put(question, signal, late.signal)
+    } finally {
+      this.#isAsking = false
+      cancel()
+    }
+  }
+
+  /** @param late what has no answer when it aborts has none at all */
+  async #put({ cronJob, job }: DryRunQuestion, signal: AbortSignal, late: AbortSignal): Promise<Answer> {
     const { client } = this.#reach
-    const options = { signal, dryRun: true }
+    const options = { signal: AbortSignal.any([signal, late]), dryRun: true, attempts: 1 }
     if (cronJob) {
       const { object } = cronJob
       const trial =
         cronJob.do === 'create' ? client.create(cronJobs, object, options) : client.replace(cronJobs, object, options)
-      const said = this.#saidOf('CronJob', object, await failureOf(trial))
-      if (said !== 'accepted') return said
+      const said = this.#saidOf('CronJob', object, await failureOf(trial, late))
+      if (said !== 'accepted') return { said }
     }
-    return this.#saidOf('Job', job, await failureOf(client.create(jobs, job, options)))
+    const said = this.#saidOf('Job', job, await failureOf(client.create(jobs, job, options), late))
+    return { said, ...(cronJob && said === 'unsaid' ? { cronJobAccepted: true } : {}) }
   }
 
   #saidOf(kind: DryRunRefusal['kind'], { metadata }: CronJob | Job, failure: Failure | undefined): Said {
@@ -121,7 +166,7 @@ export class DryRuns {
     const words = failure.detail || failure.message
     // Whoever would have to be asked takes part in no dry run, and the rest has no objection.
     if (failure.status === 400 && words.includes('does not support dry run')) return 'accepted'
-    if (silent.has(failure.status)) return 'unsaid'
+    if (silent.has(failure.status) && !isDenied(failure)) return 'unsaid'
     const isOurs = (each: Job) => each.metadata.namespace === metadata.namespace && !isFinished(each)
     const ours = this.#reach.caches.jobs.list().filter(isOurs).length
     return isFullOfOurs(words, ours) ? 'accepted' : { kind, name: metadata.name, words }
@@ -131,14 +176,34 @@ export class DryRuns {
 /** Nothing about the object: it is not as the cache has it, the server is not there, or has too much to do. A dead webhook is a 500. */
 const silent: ReadonlySet<number> = new Set([404, 409, 429, 502, 503, 504])
 
-type Failure = ApiError | ConnectionError | ResponseError
+/** Undefined where the policy was edited so that it is another object. */
+function stillOf(question: DryRunQuestion, standing: Standing): Standing | undefined {
+  return hashOf(question, standing.refusal.kind) === standing.hash ? standing : undefined
+}
 
-async function failureOf(trial: Promise<unknown>): Promise<Failure | undefined> {
+function standingAfter(
+  question: DryRunQuestion,
+  before: Standing | undefined,
+  { said, cronJobAccepted }: Answer,
+): Standing | undefined {
+  if (said === 'accepted') return undefined
+  if (said !== 'unsaid') return { refusal: said, hash: hashOf(question, said.kind) }
+  return cronJobAccepted && before?.refusal.kind === 'CronJob' ? undefined : before
+}
+
+function hashOf({ cronJob, job }: DryRunQuestion, kind: DryRunRefusal['kind']): string {
+  return stateHash(kind === 'Job' ? job : cronJob?.object.spec)
+}
+
+type Failure = ApiError | ConnectionError | ResponseError | 'late'
+
+async function failureOf(trial: Promise<unknown>, late: AbortSignal): Promise<Failure | undefined> {
   try {
     await trial
     return undefined
   } catch (error) {
-    if (error instanceof ApiError && error.status !== 401) return error
+    if (late.aborted && error === late.reason) return 'late'
+    if (error instanceof ApiError && (isDenied(error) || error.status !== 401)) return error
     if (error instanceof ConnectionError || error instanceof ResponseError) return error
     throw error
   }

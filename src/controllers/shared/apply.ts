@@ -15,6 +15,7 @@ import {
   ApiError,
   ConnectionError,
   isAlreadyExists,
+  isDenied,
   isNotFound,
   ResponseError,
   WaitError,
@@ -65,7 +66,7 @@ type Outcome =
 /**
  * Does what can be done, then writes the policy's status, which tells what could not.
  * @returns `retryAt`: when to try again what was refused; `wakeAt`: when to plan anew without being woken, for that or by the plan.
- * @throws WaitError when the API server knows more than the plan; ApiError 401 and 409, FencedError, and what cuts the operator off from the
+ * @throws WaitError when the API server knows more than the plan; ApiError 401 and 409 that are not admission's, FencedError, and what cuts the operator off from the
  * API server: the rest is left to the next plan.
  */
 export async function applyPlan(
@@ -141,7 +142,7 @@ function retryAfter(error: Error): number {
 function refusalOf(action: Action, error: unknown): Extract<Outcome, { readonly is: 'refused' }> | undefined {
   if (action.do === 'event') return undefined
   const lost = error instanceof ConnectionError || error instanceof ResponseError
-  if (!lost && !(error instanceof ApiError && error.status !== 401 && error.status !== 409)) return undefined
+  if (!lost && !(error instanceof ApiError && (isDenied(error) || ![401, 409].includes(error.status)))) return undefined
   const { kind, name } = subjectOf(action)
   // A server that fails, or has too much to do, says nothing about the object.
   const passing = lost || error.status === 429 || error.status >= 500

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kept, type Kept } from '../../../test/plan/kept.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
-import { at, claim, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import { at, claim, completed, policy, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
+import { slotText } from '../../api/names.ts'
+import { addSeconds } from '../../schedule/times.ts'
+import { storeLocation } from '../../resources/desired-state.ts'
 
 const limits = { strategy: { type: 'snapshot', snapshot: { readyTimeoutSeconds: 3600 } } }
 
@@ -58,4 +61,61 @@ test('F67: it is judged once more on what the API server says, as if it were rea
     keeping: { keep: 2, onDemand: { keep: 2 } },
     slow: true,
   })
+})
+
+/** Ready ones of the first hour. */
+function older(minute: number): Kept {
+  const { backup, snapshot } = kept(0)
+  const name = `nightly-data-0-${minute}`
+  const labels = { ...snapshot.metadata.labels, [label.slot]: slotText(addSeconds(at('00:00'), minute * 60)) }
+  const annotations = { ...snapshot.metadata.annotations, [annotation.backup]: name }
+  return {
+    backup: { ...backup, metadata: { ...backup.metadata, name }, status: { ...backup.status, run: name } },
+    snapshot: { ...snapshot, metadata: { ...snapshot.metadata, name, labels, annotations } },
+  }
+}
+
+/** Backups of the command that the policy has by now, of these hours. */
+const stored = (...hours: readonly number[]) =>
+  hours.map(hour => {
+    const slot = at(`0${hour}:00`)
+    const { name } = scheduled(slot).metadata
+    const { backend } = policy().spec
+    assert.ok(backend)
+    const store = storeLocation(backend)
+    return scheduled(slot, { status: completed(name, slot, { store, bytes: 9, storedBytes: 9 }) })
+  })
+
+test('R31: where the policy has strategy job by now, a slow snapshot goes when retention would not keep it beside the newer backups', () => {
+  for (const [what, some, backups, expected] of [
+    ['two newer ones in the bucket', [slow(1)], stored(2, 3), ['nightly-data-1']],
+    ['one in the bucket and one snapshot', [slow(1), kept(2)], stored(3), ['nightly-data-1']],
+    ['two newer snapshots', [slow(1), kept(2), kept(3)], [], ['nightly-data-1']],
+    [
+      'many older ones that are ready',
+      [...Array.from({ length: 25 }, (_, n) => older(n)), slow(7)],
+      stored(8, 9),
+      ['nightly-data-7'],
+    ],
+    ['one newer one', [slow(1)], stored(2), []],
+    ['one older and one newer one', [slow(3)], stored(2, 4), []],
+    ['it is held', [slow(1, { held: true })], stored(2, 3), []],
+    ['two newer ones of another claim', [slow(1), kept(2, { target: 'logs' }), kept(3, { target: 'logs' })], [], []],
+  ] as const) {
+    const seen = world(policy({ retention: 2 }), {
+      backups: [...some.map(each => each.backup), ...backups],
+      snapshots: some.map(each => each.snapshot),
+    })
+    const goes = only(planPolicy(seen, at('+2d 12:00')).actions, 'delete VolumeSnapshot')
+    assert.deepEqual(
+      goes.map(({ name, provided }) => [name, provided]),
+      expected.map(name => [name, { that: 'nobody-needs-it' }]),
+      what,
+    )
+  }
+  const early = world(policy({ retention: 2 }), {
+    backups: [slow(1).backup, ...stored(2, 3)],
+    snapshots: [slow(1).snapshot],
+  })
+  assert.deepEqual(only(planPolicy(early, at('12:00')).actions, 'delete VolumeSnapshot'), [], 'it has its time')
 })

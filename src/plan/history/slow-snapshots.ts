@@ -3,9 +3,10 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
+import { isGenuine } from '../view/owners.ts'
 import type { View } from '../view/view.ts'
 import { planRetention, type RetentionRun } from './retention.ts'
-import type { TargetHistory, TargetsKeeping } from './verdicts.ts'
+import { snapshotRun, type TargetHistory, type TargetsKeeping } from './verdicts.ts'
 
 export function planSlow(
   { snapshots }: Pick<View, 'snapshots'>,
@@ -32,6 +33,36 @@ export function planSlow(
       return [alone(`prune/${id}`, deletion(snapshot, because, { provided }), told)]
     }),
   )
+}
+
+/**
+ * Of a policy that has strategy job by now: no newer snapshots come, but newer backups of the command. Judged as if they were of one target,
+ * so that what waits comes to an end.
+ */
+export function planSlowBefore(
+  { snapshots }: Pick<View, 'snapshots'>,
+  policy: BackupPolicy,
+  histories: readonly TargetHistory[],
+  keeping: TargetsKeeping,
+  now: Date,
+): readonly Group[] {
+  const limits = limitsOf(policy)
+  const stored = histories.flatMap(({ runs }) => runs)
+  const genuine = snapshots.filter(({ snapshot }) => isGenuine(snapshot))
+  return genuine.flatMap(({ snapshot, backup }): readonly Group[] => {
+    const { name, deletionTimestamp } = snapshot.metadata
+    if (deletionTimestamp || progressOf(snapshot, limits, now).is !== 'slow') return []
+    const claim = snapshot.spec.source.persistentVolumeClaimName
+    const ofClaim = genuine.filter(each => each.snapshot.spec.source.persistentVolumeClaimName === claim)
+    const { slot } = snapshotRun(snapshot, backup)
+    // Older ones stay whatever is said of them here, and must not take the few places of one pass.
+    const runs = [...stored, ...ofClaim.map(each => snapshotRun(each.snapshot, each.backup))].filter(
+      each => each.slot >= slot,
+    )
+    if (!planRetention(asIfReady(runs, name), keeping).deleteNow.includes(name)) return []
+    const because = `it is not ready after ${limits.readySeconds} s, and enough newer good backups of the policy exist`
+    return [alone(`prune/${name}`, deletion(snapshot, because, { provided: { that: 'nobody-needs-it' } }))]
+  })
 }
 
 /** The runs as they would be if this one were good. */

@@ -38,6 +38,23 @@ test('F23: a probe that failed while the clock was a year ahead is repeated when
   )
 })
 
+test('F23: a store that was found usable while the clock was a year ahead is probed at once when that is put right, and not beside a slot', () => {
+  const ahead = addSeconds(at('12:00'), 365 * 24 * 3600)
+  const of = policy({}, { status: { store: store({ lastProbeTime: stamp(ahead) }), start, ...book } })
+  assert.equal(only(planPolicy(world(of), at('12:00')).actions, 'create probe Job').length, 1)
+  const beside = planPolicy(world(of), at('+1d 01:50'))
+  assert.deepEqual(only(beside.actions, 'create probe Job'), [])
+  assert.deepEqual(beside.wakeAt, at('+1d 02:00'))
+})
+
+test('F23: a run that failed on the store makes a probe also where the last one seems to be still to come', () => {
+  const ahead = store({ lastProbeTime: stamp(addSeconds(at('12:00'), 365 * 24 * 3600)) })
+  const lost = scheduled(at('02:00'), { status: failed('r', at('11:59'), { reason: 'StoreUnavailable' }) })
+  const of = policy({}, { status: { store: ahead, start, ...book } })
+  const [written] = only(planPolicy(world(of, { backups: [lost] }), at('12:00')).actions, 'status BackupPolicy')
+  assert.equal(written?.status.store?.result, 'Unknown')
+})
+
 test('F23: a dry start that failed while the clock was a year ahead is repeated when that is put right', () => {
   const ahead = addSeconds(at('12:00'), 365 * 24 * 3600)
   const bad = {

@@ -94,6 +94,37 @@ for (const [what, labels] of strangers)
     assert.equal(written?.status.cronJob, undefined)
   })
 
+/** What is planned where somebody has changed the owners of the CronJob, which the policy knows by its UID or does not. */
+function disowned(ownerReferences: CronJob['metadata']['ownerReferences'], knows: boolean, of = steady()) {
+  const uid = world(of).cronJob?.metadata.uid ?? ''
+  const knowing = knows ? { ...of, status: { ...of.status, cronJobUIDs: [uid] } } : of
+  const seen = withCronJob(knowing, current => ({ ...current, metadata: { ...current.metadata, ownerReferences } }))
+  const { actions } = planPolicy(seen, now)
+  const [written] = only(actions, 'status BackupPolicy')
+  return { actions, ready: written?.status.conditions?.find(({ type }) => type === 'Ready') }
+}
+
+test('F74: a CronJob of ours that somebody took from its policy is given back, so that it goes with it', () => {
+  const { name, uid = '' } = policy().metadata
+  const noController = { apiVersion: 'backup.dev/v1alpha1', kind: 'BackupPolicy', name, uid }
+  for (const owners of [[], undefined, [noController]]) {
+    const { actions } = disowned(owners, true)
+    const [replaced, ...others] = only(actions, 'replace CronJob')
+    assert.deepEqual([others, cronJobActions(actions)], [[], ['replace CronJob']])
+    assert.deepEqual(replaced?.object.metadata.ownerReferences, desiredCronJob(policy())?.metadata.ownerReferences)
+  }
+})
+
+test('F74: one with our labels that the policy does not know is not taken in, and people are told what to do', () => {
+  const drifted = steady({ schedule: '0 3 * * *' })
+  for (const each of [steady(), drifted]) {
+    const { actions, ready } = disowned([], false, each)
+    assert.deepEqual(cronJobActions(actions), [])
+    assert.deepEqual([ready?.status, ready?.reason], ['False', 'NameTaken'])
+    assert.match(ready?.message ?? '', /backup-nightly has our labels and is none that this policy has made.*delete it/)
+  }
+})
+
 test('the CronJob of an earlier policy of this name waits for the garbage collector', () => {
   const seen = world(policy({}, { metadata: { uid: 'new' } }), { cronJob: world(policy({ retention: 3 })).cronJob })
   assert.deepEqual(cronJobActions(planPolicy(seen, now).actions), [])

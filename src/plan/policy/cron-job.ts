@@ -10,6 +10,7 @@ import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
+import { isControlledBy } from '../view/chain.ts'
 import { isOf, slotOfJob } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { bookOf, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
@@ -40,10 +41,14 @@ export function desiredCronJob(policy: BackupPolicy, marks: Marks, settings: Set
 /** The name of the group that keeps the CronJob as it should be. */
 export const cronJobGroup = 'cron-job'
 
-/** Brings the CronJob to what it should be, or says that a stranger has its name. */
+/**
+ * Brings the CronJob to what it should be, or says that a stranger has its name.
+ * @param knownUIDs of CronJobs that are, or were, this policy's. With another one its Jobs would be believed (docs/design.md R27).
+ */
 export function planCronJob(
   { cronJob: current }: CommandTarget,
   policy: BackupPolicy,
+  knownUIDs: readonly string[],
   desired: CronJob,
   now: Date,
 ): readonly Group[] | NameTaken {
@@ -56,10 +61,15 @@ export function planCronJob(
   if (current.metadata.ownerReferences?.some(({ kind, uid }) => kind === 'BackupPolicy' && uid !== policy.metadata.uid))
     return []
   if (current.metadata.deletionTimestamp) return []
+  const { name, uid = '' } = current.metadata
+  if (!knownUIDs.includes(uid))
+    return {
+      taken: `CronJob ${name} has our labels and is none that this policy has made, and its Jobs are not counted; delete it, and ours is made at once`,
+    }
   const wanted = desired.metadata.annotations?.[annotation.desiredState]
   const drifted = !sameClock(current, desired)
-  if (current.metadata.annotations?.[annotation.desiredState] === wanted && !drifted) return []
-  const { name, uid = '' } = current.metadata
+  const isOwned = isControlledBy(current, policy)
+  if (current.metadata.annotations?.[annotation.desiredState] === wanted && !drifted && isOwned) return []
   // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
   const status = { lastScheduleTime: rfc3339(now) }
   const setClock =

@@ -3,8 +3,6 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { VolumeSnapshot } from '../../api/kubernetes.ts'
-import { commandTarget } from '../../api/names.ts'
 import { alone, deletion, type Group, type Plan, type Refusals } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
@@ -16,7 +14,7 @@ import { planStoredHolds, type HoldsPlan } from '../history/holds.ts'
 import { lowerAt } from '../history/lowering.ts'
 import { keepingOf, lowerings, numbersOf, type Numbers, type RunsByTarget } from '../history/numbers.ts'
 import { ordersOf } from '../history/orders.ts'
-import { planSlow } from '../history/slow-snapshots.ts'
+import { planSlow, planSlowBefore } from '../history/slow-snapshots.ts'
 import {
   planHolds,
   planRetained,
@@ -28,6 +26,7 @@ import {
 import { planBackup } from '../runs/run.ts'
 import { quickSeconds } from '../runs/snapshot.ts'
 import type { BackupPlan } from '../runs/status.ts'
+import { oneStart } from '../runs/turns.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import { isOf } from '../view/owners.ts'
 import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
@@ -111,7 +110,9 @@ function planJobStrategy(
   const { policy, strategy, runs, settings } = view
   const orders = ordersOf(runs, strategy, numbers)
   const desired = desiredCronJob(policy, orders, settings)
-  const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, desired, now)) : []
+  const cronJobs = desired
+    ? strategy.targets.map(target => planCronJob(target, policy, view.cronJobUIDs, desired, now))
+    : []
   const catalog = planCatalog(view, now)
   const fresh = unrecordedJobs(policy, view.runJobs, now)
   const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
@@ -173,11 +174,11 @@ function planOf(
     ...planRetained(view, policy, histories, keeping, holds?.told ?? new Map(), now),
     ...(strategy.type === 'snapshot'
       ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, strategy, now)]
-      : []),
+      : planSlowBefore(view, policy, histories, keeping, now)),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
-    ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)]),
+    ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)], now),
     ...(catalog?.groups ?? []),
     ...recordedJobs(view, catalog?.open === true, now),
   ]
@@ -185,7 +186,7 @@ function planOf(
   const facts = {
     policy,
     strategy,
-    targets: targetsOf(strategy, probe?.store, dryStart?.start),
+    targets: targetsOf(view, probe?.store, dryStart?.start, now),
     clock,
     since,
     next: schedule.next,
@@ -293,33 +294,4 @@ function planGone(view: View, now: Date): Plan {
 function planStrayCronJob({ cronJob, name }: Pick<View, 'cronJob' | 'name'>): readonly Group[] {
   if (!cronJob || !isOf(cronJob, name) || cronJob.metadata.deletionTimestamp) return []
   return [alone('clean/cron-job', deletion(cronJob, 'no policy with strategy job wants it'))]
-}
-
-/**
- * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass (docs/design.md R5, R30).
- * What a slot starts comes before them.
- */
-function oneStart(groups: readonly Group[]): readonly Group[] {
-  const isOfSlot = ({ run }: Group) => run?.spec.slot !== undefined
-  const order = (group: Group) =>
-    isOfSlot(group) ? '' : `${group.run?.metadata.creationTimestamp} ${group.run?.metadata.uid}`
-  const byTarget = Map.groupBy(groups, startedTarget)
-  byTarget.delete(undefined)
-  const late = [...byTarget.values()].flatMap(some =>
-    some
-      .toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
-      .slice(1)
-      .filter(group => !isOfSlot(group)),
-  )
-  const waiting = new Set(late)
-  return groups.filter(group => !waiting.has(group))
-}
-
-/** The target of which this group starts a run. */
-function startedTarget({ actions }: Group): string | undefined {
-  const [object] = actions.flatMap(action => (action.do === 'create' ? [action.object] : []))
-  if (object?.kind === 'Job') return commandTarget
-  return object?.kind === 'VolumeSnapshot'
-    ? (object as VolumeSnapshot).spec.source.persistentVolumeClaimName
-    : undefined
 }

@@ -29,7 +29,7 @@ export function probeAsked({ metadata }: BackupPolicy, asked: string | undefined
   return wanted === asked ? undefined : wanted
 }
 
-/** When the next daily trial is due, see {@link quietTime}. @param last when the last one ended */
+/** When the next daily trial is due, see {@link quietTime}. @param last when the last one ended; where nobody knows, it is due now */
 export function dailyProbe(
   policy: BackupPolicy,
   last: Date | undefined,
@@ -37,7 +37,7 @@ export function dailyProbe(
   now: Date,
 ): Date | undefined {
   const spread = Number.parseInt(nameHash(policy.metadata.uid ?? ''), 36) % spreadSeconds
-  return quietTime(policy, addSeconds(last ?? now, daySeconds - spread), isRunning, now)
+  return quietTime(policy, last ? addSeconds(last, daySeconds - spread) : now, isRunning, now)
 }
 
 /**

@@ -6,6 +6,7 @@ import type { CronJob } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import { isControlledBy } from '../view/chain.ts'
+import type { DryRunRefusal } from '../view/world.ts'
 import { cronJobGroup } from './cron-job.ts'
 import { dryStartGroup } from './dry-start.ts'
 import type { PolicyFacts } from './facts.ts'
@@ -111,17 +112,25 @@ function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
 }
 
 function runRefused({ dryRun, policy }: PolicyFacts): Violation | undefined {
-  if (dryRun?.is === 'refused') {
-    const { kind, name, words } = dryRun.refusal
-    const [what, reason] =
-      kind === 'Job' ? (['the Job of a run', 'RunRefused'] as const) : ([`CronJob ${name}`, 'CronJobRefused'] as const)
-    const message = `the API server would refuse ${what}: ${words}; change the policy, or what refuses it: it is asked again, at the latest after 10 minutes`
-    return { reason, message, next: 'mend' }
-  }
-  // Not asked again yet, after a restart for example: what was said of this spec stands.
+  if (dryRun?.is === 'refused') return wouldRefuse(dryRun.refusal)
+  if (dryRun?.is !== 'unsaid') return undefined
+  if (dryRun.stands) return wouldRefuse(dryRun.stands)
+  // Not asked again yet, after a restart for example: what a dry run said of this spec stands.
   const said = policy.status?.conditions?.find(({ type }) => type === 'Ready')
-  if (dryRun?.is !== 'unsaid' || said?.observedGeneration !== policy.metadata.generation) return undefined
-  return said?.reason === 'RunRefused' ? { reason: said.reason, message: said.message, next: 'mend' } : undefined
+  if (said?.observedGeneration !== policy.metadata.generation || !said?.message.startsWith(wordsOfDryRun))
+    return undefined
+  if (said.reason === 'CronJobRefused' && dryRun.cronJobAccepted) return undefined
+  return { reason: said.reason as Reason, message: said.message, next: 'mend' }
+}
+
+/** No other check begins like this: what was refused in earnest is tried in earnest again, and is no dry run's to keep. */
+const wordsOfDryRun = 'the API server would refuse '
+
+function wouldRefuse({ kind, name, words }: DryRunRefusal): Violation {
+  const [what, reason] =
+    kind === 'Job' ? (['the Job of a run', 'RunRefused'] as const) : ([`CronJob ${name}`, 'CronJobRefused'] as const)
+  const message = `${wordsOfDryRun}${what}: ${words}; change the policy, or what refuses it: it is asked again, at the latest after 10 minutes`
+  return { reason, message, next: 'mend' }
 }
 
 function jobsNotStarted({ cronJobWarning }: PolicyFacts): Violation | undefined {

@@ -49,7 +49,7 @@ export function planProbe(
     store.result === 'Usable' &&
     failedOnStoreSince(
       runs.map(({ backup }) => backup),
-      timeOf(store.lastProbeTime),
+      pastTrial(store.lastProbeTime, now),
       now,
     )
   )
@@ -107,7 +107,9 @@ export function planProbe(
 
   const isRunning = runJobs.some(({ job }) => !isFinished(job))
   const again =
-    store.result === 'Usable' ? dailyProbe(policy, timeOf(store.lastProbeTime), isRunning, now) : nextProbe(store, now)
+    store.result === 'Usable'
+      ? dailyProbe(policy, pastTrial(store.lastProbeTime, now), isRunning, now)
+      : nextProbe(store, now)
   const turn = turnOf(policy, store.asked, again, probesRunning, now)
   if (turn.is === 'later') return { groups: cleanUp, store, wakeAt: turn.wakeAt }
   const object = probeJob(policy, backendHash, store.attempts, settings)

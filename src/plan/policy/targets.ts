@@ -1,18 +1,30 @@
 // The targets of a policy as its status shows them: whether each can be backed up.
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { StartStatus, StoreStatus, TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Reason } from '../../api/conditions.ts'
 import type { Readiness } from '../view/selection.ts'
-import type { JobStrategyView, SnapshotStrategyView } from '../view/view.ts'
+import { stuckSnapshots } from '../runs/busy.ts'
+import { limitsOf } from '../runs/snapshot-limits.ts'
+import type { JobStrategyView, SnapshotStrategyView, View } from '../view/view.ts'
 
 export type Target = Pick<TargetStatus, 'name' | 'ready' | 'reason' | 'message'> & { readonly readiness?: Readiness }
 
 export function targetsOf(
-  strategy: JobStrategyView | SnapshotStrategyView,
+  {
+    policy,
+    strategy,
+    snapshots,
+  }: Pick<View, 'snapshots'> & {
+    readonly policy: BackupPolicy
+    readonly strategy: JobStrategyView | SnapshotStrategyView
+  },
   store: StoreStatus | undefined,
   start: StartStatus | undefined,
+  now: Date,
 ): readonly Target[] {
   const worst = store?.result === 'Usable' && start?.result === 'NotStartable' ? start : store
-  return strategy.type === 'job' ? commandTargets(strategy, worst) : claimTargets(strategy)
+  if (strategy.type === 'job') return commandTargets(strategy, worst)
+  return claimTargets(strategy).map(target => unlessStuck(target, snapshots, policy, now))
 }
 
 function commandTargets({ targets }: JobStrategyView, said: StoreStatus | StartStatus | undefined): readonly Target[] {
@@ -40,6 +52,15 @@ function claimTargets({ targets }: SnapshotStrategyView): readonly Target[] {
         }
       : { name, ready, reason: readiness.reason, message: readiness.message.slice(0, 1024), readiness }
   })
+}
+
+/** It could be snapshotted, and is not: the limit on those that are not ready is reached, and nothing but a person may change that. */
+function unlessStuck(target: Target, snapshots: View['snapshots'], policy: BackupPolicy, now: Date): Target {
+  const stuck = target.ready ? stuckSnapshots(snapshots, target.name, policy, now) : []
+  if (stuck.length === 0) return target
+  const { readySeconds } = limitsOf(policy)
+  const message = `${stuck.length} snapshots of PersistentVolumeClaim ${target.name} are cut and not ready after ${readySeconds} s, and no further one is begun: look at the storage system, which reports no error, and delete those that will never be ready: kubectl delete volumesnapshot ${stuck.join(' ')}`
+  return { ...target, ready: false, reason: 'SnapshotsStuck', message: message.slice(0, 1024) }
 }
 
 /** One reason for several targets. */

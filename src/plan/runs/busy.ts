@@ -9,6 +9,17 @@ export function isCrowded(snapshots: readonly SnapshotView[], claim: string, pol
   return going(snapshots, claim, policy, now).filter(({ is }) => is !== 'uncut').length >= unreadyAtOnce
 }
 
+/** What keeps a claim crowded until a person, or the storage system, does something: no time limit ends what is slow. */
+export function stuckSnapshots(
+  snapshots: readonly SnapshotView[],
+  claim: string,
+  policy: BackupPolicy,
+  now: Date,
+): readonly string[] {
+  const slow = going(snapshots, claim, policy, now).filter(({ is }) => is === 'slow')
+  return slow.length < unreadyAtOnce ? [] : slow.map(({ name }) => name)
+}
+
 /** Why a Backup that a person asked for cannot start now, in words; undefined where it can. Backups that wait keep nobody waiting. */
 export function busyWith(
   snapshots: readonly SnapshotView[],

@@ -2,6 +2,7 @@
 // (Velero, GitOps, an import). Today's data under an old name would be a lie (docs/design.md R34).
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Reason } from '../../api/conditions.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { returnedRun } from '../view/owners.ts'
 import type { Facts } from './status.ts'
@@ -26,11 +27,30 @@ export function neverRuns(backup: Backup, policy: BackupPolicy | undefined, now:
     return { phase: 'Skipped', reason: 'RestoredObject', message, ...target }
   }
   if (spec.slot === undefined) return undefined
-  const slot = timeOf(spec.slot)
-  const deadline = policy?.spec.startingDeadlineSeconds ?? defaultDeadlineSeconds
-  if (slot && now <= addSeconds(slot, deadline)) return undefined
-  const message = slot
-    ? `its slot ${spec.slot} passed more than ${deadline} s ago, and there is neither a Job nor a snapshot of it; create a Backup without a slot to back up now`
+  const until = startsUntil(backup, policy)
+  if (until && now <= until) return undefined
+  const message = until
+    ? `its slot ${spec.slot} passed more than ${deadlineSeconds(policy)} s ago, and there is neither a Job nor a snapshot of it; create a Backup without a slot to back up now`
     : `its slot ${spec.slot} is no time; create a Backup without a slot to back up now`
   return { phase: 'Skipped', reason: 'SlotPassed', message, ...target }
+}
+
+/** Until when the run of a slot may be started; undefined where it has none. */
+export function startsUntil({ spec }: Backup, policy: BackupPolicy | undefined): Date | undefined {
+  const slot = timeOf(spec.slot)
+  return slot && addSeconds(slot, deadlineSeconds(policy))
+}
+
+/** Why a slot whose start was put off until its deadline has failed; undefined where it may still start, or has. */
+export function startedInVain(backup: Backup, policy: BackupPolicy, now: Date): Facts | undefined {
+  const { spec, status } = backup
+  const until = startsUntil(backup, policy)
+  if (!until || now < until || status?.phase !== 'Pending' || status.run !== undefined) return undefined
+  const reason = (status.reason ?? 'SlotPassed') as Reason
+  const message = `it could not start within ${deadlineSeconds(policy)} s of its slot ${spec.slot}, and is not run later; until then: ${status.message ?? ''}`
+  return { phase: 'Failed', reason, message, ...(spec.target === undefined ? {} : { target: spec.target }) }
+}
+
+function deadlineSeconds(policy: BackupPolicy | undefined): number {
+  return policy?.spec.startingDeadlineSeconds ?? defaultDeadlineSeconds
 }

@@ -5,12 +5,13 @@ import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'
 import type { Marks } from '../../resources/jobs.ts'
-import { returnedRun, runJobName } from '../view/owners.ts'
+import { earliest } from '../../schedule/times.ts'
+import { returnedRun, runJobName, snapshotName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
 import { factsOfEntry, goesOn, planJobRun, planJobStart } from './job.ts'
-import { neverRuns } from './passed-slot.ts'
+import { neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { isHeld, isHeldSnapshot } from './marks.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
@@ -51,7 +52,12 @@ export function planBackup(
   if (strategy.type === 'job' && backup.status?.reason === 'Children') return planTargets(run, [], now)
   if (strategy.type === 'job' || isOfCommand(strategy, backup))
     return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
-  return planSnapshotStart({ ...view, policy }, strategy, run, now)
+  // A start of which the answer was lost may have been one.
+  const vain = startedInVain(backup, policy, now)
+  if (vain) return planStatus(backup, vain, now, 'snapshot', { kind: 'snapshot', name: snapshotName(backup) })
+  const start = planSnapshotStart({ ...view, policy }, strategy, run, now)
+  const until = startsUntil(backup, policy)
+  return until && until > now ? { ...start, wakeAt: earliest(start.wakeAt, until) ?? until } : start
 }
 
 function storeOf({ strategy }: View): string | undefined {

@@ -13,10 +13,18 @@ import type {
 } from '../../api/kubernetes.ts'
 import type { Settings } from '../../resources/settings.ts'
 
-/** A dry run of the CronJob and of a run's Job. `unsaid`: it was not asked yet, or gave no answer that says anything of them. */
+/**
+ * A dry run of the CronJob and of a run's Job. `unsaid`: it was not asked yet, or gave no answer that says anything of them. `stands`: what was
+ * refused earlier of the very same object. `cronJobAccepted`: the answer that is lacking is about the Job.
+ */
 export type DryRun =
   | { readonly is: 'accepted'; readonly at: Date; readonly againAt?: Date }
-  | { readonly is: 'unsaid'; readonly againAt: Date }
+  | {
+      readonly is: 'unsaid'
+      readonly againAt: Date
+      readonly stands?: DryRunRefusal
+      readonly cronJobAccepted?: true
+    }
   | { readonly is: 'refused'; readonly refusal: DryRunRefusal; readonly againAt: Date }
 
 /** What is refused, in the API server's words. */

@@ -176,6 +176,20 @@ test('AlreadyExists and Conflict share a status and stay apart', async t => {
   await assert.rejects(client.replace(pods, pod('x')), error => isConflict(error) && !isAlreadyExists(error))
 })
 
+test('F71: what admission denies with 404 or 409 is neither gone, nor there, nor a conflict', async t => {
+  const { server, client } = await setUp(t)
+  const words = 'admission webhook "x.example.com" denied the request: not on Sundays'
+  for (const [code, reason] of [
+    [404, 'NotFound'],
+    [409, 'Conflict'],
+    [409, 'AlreadyExists'],
+  ] as const) {
+    server.next(status(code, reason, words))
+    const isOther = (error: unknown) => error instanceof ApiError && !isConflict(error) && !isAlreadyExists(error)
+    await assert.rejects(client.delete(pods, 'a', 'x'), isOther)
+  }
+})
+
 test('an error names the request and what the server said, and a body that is no Status is cut', async t => {
   const { server, client } = await setUp(t)
   server.next(status(403, 'Forbidden', 'pods is forbidden'), response => {

@@ -79,17 +79,29 @@ export class WaitError extends Error {
   }
 }
 
+/**
+ * Admission denied the write. It chooses the status itself, which then says nothing of accounts, versions or what is there. Source of the
+ * words: kubernetes staging/src/k8s.io/apiserver/pkg/admission/plugin, `webhook/errors/statuserror.go` and
+ * `policy/validating/dispatcher.go`.
+ */
+export function isDenied({ detail }: ApiError): boolean {
+  return denial.test(detail)
+}
+
+const denial =
+  /^admission webhook ".+?" denied the request|ValidatingAdmissionPolicy '.+?' (with binding '.+?' )?denied request/
+
 export function isNotFound(error: unknown): error is ApiError {
-  return error instanceof ApiError && error.status === 404
+  return error instanceof ApiError && error.status === 404 && !isDenied(error)
 }
 
 /** A stale resourceVersion or a failed precondition; not {@link isAlreadyExists}, which shares its status. */
 export function isConflict(error: unknown): error is ApiError {
-  return error instanceof ApiError && error.status === 409 && error.reason !== 'AlreadyExists'
+  return error instanceof ApiError && error.status === 409 && error.reason !== 'AlreadyExists' && !isDenied(error)
 }
 
 export function isAlreadyExists(error: unknown): error is ApiError {
-  return error instanceof ApiError && error.status === 409 && error.reason === 'AlreadyExists'
+  return error instanceof ApiError && error.status === 409 && error.reason === 'AlreadyExists' && !isDenied(error)
 }
 
 /** The resourceVersion or continue token is too old: list again. */

@@ -1,0 +1,59 @@
+// R34: a slot whose start is refused in passing waits until its starting deadline, and is never run later.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Backup } from '../../api/kinds/backup.ts'
+import { addSeconds } from '../../schedule/times.ts'
+import { does, only, planPolicy } from '../../../test/plan/planned.ts'
+import { at, claim, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import { refusedStatus } from './status.ts'
+
+const slot = at('02:00')
+const deadline = at('03:00')
+const made = scheduled(slot, { name: 'nightly-data-1', target: 'data' })
+const dead = {
+  action: 'create',
+  kind: 'VolumeSnapshot',
+  name: 'x',
+  words: 'failed calling webhook',
+  passing: true,
+} as const
+const waiting = { ...made, status: refusedStatus(made, dead, addSeconds(slot, 10)) }
+
+function planned(now: Date, of: Backup = waiting) {
+  const status = { accountedUntil: stamp(slot), scheduleSince: stamp(at('00:00')) }
+  return planPolicy(world(snapshotPolicy({}, { status }), { backups: [of], claims: [claim('data')] }), now)
+}
+
+test('R34: a slot whose start is refused is tried again until its starting deadline, and the plan asks to be woken then', () => {
+  const { actions, wakeAt } = planned(at('02:59:59'))
+  assert.deepEqual(
+    only(actions, 'create VolumeSnapshot').map(({ object }) => object.metadata.name),
+    ['nightly-data-1'],
+  )
+  assert.deepEqual(wakeAt, deadline)
+})
+
+test('R34: at its deadline it is Failed with the refusal, told and counted, unless the snapshot is there after all', () => {
+  const { actions } = planned(deadline)
+  assert.deepEqual(only(actions, 'create VolumeSnapshot'), [])
+  const [written] = only(actions, 'status Backup')
+  assert.deepEqual([written?.status.phase, written?.status.reason], ['Failed', 'CreationRefused'])
+  assert.match(written?.status.message ?? '', /could not start within 3600 s of its slot.*failed calling webhook/)
+  assert.equal(written?.outcome?.outcome, 'failure')
+  assert.deepEqual(written?.unless, { kind: 'snapshot', name: 'nightly-data-1' })
+  assert.ok(actions.some(action => action.do === 'event' && action.reason === 'CreationRefused'))
+})
+
+test('R34: days later it is not cut under its name, and no slot in between was skipped for it', () => {
+  const late = planned(at('+2d 01:00'))
+  assert.ok(!late.actions.map(does).includes('create VolumeSnapshot'), `the slot of ${stamp(slot)} runs two days later`)
+  const night = planned(at('+1d 02:00'))
+  assert.equal(only(night.actions, 'status BackupPolicy')[0]?.status.slots?.skipped, 0)
+  assert.equal(only(night.actions, 'create Backup').length, 1)
+})
+
+test('R34: one that nothing was ever written of is skipped as before, silently', () => {
+  const [written] = only(planned(at('03:00:01'), made).actions, 'status Backup')
+  assert.deepEqual([written?.status.phase, written?.status.reason], ['Skipped', 'SlotPassed'])
+  assert.equal(written?.outcome, undefined)
+})

@@ -1,0 +1,51 @@
+// Runs of one target that could start in one pass: whose turn it is, and what the others say meanwhile (docs/design.md R5, R30).
+import type { Backup } from '../../api/kinds/backup.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { commandTarget } from '../../api/names.ts'
+import type { Group } from '../core/actions.ts'
+import { planStatus } from './status.ts'
+
+/**
+ * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass. What a slot starts comes
+ * before them. Where the start of the first one is refused there is no run to be found, and they say for whom they wait.
+ */
+export function oneStart(groups: readonly Group[], now: Date): readonly Group[] {
+  const byTarget = Map.groupBy(groups, startedTarget)
+  byTarget.delete(undefined)
+  const instead = new Map(
+    [...byTarget].flatMap(([target = '', some]) => {
+      const [first, ...others] = some.toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
+      const late = others.filter(group => !isOfSlot(group))
+      return late.map(group => [group, first ? waiting(group, target, first, now) : []] as const)
+    }),
+  )
+  return groups.flatMap(group => instead.get(group) ?? [group])
+}
+
+function isOfSlot({ run }: Group): boolean {
+  return run?.spec.slot !== undefined
+}
+
+function order(group: Group): string {
+  return isOfSlot(group) ? '' : `${group.run?.metadata.creationTimestamp} ${group.run?.metadata.uid}`
+}
+
+function waiting({ run }: Group, target: string, first: Group, now: Date): readonly Group[] {
+  if (!run || !first.run) return []
+  const needs = [{ group: first.name, was: 'refused' }] as const
+  return planStatus(run, behind(first.run, target), now).groups.map(group => ({ ...group, needs }))
+}
+
+function behind({ metadata }: Backup, target: string) {
+  const message = `Backup ${metadata.name} of the same target has its turn first, and the API server refuses to start that: its message has the words; this one starts after it`
+  return { phase: 'Pending', reason: 'Overlapping', message, target } as const
+}
+
+/** The target of which this group starts a run. */
+function startedTarget({ actions }: Group): string | undefined {
+  const [object] = actions.flatMap(action => (action.do === 'create' ? [action.object] : []))
+  if (object?.kind === 'Job') return commandTarget
+  return object?.kind === 'VolumeSnapshot'
+    ? (object as VolumeSnapshot).spec.source.persistentVolumeClaimName
+    : undefined
+}
