@@ -86,7 +86,7 @@ export class DryRuns {
     const question = dryRunQuestion(policy, current, this.#settings)
     if (!question) return undefined
     const isFree = !this.#isAsking
-    const turnMs = isFree && known.hasTurn ? nowMs : this.#takeTurn(isFree ? nowMs : nowMs + firstDelayMs.unsaid)
+    const turnMs = isFree && known.hasTurn ? nowMs : this.#takeTurn(isFree ? nowMs : nowMs + questionMs)
     const standing = known.standing && stillOf(question, known.standing)
     if (turnMs > nowMs) return this.#keep(key, { ...known, standing, untilMs: turnMs, hasTurn: true })
     const answer = await this.#putInTime(question, signal)

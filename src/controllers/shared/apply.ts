@@ -66,8 +66,8 @@ type Outcome =
 /**
  * Does what can be done, then writes the policy's status, which tells what could not.
  * @returns `retryAt`: when to try again what was refused; `wakeAt`: when to plan anew without being woken, for that or by the plan.
- * @throws WaitError when the API server knows more than the plan; ApiError 401 and 409 that are not admission's, FencedError, and what cuts the operator off from the
- * API server: the rest is left to the next plan.
+ * @throws WaitError when the API server knows more than the plan; ApiError 401 and 409 that are not admission's, FencedError, and what
+ * cuts the operator off from the API server: the rest is left to the next plan.
  */
 export async function applyPlan(
   context: ApplyContext,
