@@ -173,6 +173,23 @@ test('a slot at which nothing is selected was missed', () => {
   assert.deepEqual(at0(at('02:00'), steady(at('01:00')), { claims: [] }).status?.slots?.missed, 1)
 })
 
+test('a slot that has begun was not missed, whatever becomes of the claims before the book knows it', () => {
+  const backups = [done('data', at('02:00'))]
+  const { status } = at0(at('02:00'), steady(at('01:00')), { claims: [], backups })
+  assert.deepEqual([status?.accountedUntil, status?.slots], [stamp(at('02:00')), { missed: 0, skipped: 0 }])
+})
+
+test('a slot that has begun is told with its end, or after five seconds', () => {
+  const backups = claims.map(({ metadata }) => done(metadata.name, at('02:00'), {}))
+  const first = at0(at('02:00'), steady(at('01:00')))
+  const known = steady(undefined, {}, { ...first.status, accountedUntil: stamp(at('01:00')) })
+  const soon = at0(at('02:00'), known, { backups })
+  assert.deepEqual([soon.status, soon.wakeAt], [undefined, at('02:00:05')])
+  assert.equal(at0(at('02:00:05'), known, { backups }).status?.accountedUntil, stamp(at('02:00')))
+  const ended = [done('data', at('02:00')), ...backups.slice(1)]
+  assert.equal(at0(at('02:00'), known, { backups: ended }).status?.accountedUntil, stamp(at('02:00')))
+})
+
 test('F82: a claim that cannot be snapshotted is a fact of the policy and no run that fails; where none can be the slot was missed', () => {
   const unbound = claim('logs', { spec: {}, status: { phase: 'Pending' } })
   const some = at0(at('02:00'), steady(at('01:00')), { claims: [claim('data'), unbound] })

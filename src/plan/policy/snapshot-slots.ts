@@ -54,7 +54,11 @@ export function planSnapshotSlots(
   book = advanceTo(book, due)
   // What cannot be snapshotted is a fact of the policy (TargetsReady), and no run that fails night after night.
   const able = targets.filter(({ readiness }) => readiness?.ready || readiness?.passing)
-  if (able.length === 0) return { groups: [], book: counted(book, 'missed', 1, due), next, closes: undefined }
+  if (able.length === 0) {
+    // It may have begun when there was something to snapshot, and the book not know it yet.
+    const hasBegun = runs.some(({ backup }) => timeOf(backup.spec.slot)?.getTime() === due.getTime())
+    return { groups: [], book: hasBegun ? book : counted(book, 'missed', 1, due), next, closes: undefined }
+  }
 
   const names = new Set(runs.map(({ backup }) => backup.metadata.name))
   const limits = limitsOf(policy)
