@@ -214,6 +214,10 @@ export async function descendant(pid: number, program: string): Promise<number> 
   }
 }
 
+export function hasDescendant(pid: number, program: string): boolean {
+  return search(pid, program) !== undefined
+}
+
 function search(pid: number, program: string): number | undefined {
   // Nothing for one that has just ended.
   const children = readText(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean)

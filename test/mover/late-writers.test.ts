@@ -2,7 +2,7 @@
 // cannot be whole is called by its reason, and nothing of it is left.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -12,7 +12,16 @@ import { zstdDecompressSync } from 'node:zlib'
 import { parseBackupRecord } from '../../src/api/record.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
 import { settingsOf, startS3Server, type S3Server } from '../storage/s3-servers.ts'
-import { descendant, initOf, runPod, startPod, taskFor, type PodOptions, type PodResult } from './backup-pod.ts'
+import {
+  descendant,
+  hasDescendant,
+  initOf,
+  runPod,
+  startPod,
+  taskFor,
+  type PodOptions,
+  type PodResult,
+} from './backup-pod.ts'
 
 const secret = { accessKey: 'minioadmin', secretKey: 'minioadmin' }
 
@@ -153,8 +162,7 @@ describe('commands with writers that outlive them', { timeout: 600_000, concurre
 
   test('F54: the death of the first process while somebody still writes is SourceKilled', async () => {
     const bucket = await server.makeBucket()
-    const command = ['bash', '-c', 'seq 1 1000; (sleep 1000; echo more) & exit 0']
-    const pod = await startPod({ task: taskFor(server, bucket), secret, command })
+    const pod = await startPod({ task: taskFor(server, bucket), secret, command: leaving })
     await commandEnded(pod)
     process.kill(await initOf(pod), 'SIGKILL')
     assertFailed(await pod.result(), 'SourceKilled', 11)
@@ -163,8 +171,7 @@ describe('commands with writers that outlive them', { timeout: 600_000, concurre
 
   test('F54: the death of the mover while somebody still writes ends the container, not with 0', async () => {
     const bucket = await server.makeBucket()
-    const command = ['bash', '-c', 'seq 1 1000; (sleep 1000; echo more) & exit 0']
-    const pod = await startPod({ task: taskFor(server, bucket), secret, command })
+    const pod = await startPod({ task: taskFor(server, bucket), secret, command: leaving })
     await commandEnded(pod)
     pod.mover.process.kill('SIGKILL')
     const result = await pod.result()
@@ -208,8 +215,7 @@ describe('commands with writers that outlive them', { timeout: 600_000, concurre
 
   test('F55: a container that is told to stop while somebody still writes did not make a backup', async () => {
     const bucket = await server.makeBucket()
-    const command = ['bash', '-c', 'seq 1 1000; (sleep 1000; echo more) & exit 0']
-    const pod = await startPod({ task: taskFor(server, bucket), secret, command })
+    const pod = await startPod({ task: taskFor(server, bucket), secret, command: leaving })
     await commandEnded(pod)
     process.kill(await initOf(pod), 'SIGTERM')
     const result = await pod.result()
@@ -219,18 +225,17 @@ describe('commands with writers that outlive them', { timeout: 600_000, concurre
   })
 })
 
-/** Waits until the command has ended with 0 and left somebody behind. */
-async function commandEnded(pod: Awaited<ReturnType<typeof startPod>>) {
-  const helper = await descendant(await initOf(pod), 'artifact')
-  while (isAlive(helper)) await delay(5)
-}
+/** Ends with 0 and leaves somebody behind, who makes the file `left`. */
+const leaving = [
+  'bash',
+  '-c',
+  'seq 1 1000; (touch left; sleep 1000; echo more) & while [ ! -e left ]; do :; done; exit 0',
+]
 
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
+/** Waits for the end of the command `leaving`. The helper of a quick command may have come and gone before anybody looks. */
+async function commandEnded(pod: Awaited<ReturnType<typeof startPod>>) {
+  const init = await initOf(pod)
+  while (!existsSync(join(pod.directory, 'left')) || hasDescendant(init, 'artifact')) await delay(5)
 }
 
 /** What the script writes when nothing but the end of its writers ends it. */
