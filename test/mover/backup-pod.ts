@@ -8,6 +8,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { eventually } from '../../dev/eventually.ts'
 import { repository } from '../../dev/paths.ts'
 import { parseMoverMessage } from '../../src/api/mover/message-parse.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
@@ -196,22 +197,15 @@ export async function runPod(options: PodOptions): Promise<PodResult> {
 }
 
 /** The first process inside the PID namespace: `init.sh`. */
-export async function initOf(pod: Pod): Promise<number> {
+export function initOf(pod: Pod): Promise<number> {
   const { pid } = pod.source?.process ?? {}
-  for (;;) {
-    const [child] = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ')
-    if (child) return Number(child)
-    await delay(5)
-  }
+  const firstChild = () => Number(readText(`/proc/${pid}/task/${pid}/children`).trim().split(' ')[0])
+  return eventually(`a child of process ${pid}`, firstChild, { seconds: 60, every: 5 })
 }
 
 /** The process below `pid` whose program has this name. */
-export async function descendant(pid: number, program: string): Promise<number> {
-  for (;;) {
-    const found = search(pid, program)
-    if (found) return found
-    await delay(5)
-  }
+export function descendant(pid: number, program: string): Promise<number> {
+  return eventually(`${program} below process ${pid}`, () => search(pid, program), { seconds: 60, every: 5 })
 }
 
 export function hasDescendant(pid: number, program: string): boolean {

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { zstdDecompressSync } from 'node:zlib'
+import { eventually } from '../../dev/eventually.ts'
 import { parseBackupRecord } from '../../src/api/record.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
 import { settingsOf, startS3Server, type S3Server } from '../storage/s3-servers.ts'
@@ -235,7 +235,8 @@ const leaving = [
 /** Waits for the end of the command `leaving`. The helper of a quick command may have come and gone before anybody looks. */
 async function commandEnded(pod: Awaited<ReturnType<typeof startPod>>) {
   const init = await initOf(pod)
-  while (!existsSync(join(pod.directory, 'left')) || hasDescendant(init, 'artifact')) await delay(5)
+  const isOver = () => existsSync(join(pod.directory, 'left')) && !hasDescendant(init, 'artifact')
+  await eventually('the command to have ended', isOver, { seconds: 60, every: 5 })
 }
 
 /** What the script writes when nothing but the end of its writers ends it. */
