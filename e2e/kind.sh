@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the cluster that CI runs the stories on: kind with csi-driver-host-path, the snapshot controller, and the images
-# that the stories name. Needs Docker, Go, kubectl and git.
+# that the stories name. Needs Docker, Go, kubectl and git; the stories need npm and Helm, too.
 # usage: [NODE_IMAGE=kindest/node:…] e2e/kind.sh KUBECONFIG_FILE
 set -euo pipefail
 KUBECONFIG=$(realpath -m "${1:?usage: e2e/kind.sh KUBECONFIG_FILE}")
