@@ -216,8 +216,10 @@ function planOf(
     // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.
     const missed = strategy.type === 'snapshot' && book.counts.missed > before.counts.missed
     const doubt = missed ? ({ kind: 'newer-backups', name: policy.metadata.name } as const) : probe?.unless
-    const unless = doubt ? { unless: doubt } : {}
-    return [{ do: 'write-status', object: { ...policy, status }, ...unless } as const, ...notices(policy, status, now)]
+    const write = { do: 'write-status', object: { ...policy, status } } as const
+    const told = notices(policy, status, now)
+    // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.
+    return doubt ? [{ ...write, unless: doubt }, ...told] : [...told, write]
   }
   const times = [
     begunUntil,

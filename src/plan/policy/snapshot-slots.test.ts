@@ -127,9 +127,9 @@ test('a slot is one pass: its Backups and what starts them are made together, an
     'create Backup',
     'create VolumeSnapshot',
     'create VolumeSnapshot',
+    'event',
+    'event',
     'status BackupPolicy',
-    'event',
-    'event',
   ])
 })
 
