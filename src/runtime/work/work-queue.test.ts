@@ -18,6 +18,18 @@ test('a key that is added often is taken once', async () => {
   assert.equal(queue.depth, 0)
 })
 
+test('S19: a namespace with ten thousand keys makes another one wait for one of them at a time, and each keeps its own order', async () => {
+  const { queue } = plain()
+  for (let i = 0; i < 10_000; i++) queue.add(`crowd/${i}`)
+  for (const key of ['shop/a', 'shop/b', 'of-the-cluster', 'bank/a']) queue.add(key)
+  const taken = await Promise.all(Array.from({ length: 8 }, () => queue.take()))
+  assert.deepEqual(taken, ['crowd/0', 'shop/a', 'of-the-cluster', 'bank/a', 'crowd/1', 'shop/b', 'crowd/2', 'crowd/3'])
+  assert.equal(queue.depth, 9996)
+  queue.add('shop/b')
+  queue.done('shop/b')
+  assert.deepEqual([await queue.take(), await queue.take()], ['crowd/4', 'shop/b'])
+})
+
 test('a key that is added while it is worked on comes back afterwards, once', async () => {
   const { queue } = plain()
   queue.add('x')

@@ -19,6 +19,8 @@ export type WorkQueueOptions = WorkQueueHooks & {
 /**
  * Keys to look at. A key is here at most once however often it is added; one that is added while a worker has it
  * comes back when that worker is done, so no two workers ever hold the same key and no addition is lost.
+ *
+ * Each namespace has a line of its own, and the lines take turns: who has ten thousand keys waits for them, and not everybody else (S19).
  */
 export class WorkQueue {
   readonly #clock: Clock
@@ -26,8 +28,9 @@ export class WorkQueue {
   readonly #firstBackoffMs: number
   readonly #longestBackoffMs: number
   readonly #random: () => number
-  /** In order; the value is when the key was added, monotonic ms. */
-  readonly #ready = new Map<string, number>()
+  /** Namespace → its keys; both in the order of their turns, and no line is empty. The value is when the key was added, monotonic ms. */
+  readonly #lines = new Map<string, Map<string, number>>()
+  #ready = 0
   readonly #processing = new Set<string>()
   /** Added while processing. */
   readonly #again = new Map<string, number>()
@@ -48,7 +51,7 @@ export class WorkQueue {
 
   /** Keys that wait for a worker now. */
   get depth(): number {
-    return this.#ready.size + this.#again.size
+    return this.#ready + this.#again.size
   }
 
   /** Keys that become ready later. */
@@ -59,7 +62,7 @@ export class WorkQueue {
   add(key: string): void {
     if (this.#closed) return
     this.#delayed.delete(key)
-    if (this.#ready.has(key) || this.#again.has(key)) return
+    if (this.#lines.get(namespaceOf(key))?.has(key) || this.#again.has(key)) return
     this.#hooks.onAdd?.()
     if (this.#processing.has(key)) this.#again.set(key, this.#clock.monotonic())
     else this.#makeReady(key, this.#clock.monotonic())
@@ -97,10 +100,15 @@ export class WorkQueue {
   /** The next key, for one worker, who calls {@link done} with it. undefined once the queue is closed. */
   take(): Promise<string | undefined> {
     if (this.#closed) return Promise.resolve(undefined)
-    const next = this.#ready.entries().next()
-    if (next.done === true) return new Promise(resolve => this.#takers.push(resolve))
-    const [key, addedAt] = next.value
-    this.#ready.delete(key)
+    const turn = firstOf(this.#lines)
+    const next = turn && firstOf(turn[1])
+    if (!turn || !next) return new Promise(resolve => this.#takers.push(resolve))
+    const [namespace, line] = turn
+    const [key, addedAt] = next
+    line.delete(key)
+    this.#ready--
+    this.#lines.delete(namespace)
+    if (line.size > 0) this.#lines.set(namespace, line)
     this.#hand(key, addedAt)
     return Promise.resolve(key)
   }
@@ -118,7 +126,8 @@ export class WorkQueue {
     this.#closed = true
     this.#alarm?.cancel()
     this.#alarm = undefined
-    this.#ready.clear()
+    this.#lines.clear()
+    this.#ready = 0
     this.#again.clear()
     this.#delayed.clear()
     this.#hooks.onDepth?.(0)
@@ -128,7 +137,10 @@ export class WorkQueue {
   #makeReady(key: string, addedAt: number): void {
     const taker = this.#takers.shift()
     if (taker === undefined) {
-      this.#ready.set(key, addedAt)
+      const namespace = namespaceOf(key)
+      const line = this.#lines.get(namespace) ?? new Map<string, number>()
+      this.#lines.set(namespace, line.set(key, addedAt))
+      this.#ready++
       return
     }
     this.#hand(key, addedAt)
@@ -158,4 +170,14 @@ export class WorkQueue {
     }
     if (earliest !== Number.POSITIVE_INFINITY) this.#arm(earliest)
   }
+}
+
+/** Of a key as `keyOf` makes it; all keys without a namespace stand in one line. */
+function namespaceOf(key: string): string {
+  return key.slice(0, Math.max(0, key.indexOf('/')))
+}
+
+function firstOf<Key, Value>(map: ReadonlyMap<Key, Value>): readonly [Key, Value] | undefined {
+  const next = map.entries().next()
+  return next.done ? undefined : next.value
 }
