@@ -45,7 +45,13 @@ export function apiServerFlags(port: number, { auditLog, featureGates }: ApiServ
     '--enable-admission-plugins=OwnerReferencesPermissionEnforcement',
     ...(featureGates ? [`--feature-gates=${featureGates}`] : []),
     ...(auditLog
-      ? ['--audit-policy-file=audit-policy.json', `--audit-log-path=${auditLog}`, '--audit-log-mode=blocking']
+      ? [
+          '--audit-policy-file=audit-policy.json',
+          `--audit-log-path=${auditLog}`,
+          '--audit-log-mode=blocking',
+          // In MB: never a second file, which who counts calls would not read.
+          '--audit-log-maxsize=100000',
+        ]
       : []),
   ]
 }
