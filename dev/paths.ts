@@ -4,6 +4,8 @@ import { join, resolve } from 'node:path'
 
 export const repository = resolve(import.meta.dirname, '..')
 export const cacheDirectory = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'backup-operator')
+/** For `NODE_COMPILE_CACHE`: what the processes of one run have compiled, and stripped of its types, serves the next. */
+export const compileCacheDirectory = join(cacheDirectory, 'compile-cache')
 
 /** Everything of the local cluster. `run/` is made anew at each start, `containerd/` keeps images from one start to the next. */
 export const clusterDirectory = join(cacheDirectory, 'cluster')

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, posix } from 'node:path'
 import { buildGoTool, type GoToolName } from '../dev/go-tools.ts'
-import { cacheDirectory, repository } from '../dev/paths.ts'
+import { compileCacheDirectory, repository } from '../dev/paths.ts'
 import { grantProblems } from '../e2e/grants.ts'
 import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from './api/control-plane/run-directory.ts'
 import { withCluster } from './runner/cluster.ts'
@@ -148,7 +148,7 @@ async function run(
     TMPDIR: scratch,
     [runVariable]: scratch,
     // Each test file is a process: a fifth of what a small one costs is stripping types that were stripped the last time, too.
-    NODE_COMPILE_CACHE: join(cacheDirectory, 'compile-cache'),
+    NODE_COMPILE_CACHE: compileCacheDirectory,
     ...(long && { TEST_LONG: '1' }),
   }
   const child = spawn(program, args, { cwd: repository, env, stdio: ['ignore', 'inherit', 'inherit'] })

@@ -1,9 +1,9 @@
 // Programs of the tests that are started again and again, made into a bundle as those of the image are. Such a process starts in a third
 // of the time that it takes from the sources, and a run of all tests starts thousands of them.
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { cacheDirectory, repository } from '../../dev/paths.ts'
+import { cacheDirectory, compileCacheDirectory, repository } from '../../dev/paths.ts'
 import { bundle } from '../../tools/bundle.ts'
 
 const kept = join(cacheDirectory, 'test-programs')
@@ -11,10 +11,10 @@ const dayMs = 86_400_000
 const programs = new Map<string, Promise<string>>()
 
 /** What a process that is started so needs in its environment: without it everything is compiled anew. */
-export const bundledEnvironment = { NODE_COMPILE_CACHE: join(cacheDirectory, 'compile-cache') }
+export const bundledEnvironment = { NODE_COMPILE_CACHE: compileCacheDirectory }
 
 /**
- * The file to give to node. Made once for each state of the sources, by the test file that needs it first, and kept for a day.
+ * The file to give to node. Made once for each state of the sources, by the test file that needs it first, and kept for a day after it was last needed.
  * `path`: of the program in the repository, without `await` at its top.
  */
 export function bundledProgram(path: string): Promise<string> {
@@ -28,7 +28,11 @@ export function bundledProgram(path: string): Promise<string> {
 async function build(path: string): Promise<string> {
   const folder = join(kept, digestOfSources(path))
   const file = join(folder, 'main.cjs')
-  if (ageMs(file) !== undefined) return file
+  if (ageMs(file) !== undefined) {
+    const now = new Date()
+    utimesSync(folder, now, now)
+    return file
+  }
   mkdirSync(kept, { recursive: true })
   for (const other of readdirSync(kept)) {
     if ((ageMs(join(kept, other)) ?? 0) > dayMs) rmSync(join(kept, other), { recursive: true, force: true })

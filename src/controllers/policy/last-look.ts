@@ -12,7 +12,7 @@ import type {
 import { label, labelValue, managerName } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
 import type { Provided, Unless } from '../../plan/core/actions.ts'
-import { asIfReady } from '../../plan/history/slow-snapshots.ts'
+import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRun } from '../../plan/history/verdicts.ts'
 import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
 import { isGenuine, isOf, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
@@ -225,7 +225,7 @@ function stillPrunes(
     const backup = caches.backups.get(namespace, madeFor(snapshot) ?? '')
     return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined)
   })
-  return planRetention(slow ? asIfReady(runs, name) : runs, keeping).deleteNow.includes(name)
+  return slow ? goesEvenIfReady(runs, name, keeping) : planRetention(runs, keeping).deleteNow.includes(name)
 }
 
 /** A claim that is to be made from the snapshot: once it is bound it has the data, and the snapshot may go (F86). */

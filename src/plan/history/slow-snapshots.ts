@@ -1,8 +1,9 @@
 // Snapshots that are cut and take longer than they may, without an error: each may still become a good backup, so that it goes only when
 // retention would not keep it even then (docs/design.md R31).
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
-import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
+import { limitsOf, progressOf, type Limits } from '../runs/snapshot-limits.ts'
 import { isGenuine } from '../view/owners.ts'
 import type { View } from '../view/view.ts'
 import { planRetention, type RetentionRun } from './retention.ts'
@@ -19,13 +20,13 @@ export function planSlow(
   const slow = new Map(
     snapshots
       .map(({ snapshot }) => snapshot)
-      .filter(each => !each.metadata.deletionTimestamp && progressOf(each, limits, now).is === 'slow')
+      .filter(each => isWaitedFor(each, limits, now))
       .map(each => [each.metadata.name, each]),
   )
   return histories.flatMap(({ target, runs }) =>
     runs.flatMap(({ id }): readonly Group[] => {
       const snapshot = slow.get(id)
-      if (!snapshot || !planRetention(asIfReady(runs, id), keeping).deleteNow.includes(id)) return []
+      if (!snapshot || !goesEvenIfReady(runs, id, keeping)) return []
       const because = `it is not ready after ${limits.readySeconds} s, and enough newer good backups exist`
       const provided = { that: 'retention', target, keeping, slow: true } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
@@ -50,8 +51,8 @@ export function planSlowBefore(
   const stored = histories.flatMap(({ runs }) => runs)
   const genuine = snapshots.filter(({ snapshot }) => isGenuine(snapshot))
   return genuine.flatMap(({ snapshot, backup }): readonly Group[] => {
-    const { name, deletionTimestamp } = snapshot.metadata
-    if (deletionTimestamp || progressOf(snapshot, limits, now).is !== 'slow') return []
+    const { name } = snapshot.metadata
+    if (!isWaitedFor(snapshot, limits, now)) return []
     const claim = snapshot.spec.source.persistentVolumeClaimName
     const ofClaim = genuine.filter(each => each.snapshot.spec.source.persistentVolumeClaimName === claim)
     const { slot } = snapshotRun(snapshot, backup)
@@ -59,13 +60,19 @@ export function planSlowBefore(
     const runs = [...stored, ...ofClaim.map(each => snapshotRun(each.snapshot, each.backup))].filter(
       each => each.slot >= slot,
     )
-    if (!planRetention(asIfReady(runs, name), keeping).deleteNow.includes(name)) return []
+    if (!goesEvenIfReady(runs, name, keeping)) return []
     const because = `it is not ready after ${limits.readySeconds} s, and enough newer good backups of the policy exist`
     return [alone(`prune/${name}`, deletion(snapshot, because, { provided: { that: 'nobody-needs-it' } }))]
   })
 }
 
-/** The runs as they would be if this one were good. */
-export function asIfReady(runs: readonly RetentionRun[], id: string): readonly RetentionRun[] {
-  return runs.map(run => (run.id === id ? { ...run, good: true } : run))
+/** It is slow, and nobody has given it up. */
+function isWaitedFor(snapshot: VolumeSnapshot, limits: Limits, now: Date): boolean {
+  return !snapshot.metadata.deletionTimestamp && progressOf(snapshot, limits, now).is === 'slow'
+}
+
+/** Whether retention would delete this one even if it were good. */
+export function goesEvenIfReady(runs: readonly RetentionRun[], id: string, keeping: TargetsKeeping): boolean {
+  const asIfReady = runs.map(run => (run.id === id ? { ...run, good: true } : run))
+  return planRetention(asIfReady, keeping).deleteNow.includes(id)
 }

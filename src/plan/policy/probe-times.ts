@@ -36,8 +36,17 @@ export function dailyProbe(
   isRunning: boolean,
   now: Date,
 ): Date | undefined {
-  const spread = Number.parseInt(nameHash(policy.metadata.uid ?? ''), 36) % spreadSeconds
-  return quietTime(policy, last ? addSeconds(last, daySeconds - spread) : now, isRunning, now)
+  return quietTime(
+    policy,
+    last ? addSeconds(last, daySeconds - ownSeconds(policy, spreadSeconds)) : now,
+    isRunning,
+    now,
+  )
+}
+
+/** A number below `below` that each policy has for good: what was applied together does not come together. Seconds. */
+export function ownSeconds({ metadata }: BackupPolicy, below: number): number {
+  return Number.parseInt(nameHash(metadata.uid ?? ''), 36) % below
 }
 
 /**

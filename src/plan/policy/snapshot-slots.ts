@@ -44,8 +44,7 @@ export function planSnapshotSlots(
   let book = before
   if (slots.missed) {
     const range = { from: latest(before.accountedUntil, since) ?? since, to: slots.missed.newest }
-    const recorded = runs.flatMap(({ backup }) => timeOf(backup.spec.slot) ?? [])
-    book = countMissed(book, clock, range, recorded)
+    book = countMissed(book, clock, range, recordedSlots(runs))
   }
   const { due, next } = slots
   if (!due) return { groups: [], book, next, closes: undefined }
@@ -56,7 +55,7 @@ export function planSnapshotSlots(
   const able = targets.filter(({ readiness }) => readiness?.ready || readiness?.passing)
   if (able.length === 0) {
     // It may have begun when there was something to snapshot, and the book not know it yet.
-    const hasBegun = runs.some(({ backup }) => timeOf(backup.spec.slot)?.getTime() === due.getTime())
+    const hasBegun = recordedSlots(runs).some(slot => slot.getTime() === due.getTime())
     return { groups: [], book: hasBegun ? book : counted(book, 'missed', 1, due), next, closes: undefined }
   }
 
@@ -86,4 +85,9 @@ export function planSnapshotSlots(
     next,
     closes: undefined,
   }
+}
+
+/** The slots that have a Backup, one for each Backup. */
+function recordedSlots(runs: View['runs']): readonly Date[] {
+  return runs.flatMap(({ backup }) => timeOf(backup.spec.slot) ?? [])
 }

@@ -1,11 +1,10 @@
 // What the probe of the store and the dry start of the command have in common: Jobs of which each attempt has its own, and places that all
 // policies share.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { nameHash } from '../../api/names.ts'
 import { addSeconds } from '../../schedule/times.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import type { JobView } from '../view/view.ts'
-import { probeAsked } from './probe-times.ts'
+import { ownSeconds, probeAsked } from './probe-times.ts'
 
 /** At most so many at once in the whole cluster: a thousand policies may be applied at the same moment. */
 const maxProbes = 10
@@ -39,8 +38,7 @@ export function turnOf(
 ): Turn {
   if (probeAsked(policy, asked) === undefined && (!again || now < again)) return { is: 'later', wakeAt: again }
   if (probesRunning < maxProbes) return { is: 'now' }
-  const own = Number.parseInt(nameHash(policy.metadata.uid ?? ''), 36) % placeSeconds.spread
-  return { is: 'later', wakeAt: addSeconds(now, placeSeconds.least + own) }
+  return { is: 'later', wakeAt: addSeconds(now, placeSeconds.least + ownSeconds(policy, placeSeconds.spread)) }
 }
 
 /** What the status of a trial has room for. */
