@@ -236,7 +236,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
     for (const [name, , , reason, message] of rows) {
       // F80: a volume may be on its way, so that a Backup waits for it.
       const coming = reason === 'PVCPending'
-      const { status } = await (coming ? told(namespace, name) : ended(namespace, name, atOnce))
+      const { status } = await (coming ? told(namespace, name, reason) : ended(namespace, name, atOnce))
       assert.deepEqual([status?.phase, status?.reason, status?.target], [coming ? 'Pending' : 'Failed', reason, name])
       assert.match(status?.message ?? '', message)
       assert.deepEqual(await snapshotsOf(namespace, name), [])
@@ -247,13 +247,13 @@ suite('snapshots that fail', { concurrency: true }, () => {
   })
 })
 
-/** The Backup once anything is said of it. */
-function told(namespace: string, name: string) {
+/** The Backup once it says this; before that it may say which target it takes. */
+function told(namespace: string, name: string, reason: string) {
   return eventually(
-    `a word about Backup ${namespace}/${name}`,
+    `Backup ${namespace}/${name} says ${reason}`,
     async () => {
       const backup = await backupOf(namespace, name)
-      return backup.status?.phase === undefined ? undefined : backup
+      return backup.status?.reason === reason ? backup : undefined
     },
     { seconds: atOnce },
   )
