@@ -8,14 +8,13 @@ import * as resources from '../src/controllers/shared/resources.ts'
 import { waitFor } from './cluster.ts'
 import { faultyStore, faultyStoreStories } from './faulty-store.ts'
 import { installMinio, installOperator } from './install.ts'
+import { api, put } from './objects.ts'
 import { readOnlyCredentials } from './read-only.ts'
 import {
-  api,
   backend,
   jobPolicy,
   patch,
   policyCondition,
-  put,
   run,
   secret,
   shell,

@@ -9,17 +9,8 @@ import type { Job, Pod } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import { cluster, patience, postgresImage } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
-import {
-  api,
-  backupEnd,
-  backupStatus,
-  jobPolicy,
-  onDemand,
-  policyCondition,
-  put,
-  shell,
-  storeNamespace,
-} from './stack.ts'
+import { api, put } from './objects.ts'
+import { backupEnd, backupStatus, jobPolicy, onDemand, policyCondition, shell, storeNamespace } from './stack.ts'
 import { openStore } from './store.ts'
 
 const namespaces = { mesh: 'e2e-changed-mesh', quota: 'e2e-changed-quota' } as const

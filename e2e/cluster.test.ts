@@ -3,10 +3,12 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
-import { apply, kubectl, kubectlJson } from '../dev/cluster-access.ts'
+import { kubectl, kubectlJson } from '../dev/cluster-access.ts'
 import { capture } from '../dev/command.ts'
 import { repository } from '../dev/paths.ts'
-import { cluster, execInPod, idlePod, postgresImage, storyNamespace, waitFor } from './cluster.ts'
+import { cluster, execInPod, idlePod, postgresImage, waitFor } from './cluster.ts'
+import { storyNamespace } from './namespace.ts'
+import { put } from './objects.ts'
 
 const claim = (namespace: string, name: string, dataSource?: object) => ({
   apiVersion: 'v1',
@@ -28,7 +30,7 @@ suite('a cluster', { concurrency: true }, () => {
 
   test('a snapshot of a volume is restored into a new one, with the bytes of the moment it was taken', async t => {
     const namespace = await storyNamespace(t, 'e2e-cluster-snapshot')
-    await apply(cluster, [claim(namespace, 'original'), idlePod(namespace, 'writer', 'original')])
+    await put(claim(namespace, 'original'), idlePod(namespace, 'writer', 'original'))
     await waitFor(namespace, 'pod/writer', 'condition=Ready')
     await execInPod(namespace, 'writer', ['sh', '-c', 'echo before >/data/file'])
 
@@ -38,12 +40,12 @@ suite('a cluster', { concurrency: true }, () => {
       metadata: { namespace, name: 'moment' },
       spec: { source: { persistentVolumeClaimName: 'original' } },
     }
-    await apply(cluster, [snapshot])
+    await put(snapshot)
     await waitFor(namespace, 'volumesnapshot/moment', 'jsonpath={.status.readyToUse}=true')
     await execInPod(namespace, 'writer', ['sh', '-c', 'echo after >/data/file'])
 
     const source = { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'moment' }
-    await apply(cluster, [claim(namespace, 'restored', source), idlePod(namespace, 'reader', 'restored')])
+    await put(claim(namespace, 'restored', source), idlePod(namespace, 'reader', 'restored'))
     await waitFor(namespace, 'pod/reader', 'condition=Ready')
     assert.equal(await execInPod(namespace, 'reader', ['cat', '/data/file']), 'before\n')
     assert.equal(await execInPod(namespace, 'writer', ['cat', '/data/file']), 'after\n')
@@ -79,7 +81,7 @@ suite('a cluster', { concurrency: true }, () => {
       spec: { selector: { app: 'database' }, ports: [{ port: 5432 }] },
     }
     const claims = [claim(namespace, 'data'), claim(namespace, 'other')]
-    await apply(cluster, [...claims, database, service, idlePod(namespace, 'client', 'other')])
+    await put(...claims, database, service, idlePod(namespace, 'client', 'other'))
     await waitFor(namespace, 'pod/database', 'condition=Ready')
     await waitFor(namespace, 'pod/client', 'condition=Ready')
     const address = `postgresql://postgres:not-a-secret@database.${namespace}.svc.cluster.local/postgres`

@@ -6,8 +6,9 @@ import { kubectl } from '../dev/cluster-access.ts'
 import { annotation } from '../src/api/labels.ts'
 import { cluster, patience } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
+import { put } from './objects.ts'
 import { changesPods } from './pod-changer.ts'
-import { jobPolicy, policyCondition, put, runJobs, shell, storeNamespace } from './stack.ts'
+import { jobPolicy, policyCondition, runJobs, shell, storeNamespace } from './stack.ts'
 import { openStore } from './store.ts'
 
 /** A verdict that is given a minute before it is told, after a pod or two. Seconds. */

@@ -9,8 +9,9 @@ import type { BackupStatus } from '../src/api/kinds/backup.ts'
 import { parseBackupRecord } from '../src/api/record.ts'
 import type { Fault, S3Verb } from '../test/storage/s3-fault-proxy.ts'
 import { cluster, waitFor } from './cluster.ts'
+import { type Manifest, put } from './objects.ts'
 import { program } from './program.ts'
-import { backend, jobPolicy, type Manifest, put, run, shell, store as minio } from './stack.ts'
+import { backend, jobPolicy, run, shell, store as minio } from './stack.ts'
 import { openUploads, type ForeignStore } from './store.ts'
 
 /** A switch of the proxy as it is handed to its program. Without `times`: for ever. */

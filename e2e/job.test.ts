@@ -17,16 +17,14 @@ import { annotation } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import { cluster, execInPod, patience, postgresImage, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
+import { api, type Manifest, put } from './objects.ts'
 import {
-  api,
   backupEnd,
   jobPolicy,
   operatorLogs,
-  type Manifest,
   patch,
   policyCondition,
   postgres,
-  put,
   remove,
   run,
   runPods,

@@ -5,7 +5,8 @@ import { test } from 'node:test'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { parseBackupRecord } from '../src/api/record.ts'
 import { installMinio, installOperator } from './install.ts'
-import { jobPolicy, put, run, storeNamespace } from './stack.ts'
+import { put } from './objects.ts'
+import { jobPolicy, run, storeNamespace } from './stack.ts'
 import { assertNothingIsLeft, openStore } from './store.ts'
 
 const bash = (script: string) => ({ command: ['bash', '-c', script] })

@@ -1,10 +1,11 @@
 // Obstacles that only time ends: for every change it would take too long to wait for them (F08).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { storyNamespace } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
+import { storyNamespace } from './namespace.ts'
+import { put } from './objects.ts'
 import { changesPods } from './pod-changer.ts'
-import { jobPolicy, put, run, runJobs, shell, storeNamespace } from './stack.ts'
+import { jobPolicy, run, runJobs, shell, storeNamespace } from './stack.ts'
 import { assertNothingIsLeft, openStore } from './store.ts'
 
 /** Of the Job of a policy that allows its pods 30 s and one attempt: ten minutes more. Seconds. */

@@ -7,6 +7,7 @@ import { eventually } from '../dev/eventually.ts'
 import type { BackupStatus } from '../src/api/kinds/backup.ts'
 import { cluster, patience } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
+import { put } from './objects.ts'
 import { changesPods } from './pod-changer.ts'
 import {
   backupEnd,
@@ -14,7 +15,6 @@ import {
   jobPolicy,
   onDemand,
   policyCondition,
-  put,
   remove,
   run,
   runJobs,

@@ -12,6 +12,7 @@ import * as resources from '../src/controllers/shared/resources.ts'
 import { scheduleHash } from '../src/plan/policy/schedule.ts'
 import { cluster, patience, waitFor } from './cluster.ts'
 import { installMinio, installOperator, operatorDeployment } from './install.ts'
+import { api, put } from './objects.ts'
 import {
   backupsOf,
   claim,
@@ -23,7 +24,7 @@ import {
   snapshotPolicy,
   snapshotsOf,
 } from './snapshot-stack.ts'
-import { api, jobPolicy, onDemand, put, remove, shell, storeNamespace } from './stack.ts'
+import { jobPolicy, onDemand, remove, shell, storeNamespace } from './stack.ts'
 
 const namespace = 'e2e-operator'
 const schedule = '* * * * *'

@@ -5,8 +5,9 @@ import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import { selfSigned } from './certificate.ts'
 import { cluster, patience, waitFor } from './cluster.ts'
+import { put } from './objects.ts'
 import { program } from './program.ts'
-import { put, secret } from './stack.ts'
+import { secret } from './stack.ts'
 
 const name = 'pod-changer'
 

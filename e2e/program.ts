@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { productImage } from '../dev/chart-image.ts'
 import { repository } from '../dev/paths.ts'
-import type { Manifest } from './stack.ts'
+import { type Manifest } from './objects.ts'
 
 type Program = {
   /** Its path in the repository. */

@@ -13,16 +13,14 @@ import { slotOfJob } from '../src/plan/view/owners.ts'
 import { changeClocks, clocksBefore, everyMinute, nextMinute } from './clock-changes.ts'
 import { cluster, patience, postgresImage } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
+import { api, type Manifest, put } from './objects.ts'
 import {
-  api,
   backupEnd,
   backupStatus,
   jobPolicy,
-  type Manifest,
   onDemand,
   patch,
   policyCondition,
-  put,
   remove,
   run,
   runJobs,

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { eventually } from '../dev/eventually.ts'
 import { changeClocks, clocksBefore, everyMinute, nextMinute } from './clock-changes.ts'
 import { patience, waitFor } from './cluster.ts'
+import { put } from './objects.ts'
 import { backupsOf, claim, conditionOf, defaultDriver, immediateClass, snapshotPolicy } from './snapshot-stack.ts'
-import { patch, put } from './stack.ts'
+import { patch } from './stack.ts'
 
 /** A slot passes that three policies were not to have; then they are changed so that it would have been theirs. */
 export async function snapshotClockStory(namespace: string): Promise<void> {

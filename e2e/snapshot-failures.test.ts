@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { kubectl } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
-import { cluster, patience, storyNamespace, waitFor } from './cluster.ts'
+import { cluster, patience, waitFor } from './cluster.ts'
 import { installOperator } from './install.ts'
+import { storyNamespace } from './namespace.ts'
+import { put } from './objects.ts'
 import {
   backupOf,
   backupsOf,
@@ -25,8 +27,9 @@ import {
   snapshotsOf,
   staticVolume,
   storyWithVolumes,
+  saying,
 } from './snapshot-stack.ts'
-import { patch, put } from './stack.ts'
+import { patch } from './stack.ts'
 
 /** Seconds that "at once" may take on a busy machine: what would wait, waits for a quarter of an hour and longer. */
 const atOnce = 60
@@ -236,7 +239,7 @@ suite('snapshots that fail', { concurrency: true }, () => {
     for (const [name, , , reason, message] of rows) {
       // F80: a volume may be on its way, so that a Backup waits for it.
       const coming = reason === 'PVCPending'
-      const { status } = await (coming ? told(namespace, name, reason) : ended(namespace, name, atOnce))
+      const { status } = await (coming ? saying(namespace, name, reason) : ended(namespace, name, atOnce))
       assert.deepEqual([status?.phase, status?.reason, status?.target], [coming ? 'Pending' : 'Failed', reason, name])
       assert.match(status?.message ?? '', message)
       assert.deepEqual(await snapshotsOf(namespace, name), [])
@@ -246,15 +249,3 @@ suite('snapshots that fail', { concurrency: true }, () => {
     await conditionOf(namespace, 'unserved', 'Ready', { status: 'True' })
   })
 })
-
-/** The Backup once it says this; before that it may say which target it takes. */
-function told(namespace: string, name: string, reason: string) {
-  return eventually(
-    `Backup ${namespace}/${name} says ${reason}`,
-    async () => {
-      const backup = await backupOf(namespace, name)
-      return backup.status?.reason === reason ? backup : undefined
-    },
-    { seconds: atOnce },
-  )
-}

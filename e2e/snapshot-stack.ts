@@ -1,7 +1,6 @@
 // What the stories of strategy snapshot share: volumes, classes, policies, and typed looks at what the operator did with them.
 import { basename } from 'node:path'
 import type { TestContext } from 'node:test'
-import { kubectl, kubectlJson } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import type { BackupPhase } from '../src/api/kinds/backup-phases.ts'
 import type { Backup } from '../src/api/kinds/backup.ts'
@@ -10,22 +9,28 @@ import type { KubernetesObject, VolumeSnapshot, VolumeSnapshotClass } from '../s
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import type { Resource } from '../src/runtime/client/resource.ts'
-import { cluster, patience, storyNamespace } from './cluster.ts'
-import { api, never, secret } from './stack.ts'
+import { patience } from './cluster.ts'
+import { storyNamespace } from './namespace.ts'
+import { api, type Manifest } from './objects.ts'
+import { never, secret } from './stack.ts'
+
+const storageClasses: Resource = {
+  group: 'storage.k8s.io',
+  version: 'v1',
+  kind: 'StorageClass',
+  plural: 'storageclasses',
+  namespaced: false,
+}
 
 /** The CSI driver that makes the volumes of claims that name no class. */
 export async function defaultDriver(): Promise<string> {
-  type StorageClass = KubernetesObject & { readonly provisioner: string }
-  const { items } = await kubectlJson<{ readonly items: readonly StorageClass[] }>(cluster, ['get', 'storageclass'])
+  const { items } = await api.list<KubernetesObject & { readonly provisioner: string }>(storageClasses)
   const marked = items.find(
     ({ metadata }) => metadata.annotations?.['storageclass.kubernetes.io/is-default-class'] === 'true',
   )
   if (!marked) throw new Error('the cluster has no default StorageClass')
   return marked.provisioner
 }
-
-/** A kind of which only this much matters here. */
-type Manifest = KubernetesObject & Readonly<Record<string, unknown>>
 
 /** The end of the names of this test file's classes, which belong to no namespace, while other files run beside it. */
 const ofThisFile = `.${basename(process.argv[1] ?? '', '.test.ts')}`
@@ -44,11 +49,15 @@ export const immediateClass = (driver: string): Manifest => ({
 
 /** Removes the classes of this file, also those that it left behind when it was killed the last time. */
 export async function removeClasses(): Promise<void> {
-  const kinds = 'storageclass,volumesnapshotclass'
-  const names = (await kubectl(cluster, ['get', kinds, '-o', 'name']))
-    .split('\n')
-    .filter(name => name.includes('/e2e-') && name.endsWith(ofThisFile))
-  if (names.length > 0) await kubectl(cluster, ['delete', '--ignore-not-found', ...names])
+  for (const kind of [storageClasses, resources.snapshotClasses]) {
+    const { items } = await api.list(kind, { metadataOnly: true })
+    const own = items.map(({ metadata }) => metadata.name).filter(name => isOfThisFile(name))
+    await Promise.all(own.map(name => api.delete(kind, undefined, name)))
+  }
+}
+
+function isOfThisFile(name: string): boolean {
+  return name.startsWith('e2e-') && name.endsWith(ofThisFile)
 }
 
 type ClassOptions = {
@@ -87,9 +96,12 @@ export const claim = (namespace: string, name: string, spec: object = {}): Manif
 /** A story that makes volumes by hand, which belong to no namespace. */
 export async function storyWithVolumes(t: TestContext, name: string): Promise<string> {
   const remove = async () => {
-    const all = (await kubectl(cluster, ['get', 'pv', '-o', 'name'])).split('\n')
-    const own = all.filter(each => each.startsWith(`persistentvolume/${name}-`))
-    if (own.length > 0) await kubectl(cluster, ['delete', '--timeout=60s', ...own])
+    const of = async () =>
+      (await api.list(resources.volumes, { metadataOnly: true })).items.filter(({ metadata }) =>
+        metadata.name.startsWith(`${name}-`),
+      )
+    for (const { metadata } of await of()) await api.delete(resources.volumes, undefined, metadata.name)
+    await eventually(`the volumes of ${name} to be gone`, async () => (await of()).length === 0, { seconds: 60 })
   }
   const namespace = await storyNamespace(t, name)
   await remove()
@@ -190,6 +202,17 @@ export const ended = (namespace: string, name: string, seconds = patience): Prom
       return final.includes(backup.status?.phase) ? backup : undefined
     },
     { seconds },
+  )
+
+/** The Backup once it gives this reason; before that it may say which target it takes. */
+export const saying = (namespace: string, name: string, reason: string): Promise<Backup> =>
+  eventually(
+    `Backup ${namespace}/${name} to give the reason ${reason}`,
+    async () => {
+      const backup = await backupOf(namespace, name)
+      return backup.status?.reason === reason ? backup : undefined
+    },
+    { seconds: patience },
   )
 
 /** Creates an on-demand Backup and gives it back when it has ended. */

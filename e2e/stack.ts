@@ -1,10 +1,10 @@
 // What the stories of strategy job share: policies, a PostgreSQL, the store's credentials, and waits that say what they saw.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, type TestContext } from 'node:test'
+import type { TestContext } from 'node:test'
 import { parseAllDocuments } from 'yaml'
 import { eventually } from '../dev/eventually.ts'
-import { apiAccess, apply, kubectl } from '../dev/cluster-access.ts'
+import { kubectl } from '../dev/cluster-access.ts'
 import { repository } from '../dev/paths.ts'
 import { releaseNamespace } from '../dev/release.ts'
 import type { BackupPhase } from '../src/api/kinds/backup-phases.ts'
@@ -13,15 +13,9 @@ import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { Job, KubernetesObject, Pod } from '../src/api/kubernetes.ts'
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
-import { Client } from '../src/runtime/client/client.ts'
-import { cluster, patience, postgresImage, storyNamespace } from './cluster.ts'
-
-const { server, ca, cert, key } = apiAccess(cluster)
-/** For looks, which are many; what a person would do goes through kubectl. */
-export const api = new Client({ url: server, ca, clientCertificate: { cert, key } })
-after(() => api.close())
-
-export const put = (...objects: readonly Manifest[]) => apply(cluster, objects)
+import { cluster, patience, postgresImage } from './cluster.ts'
+import { storyNamespace } from './namespace.ts'
+import { api, put, type Manifest } from './objects.ts'
 
 /** Never in this year: only what a story starts itself runs. */
 export const never = '0 0 29 2 *'
@@ -62,9 +56,6 @@ export function secret(namespace: string, name: string, stringData: Readonly<Rec
 export function storeSecret(namespace: string, name = 'minio-creds'): Manifest {
   return secret(namespace, name, { rootUser: store.user, rootPassword: store.password })
 }
-
-/** An object with whatever fields its kind has. */
-export type Manifest = KubernetesObject & Fields
 
 type Fields = Readonly<Record<string, unknown>>
 

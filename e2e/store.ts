@@ -13,7 +13,8 @@ import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { BackupStatus } from '../src/api/kinds/backup.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import { cluster, execInPod, patience } from './cluster.ts'
-import { api, store as minio } from './stack.ts'
+import { api } from './objects.ts'
+import { store as minio } from './stack.ts'
 
 const Bucket = minio.bucket
 

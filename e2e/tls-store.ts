@@ -1,6 +1,7 @@
 // A store whose certificate nobody has signed.
 import { selfSigned } from './certificate.ts'
-import { type Manifest, secret, store as minio } from './stack.ts'
+import { type Manifest } from './objects.ts'
+import { secret, store as minio } from './stack.ts'
 
 /** A MinIO with a certificate that it signed itself, and the ConfigMap that makes it trusted; all are called `tls-store`. */
 export async function tlsStore(namespace: string): Promise<readonly Manifest[]> {
