@@ -94,7 +94,7 @@ test('F85: the alerts fire where the Prometheus operator enforces the namespace 
     const enforced = rules
       .replaceAll(/(?<=[( ])(backup_\w+)(?=[)[])/g, '$1{namespace="backup-system"}')
       .replaceAll(/^( *)severity: \w+$/gm, '$&\n$1namespace: backup-system')
-    assert.equal(enforced.match(/\{namespace="backup-system"\}/g)?.length, 8)
+    assert.equal(enforced.match(/\{namespace="backup-system"\}/g)?.length, 10)
     await writeFile(join(folder, 'alerts.yaml'), enforced)
     const tests = await readFile(join(repository, 'test/chart/alerts-enforced.test.yaml'), 'utf8')
     await writeFile(join(folder, 'alerts.test.yaml'), tests)
@@ -118,7 +118,15 @@ test('every alert asks for metrics and labels that the operator exports, and has
   const rules = groups.flatMap(group => group.rules)
   assert.deepEqual(
     rules.map(({ alert }) => alert),
-    ['BackupFailed', 'BackupOverdue', 'BackupPolicyNotReady', 'BackupTargetsNotReady', 'BackupOperatorDown'],
+    [
+      'BackupFailed',
+      'BackupOverdue',
+      'BackupPolicyNotReady',
+      'BackupTargetsNotReady',
+      'BackupSuspect',
+      'BackupRetentionBlocked',
+      'BackupOperatorDown',
+    ],
   )
   for (const { alert, expr, annotations } of rules) {
     const names = expr.match(/\bbackup_\w+/g) ?? []
