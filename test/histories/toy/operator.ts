@@ -97,8 +97,7 @@ export class ToyOperator {
   async plan(now: Date): Promise<Plan & { readonly world: PolicyWorld; readonly actions: readonly Action[] }> {
     const observed = await this.#observe(namespace, this.#policy, new AbortController().signal)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, now) }
-    const plan = planPolicy(world, now)
-    return { ...plan, world, actions: [...actionsOf(plan.groups), ...plan.conclude(new Map())] }
+    return { ...planWhole(world, now), world }
   }
 
   /**
@@ -148,6 +147,18 @@ export class ToyOperator {
       [],
       `at ${stamp(earlier)} there was something to do, but the plan of ${stamp(this.#server.now)} asked to be woken at ${stamp(wakeAt)}: ${told}`,
     )
+  }
+}
+
+/** The plan, with all that it does where nothing is refused. What it concludes then is concluded once, and not again when it is carried out. */
+export function planWhole(world: PolicyWorld, now: Date): Plan & { readonly actions: readonly Action[] } {
+  const { groups, wakeAt, conclude } = planPolicy(world, now)
+  const conclusion = conclude(new Map())
+  return {
+    groups,
+    wakeAt,
+    conclude: refused => (refused.size === 0 ? conclusion : conclude(refused)),
+    actions: [...actionsOf(groups), ...conclusion],
   }
 }
 
