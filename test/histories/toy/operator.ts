@@ -36,6 +36,9 @@ export type Watch = {
   readonly onWrite: (write: Write, before: KubernetesObject | undefined, body: object | undefined) => void
 }
 
+/** Nobody asks a toy to stop: it dies. */
+export const never = new AbortController().signal
+
 export class ToyOperator {
   readonly #server: ToyApiServer
   readonly #policy: string
@@ -95,7 +98,7 @@ export class ToyOperator {
   }
 
   async plan(now: Date): Promise<Plan & { readonly world: PolicyWorld; readonly actions: readonly Action[] }> {
-    const observed = await this.#observe(namespace, this.#policy, new AbortController().signal)
+    const observed = await this.#observe(namespace, this.#policy, never)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, now) }
     return { ...planWhole(world, now), world }
   }
@@ -117,7 +120,7 @@ export class ToyOperator {
       if (actions.length === 0 && seesAll) return this.#checkQuiet(wakeAt)
       const before = new Map(this.#death?.behind.map(plural => [plural, this.#server.all(plural)]))
       try {
-        await applyPlan(this.#context, world, plan, this.#memory, silentLog, new AbortController().signal)
+        await applyPlan(this.#context, world, plan, this.#memory, silentLog, never)
       } catch (error) {
         if (error instanceof Crash) {
           this.deaths++

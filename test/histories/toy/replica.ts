@@ -13,7 +13,7 @@ import { does } from '../../plan/planned.ts'
 import { namespace, settings } from '../../plan/world.ts'
 import { toyClient, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import { fillCaches, toyCaches } from './caches.ts'
-import { checkWrite, planWhole, type Watch } from './operator.ts'
+import { checkWrite, never, planWhole, type Watch } from './operator.ts'
 
 /**
  * Runs one write, or does not, or does something else before or after it; what it throws is what the writer gets for an answer.
@@ -63,11 +63,10 @@ export class Replica {
     readonly wakeAt: Date | undefined
     readonly retryAt: Date | undefined
   }> {
-    const { signal } = new AbortController()
-    const observed = await this.#observe(namespace, this.#policy, signal)
+    const observed = await this.#observe(namespace, this.#policy, never)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, this.#server.now) }
     const plan = planWhole(world, this.#server.now)
-    const { retryAt, wakeAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, signal)
+    const { retryAt, wakeAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, never)
     return { what: plan.actions.map(does), wakeAt, retryAt }
   }
 }
