@@ -7,17 +7,21 @@ const maxJobName = 63
 /** Backups and VolumeSnapshots share their name; kept to a label's length so that either can be a label value. */
 const maxRunName = 63
 
+const utf8 = new TextEncoder()
+
 /** A 64-bit FNV-1a hash as 10 base-36 characters: for names, not for security. */
 export function nameHash(...parts: readonly string[]): string {
   // In two halves of 32 bits, because whole objects are hashed at every look at them; the prime is 2^40 + 0x1b3.
   let [high, low] = [0xcbf29ce4, 0x84222325]
-  for (const byte of new TextEncoder().encode(parts.join('\0'))) {
-    const mixed = (low ^ byte) >>> 0
-    const product = mixed * 0x1b3
-    high = (high * 0x1b3 + Math.floor(product / 2 ** 32) + ((mixed << 8) >>> 0)) % 2 ** 32
-    low = product % 2 ** 32
+  for (const byte of utf8.encode(parts.join('\0'))) {
+    const mixed = low ^ byte
+    // Of 16 bits each, so that no product leaves the whole numbers of 32 bits.
+    const lower = (mixed & 0xffff) * 0x1b3
+    const upper = (mixed >>> 16) * 0x1b3 + (lower >>> 16)
+    high = (Math.imul(high, 0x1b3) + (upper >>> 16) + (mixed << 8)) | 0
+    low = (upper << 16) | (lower & 0xffff)
   }
-  const hash = (BigInt(high) << 32n) | BigInt(low)
+  const hash = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
   return hash.toString(36).padStart(13, '0').slice(-10)
 }
 

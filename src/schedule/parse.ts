@@ -96,8 +96,21 @@ export function expandHash(text: string, seed: string): string {
     .join(' ')
 }
 
+/** Every plan reads its schedule several times, and few differ. */
+const known = new Map<string, Schedule>()
+const mostKnown = 1000
+
 /** Reads a plain schedule, one without `H`. Throws InvalidScheduleError. */
 export function parseSchedule(text: string): Schedule {
+  const before = known.get(text)
+  if (before) return before
+  const schedule = read(text)
+  if (known.size >= mostKnown) known.clear()
+  known.set(text, schedule)
+  return schedule
+}
+
+function read(text: string): Schedule {
   refuseMalformed(text)
   const [minute, hour, monthDay, month, weekday] = splitFields(nicknames[text] ?? text).map((field, index) =>
     readField(field, specOf(index)),

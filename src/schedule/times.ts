@@ -7,8 +7,23 @@ export function rfc3339(time: Date): string {
 
 /** Undefined for a text that is no time: objects may have been written by others. */
 export function timeOf(text: string | undefined): Date | undefined {
-  const ms = Date.parse(text ?? '')
+  if (text === undefined) return undefined
+  const ms = known.get(text) ?? read(text)
   return Number.isNaN(ms) ? undefined : new Date(ms)
+}
+
+/** Every plan reads the same times of the same objects, and reading one takes long. */
+const known = new Map<string, number>()
+const mostKnown = 10_000
+/** No time that Kubernetes writes is longer; what others write there may be. */
+const longestKnown = 40
+
+function read(text: string): number {
+  const ms = Date.parse(text)
+  if (text.length > longestKnown) return ms
+  if (known.size >= mostKnown) known.clear()
+  known.set(text, ms)
+  return ms
 }
 
 /** Milliseconds of a time that can be written as RFC 3339, with a year of four digits: others come from outside. */

@@ -17,12 +17,14 @@ export function seedsOf(count: { readonly usual: number; readonly long: number }
   return Array.from({ length: TEST_LONG ? count.long : count.usual }, (_, index) => first + index)
 }
 
+export type Played<V extends Verdict> = { readonly played: readonly V[]; readonly failed: readonly Verdict[] }
+
 /** Plays the seeds, `atOnce` side by side, and gives back what became of each. A seed that throws has found something as well. */
 export async function playAll<V extends Verdict>(
   seeds: readonly number[],
   atOnce: number,
   play: (seed: number) => Promise<V>,
-): Promise<{ readonly played: readonly V[]; readonly failed: readonly Verdict[] }> {
+): Promise<Played<V>> {
   const waiting = [...seeds]
   const played: V[] = []
   const thrown: Verdict[] = []

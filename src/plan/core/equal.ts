@@ -3,12 +3,16 @@ export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
   if (Array.isArray(a) !== Array.isArray(b)) return false
-  const [left, right] = [present(a), present(b)]
+  const [left, right] = [a, b] as readonly [Fields, Fields]
+  const keys = present(left)
   return (
-    left.size === right.size && [...left].every(([key, value]) => right.has(key) && sameJson(value, right.get(key)))
+    keys.length === present(right).length &&
+    keys.every(key => Object.hasOwn(right, key) && sameJson(left[key], right[key]))
   )
 }
 
-function present(value: object): ReadonlyMap<string, unknown> {
-  return new Map(Object.entries(value).filter(([, each]) => each !== undefined))
+type Fields = Readonly<Record<string, unknown>>
+
+function present(fields: Fields): readonly string[] {
+  return Object.keys(fields).filter(key => fields[key] !== undefined)
 }

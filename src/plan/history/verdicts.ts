@@ -70,8 +70,9 @@ export function planRetained(
     const { status } = backup
     if (status?.phase !== 'Completed') return []
     const write = (change: Partial<NonNullable<Backup['status']>>, unless?: Unless) => {
+      const said: Readonly<Record<string, unknown>> = status
+      if (Object.entries(change).every(([field, value]) => sameJson(said[field], value))) return []
       const object = { ...backup, status: { ...status, ...change } }
-      if (sameJson(object.status, status)) return []
       return [alone(`verdict/${backup.metadata.name}`, { do: 'write-status', object, ...(unless ? { unless } : {}) })]
     }
     // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.

@@ -22,19 +22,20 @@ const lateJobSeconds = 120
 
 export type NameTaken = { readonly taken: string }
 
-/** The largest object by far, hashed whole: built again only where the policy or a mark has changed. */
-const built = new WeakMap<BackupPolicy, { readonly from: string; readonly cronJob: CronJob }>()
+/** The largest object by far, hashed whole: built again only where the spec of the policy or a mark has changed. */
+const built = new WeakMap<BackupPolicy['spec'], { readonly from: string; readonly cronJob: CronJob }>()
 
 /** What the CronJob of a policy should be; undefined where there is no command to run, or no schedule that can be read. */
 export function desiredCronJob(policy: BackupPolicy, marks: Marks, settings: Settings): CronJob | undefined {
-  const { job } = policy.spec.strategy
+  const { metadata, spec } = policy
+  const { job } = spec.strategy
   const clock = scheduleOf(policy)
-  if (policy.spec.strategy.type !== 'job' || !job || 'problem' in clock) return undefined
-  const from = JSON.stringify([marks, settings])
-  const known = built.get(policy)
+  if (spec.strategy.type !== 'job' || !job || 'problem' in clock) return undefined
+  const from = JSON.stringify([metadata.namespace, metadata.name, metadata.uid, marks, settings])
+  const known = built.get(spec)
   if (known?.from === from) return known.cronJob
   const cronJob = backupCronJob(policy, job, clock.text, marks, settings)
-  built.set(policy, { from, cronJob })
+  built.set(spec, { from, cronJob })
   return cronJob
 }
 

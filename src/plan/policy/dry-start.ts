@@ -9,6 +9,7 @@ import { startJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import { startJob } from '../../resources/jobs.ts'
 import { alone, type Group } from '../core/actions.ts'
+import { once } from '../core/once.ts'
 import { redact } from '../core/redact.ts'
 import { obstacleOf } from '../jobs/obstacles.ts'
 import { statusOf } from '../jobs/pods.ts'
@@ -24,6 +25,8 @@ const patienceSeconds = 60
 const [firstRetrySeconds, longestRetrySeconds] = [600, 3600]
 /** They pass by themselves and say nothing of the policy: who waits for them keeps the last verdict. */
 const passing: readonly Reason[] = ['PodUnschedulable', 'JobSuspended', 'Evicted']
+
+const hashOf = once<JobStrategy, string>(stateHash)
 
 /** The name of the group that makes a dry start. */
 export const dryStartGroup = 'dry-start'
@@ -48,7 +51,7 @@ export function planDryStart(
   store: StoreStatus | undefined,
   now: Date,
 ): DryStartPlan {
-  const specHash = stateHash(job)
+  const specHash = hashOf(job)
   const before = policy.status?.start
   const start = provenBy(runs, before?.specHash === specHash ? before : unknown(specHash))
   const name = startJobName(policy.metadata.name, policy.metadata.uid ?? '', specHash, start.attempts)

@@ -5,6 +5,7 @@ import type { SlotRule } from '../../schedule/schedule.ts'
 import { expandHash, InvalidScheduleError, parseSchedule, type Schedule } from '../../schedule/parse.ts'
 import { validateTimeZone } from '../../schedule/schedule.ts'
 import { timeOf } from '../../schedule/times.ts'
+import { once } from '../core/once.ts'
 
 export type PolicySchedule = {
   /** The schedule in plain CronJob grammar: H is replaced. */
@@ -32,10 +33,10 @@ export function scheduleOf(policy: BackupPolicy): PolicySchedule | UnreadableSch
 }
 
 /** What must not change without the clock starting anew: nothing fires for a time before the change (F24). */
-export function scheduleHash(policy: BackupPolicy): string {
-  const { schedule, timeZone, suspend, strategy } = policy.spec
+export const scheduleHash = once(({ spec }: BackupPolicy) => {
+  const { schedule, timeZone, suspend, strategy } = spec
   return nameHash(schedule, timeZone, String(suspend), strategy.type)
-}
+})
 
 /**
  * Since when the schedule has been as it is now: its creation, or the moment at which a change was first seen. A policy that was edited

@@ -179,6 +179,11 @@ function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | '
 
 /** By the time of their data: one that ends late may be older. Those of one second by name, because the order of a cache means nothing. */
 function byAge(backups: readonly Backup[]): readonly Backup[] {
-  const key = (backup: Backup) => `${dataTime(backup)?.toISOString() ?? ''} ${backup.metadata.name}`
-  return backups.toSorted((a, b) => (key(a) < key(b) ? -1 : 1))
+  const timed = backups.map(backup => ({
+    backup,
+    name: backup.metadata.name,
+    time: dataTime(backup)?.getTime() ?? -Infinity,
+  }))
+  const sorted = timed.sort((a, b) => (a.time === b.time ? (a.name < b.name ? -1 : 1) : a.time < b.time ? -1 : 1))
+  return sorted.map(({ backup }) => backup)
 }

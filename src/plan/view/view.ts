@@ -1,6 +1,7 @@
 // The world of a policy in the shape in which it is judged, made once: targets, and runs with all that belongs to each.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { BackendSpec } from '../../api/kinds/backup-policy-backend.ts'
 import type {
   CronJob,
   Job,
@@ -14,6 +15,7 @@ import { apiVersion, label, type JobRole } from '../../api/labels.ts'
 import { commandTarget } from '../../api/names.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
+import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobUIDOf } from './chain.ts'
 import { madeFor, runJobName, snapshotName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
@@ -173,7 +175,7 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   if (!policy || policy.metadata.deletionTimestamp) return { policy: undefined, strategy: undefined }
   const { backend, strategy } = policy.spec
   if (strategy.type === 'job') {
-    const store = backend && { hash: stateHash(backend), location: storeLocation(backend) }
+    const store = backend && storeOf(backend)
     const targets = [{ name: commandTarget, cronJob: world.cronJob, warnings: world.cronJobEvents }]
     return { policy, strategy: { type: 'job', targets, store, selected: world.selectedPods } }
   }
@@ -186,6 +188,11 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   }))
   return { policy, strategy: { type: 'snapshot', targets } }
 }
+
+const storeOf = once((backend: BackendSpec): StoreView => ({
+  hash: stateHash(backend),
+  location: storeLocation(backend),
+}))
 
 function byName<T extends KubernetesObject>(objects: readonly T[]): ReadonlyMap<string, T> {
   return new Map(objects.map(object => [object.metadata.name, object]))

@@ -139,7 +139,8 @@ export class Store<T extends KubeObject> {
   }
 
   #replace(objects: Iterable<T>, state: StoreState): void {
-    const next = new Map(Array.from(objects, object => [keyOf(object), object]))
+    const next = new Map<string, T>()
+    for (const object of objects) next.set(keyOf(object), object)
     const changed = this.#state !== state
     this.#state = state
     for (const key of this.#objects.keys()) if (!next.has(key)) this.#drop(key)

@@ -56,6 +56,8 @@ export class ToyApiServer {
   readonly #incarnations = new Map<string, number>()
   /** Grows with every change. */
   version = 1
+  /** The version that the last change of each kind has made. */
+  readonly #changed = new Map<Plural, number>()
 
   constructor(now: Date) {
     this.now = now
@@ -67,6 +69,11 @@ export class ToyApiServer {
 
   get<K extends Plural>(plural: K, name: string): Kinds[K] | undefined {
     return this.#objects.get(plural)?.get(name) as Kinds[K] | undefined
+  }
+
+  /** The version of the last change of a kind; 0 where there was none. */
+  changedAt(plural: Plural): number {
+    return this.#changed.get(plural) ?? 0
   }
 
   /** Status comes by writes of its own. */
@@ -113,7 +120,7 @@ export class ToyApiServer {
   }
 
   remove(plural: Plural, name: string): void {
-    if (this.#objects.get(plural)?.delete(name)) this.version++
+    if (this.#objects.get(plural)?.delete(name)) this.#changed.set(plural, ++this.version)
   }
 
   /** VolumeSnapshots have finalizers: the snapshot controller lets go of them later. */
@@ -134,11 +141,13 @@ export class ToyApiServer {
     return true
   }
 
+  #collectedAt: number | undefined
   /**
    * What a person deletes with `--cascade=background`: dependents go when the garbage collector comes by.
-   * @param uidsThatStay what has a grace period that is not over.
+   * @param uidsThatStay what has a grace period that is not over, or had one: what goes when it is over is a change.
    */
   collectGarbage(uidsThatStay: ReadonlySet<string>): void {
+    if (this.#collectedAt === this.version) return
     for (let found = true; found;) {
       found = false
       const uids = new Set([...this.#objects.values()].flatMap(some => [...some.values()].map(o => o.metadata.uid)))
@@ -152,6 +161,7 @@ export class ToyApiServer {
         }
       }
     }
+    this.#collectedAt = this.version
   }
 
   /** Everything but versions and generations (how often the same was written), for comparing the ends of two histories. */
@@ -167,6 +177,7 @@ export class ToyApiServer {
 
   #store<K extends Plural>(plural: K, object: Kinds[K]): Kinds[K] {
     const metadata = { ...object.metadata, resourceVersion: String(++this.version) }
+    this.#changed.set(plural, this.version)
     const stored = { ...object, metadata }
     const some = this.#objects.get(plural) ?? new Map<string, KubernetesObject>()
     this.#objects.set(plural, some.set(metadata.name, stored))

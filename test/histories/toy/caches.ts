@@ -12,6 +12,9 @@ export function toyCaches(client: Client): Caches {
   return createCaches({ client, log: silentLog, metrics }).caches
 }
 
+/** The version of its kind that a store has; none of one that is behind. */
+const known = new WeakMap<object, number>()
+
 /** What watches that deliver everything have told; of the kinds in `behind` an earlier state. */
 export function fillCaches(
   caches: Caches,
@@ -20,7 +23,11 @@ export function fillCaches(
   behind: ReadonlyMap<string, readonly KubernetesObject[]> = new Map(),
 ): void {
   const fill = <K extends Plural>(store: Store<Kinds[K]>, plural: K) => {
-    store.replace((behind.get(plural) as readonly Kinds[K][] | undefined) ?? server.all(plural))
+    const earlier = behind.get(plural) as readonly Kinds[K][] | undefined
+    const version = earlier ? undefined : server.changedAt(plural)
+    if (version !== undefined && known.get(store) === version) return
+    store.replace(earlier ?? server.all(plural))
+    setKnown(store, version)
   }
   fill(caches.policies, 'backuppolicies')
   fill(caches.backups, 'backups')
@@ -35,7 +42,14 @@ export function fillCaches(
     fill(caches.snapshots, 'volumesnapshots')
     fill(caches.snapshotClasses, 'volumesnapshotclasses')
   } else {
-    caches.snapshots.markAbsent()
-    caches.snapshotClasses.markAbsent()
+    for (const store of [caches.snapshots, caches.snapshotClasses]) {
+      store.markAbsent()
+      setKnown(store, undefined)
+    }
   }
+}
+
+function setKnown(store: object, version: number | undefined): void {
+  if (version === undefined) known.delete(store)
+  else known.set(store, version)
 }

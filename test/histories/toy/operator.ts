@@ -36,6 +36,9 @@ export type Watch = {
   readonly onWrite: (write: Write, before: KubernetesObject | undefined, body: object | undefined) => void
 }
 
+/** Nobody asks a toy to stop: it dies. */
+export const never = new AbortController().signal
+
 export class ToyOperator {
   readonly #server: ToyApiServer
   readonly #policy: string
@@ -95,10 +98,9 @@ export class ToyOperator {
   }
 
   async plan(now: Date): Promise<Plan & { readonly world: PolicyWorld; readonly actions: readonly Action[] }> {
-    const observed = await this.#observe(namespace, this.#policy, new AbortController().signal)
+    const observed = await this.#observe(namespace, this.#policy, never)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, now) }
-    const plan = planPolicy(world, now)
-    return { ...plan, world, actions: [...actionsOf(plan.groups), ...plan.conclude(new Map())] }
+    return { ...planWhole(world, now), world }
   }
 
   /**
@@ -118,7 +120,7 @@ export class ToyOperator {
       if (actions.length === 0 && seesAll) return this.#checkQuiet(wakeAt)
       const before = new Map(this.#death?.behind.map(plural => [plural, this.#server.all(plural)]))
       try {
-        await applyPlan(this.#context, world, plan, this.#memory, silentLog, new AbortController().signal)
+        await applyPlan(this.#context, world, plan, this.#memory, silentLog, never)
       } catch (error) {
         if (error instanceof Crash) {
           this.deaths++
@@ -148,6 +150,18 @@ export class ToyOperator {
       [],
       `at ${stamp(earlier)} there was something to do, but the plan of ${stamp(this.#server.now)} asked to be woken at ${stamp(wakeAt)}: ${told}`,
     )
+  }
+}
+
+/** The plan, with all that it does where nothing is refused. What it concludes then is concluded once, and not again when it is carried out. */
+export function planWhole(world: PolicyWorld, now: Date): Plan & { readonly actions: readonly Action[] } {
+  const { groups, wakeAt, conclude } = planPolicy(world, now)
+  const conclusion = conclude(new Map())
+  return {
+    groups,
+    wakeAt,
+    conclude: refused => (refused.size === 0 ? conclusion : conclude(refused)),
+    actions: [...actionsOf(groups), ...conclusion],
   }
 }
 

@@ -4,17 +4,16 @@ import { applyPlan, type ApplyContext } from '../../../src/controllers/shared/ap
 import { createObserver, probesRunning, type Observer } from '../../../src/controllers/policy/observe.ts'
 import { RefusalMemory } from '../../../src/controllers/shared/refusals.ts'
 import type { Caches } from '../../../src/controllers/shared/caches.ts'
-import { planPolicy } from '../../../src/plan/policy/policy.ts'
 import type { Client } from '../../../src/runtime/client/client.ts'
 import type { Resource } from '../../../src/runtime/client/resource.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { KubernetesObject } from '../../../src/api/kubernetes.ts'
-import { actionsOf, does } from '../../plan/planned.ts'
+import { does } from '../../plan/planned.ts'
 import { namespace, settings } from '../../plan/world.ts'
 import { toyClient, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import { fillCaches, toyCaches } from './caches.ts'
-import { checkWrite, type Watch } from './operator.ts'
+import { checkWrite, never, planWhole, type Watch } from './operator.ts'
 
 /**
  * Runs one write, or does not, or does something else before or after it; what it throws is what the writer gets for an answer.
@@ -64,13 +63,11 @@ export class Replica {
     readonly wakeAt: Date | undefined
     readonly retryAt: Date | undefined
   }> {
-    const { signal } = new AbortController()
-    const observed = await this.#observe(namespace, this.#policy, signal)
+    const observed = await this.#observe(namespace, this.#policy, never)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, this.#server.now) }
-    const plan = planPolicy(world, this.#server.now)
-    const { retryAt, wakeAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, signal)
-    const what = [...actionsOf(plan.groups), ...plan.conclude(new Map())].map(does)
-    return { what, wakeAt, retryAt }
+    const plan = planWhole(world, this.#server.now)
+    const { retryAt, wakeAt } = await applyPlan(this.#context, world, plan, this.#memory, silentLog, never)
+    return { what: plan.actions.map(does), wakeAt, retryAt }
   }
 }
 

@@ -1,0 +1,50 @@
+// What holds for every history of a policy. A failure names its seed and the shortest story that fails.
+import assert from 'node:assert/strict'
+import * as fc from 'fast-check'
+import { checkEnds, checkSlots, longestRunSeconds } from './accounts.ts'
+import { calmStory, death, story } from './stories.ts'
+import { Telling } from './telling.ts'
+
+/** How many stories, and which. */
+export type Stories = { readonly numRuns: number; readonly seed?: number }
+
+export function settles(stories: Stories): Promise<void> {
+  return fc.assert(
+    fc.asyncProperty(story, async told => {
+      const telling = new Telling(told)
+      await telling.tell(told.steps)
+      await telling.end(longestRunSeconds)
+      checkEnds(telling)
+    }),
+    stories,
+  )
+}
+
+export function survivesCrashes(stories: Stories): Promise<void> {
+  return fc.assert(
+    fc.asyncProperty(story, death, async (told, dies) => {
+      const [lucky, unlucky] = [new Telling(told), new Telling(told, dies)]
+      await lucky.tell(told.steps)
+      await unlucky.tell(told.steps)
+      assert.deepEqual(unlucky.server.dump(), lucky.server.dump())
+      assert.deepEqual([...unlucky.kube.bucket.runs.keys()], [...lucky.kube.bucket.runs.keys()])
+      assert.deepEqual(unlucky.recorded, lucky.recorded)
+    }),
+    stories,
+  )
+}
+
+export function accountsForSlots(stories: Stories): Promise<void> {
+  return fc.assert(
+    fc.asyncProperty(calmStory, async told => {
+      const telling = new Telling(told)
+      const start = telling.server.now
+      await telling.tell(told.steps)
+      const until = telling.server.now
+      await telling.end(told.spec.startingDeadlineSeconds + longestRunSeconds + 100)
+      checkSlots(telling, start, until)
+      checkEnds(telling)
+    }),
+    stories,
+  )
+}
