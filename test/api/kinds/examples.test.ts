@@ -9,6 +9,7 @@ import { repository } from '../../../dev/paths.ts'
 import type { KubernetesObject } from '../../../src/api/kubernetes.ts'
 import { installChart } from '../../chart/chart.ts'
 import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
+import { installSnapshotCrds } from '../operator/operator.ts'
 
 type Found = { readonly where: string; readonly object: KubernetesObject }
 
@@ -25,6 +26,7 @@ let notes: string
 before(async () => {
   plane = await startControlPlane()
   notes = await installChart(plane)
+  await installSnapshotCrds(plane)
 })
 after(() => plane.stop())
 
