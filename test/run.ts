@@ -53,6 +53,12 @@ function testFiles(stage: StageName, long: boolean): readonly string[] {
     .sort()
 }
 
+/** Those beside the sources share a process. */
+function inProcesses(files: readonly string[]): readonly string[] {
+  const others = files.filter(path => !path.startsWith('src/'))
+  return others.length === files.length ? files : ['test/runner/together.ts', ...others]
+}
+
 /** Stories that take away what all others stand on, the operator, are told after them, one at a time. */
 function isAlone(path: string): boolean {
   return path.endsWith('.alone.test.ts')
@@ -87,7 +93,7 @@ async function runStage(name: StageName, long: boolean): Promise<Tally> {
   }
 
   async function runFiles(): Promise<Outcome> {
-    return { counts: await runner({ files: all, concurrency }), checks: [] }
+    return { counts: await runner({ files: inProcesses(all), concurrency }), checks: [] }
   }
 
   async function runner({ files, concurrency: atATime, enter = [] }: Round): Promise<Tally> {
@@ -147,7 +153,7 @@ async function run(
     ...process.env,
     TMPDIR: scratch,
     [runVariable]: scratch,
-    // Each test file is a process: a fifth of what a small one costs is stripping types that were stripped the last time, too.
+    // A fifth of what the process of a small file costs is stripping types that were stripped the last time, too.
     NODE_COMPILE_CACHE: compileCacheDirectory,
     ...(long && { TEST_LONG: '1' }),
   }

@@ -9,6 +9,23 @@ import { MoverFailure } from './failure.ts'
 export async function moverCommand(
   given: { readonly shared?: string; readonly terminationLog?: string; readonly now?: () => number } = {},
 ) {
+  const stop = new AbortController()
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      stop.abort(new MoverFailure('Terminated', `the pod was told to stop (${name}): deleted, evicted, or out of time`))
+    })
+  }
+  const [{ createLog }, { runMover }] = await Promise.all([import('../runtime/log.ts'), import('./mover.ts')])
+  const code = await runMover({ environment: process.env, log: createLog(), loaded: saveMemory, ...given }, stop.signal)
+  // Connections that are kept alive must not hold the process.
+  process.exit(code)
+}
+
+/**
+ * V8 takes what was compiled of the program, and of Node's own modules, only under the flags that it was compiled with: these come when all
+ * is loaded.
+ */
+function saveMemory() {
   // Each part leaves some garbage that lives for as long as its request. By default the young generation grows under it, by 25 MiB, and
   // the old one to several times what is alive before it is collected (docs/decisions/0010-mover-protocol.md).
   setFlagsFromString('--semi-space-growth-factor=1')
@@ -17,14 +34,4 @@ export async function moverCommand(
   // the threads: such a mover would hang after its last word (https://github.com/nodejs/node/issues/54918). Its work is done by native
   // code; nothing of it needs a compiler.
   for (const compiler of ['sparkplug', 'maglev', 'turbofan']) setFlagsFromString(`--no-${compiler}`)
-  const stop = new AbortController()
-  for (const name of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(name, () => {
-      stop.abort(new MoverFailure('Terminated', `the pod was told to stop (${name}): deleted, evicted, or out of time`))
-    })
-  }
-  const [{ createLog }, { runMover }] = await Promise.all([import('../runtime/log.ts'), import('./mover.ts')])
-  const code = await runMover({ environment: process.env, log: createLog(), ...given }, stop.signal)
-  // Connections that are kept alive must not hold the process.
-  process.exit(code)
 }

@@ -19,6 +19,8 @@ export interface MoverSetting {
   readonly terminationLog?: string
   /** ms since the epoch; default: `Date.now`. Decides what is left over, and stands in manifests. */
   readonly now?: () => number
+  /** Called once all that the task needs is loaded, and before it begins. */
+  readonly loaded?: () => void
 }
 
 interface Container {
@@ -32,7 +34,7 @@ interface Container {
  */
 export async function runMover(setting: MoverSetting, signal: AbortSignal): Promise<number> {
   const { environment, log, shared = moverPaths.shared, terminationLog = moverPaths.terminationLog } = setting
-  const { now = Date.now } = setting
+  const { now = Date.now, loaded } = setting
   // Before anything that can fail: the command's container waits for it, and must see its end.
   const container = openContainer(shared)
   const report = new Report(terminationLog, log, { phase: 'starting', startedAt: Date.now() })
@@ -40,7 +42,9 @@ export async function runMover(setting: MoverSetting, signal: AbortSignal): Prom
     const identity = identityOf(environment)
     report.update({ run: identity.run, attempt: identity.attempt })
     const task = readTask(environment)
-    await runTask(task, identity, { container, shared, report, now, signal })
+    const run = await load(task, identity, { container, shared, report, now, signal })
+    loaded?.()
+    await run()
   } catch (error) {
     if (report.message.phase === 'committed') {
       report.warn('RetentionIncomplete', failureOf(error).message)
@@ -70,27 +74,31 @@ interface TaskSetting {
 }
 
 /** Each kind loads only what it needs: the start of a pod is part of every backup. */
-async function runTask(task: MoverTask, identity: MoverIdentity, setting: TaskSetting): Promise<void> {
+async function load(
+  task: MoverTask,
+  identity: MoverIdentity,
+  setting: TaskSetting,
+): Promise<() => Promise<void> | void> {
   const { container, report, signal } = setting
   switch (task.kind) {
     case 'probe': {
       const { runProbe } = await import('./tasks/probe.ts')
-      return runProbe(task, identity, report, setting.now(), signal)
+      return () => runProbe(task, identity, report, setting.now(), signal)
     }
     case 'catalog': {
       const { runCatalog } = await import('./tasks/catalog-page.ts')
-      return runCatalog(task, report, setting.now(), signal)
+      return () => runCatalog(task, report, setting.now(), signal)
     }
     case 'hold': {
       const { runHold } = await import('./tasks/hold.ts')
-      return runHold(task, report, setting.now(), signal)
+      return () => runHold(task, report, setting.now(), signal)
     }
     case 'start':
-      return report.update({ phase: 'done', finishedAt: Date.now() })
+      return () => report.update({ phase: 'done', finishedAt: Date.now() })
     case 'backup': {
       if (!container) throw new MoverFailure('Internal', `${setting.shared} was not prepared by the init container`)
       const { runBackup } = await import('./backup/backup.ts')
-      return runBackup(task, { ...container, ...setting, identity })
+      return () => runBackup(task, { ...container, ...setting, identity })
     }
   }
 }

@@ -6,7 +6,7 @@ import { mountedCredentials } from '../storage/s3/credentials.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { lookingFirst } from '../storage/looking-first.ts'
 import { withRetries } from '../storage/retry.ts'
-import type { S3Store } from '../storage/s3/s3.ts'
+import { openS3, type S3Store } from '../storage/s3/s3.ts'
 import type { StoreError } from '../storage/store-error.ts'
 import { MoverFailure } from './failure.ts'
 
@@ -27,7 +27,6 @@ const quickRetryMs = 20_000
 export async function openStores(task: MoverTask, log: Log): Promise<Stores> {
   const credentials = await mountedCredentials(task.credentialsDirectory, task.secretName)
   const ca = task.caFile === undefined ? undefined : await readAuthorities(task.caFile)
-  const { openS3 } = await import('../storage/s3/s3.ts')
   const store = openS3({ ...task.backend, credentials, ca, idleTimeoutMs: task.storeIdleSeconds * 1000 })
   const onRetry = (error: StoreError, tries: number) => log.warn({ reason: error.reason, tries }, error.message)
   const patience = task.kind === 'backup' ? task.storeRetrySeconds * 1000 : quickRetryMs

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, matchesGlob, posix, relative } from 'node:path'
 import { after, before, test } from 'node:test'
 import { repository } from '../../dev/paths.ts'
+import { encodeMoverTask, moverEnvironment } from '../../src/api/mover/pod.ts'
 import { bundle, type BundledFile } from '../../tools/bundle.ts'
 
 const read = (path: string) => readFileSync(join(repository, path), 'utf8')
@@ -108,6 +109,46 @@ test('each role starts from the bundle, and says in its own words what it lacks 
   assert.match(run('--help'), /Usage: backup-operator/)
   assert.match(run('operator', '--image=a', '--namespace=b', '--identity=c'), /KUBERNETES_SERVICE_HOST/)
   assert.match(run('mover'), /BACKUP_RUN is not set/)
+})
+
+test('what is compiled when the image is made is taken by a mover', () => {
+  const cache = mkdtempSync(join(tmpdir(), 'backup-operator-compiled-'))
+  try {
+    const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+      spawnSync(process.execPath, args, { env: { NODE_COMPILE_CACHE: cache, ...env } })
+    const steps = [...read('Dockerfile').matchAll(/^RUN (\["\/usr\/local\/bin\/node", .*)$/gm)]
+    assert.equal(steps.length, 2)
+    for (const [, step = ''] of steps) {
+      const [, ...args] = JSON.parse(step.replaceAll('/app/program', folder)) as string[]
+      assert.equal(run(args).status, 0)
+    }
+    const owner = { clusterId: 'cluster-1', namespace: 'shop', policy: 'orders', policyUid: 'uid-1' }
+    const { stdout, stderr } = run([join(folder, 'main.cjs'), 'mover'], {
+      [moverEnvironment.run]: 'run',
+      [moverEnvironment.jobUid]: 'uid',
+      [moverEnvironment.attempt]: 'attempt',
+      [moverEnvironment.task]: encodeMoverTask({
+        version: 1,
+        kind: 'probe',
+        owner,
+        backend: { bucket: 'bucket' },
+        secretName: 'not-there',
+      }),
+      NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
+    })
+    // It has loaded everything.
+    assert.match(String(stdout), /"reason":"SecretNotFound"/)
+    const answers = [...String(stderr).matchAll(/\/([\w-]+\.cjs) was (\w+)/g)].map(
+      ([, file, answer]) => `${file} ${answer}`,
+    )
+    assert.ok(answers.includes('probe.cjs accepted'), answers.join('\n'))
+    assert.deepEqual(
+      answers.filter(answer => !answer.endsWith(' accepted')),
+      [],
+    )
+  } finally {
+    rmSync(cache, { recursive: true })
+  }
 })
 
 test('a stack trace of the bundle names functions, and the lines around say which source they are from', () => {
