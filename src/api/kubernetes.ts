@@ -125,8 +125,9 @@ export type ContainerStatus = {
       readonly exitCode: number
       readonly reason?: string
       readonly message?: string
-      readonly startedAt?: string
-      readonly finishedAt?: string
+      /** null for a container that the kubelet has lost. */
+      readonly startedAt?: string | null
+      readonly finishedAt?: string | null
       readonly signal?: number
     }
   }

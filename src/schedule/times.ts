@@ -5,9 +5,9 @@ export function rfc3339(time: Date): string {
   return `${time.toISOString().slice(0, 19)}Z`
 }
 
-/** Undefined for a text that is no time: objects may have been written by others. */
-export function timeOf(text: string | undefined): Date | undefined {
-  if (text === undefined) return undefined
+/** Undefined for a text that is no time: objects may have been written by others. Where it knows none, Kubernetes writes null or nothing. */
+export function timeOf(text: string | null | undefined): Date | undefined {
+  if (text === undefined || text === null) return undefined
   const ms = known.get(text) ?? read(text)
   return Number.isNaN(ms) ? undefined : new Date(ms)
 }

@@ -165,6 +165,28 @@ const rows: readonly Row[] = [
     /^so it was$/,
   ],
   [
+    'what kept a pod until its deadline is the reason, also where the kubelet knows no end of the container',
+    {
+      job: jobOfSlot(start, { status: jobFailed(start, end) }),
+      pods: [
+        pod(going, 1, {
+          status: {
+            phase: 'Failed',
+            reason: 'DeadlineExceeded',
+            startTime: stamp(start),
+            containerStatuses: [
+              ended('dump', 137, { reason: 'ContainerStatusUnknown', startedAt: null, finishedAt: null }),
+              failing('Terminated'),
+            ],
+          },
+        }),
+      ],
+      before: { reason: 'ImagePullFailed', message: 'so it was' },
+    },
+    'Failed',
+    'ImagePullFailed',
+  ],
+  [
     'what no obstacle came before is not remembered',
     { job: going, pods: [dead(going, failing('Terminated'))], before: { reason: 'Running', message: 'it ran' } },
     'Pending',
