@@ -1,4 +1,4 @@
-// Makes the program of the image out of src/: `node tools/bundle.ts FOLDER`. One file a role, and what roles share beside them, so that a
+// Makes the program of the image out of src/: `node tools/bundle.ts FOLDER [PROGRAM]`. One file a role, and what roles share beside them, so that a
 // role loads nothing but its own: a third less memory than from the sources (docs/decisions/0014-the-image-holds-a-bundle.md).
 // Development and tests run the sources as they are.
 import { join } from 'node:path'
@@ -40,8 +40,8 @@ export async function bundle(folder: string, program = 'src/main.ts'): Promise<r
   })
 }
 
-const [folder] = process.argv.slice(2)
+const [folder, program] = process.argv.slice(2)
 if (import.meta.main) {
-  if (folder === undefined) throw new Error('usage: node tools/bundle.ts FOLDER')
-  for (const { name, modules } of await bundle(folder)) console.log(`${name}: ${modules.length} modules`)
+  if (folder === undefined) throw new Error('usage: node tools/bundle.ts FOLDER [PROGRAM]')
+  for (const { name, modules } of await bundle(folder, program)) console.log(`${name}: ${modules.length} modules`)
 }
