@@ -28,7 +28,7 @@ const stages = {
     concurrency: availableParallelism(),
     timeoutSeconds: 300,
   },
-  api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 4, timeoutSeconds: 300 },
+  api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 3, timeoutSeconds: 300 },
   chart: { tools: ['etcd', 'kubernetes', 'helm', 'kubeconform'], concurrency: 2, timeoutSeconds: 300 },
   e2e: { tools: [], concurrency: 2, timeoutSeconds: 900 },
 } as const satisfies Record<string, Stage>
