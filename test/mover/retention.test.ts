@@ -141,6 +141,21 @@ for (const kind of s3ServerKinds) {
       assert.deepEqual(await runs(), [jobOf(3), jobOf(4)])
     })
 
+    test('F60: backups in an archive count and go, but the newest that can be read at once stays, and all that is newer', async t => {
+      const { store, task, through, runs } = await setUp(t)
+      for (const slot of [0, 1, 2]) await put(store, jobOf(slot))
+      // Also what a run has just written, as where a rule of the bucket takes all at once.
+      const objects = new RegExp(`/data/(?!.*${jobOf(1)})`)
+      for (const verb of ['list', 'head'] as const) proxy.fail(verb, { kind: 'archived', objects })
+      proxy.fail('get', { kind: 'refuse', status: 403, code: 'InvalidObjectState' }, { key: objects })
+      const cold = await run({ task: { ...task, ...through }, command: ['seq', '1', '1000'], run: jobOf(3) })
+      assert.deepEqual([cold.deleted, cold.suspect, cold.sizeCheck], [[jobOf(0)], false, 'compared'])
+      assert.deepEqual(await runs(), [jobOf(1), jobOf(2), jobOf(3)])
+      const restored = await run({ task, command: ['seq', '1', '1000'], run: jobOf(4) })
+      assert.deepEqual(restored.deleted, [jobOf(1), jobOf(2), jobOf(3)])
+      assert.deepEqual(await runs(), [jobOf(4)])
+    })
+
     test('F65: one backup that cannot be deleted stands in the way of no other', async t => {
       const { store, task, through, runs } = await setUp(t)
       for (const slot of [0, 1, 2]) await put(store, jobOf(slot))

@@ -51,6 +51,8 @@ export type Fault =
   | { readonly kind: 'slow'; readonly ms: number; readonly onObeyed?: () => void }
   /** As `slow`, behind a proxy that has given up long before: it answers with this status at once. */
   | { readonly kind: 'given-up'; readonly status: number; readonly ms: number; readonly onObeyed?: () => void }
+  /** The store obeys, and lists and heads tell that the objects with such keys are in an archive, as a lifecycle rule puts them there. */
+  | { readonly kind: 'archived'; readonly objects: RegExp }
   /** What a store that ignores `If-None-Match` answers to a write of what is there already: 200 instead of 412. */
   | { readonly kind: 'ignore-condition' }
   | { readonly kind: 'redirect'; readonly to: string }
@@ -217,10 +219,12 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'refuse-header':
     case 'expire-token':
     case 'clock':
+    case 'archived':
     case undefined:
       break
   }
-  const { answered, body } = await forward(target, incoming, sent)
+  const { answered, ...obeyed } = await forward(target, incoming, sent)
+  const body = fault?.kind === 'archived' ? archive(incoming, answered, obeyed.body, fault.objects) : obeyed.body
   if (fault?.kind === 'slow') fault.onObeyed?.()
   if (fault?.kind === 'lose-reply') {
     incoming.socket.resetAndDestroy()
@@ -262,6 +266,22 @@ async function forward(target: string, incoming: IncomingMessage, sent: Iterable
     void,
   ]
   return { answered, body: await buffer(answered) }
+}
+
+/** The body of a list, or the headers of a head, with the class of what is archived. */
+function archive(incoming: IncomingMessage, answered: IncomingMessage, body: Buffer, objects: RegExp): Buffer {
+  const { verb, key } = read(incoming)
+  if (verb === 'head' && objects.test(key)) answered.headers['x-amz-storage-class'] = 'GLACIER'
+  if (verb !== 'list') return body
+  const list = body.toString().replaceAll(/<Contents>.*?<\/Contents>/gs, entry => {
+    const listed = decodeURIComponent(/<Key>(.*?)<\/Key>/s.exec(entry)?.[1] ?? '')
+    if (!objects.test(listed)) return entry
+    return entry
+      .replace(/<StorageClass>.*?<\/StorageClass>/s, '')
+      .replace('</Contents>', '<StorageClass>GLACIER</StorageClass></Contents>')
+  })
+  answered.headers['content-length'] = String(Buffer.byteLength(list))
+  return Buffer.from(list)
 }
 
 type Refusal = Extract<Fault, { kind: 'refuse' }>
