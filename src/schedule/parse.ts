@@ -3,6 +3,7 @@
  * field allows. The meaning of every construct is robfig/cron v3's standard parser, because the CronJob controller uses it.
  */
 import { cronMaxLength, cronMessage, cronPattern } from '../api/schema/cron-grammar.ts'
+import { remembered } from './remembered.ts'
 
 /** A schedule ready for calculation. Made by `parseSchedule`; times are wall-clock times of a zone that is given later. */
 export interface Schedule {
@@ -96,19 +97,8 @@ export function expandHash(text: string, seed: string): string {
     .join(' ')
 }
 
-/** Every plan reads its schedule several times, and few differ. */
-const known = new Map<string, Schedule>()
-const mostKnown = 1000
-
 /** Reads a plain schedule, one without `H`. Throws InvalidScheduleError. */
-export function parseSchedule(text: string): Schedule {
-  const before = known.get(text)
-  if (before) return before
-  const schedule = read(text)
-  if (known.size >= mostKnown) known.clear()
-  known.set(text, schedule)
-  return schedule
-}
+export const parseSchedule: (text: string) => Schedule = remembered(1000, read)
 
 function read(text: string): Schedule {
   refuseMalformed(text)

@@ -1,4 +1,5 @@
 // Times as they stand in objects, and the earliest of several.
+import { remembered } from './remembered.ts'
 
 /** RFC 3339 with whole seconds, as Kubernetes writes it. */
 export function rfc3339(time: Date): string {
@@ -8,23 +9,13 @@ export function rfc3339(time: Date): string {
 /** Undefined for a text that is no time: objects may have been written by others. Where it knows none, Kubernetes writes null or nothing. */
 export function timeOf(text: string | null | undefined): Date | undefined {
   if (text === undefined || text === null) return undefined
-  const ms = known.get(text) ?? read(text)
+  const ms = text.length > longestTime ? Date.parse(text) : read(text)
   return Number.isNaN(ms) ? undefined : new Date(ms)
 }
 
-/** Every plan reads the same times of the same objects, and reading one takes long. */
-const known = new Map<string, number>()
-const mostKnown = 10_000
-/** No time that Kubernetes writes is longer; what others write there may be. */
-const longestKnown = 40
-
-function read(text: string): number {
-  const ms = Date.parse(text)
-  if (text.length > longestKnown) return ms
-  if (known.size >= mostKnown) known.clear()
-  known.set(text, ms)
-  return ms
-}
+/** No time that Kubernetes writes is longer; what others write there may be, and is not kept. */
+const longestTime = 40
+const read = remembered(10_000, Date.parse)
 
 /** Milliseconds of a time that can be written as RFC 3339, with a year of four digits: others come from outside. */
 export function isTime(ms: number): boolean {
