@@ -27,9 +27,8 @@ import {
   snapshotsOf,
   staticVolume,
   storyWithVolumes,
-  saying,
 } from './snapshot-stack.ts'
-import { patch } from './stack.ts'
+import { backupEnd, backupStatus, patch } from './stack.ts'
 
 /** Seconds that "at once" may take on a busy machine: what would wait, waits for a quarter of an hour and longer. */
 const atOnce = 60
@@ -239,9 +238,11 @@ suite('snapshots that fail', { concurrency: true }, () => {
     for (const [name, , , reason, message] of rows) {
       // F80: a volume may be on its way, so that a Backup waits for it.
       const coming = reason === 'PVCPending'
-      const { status } = await (coming ? saying(namespace, name, reason) : ended(namespace, name, atOnce))
-      assert.deepEqual([status?.phase, status?.reason, status?.target], [coming ? 'Pending' : 'Failed', reason, name])
-      assert.match(status?.message ?? '', message)
+      const status = coming
+        ? await backupStatus(namespace, name, reason, seen => seen.reason === reason, atOnce)
+        : await backupEnd(namespace, name, atOnce)
+      assert.deepEqual([status.phase, status.reason, status.target], [coming ? 'Pending' : 'Failed', reason, name])
+      assert.match(status.message ?? '', message)
       assert.deepEqual(await snapshotsOf(namespace, name), [])
     }
     // What is put right is seen without touching the policy.

@@ -2,7 +2,6 @@
 import { basename } from 'node:path'
 import type { TestContext } from 'node:test'
 import { eventually } from '../dev/eventually.ts'
-import type { BackupPhase } from '../src/api/kinds/backup-phases.ts'
 import type { Backup } from '../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { KubernetesObject, VolumeSnapshot, VolumeSnapshotClass } from '../src/api/kubernetes.ts'
@@ -12,7 +11,7 @@ import type { Resource } from '../src/runtime/client/resource.ts'
 import { patience } from './cluster.ts'
 import { storyNamespace } from './namespace.ts'
 import { api, type Manifest } from './objects.ts'
-import { never, secret } from './stack.ts'
+import { backupEnd, never, secret } from './stack.ts'
 
 const storageClasses: Resource = {
   group: 'storage.k8s.io',
@@ -191,29 +190,11 @@ export async function snapshotsOf(
   return (await api.list<VolumeSnapshot>(resources.snapshots, { namespace, labelSelector })).items
 }
 
-const final: readonly (BackupPhase | undefined)[] = ['Completed', 'Failed', 'Skipped']
-
 /** The Backup once it has ended, in whatever phase. */
-export const ended = (namespace: string, name: string, seconds = patience): Promise<Backup> =>
-  eventually(
-    `Backup ${namespace}/${name} to end`,
-    async () => {
-      const backup = await backupOf(namespace, name)
-      return final.includes(backup.status?.phase) ? backup : undefined
-    },
-    { seconds },
-  )
-
-/** The Backup once it gives this reason; before that it may say which target it takes. */
-export const saying = (namespace: string, name: string, reason: string): Promise<Backup> =>
-  eventually(
-    `Backup ${namespace}/${name} to give the reason ${reason}`,
-    async () => {
-      const backup = await backupOf(namespace, name)
-      return backup.status?.reason === reason ? backup : undefined
-    },
-    { seconds: patience },
-  )
+export async function ended(namespace: string, name: string): Promise<Backup> {
+  await backupEnd(namespace, name)
+  return backupOf(namespace, name)
+}
 
 /** Creates an on-demand Backup and gives it back when it has ended. */
 export async function runNow(namespace: string, name: string, policy: string, target?: string): Promise<Backup> {
@@ -247,7 +228,14 @@ export function conditionOf(
 }
 
 type Content = KubernetesObject & {
-  readonly spec: { readonly volumeSnapshotRef: { readonly namespace: string }; readonly sourceVolumeMode?: string }
+  readonly spec: {
+    readonly driver: string
+    readonly deletionPolicy: string
+    readonly volumeSnapshotRef: { readonly namespace: string }
+    /** What the snapshot controller says of the source: `Block` or `Filesystem`. */
+    readonly sourceVolumeMode?: string
+  }
+  readonly status?: { readonly snapshotHandle?: string }
 }
 
 /** Deletes what class policy Retain has kept of a story's snapshots, also on the storage system. */
@@ -260,10 +248,7 @@ export async function forgetContents(namespace: string): Promise<void> {
   }
 }
 
-/** What the snapshot controller says of a snapshot's source: `Block` or `Filesystem`. */
-export async function sourceVolumeMode(content: string): Promise<string | undefined> {
-  return (await existing<Content>(resources.snapshotContents, undefined, content)).spec.sourceVolumeMode
-}
+export const contentOf = (name: string) => existing<Content>(resources.snapshotContents, undefined, name)
 
 /** Class parameters that make every snapshot, and its deletion, fail until a Secret appears, with any CSI driver. */
 export const lateSecret = {

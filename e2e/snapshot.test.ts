@@ -6,7 +6,7 @@ import { after, before, suite, test, type TestContext } from 'node:test'
 import { kubectl, kubectlJson } from '../dev/cluster-access.ts'
 import { eventually } from '../dev/eventually.ts'
 import { repository } from '../dev/paths.ts'
-import type { Backup } from '../src/api/kinds/backup.ts'
+import type { Backup, BackupStatus } from '../src/api/kinds/backup.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import { label } from '../src/api/labels.ts'
 import { slotText } from '../src/api/names.ts'
@@ -32,12 +32,11 @@ import {
   defaultDriver,
   snapshotPolicy,
   snapshotsOf,
-  sourceVolumeMode,
+  contentOf,
   staticVolume,
   storyWithVolumes,
-  saying,
 } from './snapshot-stack.ts'
-import { jobPolicy, patch, shell } from './stack.ts'
+import { backupStatus, jobPolicy, patch, shell } from './stack.ts'
 
 let driver: string
 after(removeClasses)
@@ -248,23 +247,10 @@ suite('the snapshot strategy', { concurrency: true }, () => {
       async () => namesOf(await backupsOf(namespace, 'retain')).join() === 'second',
       { seconds: patience },
     )
-    const content = backup.status.snapshot.contentName ?? ''
-    assert.match(
-      await kubectl(cluster, ['get', 'volumesnapshotcontent', content, '-o', 'jsonpath={.spec.deletionPolicy}']),
-      /^Retain$/,
-    )
+    const kept = await contentOf(backup.status.snapshot.contentName ?? '')
+    assert.equal(kept.spec.deletionPolicy, 'Retain')
 
     // As docs/failure-modes.md says it for snapshots whose namespace is gone.
-    const [, handle = '', itsDriver = ''] =
-      /^(\S+) (\S+)$/.exec(
-        await kubectl(cluster, [
-          'get',
-          'volumesnapshotcontent',
-          content,
-          '-o',
-          'jsonpath={.status.snapshotHandle} {.spec.driver}',
-        ]),
-      ) ?? []
     const apiVersion = 'snapshot.storage.k8s.io/v1'
     const rescued = { namespace, name: 'rescued' }
     await put(
@@ -274,8 +260,8 @@ suite('the snapshot strategy', { concurrency: true }, () => {
         metadata: { name: `${namespace}-rescued` },
         spec: {
           deletionPolicy: 'Retain',
-          driver: itsDriver,
-          source: { snapshotHandle: handle },
+          driver: kept.spec.driver,
+          source: { snapshotHandle: kept.status?.snapshotHandle },
           volumeSnapshotRef: rescued,
         },
       },
@@ -311,7 +297,7 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     const children = await childrenOf(parent)
     assert.deepEqual(new Set(children.map(({ status }) => status?.target)), new Set(['data', 'raw']))
     const ofRaw = children.find(({ status }) => status?.target === 'raw')?.status?.snapshot
-    assert.equal(await sourceVolumeMode(ofRaw?.contentName ?? ''), 'Block')
+    assert.equal((await contentOf(ofRaw?.contentName ?? '')).spec.sourceVolumeMode, 'Block')
 
     const selected = await conditionOf(namespace, 'dumps', 'TargetsSelected', { status: 'False' })
     assert.equal(selected.reason, 'SelectorMatchedNothing')
@@ -335,7 +321,8 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     assert.match(ready.message, /label the claims/)
     assert.equal((await ended(namespace, 'nothing')).status?.reason, 'SelectorMatchedNothing')
     // F80: the claim may be applied together with the Backup.
-    assert.equal((await saying(namespace, 'elsewhere', 'TargetNotFound')).status?.phase, 'Pending')
+    const waits = ({ reason }: BackupStatus) => reason === 'TargetNotFound'
+    assert.equal((await backupStatus(namespace, 'elsewhere', 'TargetNotFound', waits)).phase, 'Pending')
     await put(claim(namespace, 'data-2', { storageClassName: className('immediate') }))
     const selecting = snapshotPolicy(namespace, 'none', { selector: { app: namespace } })
     await put(selecting)
