@@ -64,8 +64,8 @@ function afterLastRun(kept: readonly string[]): { readonly jobs: readonly Job[];
 const known = (run: string): Backup =>
   scheduled(slots[runs.indexOf(run)] ?? now, { status: completed(run, at('03:10'), { store }) })
 
-function page(cursor: string, found: readonly CatalogEntry[], next?: string) {
-  const of = job(catalogJobName('nightly', third, cursor), 'catalog', {
+function page(cursor: string, found: readonly CatalogEntry[], next?: string, after = third) {
+  const of = job(catalogJobName('nightly', after, cursor), 'catalog', {
     metadata: { creationTimestamp: '2026-01-05T03:11:00Z' },
     status: complete(at('03:11'), at('03:12')),
     spec: { activeDeadlineSeconds: 240 },
@@ -226,6 +226,35 @@ test("a person's Backup that was taken for failed stays, and another tells of wh
     actions.map(action => (action.do === 'create' ? action.object.metadata.name : does(action))),
     [run],
   )
+})
+
+test("a person's Backup whose status cannot be written yet is the one that tells of its run: the list makes no other", () => {
+  const asked = backup('now')
+  const run = onDemandJobName('nightly', asked.metadata.uid ?? '')
+  const all = [...runs, run]
+  const of = job(run, 'run', {
+    metadata: {
+      creationTimestamp: '2026-01-05T03:20:00Z',
+      annotations: { [annotation.store]: store, [annotation.backup]: 'now' },
+    },
+    status: complete(at('03:20'), at('03:21')),
+  })
+  const message = {
+    phase: 'committed',
+    run,
+    finishedAt: at('03:21').getTime(),
+    kept: { count: all.length, digest: runsDigest(all) },
+  } as const
+  const whole = page('', [...entries, entry(run, at('03:20'))], undefined, run)
+  const containerStatuses = [saying(message)]
+  const seen = world(policy(), {
+    backups: [...runs.map(known), asked],
+    jobs: [of, whole.job],
+    pods: [pod(of, 1, { status: { phase: 'Succeeded', containerStatuses } }), whole.pod],
+  })
+  const { actions, entries: read } = planCatalog(seen, now)
+  assert.ok(read?.has(run), 'the list was read')
+  assert.deepEqual(actions, [])
 })
 
 test('a failed Backup stays while its Job tells why, when it is held, and when the bucket has nothing of it', () => {

@@ -1,4 +1,4 @@
-// The story of operator-crash.test.ts with a cache that is behind, and on an API server that refuses or forgets to answer: it must end
+// The story of crash.test.ts with a cache that is behind, and on an API server that refuses or forgets to answer: it must end
 // the same way (docs/design.md "Names are locks", F31, F33).
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
