@@ -3,7 +3,7 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { parseBackupRecord } from '../src/api/record.ts'
-import { jobOf, runPod, startPod, taskFor } from '../test/mover/backup-pod.ts'
+import { jobOf, startPod, taskFor } from '../test/mover/backup-pod.ts'
 import { startDiscardingS3 } from './discarding-s3.ts'
 import { incompressible } from './incompressible.ts'
 
@@ -18,7 +18,7 @@ const server = await startDiscardingS3()
 const task = taskFor(server, 'bench', { caFile: server.caFile, jobDeadlineSeconds: 86_400 })
 const secret = { accessKey: 'a', secretKey: 'b' }
 // Fills the compile cache that the image brings along, when the program has just changed.
-await runPod({ task, secret, command: ['echo', 'x'], run: jobOf(1) })
+await (await startPod({ task, secret, command: ['echo', 'x'], run: jobOf(1) })).result()
 const started = performance.now()
 const pod = await startPod({ task, secret, command: incompressible(bytes, Number(values.seed)) })
 const progress = setInterval(() => {

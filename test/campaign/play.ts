@@ -8,7 +8,7 @@ import type { MoverMessage } from '../../src/api/mover/message.ts'
 import { isPermanent } from '../../src/api/mover/reasons.ts'
 import { layoutOf } from '../../src/storage/bucket/layout.ts'
 import { makeRunDirectory, removeRunDirectory } from '../api/control-plane/run-directory.ts'
-import { jobOf, startPod, taskFor, type BackupTaskInput, type Pod } from '../mover/backup-pod.ts'
+import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type Pod } from '../mover/backup-pod.ts'
 import { startFaultProxy, type FaultProxy } from '../storage/s3-fault-proxy.ts'
 import type { S3Server } from '../storage/s3-servers.ts'
 import { alone, commandOf, families, openGate } from './commands.ts'
@@ -91,7 +91,7 @@ class Stage {
       await this.#examineAgain('after a next day with faults', good)
     }
     const last = await this.#otherRun(lastSlot, [])
-    if (last?.phase !== 'committed' || last.warnings)
+    if (last.phase !== 'committed' || last.warnings)
       this.#wrong(`the last run, with which nothing is wrong, says ${JSON.stringify(last)}`)
     await this.#examineAgain('after the sweep', good)
     await this.#lookForLeftovers()
@@ -277,7 +277,7 @@ class Stage {
   }
 
   /** A run of another target after everything has expired: its sweep is what it is for. */
-  async #otherRun(slot: number, moods: readonly Mood[]): Promise<MoverMessage | undefined> {
+  async #otherRun(slot: number, moods: readonly Mood[]): Promise<MoverMessage> {
     const target = `other-${slot}`
     const proxy = await this.#proxy(moods)
     const endpoint = moods.length > 0 ? proxy.endpoint : this.#server.endpoint
@@ -285,15 +285,17 @@ class Stage {
     this.#right.set(run, Buffer.from(`of slot ${slot}\n`))
     this.#movers++
     try {
-      const pod = await startPod({
+      const pod = {
         task: this.#task(endpoint, moods, { target }),
         secret,
         command: ['echo', `of slot ${slot}`],
         run,
         // Each of these runs is of a day of its own, after all that the clocks of the others may have said.
         clockAheadMs: slot * dayMs,
-      })
-      return await this.#endOf(pod)
+      }
+      const { message } = await runPod(pod, AbortSignal.timeout(longestPodMs))
+      if (message.reason === 'Terminated') this.#wrong(`a run of slot ${slot} did not end in ${longestPodMs / 1000} s`)
+      return message
     } finally {
       await proxy.settled()
       await proxy.stop()

@@ -1,5 +1,6 @@
 // A backup pod as local processes: the real helpers run by busybox in a PID namespace of their own, with its /proc (so that the first
-// process has the kernel's manners of a container's), a directory instead of the emptyDir, and the real mover as a child.
+// process has the kernel's manners of a container's), a directory instead of the emptyDir, and the real mover: as a child where something
+// is done to it or measured of it, else in this process, since more than half of what a small run costs is the start of its process.
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -24,6 +25,9 @@ import { makeRunDirectory, removeRunDirectory, sweepRunDirectories } from '../ap
 import { bundledEnvironment, bundledProgram } from '../runner/bundled-program.ts'
 import { runVariable } from '../runner/leftovers.ts'
 import { mountSecret } from './mounted-secret.ts'
+import type { Environment } from '../../src/mover/identity.ts'
+import { runMover } from '../../src/mover/mover.ts'
+import { createLog } from '../../src/runtime/log.ts'
 import type { S3Server } from '../storage/s3-servers.ts'
 
 const busybox = '/bin/busybox'
@@ -42,7 +46,6 @@ export type PodOptions = {
   readonly jobUid?: string
   /** A container that starts after the mover has been given this long, ms. */
   readonly sourceAfterMs?: number
-  readonly nodeOptions?: readonly string[]
   /** The mover's clock is so far ahead, ms. Its signatures are of the right time. */
   readonly clockAheadMs?: number
   /** As with `shareProcessNamespace`: the command's container is no PID namespace of its own. */
@@ -53,18 +56,20 @@ export type PodOptions = {
   readonly withoutMover?: true
 }
 
+/** A container. */
 export type Running = {
-  readonly process: ChildProcess
   /** Exit status; 128 + signal when it was killed. */
   readonly ended: Promise<number>
   readonly output: () => string
 }
 
-export type Pod = {
+export type RunningProcess = Running & { readonly process: ChildProcess }
+
+export type Pod<Mover extends Running = RunningProcess> = {
   readonly directory: string
   readonly attempt: string
-  readonly mover: Running
-  readonly source: Running | undefined
+  readonly mover: Mover
+  readonly source: RunningProcess | undefined
   readonly message: () => MoverMessage | undefined
   /** Waits until the message satisfies the condition. */
   readonly reached: (condition: (message: MoverMessage) => boolean) => Promise<MoverMessage>
@@ -109,7 +114,36 @@ export function jobOf(slot: number): string {
   return `backup-orders-${Date.UTC(2026, 10, 22, 2, slot) / 60_000}`
 }
 
-export async function startPod(options: PodOptions): Promise<Pod> {
+/** Starts a pod whose mover is a process. */
+export function startPod(options: PodOptions): Promise<Pod> {
+  return launch(options, async ({ directory, shared, terminationLog }, environment) => {
+    if (options.withoutMover) return start(directory, 'true', [])
+    const program = await bundledProgram('test/mover/main.ts')
+    const argv = [program, shared, terminationLog, String(options.clockAheadMs ?? 0)]
+    return start(directory, process.execPath, argv, { ...environment, ...bundledEnvironment })
+  })
+}
+
+/**
+ * A pod from its start to its end, with a mover that runs here: what it does to its process, such as its flags and its end, is not seen.
+ * @param signal what SIGTERM is to a mover that is a process
+ */
+export async function runPod(options: PodOptions, signal = new AbortController().signal): Promise<PodResult> {
+  const pod = await launch(options, async ({ shared, terminationLog }, environment) => {
+    let output = ''
+    const log = createLog({ stream: { write: line => (output += line) } })
+    const now = () => Date.now() + (options.clockAheadMs ?? 0)
+    return { ended: runMover({ environment, log, shared, terminationLog, now }, signal), output: () => output }
+  })
+  return pod.result()
+}
+
+type Place = { readonly directory: string; readonly shared: string; readonly terminationLog: string }
+
+async function launch<Mover extends Running>(
+  options: PodOptions,
+  startMover: (place: Place, environment: Environment) => Promise<Mover>,
+): Promise<Pod<Mover>> {
   const { task, secret, command, run = jobOf(0), jobUid = `job-uid-of-${run}` } = options
   await sweepRunDirectories()
   const directory = await makeRunDirectory()
@@ -124,26 +158,19 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     await promisify(execFile)(program, args)
   }
   const attempt = randomUUID()
-  const mover = start(
-    directory,
-    options.withoutMover ? 'true' : process.execPath,
-    [
-      ...(options.nodeOptions ?? []),
-      await bundledProgram('test/mover/main.ts'),
-      shared,
-      terminationLog,
-      String(options.clockAheadMs ?? 0),
-    ],
+  const mover = await startMover(
+    { directory, shared, terminationLog },
     {
       [moverEnvironment.task]: encodeMoverTask({ ...task, credentialsDirectory: credentials }),
       [moverEnvironment.run]: run,
       [moverEnvironment.jobUid]: jobUid,
       [moverEnvironment.attempt]: attempt,
-      ...bundledEnvironment,
     },
   )
+  let moverIsOver = false
+  void mover.ended.then(() => (moverIsOver = true))
   if (options.sourceAfterMs) await delay(options.sourceAfterMs)
-  let source: Running | undefined
+  let source: RunningProcess | undefined
   if (task.kind === 'start' && command) {
     const [program = '', ...args] = lookCommand(shared)
     source = start(directory, program, [...args, ...command])
@@ -166,7 +193,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
       for (;;) {
         const now = message()
         if (now && condition(now)) return now
-        if (mover.process.exitCode !== null) throw new Error(`the mover ended:\n${mover.output()}`)
+        if (moverIsOver) throw new Error(`the mover ended:\n${mover.output()}`)
         await delay(10)
       }
     },
@@ -189,11 +216,6 @@ async function countedBy(folder: string, events: string): Promise<readonly strin
   await mkdir(folder)
   await writeFile(join(folder, 'memory.events'), events)
   return ['sh', '-c', 'mount --bind "$1" /sys/fs/cgroup; shift; exec "$@"', 'sh', folder]
-}
-
-/** Starts a pod and waits for its end. */
-export async function runPod(options: PodOptions): Promise<PodResult> {
-  return (await startPod(options)).result()
 }
 
 /** The first process inside the PID namespace: `init.sh`. */
@@ -228,8 +250,8 @@ function start(
   directory: string,
   program: string,
   args: readonly string[],
-  environment: Record<string, string> = {},
-): Running {
+  environment: Environment = {},
+): RunningProcess {
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], {
     cwd: directory,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { startDiscardingS3 } from '../../bench/discarding-s3.ts'
 import { incompressible } from '../../bench/incompressible.ts'
 import { parseBackupRecord } from '../../src/api/record.ts'
-import { jobOf, runPod, taskFor } from './backup-pod.ts'
+import { jobOf, startPod, taskFor, type PodOptions } from './backup-pod.ts'
 
 /** docs/design.md R13 allows 160 at any length; 200 GiB take 146 (docs/decisions/0010-mover-protocol.md). */
 const mostMiB = 140
@@ -23,8 +23,8 @@ test(`${megabytes} MB that do not compress, over segments of 50 parts, stay belo
       command: ['echo', 'x'],
     }
     // Fills the compile cache that the image brings along, when the program has just changed.
-    assert.equal((await runPod({ ...warm, run: jobOf(1) })).code, 0)
-    const result = await runPod({
+    assert.equal((await measured({ ...warm, run: jobOf(1) })).code, 0)
+    const result = await measured({
       task: taskFor(server, 'bench', { caFile, maxParts: 50 }),
       secret: { accessKey: 'a', secretKey: 'b' },
       command,
@@ -45,3 +45,8 @@ test(`${megabytes} MB that do not compress, over segments of 50 parts, stay belo
     await server.stop()
   }
 })
+
+/** As a process of its own. */
+async function measured(options: PodOptions) {
+  return (await startPod(options)).result()
+}
