@@ -19,7 +19,7 @@ import { dataMetadata } from '../../src/storage/bucket/upload-record.ts'
 import { MemoryStore } from '../../src/storage/memory.ts'
 import { LyingStore, type Damage, type Lie, type Teller } from '../storage/lying-store.ts'
 
-const histories = Number(process.env['HISTORIES'] ?? (process.env['TEST_LONG'] ? 50_000 : 400))
+const histories = Number(process.env['HISTORIES'] ?? (process.env['TEST_LONG'] ? 20_000 : 400))
 const seed = process.env['SEED'] ?? (process.env['TEST_LONG'] ? undefined : '20261122')
 const options = { numRuns: histories, ...(seed === undefined ? {} : { seed: Number(seed) }) }
 

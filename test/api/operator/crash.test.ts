@@ -1,5 +1,5 @@
-// The operator between its writes: killed with SIGKILL before and after every kind of write. The story must end as if nobody had been
-// killed: nothing twice, nothing left over (docs/design.md "Names are locks", F28).
+// The operator between its writes: killed with SIGKILL before or after every kind of write, in the long list before and after. The story
+// must end as if nobody had been killed: nothing twice, nothing left over (docs/design.md "Names are locks", F28).
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { events, grants, leases } from '../../../src/controllers/shared/resources.ts'
@@ -12,36 +12,40 @@ before(async () => {
 })
 after(() => cluster.stop())
 
+type Side = 'before' | 'after'
+
+/** The long list kills on both sides of a write. Else they take turns: what comes after one write comes before another. */
+const sidesOf = (nth: number): readonly Side[] =>
+  process.env['TEST_LONG'] ? ['before', 'after'] : [nth % 2 === 0 ? 'before' : 'after']
+
 test(
-  'killed with -9 before and after every kind of write, it does everything once and leaves nothing over',
+  'killed with -9 before or after every kind of write, it does everything once and leaves nothing over',
   { timeout: 900_000 },
   async t => {
-    const met = new Map<string, 'before' | 'after'>()
-    const cuts = { before: new Set<string>(), after: new Set<string>() }
+    const left = new Map<string, Side[]>()
+    const told = { before: new Set<string>(), after: new Set<string>() }
     let kills = 0
     const story = await tellStory(t, cluster, 'killed', {
       onWrite: (write, operator) => {
         const kind = kindOf(write)
         // Of a policy's status many versions are written, each of which tells of something else.
         const key = kind.startsWith('PUT backuppolicies/status') ? fingerprint(write) : kind
-        const before = met.get(key)
-        if (before === 'after') return 'pass'
-        const cut = before ? 'after' : 'before'
-        met.set(key, cut)
-        cuts[cut].add(kind)
+        const sides = left.get(key) ?? [...sidesOf(left.size)]
+        left.set(key, sides)
+        const cut = sides.shift()
+        if (!cut) return 'pass'
+        told[cut].add(kind)
         kills++
         return { cut, after: operator.shoot }
       },
     })
-    t.diagnostic(`${kills} kills at ${met.size} writes of ${cuts.before.size} kinds, in ${story.seconds.toFixed(0)} s`)
-    for (const [when, kinds] of Object.entries(cuts))
-      assert.deepEqual(
-        writesOfTheStory.filter(kind => !kinds.has(kind)),
-        [],
-        `never killed ${when} these`,
-      )
+    t.diagnostic(`${kills} kills at ${left.size} writes, in ${story.seconds.toFixed(0)} s`)
+    for (const kind of writesOfTheStory) {
+      const sides = (['before', 'after'] as const).filter(side => told[side].has(kind))
+      assert.ok(sides.length >= sidesOf(0).length, `killed at ${kind} only [${sides.join(', ')}]`)
+    }
     // Several writes may be under way when one of them is its end.
-    assert.ok(story.starts > met.size, `${story.starts} starts`)
+    assert.ok(story.starts > kills / 2, `${story.starts} starts`)
   },
 )
 
