@@ -170,7 +170,7 @@ export const backupPolicySpec = z
     retention: z
       .int()
       .describe(
-        'How many successful scheduled backups of each target to keep. Failed ones never count, and the last good one is never deleted.',
+        'How many good scheduled backups of each target to keep. Failed ones never count, and the last good one is never deleted.',
       )
       .meta(
         all(
