@@ -14,9 +14,14 @@ import { viewOf } from '../../src/plan/view/view.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
 import { policy, world as around } from './world.ts'
 
-export function planPolicy(world: PolicyWorld, now: Date, refused: Refusals = new Map()) {
+export function planPolicy(
+  world: PolicyWorld,
+  now: Date,
+  refused: Refusals = new Map(),
+  putOff: ReadonlySet<string> = new Set(),
+) {
   const { groups, conclude, wakeAt } = plan(world, now)
-  return { groups, wakeAt, actions: [...actionsOf(groups), ...conclude(refused)] }
+  return { groups, wakeAt, actions: [...actionsOf(groups), ...conclude(refused, putOff)] }
 }
 
 export function actionsOf(groups: readonly Group[]): readonly Action[] {

@@ -207,7 +207,7 @@ test('F31: a slot is not missed while the API server has a Backup of it that no 
   const client = toyClient(server, (_write, _before, _body, run) => run())
   const reach = { client, caches: toyCaches(client) }
   const owner = { namespace: 'shop', name: 'nightly' }
-  const look = () => isThere(reach, owner, { kind: 'newer-backups', name: 'nightly' }, signal)
+  const look = () => isThere(reach, owner, { kind: 'newer-backups', name: 'nightly' }, snapshotPolicy(), signal)
   assert.equal(await look(), false)
   server.create('backups', kept(1).backup)
   assert.deepEqual([await look(), await look()], [true, false])
@@ -271,7 +271,7 @@ function beforeVerdict() {
   const caches = toyCaches(client)
   caches.policies.replace([made])
   const owner = { namespace: 'shop', name: 'nightly' }
-  const ask = async (unless: Unless) => await isThere({ client, caches }, owner, unless, signal)
+  const ask = async (unless: Unless) => await isThere({ client, caches }, owner, unless, made, signal)
   return { server, cronJob, caches, ask }
 }
 

@@ -1,6 +1,7 @@
 // Asks the API server once more before something final is written or deleted: the caches of several kinds are not of one moment, and may
 // be behind (F31).
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type {
   CronJob,
   Job,
@@ -28,11 +29,13 @@ type Named = { readonly namespace: string; readonly name: string }
 /**
  * What is found goes into the cache, which plans anew. Only what a plan would see counts: an object that lost our labels, or a stranger's
  * with that name, would contradict every plan for ever.
+ * @param about what says the verdict, as it is to be written
  */
 export async function isThere(
   { client, caches }: Reach,
   owner: Named,
   unless: Unless,
+  about: Backup | BackupPolicy,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { namespace } = owner
@@ -48,15 +51,16 @@ export async function isThere(
   }
   const { kind, name } = unless
   const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
-  if (!snapshot || !isOf(snapshot, owner.name) || !isGenuine(snapshot)) return false
+  if (!snapshot || !isOf(snapshot, owner.name) || !isSnapshotOf(snapshot, about as Backup)) return false
   caches.snapshots.offer(snapshot)
   const { readyToUse, creationTime, error } = snapshot.status ?? {}
   if (kind === 'snapshot' || readyToUse) return true
   return kind === 'cut-snapshot' ? creationTime !== undefined : error?.message === undefined
 }
 
-/** By the chain of controllers (docs/design.md R27); its first link may be newer than the caches. */
+/** By the chain of controllers (docs/design.md R27), as the Job of a run; the first link may be newer than the caches. */
 async function isOurs({ client, caches }: Reach, { namespace, name }: Named, job: Job, signal: AbortSignal) {
+  if (job.metadata.labels?.[label.role] !== 'run') return false
   const standing = () =>
     chainOf({
       name,

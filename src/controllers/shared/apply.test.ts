@@ -81,8 +81,9 @@ function server(
     async patch(resource: Resource, _namespace: string, name: string) {
       calls.push(`patch ${resource.kind} ${name}`)
     },
-    async list() {
-      return { items: options.pods ?? [], resourceVersion: '1' }
+    async list({ kind }: Resource) {
+      const items = kind === 'Pod' ? (options.pods ?? []) : there ? [there] : []
+      return { items, resourceVersion: '1' }
     },
     async get() {
       return there
@@ -176,6 +177,28 @@ test('F71: a deletion that is refused is told in the status of the policy, and w
   assert.equal(calls.filter(call => call.startsWith('delete VolumeSnapshot')).length, 2, 'an edit is a reason to try')
 })
 
+test('F71: a verdict that is put off stops its group and what needs it: all else is done and told, and the plan is made anew', async () => {
+  const run = job('run', 'run')
+  const object: Backup = { ...backup('now'), status: { phase: 'Failed' } }
+  const unless = { kind: 'newer-pods', name: 'run', uid: run.metadata.uid } as const
+  const groups: readonly Group[] = [
+    alone('run/now', { do: 'write-status', object, unless }, deletion(backup('a'), 'a test')),
+    { ...alone('after', deletion(backup('b'), 'a test')), needs: [{ group: 'run/now', was: 'done' }] },
+    { ...alone('instead', deletion(backup('c'), 'a test')), needs: [{ group: 'run/now', was: 'refused' }] },
+    alone('other', deletion(backup('d'), 'a test')),
+  ]
+  const told: unknown[] = []
+  const plan: Plan = {
+    groups,
+    conclude: (refused, putOff) => (told.push(refused.size, putOff), [statusOf(policy())]),
+    wakeAt: undefined,
+  }
+  const { carryOut, calls } = server({ pods: [pod(run, 1)] })
+  await assert.rejects(carryOut(world(policy()), plan), WaitError)
+  assert.deepEqual(calls, ['delete Backup d', 'status BackupPolicy nightly'])
+  assert.deepEqual(told, [0, new Set(['run/now'])])
+})
+
 test('a slot whose Backup could not be created stays open in the book', async () => {
   const of = snapshotPolicy({}, { status: { accountedUntil: stamp(at('01:00')), slots: { missed: 3, skipped: 0 } } })
   const seen = world(of, { claims: [claim('data')] })
@@ -252,9 +275,10 @@ test('a verdict does not wait for an object that only has the name: no plan woul
   const asked = backup('now')
   const stranger = { apiVersion: 'v1', kind: 'Any', metadata: { name: 'run', labels: { app: 'theirs' } } }
   const own = job('run', 'run')
-  const snapshot = snapshotOf(backup('a'))
+  const snapshot = snapshotOf(asked)
+  const copy = { ...snapshot, metadata: { ...snapshot.metadata, name: 'a-copy' } }
   const withError = { ...snapshot, status: { error: { message: 'the copy broke off' } } }
-  const readySnapshot = snapshotOf(backup('a'), { status: ready })
+  const readySnapshot = snapshotOf(asked, { status: ready })
   for (const [kind, there, waits] of [
     ['job', stranger, false],
     [
@@ -266,11 +290,12 @@ test('a verdict does not wait for an object that only has the name: no plan woul
     ['job', own, true],
     ['snapshot', stranger, false],
     ['snapshot', { ...snapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
+    ['snapshot', copy, false],
     ['snapshot', snapshot, true],
     ['ready-snapshot', withError, false],
     ['ready-snapshot', snapshot, true],
     ['cut-snapshot', snapshot, false],
-    ['cut-snapshot', snapshotOf(backup('a'), { status: { creationTime: stamp(now) } }), true],
+    ['cut-snapshot', snapshotOf(asked, { status: { creationTime: stamp(now) } }), true],
     ['cut-snapshot', readySnapshot, true],
     ['ready-snapshot', { ...readySnapshot, metadata: { ...snapshot.metadata, annotations: {} } }, false],
     ['ready-snapshot', readySnapshot, true],

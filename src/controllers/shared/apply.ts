@@ -1,6 +1,7 @@
 // Carries out a plan, group after group: the only place that creates, changes or deletes anything.
 // Every write is either a create under a fixed name or guarded by uid or resourceVersion, so that doing it twice, or from an old
-// view of the world, does nothing wrong (F28, F31). What is refused stops its group and those that need it, and nothing else (F71).
+// view of the world, does nothing wrong (F28, F31). What is refused stops its group and those that need it, and nothing else (F71); so does
+// a verdict that is put off because the API server knows more.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
@@ -55,19 +56,20 @@ const resources: Readonly<Record<WrittenKind, Resource>> = {
 
 /**
  * What became of a group. `made`: and nothing that it creates was there before. `ended`: it had nothing more to do, or a stranger has a name
- * that it needs.
+ * that it needs. `put-off`: the API server knows more than it rests on, and the next plan will.
  */
 type Outcome =
   | { readonly is: 'done'; readonly made: boolean }
   | { readonly is: 'ended' }
+  | { readonly is: 'put-off'; readonly error: WaitError }
   | { readonly is: 'refused'; readonly refusal: Refusal; readonly error: ApiError | ConnectionError | ResponseError }
   | { readonly is: 'withheld'; readonly refusal: Refusal }
 
 /**
  * Does what can be done, then writes the policy's status, which tells what could not.
  * @returns `retryAt`: when to try again what was refused; `wakeAt`: when to plan anew without being woken, for that or by the plan.
- * @throws WaitError when the API server knows more than the plan; ApiError 401 and 409 that are not admission's, FencedError, and what
- * cuts the operator off from the API server: the rest is left to the next plan.
+ * @throws WaitError at the end, when the API server knows more than a group rests on. ApiError 401 and 409 that are not admission's,
+ * FencedError, and what cuts the operator off from the API server: the rest is left to the next plan.
  */
 export async function applyPlan(
   context: ApplyContext,
@@ -85,12 +87,14 @@ export async function applyPlan(
   const refused = new Map<string, Refusal>()
   const verdicts: Date[] = []
   const told = new Set<string>()
+  const putOff = new Map<string, WaitError>()
   let lost: Error | undefined
   async function attempt(group: Group): Promise<void> {
     const standing = memory.standing(group.name, now)
     const outcome = standing ? undefined : await pass.carryOut(group)
     if (outcome?.is === 'done') done.set(group.name, outcome)
-    if (outcome && (outcome.is === 'done' || outcome.is === 'ended')) return
+    if (outcome?.is === 'put-off') putOff.set(group.name, outcome.error)
+    if (outcome && (outcome.is === 'done' || outcome.is === 'ended' || outcome.is === 'put-off')) return
     if (outcome?.is === 'refused') log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
     if (outcome?.is === 'withheld') memory.remember(group.name, outcome.refusal, 0, now)
     else if (outcome && !(outcome.error instanceof ApiError)) {
@@ -112,10 +116,13 @@ export async function applyPlan(
 
   for (const group of plan.groups) if (isNeeded(group, planned, done, refused)) await attempt(group)
   // Refused, it waits like any other: an error would make the next slot wait with it.
-  const conclusion = { name: 'conclude', actions: plan.conclude(refused) }
+  const conclusion = { name: 'conclude', actions: plan.conclude(refused, new Set(putOff.keys())) }
   if (conclusion.actions.length > 0) await attempt(conclusion)
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time > now))
   if (lost) throw lost
+  // Only now: one run of which more is known keeps no other from being planned and told (F71).
+  const [first] = putOff.values()
+  if (first) throw first
   // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again.
   const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
   return { retryAt, wakeAt: atOnce ? retryAt : earliest(plan.wakeAt, retryAt) }
@@ -201,6 +208,7 @@ class Pass {
         const outcome = refusalOf(action, error)
         if (outcome) return outcome
         if (error instanceof NeededStill) return { is: 'withheld', refusal: error.refusal }
+        if (error instanceof WaitError) return { is: 'put-off', error }
         throw error
       }
     }
@@ -362,7 +370,7 @@ class Pass {
     const { caches, metrics } = this.#context
     const { object, outcome, unless } = action
     const { kind, name } = subjectOf(action)
-    await this.#askOnceMore(unless)
+    await this.#askOnceMore(unless, object)
     const before = caches.backups.get(this.#owner.namespace, name)?.status?.phase
     cacheOf(caches, kind).offer(await this.#replaceStatus(resources[kind], object))
     if (object.kind === 'Backup') {
@@ -373,8 +381,8 @@ class Pass {
   }
 
   /** @throws WaitError when the API server knows more than the verdict rests on. */
-  async #askOnceMore(unless: Unless | undefined): Promise<void> {
-    if (!unless || !(await isThere(this.#context, this.#owner, unless, this.#signal))) return
+  async #askOnceMore(unless: Unless | undefined, about: Backup | BackupPolicy): Promise<void> {
+    if (!unless || !(await isThere(this.#context, this.#owner, unless, about, this.#signal))) return
     throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
   }
 

@@ -23,7 +23,7 @@ export type Action =
     }
   /**
    * `was`: what the phase was before. `outcome`: a run that has just become final, for the counters.
-   * `unless`: what is asked once more before the verdict is written; where it disagrees the whole plan is made anew.
+   * `unless`: what is asked once more before the verdict is written; where it disagrees the group is put off to the next plan, which is soon.
    */
   | {
       readonly do: 'write-status'
@@ -61,7 +61,7 @@ export type Action =
  * What is asked of the API server once more before a verdict is written, because the caches of several kinds are not of one moment:
  * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
  * the snapshot is cut by now, or ready or without its error, or whether there are Backups of the policy that no cache knew. Then the rest of
- * the plan, which may tell people of the verdict, is left to the next one.
+ * the group, which may tell people of the verdict, is left to the next plan.
  */
 export type Unless =
   /** `uid`: of the Job, where it is known: only its pods are heard. */
@@ -121,8 +121,8 @@ export type Refusals = ReadonlyMap<string, Refusal>
 
 export type Plan = {
   readonly groups: readonly Group[]
-  /** What is written last, in every pass: the policy's status, which also tells what was refused. */
-  readonly conclude: (refused: Refusals) => readonly Action[]
+  /** What is written last, in every pass: the policy's status, which also tells what was refused, and nothing of the groups that were put off. */
+  readonly conclude: (refused: Refusals, putOff?: ReadonlySet<string>) => readonly Action[]
   /** When to look again without being woken. */
   readonly wakeAt: Date | undefined
 }

@@ -206,11 +206,13 @@ function planOf(
     cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
   }
   const begunUntil = strategy.type === 'snapshot' ? quickUntil(before, schedule.book, now) : undefined
-  function conclude(refused: Refusals) {
+  function conclude(refused: Refusals, putOff: ReadonlySet<string> = new Set()) {
+    const isUndone = ({ name }: Group) => refused.has(name) || putOff.has(name)
     // A slot whose Backup could not be created stays open in the book.
-    const unrecordedSlot = schedule.groups.some(({ name }) => refused.has(name))
+    const unrecordedSlot = schedule.groups.some(isUndone)
     const book = unrecordedSlot ? before : schedule.book
-    const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, groups, refused), now)
+    const carriedOut = groups.filter(group => !isUndone(group))
+    const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, carriedOut), now)
     if (sameJson(policy.status, status)) return []
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
     // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.
@@ -254,9 +256,8 @@ function slotOf(status: BackupPolicyStatus | undefined) {
 }
 
 /** The runs as their Backups tell of them once the groups are carried out: their ends are told in the same pass. */
-function toldRuns(runs: readonly RunView[], groups: readonly Group[], refused: Refusals): readonly RunView[] {
-  const written = writtenBackups(groups.filter(({ name }) => !refused.has(name)))
-  const told = new Map(written.map(backup => [backup.metadata.name, backup]))
+function toldRuns(runs: readonly RunView[], groups: readonly Group[]): readonly RunView[] {
+  const told = new Map(writtenBackups(groups).map(backup => [backup.metadata.name, backup]))
   return runs.map(run => ({ ...run, backup: told.get(run.backup.metadata.name) ?? run.backup }))
 }
 

@@ -271,6 +271,19 @@ test('F67: a run that began earlier and ends later hides nothing of the newer on
   assert.deepEqual([last?.status, last?.reason], ['True', 'Completed'])
 })
 
+test('F71: a verdict that is put off is not told as if it were written, and the rest of the status is', () => {
+  const run = { target: 'data', run: 'x', snapshot: { name: 'x' } }
+  const lost = scheduled(at('02:00'), { name: 'x', target: 'data', status: { phase: 'Running', ...run } })
+  const told = (putOff: readonly string[]) => {
+    const { actions } = planPolicy(snapshots({ backups: [lost] }), now, new Map(), new Set(putOff))
+    return only(actions, 'status BackupPolicy')[0]?.status.conditions?.find(
+      ({ type }) => type === 'LastBackupSucceeded',
+    )
+  }
+  assert.equal(told([])?.reason, 'SnapshotDeleted')
+  assert.equal(told(['run/x'])?.reason, 'NoBackupYet')
+})
+
 test("one target's success does not hide another's failure, whatever the order of the cache", () => {
   const end = at('02:10')
   const good = scheduled(at('02:00'), { name: 'z', target: 'data', status: completed('z', end, { target: 'data' }) })

@@ -161,7 +161,9 @@ test("a stranger's snapshot under the Backup's name is not followed", () => {
 })
 
 /** An on-demand Backup of the claim data that waits, and one that has begun. */
-const other = backup('before', { spec: { target: 'data' }, status: { phase: 'Running', run: 'before-1' } })
+const before = backup('before', { spec: { target: 'data' } })
+const run = snapshotOf(before).metadata.name
+const other = { ...before, status: { phase: 'Running', run } } as const
 const cutAt = { readyToUse: false, creationTime: stamp(now) }
 
 test('F81: a Backup waits while another snapshot of its claim is not cut, or too many are not ready, and starts after that', () => {
@@ -170,7 +172,7 @@ test('F81: a Backup waits while another snapshot of its claim is not cut, or too
     const of = backup(`slow-${n}`, { spec: { target: 'data' }, status: { phase: 'Running', reason: 'SnapshotSlow' } })
     return { of, snapshot: snapshotOf(of, { status: cutAt, metadata: { creationTimestamp: stamp(at('00:00')) } }) }
   })
-  const failed = { ...other, status: { phase: 'Failed', run: 'before-1' } } as const
+  const failed = { ...other, status: { phase: 'Failed', run } } as const
   const fresh = { metadata: { creationTimestamp: stamp(at('11:59')) } }
   for (const [what, backups, some, waits] of [
     ['nothing is going on', [], [], undefined],

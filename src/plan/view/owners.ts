@@ -43,9 +43,13 @@ export function isEphemeral({ metadata }: PersistentVolumeClaim): boolean {
   return controllerOf({ metadata }, 'v1', 'Pod') !== undefined
 }
 
-/** The name of the VolumeSnapshot of a Backup: its own for scheduled ones, which is their lock; with the UID for those that people name. */
-export function snapshotName({ metadata, spec }: Backup): string {
-  return spec.slot ? metadata.name : onDemandSnapshotName(metadata.name, metadata.uid ?? '')
+/**
+ * The name of the VolumeSnapshot of a Backup. Of a run that has begun its status tells: the object may have come back with its status and
+ * another UID. Before that the name is the lock of the run: its own for scheduled ones, with the UID for those that people name.
+ */
+export function snapshotName({ metadata, spec, status }: Backup): string {
+  const begun = status?.snapshot?.name ?? status?.run
+  return begun ?? (spec.slot ? metadata.name : onDemandSnapshotName(metadata.name, metadata.uid ?? ''))
 }
 
 /** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
@@ -71,9 +75,13 @@ export function madeFor({ metadata }: VolumeSnapshot): string | undefined {
   return metadata.annotations?.[annotation.backup]
 }
 
-/** By its name, and by who it was made for: a stranger's snapshot may have the name, and is no business of ours. */
+/**
+ * By its name, and by who it was made for: a stranger's snapshot may have the name, and is no business of ours. The view and the last look
+ * both ask this: if they differed, the one would put off for ever what the other plans.
+ */
 export function isSnapshotOf(snapshot: VolumeSnapshot, backup: Backup): boolean {
-  return snapshot.metadata.name === snapshotName(backup) && madeFor(snapshot) === backup.metadata.name
+  const isNamed = snapshot.metadata.name === snapshotName(backup) && madeFor(snapshot) === backup.metadata.name
+  return isNamed && isGenuine(snapshot)
 }
 
 /** Whether the operator gave the snapshot its name; a copy that a person made with our labels and annotations has another. */

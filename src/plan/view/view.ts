@@ -17,7 +17,7 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobUIDOf } from './chain.ts'
-import { madeFor, runJobName, snapshotName } from './owners.ts'
+import { isSnapshotOf, madeFor, runJobName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -133,7 +133,7 @@ export function viewOf(world: PolicyWorld): View {
     const content = snapshot.status?.boundVolumeSnapshotContentName
     return {
       snapshot,
-      backup: backup && snapshotName(backup) === snapshot.metadata.name ? backup : undefined,
+      backup: backup && isSnapshotOf(snapshot, backup) ? backup : undefined,
       deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content),
     }
   })

@@ -160,7 +160,8 @@ export function planWhole(world: PolicyWorld, now: Date): Plan & { readonly acti
   return {
     groups,
     wakeAt,
-    conclude: refused => (refused.size === 0 ? conclusion : conclude(refused)),
+    conclude: (refused, putOff = new Set()) =>
+      refused.size === 0 && putOff.size === 0 ? conclusion : conclude(refused, putOff),
     actions: [...actionsOf(groups), ...conclusion],
   }
 }
