@@ -106,6 +106,22 @@ test('where a stranger has the name of the CronJob, ours is made as soon as the 
   assert.equal(server.get('cronjobs', name)?.metadata.labels?.[label.managedBy], managerName)
 })
 
+test('a run that has begun is judged as soon as the snapshot API is there again, also when its policy is gone', async t => {
+  const { server, clock, caches, run } = operator(t)
+  await run()
+  const { metadata, ...rest } = backup('now', { spec: { policy: 'gone', target: 'data' } })
+  server.create('backups', { ...rest, metadata: { ...metadata, resourceVersion: undefined } })
+  const begun = { target: 'data', run: 'now-x', snapshot: { name: 'now-x' } }
+  const status = { phase: 'Running', reason: 'SnapshotPending', ...begun } as const
+  caches.backups.set(server.update('backups', 'now', each => ({ ...each, status })) ?? assert.fail())
+  await clock.advance(0)
+  assert.deepEqual(server.get('backups', 'now')?.status, status)
+  caches.snapshots.replace([])
+  caches.snapshotClasses.replace([])
+  await clock.advance(0)
+  assert.equal(server.get('backups', 'now')?.status?.reason, 'PolicyDeleted')
+})
+
 test('a Backup asked for right after an edit of its policy is made as the edit says, though the watch of policies is late', async t => {
   const { server, clock, caches, run } = operator(t)
   await run()

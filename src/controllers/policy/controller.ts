@@ -1,4 +1,5 @@
 // One key is one policy with everything that belongs to it: gather, plan, apply. Changes only enqueue keys.
+import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
@@ -66,8 +67,8 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       watching(caches.volumes, volume => ofPolicy.snapshotting(volume.spec.claimRef?.namespace).map(keyOf)),
       watching(caches.snapshotClasses, () => ofPolicy.allSnapshotting().map(keyOf)),
       // The two kinds appear one after the other: what the first one's objects enqueued found the second one absent.
-      watchingState(caches.snapshotClasses, () => ofPolicy.allSnapshotting().map(keyOf)),
-      watchingState(caches.snapshots, () => ofPolicy.allSnapshotting().map(keyOf)),
+      watchingState(caches.snapshotClasses, ofPolicy.waitingForSnapshots),
+      watchingState(caches.snapshots, ofPolicy.waitingForSnapshots),
     ],
     async reconcile(key, signal) {
       const { namespace = '', name } = splitKey(key)
@@ -100,11 +101,18 @@ function policyKeys(caches: Caches) {
   function snapshotting(namespace: string | undefined): readonly BackupPolicy[] {
     return caches.policies.byIndex('namespace', namespace ?? '').filter(({ spec }) => spec.strategy.type === 'snapshot')
   }
+  const allSnapshotting = () => caches.policies.list().filter(({ spec }) => spec.strategy.type === 'snapshot')
   return {
     snapshotting,
     /** A stranger has no label of ours, and may take the name that a policy wants, or let go of it. */
     wanting: (cronJob: CronJob) => caches.policies.byIndex('cronJob', keyOf(cronJob)).map(keyOf),
-    allSnapshotting: () => caches.policies.list().filter(({ spec }) => spec.strategy.type === 'snapshot'),
+    allSnapshotting,
+    /** Also what has begun and is out of sight: its policy may be gone, or have another strategy by now. */
+    waitingForSnapshots: (): readonly string[] => {
+      const unfinished = caches.backups.list().filter(({ status }) => !isFinal(status?.phase))
+      const begun = unfinished.map(({ metadata, spec }) => keyFrom(metadata.namespace, spec.policy))
+      return [...new Set([...allSnapshotting().map(keyOf), ...begun])]
+    },
     /** A label value may be a cut name; a policy that is gone can only have been named by what is left of it. */
     labelled: ({ metadata }: KubeObject): readonly string[] => {
       const value = metadata.labels?.[label.policy]

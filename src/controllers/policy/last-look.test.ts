@@ -6,6 +6,7 @@ import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
 import {
   at,
+  backup,
   claim,
   controlledBy,
   desiredCronJob,
@@ -13,6 +14,7 @@ import {
   pod,
   policy,
   ready,
+  snapshotOf,
   snapshotPolicy,
   stamp,
   world,
@@ -274,6 +276,32 @@ function beforeVerdict() {
   const ask = async (unless: Unless) => await isThere({ client, caches }, owner, unless, made, signal)
   return { server, cronJob, caches, ask }
 }
+
+test('a kind that is not served for a moment is no object that is gone: no verdict is written', async () => {
+  const asked = backup('now', { spec: { target: 'data' } })
+  const { name } = snapshotOf(asked).metadata
+  for (const [of, unless, kind] of [
+    [snapshotPolicy(), { kind: 'snapshot', name }, 'VolumeSnapshot'],
+    [snapshotPolicy(), { kind: 'cut-snapshot', name }, 'VolumeSnapshot'],
+    [policy(), { kind: 'job', name: 'run' }, 'Job'],
+  ] as const) {
+    const client = {
+      get: async () => undefined,
+      list: async (resource: Resource) => {
+        assert.equal(resource.kind, kind)
+        throw new ApiError({ request: 'LIST', status: 404 })
+      },
+    } as unknown as ReturnType<typeof toyClient>
+    const look = isThere(
+      { client, caches: toyCaches(client) },
+      { namespace: 'shop', name: of.metadata.name },
+      unless,
+      asked,
+      signal,
+    )
+    await assert.rejects(look, ApiError)
+  }
+})
 
 test('a Job counts before a verdict only by our chain, also where its CronJob is newer than the caches (F74)', async () => {
   const slot = at('02:00')

@@ -30,6 +30,7 @@ type Named = { readonly namespace: string; readonly name: string }
  * What is found goes into the cache, which plans anew. Only what a plan would see counts: an object that lost our labels, or a stranger's
  * with that name, would contradict every plan for ever.
  * @param about what says the verdict, as it is to be written
+ * @throws ApiError where the kind is not served, which proves nothing gone
  */
 export async function isThere(
   { client, caches }: Reach,
@@ -39,18 +40,17 @@ export async function isThere(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { namespace } = owner
-  const options = { signal }
   if (unless.kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, unless, signal)
   if (unless.kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, unless.name, signal)
   if (unless.kind === 'job') {
-    const job = await client.get<Job>(jobs, namespace, unless.name, options)
+    const job = await named<Job>(client, jobs, namespace, unless.name, signal)
     if (!job || !isOf(job, owner.name) || !(await isOurs({ client, caches }, owner, job, signal)))
       return await hasNewerPods({ client, caches }, namespace, unless, signal)
     caches.jobs.offer(job)
     return true
   }
   const { kind, name } = unless
-  const snapshot = await client.get<VolumeSnapshot>(snapshots, namespace, name, options)
+  const snapshot = await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)
   if (!snapshot || !isOf(snapshot, owner.name) || !isSnapshotOf(snapshot, about as Backup)) return false
   caches.snapshots.offer(snapshot)
   const { readyToUse, creationTime, error } = snapshot.status ?? {}
@@ -69,7 +69,7 @@ async function isOurs({ client, caches }: Reach, { namespace, name }: Named, job
       backups: caches.backups.byIndex('policy', keyFrom(namespace, name)),
     }).standingOf(job)
   if (standing() === 'strange' && cronJobOf(job)) {
-    const cronJob = await client.get<CronJob>(cronJobs, namespace, cronJobName(name), { signal })
+    const cronJob = await named<CronJob>(client, cronJobs, namespace, cronJobName(name), signal)
     if (cronJob && isOf(cronJob, name)) caches.cronJobs.offer(cronJob)
   }
   return standing() === 'ours'

@@ -41,6 +41,7 @@ export function planBackup(
   if (isFinal(backup.status?.phase)) return { groups: [] }
   const entry = catalog?.entries?.get(runJobName(backup))
   if (!job && entry) return planStatus(backup, factsOfEntry(entry, storeOf(view), now), now)
+  if (isOutOfSight(view, run)) return { groups: [] }
   // The list of the bucket, where it is to be read, may know of the run.
   const never = job || snapshot || catalog?.open ? undefined : neverRuns(backup, view.policy, now)
   if (never) return planStatus(backup, never, now)
@@ -62,6 +63,18 @@ export function planBackup(
 
 function storeOf({ strategy }: View): string | undefined {
   return strategy?.type === 'job' ? strategy.store?.location : undefined
+}
+
+/**
+ * Without the snapshot API nobody can say what has become of a snapshot, and a verdict would be final. A run that has begun has one; so may
+ * one of a slot of which nothing is told yet: it is made only while the API is there.
+ */
+function isOutOfSight({ snapshotApi }: View, { backup, job, snapshot }: RunView): boolean {
+  if (snapshotApi || job || snapshot) return false
+  const { spec, status } = backup
+  const target = status?.target ?? spec.target
+  const ofClaim = target !== undefined && target !== commandTarget
+  return status?.snapshot !== undefined || (ofClaim && (spec.slot !== undefined || status?.run !== undefined))
 }
 
 /** By what the run is, where it has begun: the policy may have another strategy by now. */

@@ -5,6 +5,7 @@ import {
   at,
   backup,
   claim,
+  policy,
   ready,
   scheduled,
   snapshotOf,
@@ -153,6 +154,18 @@ test('a snapshot that disappeared is a failure, after one more look', () => {
   const { actions, status } = plan(snapshots(), { ...data, status: { phase: 'Running', run: 'now-x' } })
   assert.equal(status?.reason, 'SnapshotDeleted')
   assert.deepEqual(only(actions, 'status Backup')[0]?.unless, { kind: 'snapshot', name: 'now-x' })
+})
+
+test('without the snapshot API nothing is said of a run that has begun, whatever its policy is by now, until the API is there again', () => {
+  const { name } = snapshotOf(data).metadata
+  const told = { ...data, status: { phase: 'Running', target: 'data', run: name, snapshot: { name } } } as const
+  const ofSlot = scheduled(at('02:00'), { name: 'nightly-data-1', target: 'data' })
+  const more = { claims: [claim('data')], snapshotClasses: undefined }
+  for (const seen of [snapshots(more), world(policy(), more), world(undefined, more)])
+    for (const each of [told, ofSlot]) assert.deepEqual(plan(seen, each).does, [], each.metadata.name)
+  const back = snapshots({ snapshots: [snapshotOf(data, { status: ready })] })
+  assert.equal(plan(back, told).status?.phase, 'Completed')
+  assert.equal(plan(snapshots(), ofSlot).status?.reason, 'SlotPassed')
 })
 
 test("a stranger's snapshot under the Backup's name is not followed", () => {
