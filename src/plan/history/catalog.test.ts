@@ -252,9 +252,12 @@ test("a person's Backup whose status cannot be written yet is the one that tells
     jobs: [of, whole.job],
     pods: [pod(of, 1, { status: { phase: 'Succeeded', containerStatuses } }), whole.pod],
   })
-  const { actions, entries: read } = planCatalog(seen, now)
+  const { actions, entries: read, digest } = planCatalog(seen, now)
   assert.ok(read?.has(run), 'the list was read')
   assert.deepEqual(actions, [])
+  assert.equal(digest, undefined, 'until it is told the list may be needed: its Job may go before that')
+  const told = { ...asked, status: completed(run, at('03:21'), { store }) }
+  assert.equal(planCatalog({ ...seen, backups: [...runs.map(known), told] }, now).digest, message.kept.digest)
 })
 
 test('a failed Backup stays while its Job tells why, when it is held, and when the bucket has nothing of it', () => {

@@ -93,13 +93,19 @@ function committedMessages({ runJobs, strategy }: Pick<CatalogView, 'runJobs' | 
     })
 }
 
-/** The list has what a Backup does not say yet: its status is being written, which may be refused. Without the list it would be lost. */
-function isUntold({ backup, job }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
+/**
+ * The list has what a Backup does not say yet: its status is being written, which may be refused. Without the list it would be lost: also a
+ * Job that tells of it may go before that is written.
+ */
+function isUntold({ backup }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
   const { metadata, status } = backup
-  return !job && !metadata.deletionTimestamp && !isFinal(status?.phase) && entries.has(runJobName(backup))
+  return !metadata.deletionTimestamp && !isFinal(status?.phase) && entries.has(runJobName(backup))
 }
 
-/** The message's own Backup is judged, and no run could change the bucket meanwhile. */
+/**
+ * The message's own Backup is judged, and no run could change the bucket meanwhile. One of which nothing is told yet holds the list up no
+ * longer: its status may be refused for ever (F71), and the digest is not settled before it (`isUntold`).
+ */
 function isQuiet({ runs, runJobs, leaving }: Pick<View, 'runs' | 'runJobs' | 'leaving'>, run: string): boolean {
   // One whose Backup is final and whose movers have ended is only kept from ending by another container.
   const over = new Set(runs.flatMap(({ backup, job }) => (job && isFinal(backup.status?.phase) ? [job] : [])))

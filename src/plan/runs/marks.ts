@@ -3,6 +3,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { Condition, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
 import type { Marks } from '../../resources/jobs.ts'
+import { runJobName } from '../view/owners.ts'
 
 /** A task has room for so many names; it is written into the CronJob. */
 const mostNames = 1000
@@ -12,7 +13,8 @@ const mostNames = 1000
  * nothing is pruned; one that is not told as accepted only stops pruning.
  */
 export function marksOf(backups: readonly Backup[]): Marks {
-  const names = (some: readonly Backup[]) => some.flatMap(({ status }) => (status?.run ? [status.run] : []))
+  // Also by the run that it is to have: its status may be refused, or about to be written, and its data be there.
+  const names = (some: readonly Backup[]) => some.map(backup => backup.status?.run ?? runJobName(backup))
   const [held, accepted] = [names(backups.filter(isHeld)), names(backups.filter(isAccepted))]
   return {
     held: held.slice(0, mostNames),
