@@ -52,10 +52,14 @@ export function snapshotName({ metadata, spec, status }: Backup): string {
   return begun ?? (spec.slot ? metadata.name : onDemandSnapshotName(metadata.name, metadata.uid ?? ''))
 }
 
-/** The Job of a scheduled run gives its Backup the name; on-demand it is the other way round. */
+/**
+ * The Job of a scheduled run gives its Backup the name; on-demand it is the other way round, and once that has begun its status tells: the
+ * object may have come back with it and another UID.
+ */
 export function runJobName(backup: Backup): string {
-  const { metadata, spec } = backup
-  return spec.slot ? metadata.name : (returnedRun(backup) ?? onDemandJobName(spec.policy, metadata.uid ?? ''))
+  const { metadata, spec, status } = backup
+  const begun = status?.run ?? returnedRun(backup)
+  return spec.slot ? metadata.name : (begun ?? onDemandJobName(spec.policy, metadata.uid ?? ''))
 }
 
 /** The run of the bucket that an on-demand Backup was made to tell of, when it was known of no other; undefined where a person asked for it. */
