@@ -74,7 +74,14 @@ export type Unless =
  * `no-backup`: the Backup that the snapshot was made for is gone. `no-claim`: so is the claim that it is of.
  */
 export type Provided =
-  | { readonly that: 'retention'; readonly target: string; readonly keeping: RetentionKeeping; readonly slow?: true }
+  | {
+      readonly that: 'retention'
+      readonly target: string
+      readonly keeping: RetentionKeeping
+      readonly slow?: true
+      /** When it was planned. */
+      readonly now: Date
+    }
   | { readonly that: 'no-snapshot'; readonly name: string }
   | { readonly that: 'no-backup' }
   | { readonly that: 'no-claim'; readonly claim: string }

@@ -73,7 +73,7 @@ type Basis = {
 }
 
 function basisOf(view: View, policy: BackupPolicy, strategy: JobStrategyView | SnapshotStrategyView, now: Date): Basis {
-  const kept = runsByTarget(view, policy, strategy)
+  const kept = runsByTarget(view, policy, strategy, now)
   const numbers = numbersOf(policy, kept, now)
   const keeping = keepingOf(policy, numbers, now)
   return {
