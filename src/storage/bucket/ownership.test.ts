@@ -6,21 +6,11 @@ import type { ObjectStore } from '../object-store.ts'
 import { claimFolder } from './ownership.ts'
 import { putOnce } from '../put-once.ts'
 import { StoreError } from '../store-error.ts'
+import { changed } from '../../../test/storage/changed-store.ts'
 
 const owner = { clusterId: 'c1', namespace: 'shop', policy: 'orders', policyUid: 'u1' }
 const layout = layoutOf(owner)
 const now = Date.UTC(2026, 10, 22)
-
-function changed(store: MemoryStore, change: Partial<ObjectStore>): ObjectStore {
-  return new Proxy(store, {
-    get: (target, name) => {
-      const own = (change as Record<string | symbol, unknown>)[name]
-      if (own !== undefined) return own
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
-  })
-}
 
 describe('the mark of the owner', () => {
   test('is written once, and anew by a policy with another UID, with the time of its coming', async () => {
