@@ -126,10 +126,13 @@ export type Refusal = {
 /** By the name of the group. */
 export type Refusals = ReadonlyMap<string, Refusal>
 
+/** Groups that ended because a stranger has a name that they need. */
+export type TakenNames = ReadonlySet<string>
+
 export type Plan = {
   readonly groups: readonly Group[]
-  /** What is written last, in every pass: the policy's status, which also tells what was refused. */
-  readonly conclude: (refused: Refusals) => readonly Action[]
+  /** What is written last, in every pass: the policy's status, which also tells what was refused, and what became of a slot. */
+  readonly conclude: (refused: Refusals, taken?: TakenNames) => readonly Action[]
   /** When to look again without being woken. */
   readonly wakeAt: Date | undefined
 }

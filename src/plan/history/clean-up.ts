@@ -11,7 +11,7 @@ import { oldFailures } from './old-failures.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { jobUIDOf } from '../view/chain.ts'
-import { isTracked, runJobName } from '../view/owners.ts'
+import { isTracked, runJobName, slotsByName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 
 /** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
@@ -137,7 +137,7 @@ function withoutItsData(backup: Backup, because: string, more: Parameters<typeof
 /** Runs whose Backup does not say yet what became of them: what they have replaced stays until then, so that the last success is never untold. */
 function untoldRuns(runs: readonly RunView[], unrecorded: Unrecorded): ReadonlySet<string> {
   const going = runs.filter(({ backup }) => !isFinal(backup.status?.phase)).map(({ backup }) => runJobName(backup))
-  const recorded = new Set(runs.map(({ backup }) => backup.metadata.name))
+  const recorded = slotsByName(runs.map(({ backup }) => backup))
   return new Set([...going, ...[...unrecorded].filter(job => !recorded.has(job))])
 }
 
@@ -172,7 +172,7 @@ export function stuckJobs(
   const failures = new Map(
     backups.filter(({ status }) => status?.phase === 'Failed').map(backup => [backup.status?.run ?? '', backup]),
   )
-  const known = new Set(backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
+  const known = new Set([...slotsByName(backups).keys(), ...backups.map(({ status }) => status?.run ?? '')])
   return runJobs.flatMap(({ job }): readonly Group[] => {
     const { name, deletionTimestamp } = job.metadata
     if (isFinished(job) || deletionTimestamp) return []

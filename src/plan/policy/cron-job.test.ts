@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   at,
+  backup,
   complete,
   desiredCronJob,
   failed,
@@ -155,6 +156,21 @@ test('a Job of the CronJob gets its Backup, under its own name, once', () => {
   assert.deepEqual(only(again.actions, 'create Backup'), [])
 })
 
+test('F27: the Job of a slot is recorded though another Backup has its name, which is then told to be taken', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot)
+  const { name } = job.metadata
+  for (const stranger of [backup(name), backup(name, { spec: { slot: at('01:00').toISOString() } })]) {
+    const seen = world(steady(), { jobs: [job], backups: [stranger] })
+    const { actions } = planPolicy(seen, at('02:01'), new Map(), new Set([`record/${name}`]))
+    assert.deepEqual(
+      only(actions, 'create Backup').map(each => [each.name, each.slot]),
+      [[name, slot]],
+    )
+    assert.equal(only(actions, 'status BackupPolicy')[0]?.status.accountedUntil, stamp(slot), 'it has run')
+  }
+})
+
 test('a Job up to the mark of the book is never recorded again, so that a deleted Backup stays deleted', () => {
   const slot = at('02:00')
   const job = jobOfSlot(slot, { status: complete(slot, at('02:10')) })
@@ -302,6 +318,12 @@ test('a Job that cannot end is deleted, so that the schedule goes on', () => {
   assert.deepEqual(
     only(forgotten.actions, 'delete Job').map(({ name }) => name),
     [job.metadata.name],
+  )
+  const stranger = planPolicy(world(of, { jobs: [job], pods, backups: [backup(job.metadata.name)] }), lost)
+  assert.deepEqual(
+    only(stranger.actions, 'delete Job').map(({ name }) => name),
+    [job.metadata.name],
+    'F27: a Backup that merely has its name does not tell of it',
   )
   const early = planPolicy(world(of, { jobs: [job], pods }), at('04:00'))
   assert.deepEqual(only(early.actions, 'delete Job'), [])

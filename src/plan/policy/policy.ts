@@ -3,7 +3,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
-import { alone, deletion, type Group, type Plan, type Refusals } from '../core/actions.ts'
+import { alone, deletion, type Group, type Plan, type Refusals, type TakenNames } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
@@ -206,10 +206,8 @@ function planOf(
     cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
   }
   const begunUntil = strategy.type === 'snapshot' ? quickUntil(before, schedule.book, now) : undefined
-  function conclude(refused: Refusals) {
-    // A slot whose Backup could not be created stays open in the book.
-    const unrecordedSlot = schedule.groups.some(({ name }) => refused.has(name))
-    const book = unrecordedSlot ? before : schedule.book
+  function conclude(refused: Refusals, taken: TakenNames = new Set()) {
+    const book = bookAfter(schedule, before, refused, taken)
     const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, groups, refused), now)
     if (sameJson(policy.status, status)) return []
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
@@ -236,6 +234,17 @@ function planOf(
     ...[lowerAt(numbers.scheduled), lowerAt(numbers['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
+}
+
+/** A slot whose Backup is refused stays open in the book; one whose name a stranger has does not run, and waits for nobody. */
+function bookAfter(
+  { groups, book, ifTaken = book }: SlotPlan,
+  before: SlotBook,
+  refused: Refusals,
+  taken: TakenNames,
+): SlotBook {
+  if (groups.some(({ name }) => refused.has(name))) return before
+  return groups.some(({ name }) => taken.has(name)) ? ifTaken : book
 }
 
 /**

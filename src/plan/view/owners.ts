@@ -59,6 +59,19 @@ export function returnedRun({ metadata, spec }: Backup): string | undefined {
   return spec.slot === undefined ? metadata.annotations?.[annotation.run] : undefined
 }
 
+/**
+ * The Backups that tell of slots, by their names, and each with its slot. Those names are known beforehand to everybody: one that merely has
+ * such a name, an export without its slot for example, tells of no slot, and is a stranger there.
+ */
+export function slotsByName(backups: readonly Backup[]): ReadonlyMap<string, number> {
+  return new Map(
+    backups.flatMap(({ metadata, spec }) => {
+      const slot = timeOf(spec.slot)
+      return slot ? [[metadata.name, slot.getTime()] as const] : []
+    }),
+  )
+}
+
 /** The slot of a Job that a CronJob made; undefined for a Job of ours. */
 export function slotOfJob(job: Job): Date | undefined {
   const owner = cronJobOf(job)

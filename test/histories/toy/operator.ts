@@ -160,7 +160,7 @@ export function planWhole(world: PolicyWorld, now: Date): Plan & { readonly acti
   return {
     groups,
     wakeAt,
-    conclude: refused => (refused.size === 0 ? conclusion : conclude(refused)),
+    conclude: (refused, taken = new Set()) => (refused.size + taken.size === 0 ? conclusion : conclude(refused, taken)),
     actions: [...actionsOf(groups), ...conclusion],
   }
 }
