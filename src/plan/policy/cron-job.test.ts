@@ -15,10 +15,11 @@ import {
   stamp,
   world,
 } from '../../../test/plan/world.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
 import type { Action } from '../core/actions.ts'
 import { scheduleHash } from './schedule.ts'
 import { addSeconds } from '../../schedule/times.ts'
@@ -300,6 +301,28 @@ test('a lost Job that its policy will never record just goes', () => {
     )
     assert.deepEqual(only(actions, 'create Backup'), [], what)
   }
+})
+
+test('F74: no Job is ended for the failure of a Backup that is not its own', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: { startTime: stamp(slot), active: 1 } })
+  const { name, uid } = job.metadata
+  const of = steady({}, { accountedUntil: stamp(at('01:00')) })
+  const ended = (failure: Backup) =>
+    only(
+      planPolicy(world(of, { jobs: [job], pods: [pod(job, 1)], backups: [failure] }), at('02:10')).actions,
+      'delete Job',
+    ).length
+  const lost = (more: Partial<BackupStatus> = {}) => failed(name, at('01:50'), { reason: 'JobDeleted', ...more })
+  const told = { annotations: { [annotation.run]: name } }
+  for (const [what, failure] of [
+    ['it is told to be of this run by an annotation', backup('x', { metadata: told, status: lost() })],
+    ['so is this one, which has the name besides', backup(name, { metadata: told, status: lost() })],
+    ['it is of an earlier Job of this name', scheduled(slot, { status: lost({ jobUID: 'earlier' }) })],
+  ] as const)
+    assert.equal(ended(failure), 0, what)
+  assert.equal(ended(scheduled(slot, { status: lost({ jobUID: uid }) })), 1)
+  assert.equal(ended(scheduled(slot, { status: lost() })), 1, 'it has the name of its Job')
 })
 
 test('a Job that cannot end is deleted, so that the schedule goes on', () => {

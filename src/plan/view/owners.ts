@@ -54,9 +54,13 @@ export function runJobName(backup: Backup): string {
   return spec.slot ? metadata.name : (returnedRun(backup) ?? onDemandJobName(spec.policy, metadata.uid ?? ''))
 }
 
-/** The run of the bucket that an on-demand Backup was made to tell of, when it was known of no other; undefined where a person asked for it. */
+/**
+ * The run of the bucket that an on-demand Backup was made to tell of, when it was known of no other; undefined where a person asked for it. It
+ * has the name of that run: one that names another has its annotation from somebody else.
+ */
 export function returnedRun({ metadata, spec }: Backup): string | undefined {
-  return spec.slot === undefined ? metadata.annotations?.[annotation.run] : undefined
+  const run = metadata.annotations?.[annotation.run]
+  return spec.slot === undefined && run === metadata.name ? run : undefined
 }
 
 /**

@@ -17,7 +17,7 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobUIDOf } from './chain.ts'
-import { madeFor, runJobName, snapshotName } from './owners.ts'
+import { madeFor, returnedRun, runJobName, snapshotName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -140,7 +140,8 @@ export function viewOf(world: PolicyWorld): View {
   const snapshotsByBackup = new Map(snapshots.flatMap(each => (each.backup ? [[each.backup, each] as const] : [])))
   const children = byOwner(world.backups, backup => controllerOf(backup, apiVersion, 'Backup')?.uid)
   const runs = world.backups.map((backup): RunView => {
-    const job = jobsByName.get(runJobName(backup))
+    // One that came back from the bucket tells of what the bucket has: whoever asked for that run has deleted his Backup, and the Job with it.
+    const job = returnedRun(backup) === undefined ? jobsByName.get(runJobName(backup)) : undefined
     return {
       backup,
       job,
