@@ -1,16 +1,16 @@
 // One Backup: what it is waiting for, what has become of it, and what has to be done for it. A final phase never changes, except to Deleting.
 import { isFinal } from '../../api/kinds/backup-phases.ts'
-import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
+import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'
 import type { Marks } from '../../resources/jobs.ts'
 import { earliest } from '../../schedule/times.ts'
-import { returnedRun, runJobName, snapshotName } from '../view/owners.ts'
+import { runJobName, snapshotName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
-import { factsOfEntry, goesOn, planJobRun, planJobStart } from './job.ts'
+import { factsOfEntry, goesOn, hasBegun, planJobRun, planJobStart } from './job.ts'
 import { neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { isHeld, isHeldSnapshot } from './marks.ts'
@@ -50,7 +50,7 @@ export function planBackup(
   // Its children go on, whatever the policy wants by now.
   const { policy, strategy } = view
   if (strategy.type === 'job' && backup.status?.reason === 'Children') return planTargets(run, [], now)
-  if (strategy.type === 'job' || isOfCommand(strategy, backup))
+  if (strategy.type === 'job' || isOfCommand(strategy, run))
     return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
   // A start of which the answer was lost may have been one.
   const vain = startedInVain(backup, policy, now)
@@ -65,11 +65,10 @@ function storeOf({ strategy }: View): string | undefined {
 }
 
 /** By what the run is, where it has begun: the policy may have another strategy by now. */
-function isOfCommand({ targets }: SnapshotStrategyView, backup: Backup): boolean {
-  const { spec, status } = backup
+function isOfCommand({ targets }: SnapshotStrategyView, run: RunView): boolean {
+  const { spec, status } = run.backup
   const ofCommand = spec.target === commandTarget || status?.target === commandTarget
-  const begun = spec.slot !== undefined || returnedRun(backup) !== undefined || status?.run !== undefined
-  return ofCommand && begun && !targets.some(({ name }) => name === commandTarget)
+  return ofCommand && hasBegun(run) && !targets.some(({ name }) => name === commandTarget)
 }
 
 /** What the run has already reached stands; what goes on is ended (docs/design.md R8). */
