@@ -4,15 +4,17 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { zstdDecompressSync } from 'node:zlib'
 import { isPermanent, type MoverReason } from '../../src/api/mover/reasons.ts'
 import type { MoverTaskInput } from '../../src/api/mover/task.ts'
+import { openS3 } from '../../src/storage/s3/s3.ts'
 import { eventually } from '../../dev/eventually.ts'
 import { repository } from '../../dev/paths.ts'
 import { makeCertificates } from '../api/control-plane/certificates.ts'
 import { makeRunDirectory, removeRunDirectory } from '../api/control-plane/run-directory.ts'
 import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type PodResult } from './backup-pod.ts'
 import { startFaultProxy, type FaultProxy } from '../storage/s3-fault-proxy.ts'
-import { startS3Server, type S3Server } from '../storage/s3-servers.ts'
+import { settingsOf, startS3Server, type S3Server } from '../storage/s3-servers.ts'
 
 const canary = 'c4nary-s3cret'
 const secret = { accesskey: 'minioadmin', secretkey: 'minioadmin' }
@@ -237,6 +239,17 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
         says: /restore it there/,
         task: (_, proxy) => {
           proxy.fail('get', { kind: 'refuse', status: 403, code: 'InvalidObjectState' }, { key: /owner\.json$/ })
+          return {}
+        },
+      },
+      {
+        name: "an owner's mark that may not be read, in a store without conditional writes (F43)",
+        reason: 'AccessDenied',
+        promised: /no conditional writes.*403 for an `owner\.json`/,
+        says: /nobody knows whose folder.*allow these credentials to read.* and to list/,
+        task: (_, proxy) => {
+          proxy.fail('get', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: /owner\.json$/ })
+          proxy.fail('put', { kind: 'ignore-condition' })
           return {}
         },
       },
@@ -629,6 +642,24 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
       const second = await runPod({ task: { ...task, backend: { ...task.backend, endpoint } }, secret, command: small })
       assertCommitted(second)
       assert.deepEqual(await left(bucket), oneBackup)
+    })
+
+    test('a manifest whose reply is lost and whose reading is refused keeps its data; the next attempt finds the whole backup (F12)', async () => {
+      const { proxy, bucket, task } = await setUp()
+      proxy.fail('put', { kind: 'lose-reply' }, { times: 1, key: manifests })
+      // The first reading is before the dump, and finds nothing.
+      proxy.fail('get', { kind: 'slow', ms: 0 }, { times: 1, key: manifests })
+      proxy.fail('get', { kind: 'refuse', status: 404, code: 'NoSuchBucket' }, { times: 1, key: manifests })
+      const first = await runPod({ task, secret, command: small })
+      assertFailed(first, 'StoreUnavailable')
+      assert.match(first.message.message ?? '', /whether the manifest was written is not known/)
+      assertCommitted(await runPod({ task, secret, command: ['false'] }))
+      assert.deepEqual(await left(bucket), oneBackup)
+      const { keys } = await server.contents(bucket)
+      const store = openS3(settingsOf(server, bucket))
+      const dump = zstdDecompressSync(await store.get(keys.find(key => data.test(key)) ?? '', 1 << 20))
+      store.close()
+      assert.equal(dump.toString(), Array.from({ length: 1_000 }, (_, index) => `${index + 1}\n`).join(''))
     })
 
     test('a manifest that is refused leaves nothing', async () => {

@@ -4,7 +4,14 @@ import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../src/api/kinds/backup-policy-status.ts'
 import type { CronJob, Job, JobEvent, Pod, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { label } from '../../src/api/labels.ts'
-import type { Action, Group, Refusals, Written } from '../../src/plan/core/actions.ts'
+import {
+  nothingUndone,
+  type Action,
+  type Group,
+  type Refusals,
+  type Undone,
+  type Written,
+} from '../../src/plan/core/actions.ts'
 import { planPolicy as plan } from '../../src/plan/policy/policy.ts'
 import { planCatalog as readCatalog } from '../../src/plan/history/catalog.ts'
 import { marksOf } from '../../src/plan/runs/marks.ts'
@@ -14,14 +21,10 @@ import { viewOf } from '../../src/plan/view/view.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
 import { policy, world as around } from './world.ts'
 
-export function planPolicy(
-  world: PolicyWorld,
-  now: Date,
-  refused: Refusals = new Map(),
-  putOff: ReadonlySet<string> = new Set(),
-) {
+export function planPolicy(world: PolicyWorld, now: Date, refused: Refusals = new Map(), undone: Partial<Undone> = {}) {
   const { groups, conclude, wakeAt } = plan(world, now)
-  return { groups, wakeAt, actions: [...actionsOf(groups), ...conclude(refused, putOff)] }
+  const conclusion = conclude(refused, { ...nothingUndone, ...undone })
+  return { groups, wakeAt, actions: [...actionsOf(groups), ...conclusion] }
 }
 
 export function actionsOf(groups: readonly Group[]): readonly Action[] {

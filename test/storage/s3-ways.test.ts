@@ -153,6 +153,36 @@ for (const kind of s3ServerKinds) {
       store.close()
     })
 
+    test('F62: a refused list does not tell whether the endpoint names the bucket: nothing is done, and the next call asks anew', async () => {
+      const { proxy, settings } = await behind({ kind: 'slow', ms: 0 }, [])
+      const store = openAt(settings, `${settings.bucket}.${domain}`)
+      const says = refused('AccessDenied', /host may name the bucket already.*to list.*without.*forcePathStyle/)
+      proxy.fail('list', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { times: 3 })
+      await assert.rejects(store.put('a', Buffer.from('x')), says)
+      await assert.rejects(store.get('a', 1), says)
+      await assert.rejects(store.head('a'), says)
+      assert.deepEqual(proxy.requests, ['list ', 'list ', 'list '])
+      await store.put('a', Buffer.from('x'))
+      assert.equal(store.mode().addressing, 'in the endpoint')
+      assert.deepEqual((await server.contents(settings.bucket)).keys, ['a'])
+      store.close()
+    })
+
+    test('F62: those who may not list can say where the bucket is', async () => {
+      const { proxy, settings } = await behind({ kind: 'refuse', status: 403, code: 'AccessDenied' }, ['list'])
+      const stores = [
+        openAt(settings, `${settings.bucket}.elsewhere.test`, { forcePathStyle: true }),
+        openAt(settings, domain, { forcePathStyle: false }),
+        openAt(settings, 'elsewhere.test'),
+      ]
+      for (const [index, store] of stores.entries()) {
+        await store.put(`${index}`, Buffer.from('x'))
+        store.close()
+      }
+      assert.equal(proxy.requests.filter(request => request.startsWith('list ')).length, 0)
+      assert.deepEqual((await server.contents(settings.bucket)).keys, ['0', '1', '2'])
+    })
+
     test('F62: a list that misses a key says that the host names another bucket', async () => {
       const settings = settingsOf(server, await server.makeBucket())
       const other = await server.makeBucket()

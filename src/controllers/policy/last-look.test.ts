@@ -82,6 +82,7 @@ async function prune(
     },
   })
   const caches = toyCaches(client)
+  for (const { backup } of three) caches.backups.offer(backup)
   const seen = world(of, {
     claims: [claim('data')],
     backups: three.map(each => each.backup),
@@ -217,7 +218,8 @@ test('F31: a slot is not missed while the API server has a Backup of it that no 
 
 test('F67: a slow snapshot that is to go stays when the API server knows fewer newer good ones', async () => {
   const server = new ToyApiServer(now)
-  const three = [kept(1), kept(2), kept(3)].map(({ snapshot }, index) => {
+  const made = [kept(1), kept(2), kept(3)]
+  const three = made.map(({ snapshot }, index) => {
     server.create('volumesnapshots', snapshot)
     const status = index === 0 ? { creationTime: '2026-01-05T01:00:00Z' } : ready
     const { creationTimestamp } = snapshot.metadata
@@ -236,11 +238,13 @@ test('F67: a slow snapshot that is to go stays when the API server knows fewer n
     target: 'data',
     keeping: { keep: 2, onDemand: { keep: 2 } },
     slow: true,
+    now: new Date('2026-01-05T12:00:00Z'),
   } as const
   const doomed = { kind: 'VolumeSnapshot', name, uid }
   const owner = { namespace: 'shop', name: 'nightly' }
-  const look = async () =>
-    (await lookLast({ client, caches: toyCaches(client) }, owner, doomed, provided, new Map(), signal)).is
+  const caches = toyCaches(client)
+  for (const { backup } of made.slice(1)) caches.backups.offer(backup)
+  const look = async () => (await lookLast({ client, caches }, owner, doomed, provided, new Map(), signal)).is
   assert.equal(await look(), 'to-go')
   server.remove('volumesnapshots', 'nightly-data-3')
   assert.equal(await look(), 'stays')

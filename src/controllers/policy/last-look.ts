@@ -223,11 +223,11 @@ function stillPrunes(
   namespace: string,
   name: string,
   some: readonly VolumeSnapshot[],
-  { keeping, slow }: Extract<Provided, { readonly that: 'retention' }>,
+  { keeping, slow, now }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
   const runs = some.map(snapshot => {
     const backup = caches.backups.get(namespace, madeFor(snapshot) ?? '')
-    return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined)
+    return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined, now)
   })
   return slow ? goesEvenIfReady(runs, name, keeping) : planRetention(runs, keeping).deleteNow.includes(name)
 }

@@ -1,7 +1,9 @@
 // Names are locks: which object under our name is ours, and what is said of a stranger's.
+import type { Backup } from '../../api/kinds/backup.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
-import { isOurs } from '../../plan/view/owners.ts'
+import { isOurs, returnedRun } from '../../plan/view/owners.ts'
+import { timeOf } from '../../schedule/times.ts'
 
 /** Whether an object that has our name is ours: made by us, for the same owner and the same purpose. */
 export function isSame(existing: KubernetesObject, wanted: KubernetesObject): boolean {
@@ -14,7 +16,14 @@ export function isSame(existing: KubernetesObject, wanted: KubernetesObject): bo
   if (owner(existing) !== owner(wanted)) return false
   if (existing.metadata.annotations?.[annotation.backup] !== wanted.metadata.annotations?.[annotation.backup])
     return false
+  if (wanted.kind === 'Backup' && !isSameRun(existing as Backup, wanted as Backup)) return false
   return [label.policy, label.target, label.slot, label.role].every(key => mark(existing, key) === mark(wanted, key))
+}
+
+/** The labels of a Backup are anybody's to copy, its slot and the run that it tells of are not. */
+function isSameRun(existing: Backup, wanted: Backup): boolean {
+  const slot = ({ spec }: Backup) => timeOf(spec.slot)?.getTime()
+  return slot(existing) === slot(wanted) && returnedRun(existing) === returnedRun(wanted)
 }
 
 export function takenMessage({ kind, metadata }: KubernetesObject): string {

@@ -8,7 +8,7 @@ import { alone, deletion, type Action, type Group, type Plan } from '../../plan/
 import { planPolicy } from '../../plan/policy/policy.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
 import { actionsOf, does, only } from '../../../test/plan/planned.ts'
-import { childBackup, scheduledBackup, volumeSnapshot } from '../../resources/backup-objects.ts'
+import { childBackup, returnedBackup, scheduledBackup, volumeSnapshot } from '../../resources/backup-objects.ts'
 import { catalogJob, onDemandJob, probeJob } from '../../resources/jobs.ts'
 import { RefusalMemory } from './refusals.ts'
 import type { PolicyWorld } from '../../plan/view/world.ts'
@@ -190,7 +190,7 @@ test('F71: a verdict that is put off stops its group and what needs it: all else
   const told: unknown[] = []
   const plan: Plan = {
     groups,
-    conclude: (refused, putOff) => (told.push(refused.size, putOff), [statusOf(policy())]),
+    conclude: (refused, undone) => (told.push(refused.size, undone?.putOff), [statusOf(policy())]),
     wakeAt: undefined,
   }
   const { carryOut, calls } = server({ pods: [pod(run, 1)] })
@@ -418,6 +418,25 @@ for (const [who, taken] of Object.entries(strangers))
       )
       assert.deepEqual(ours(caches), verdicts, 'the stranger is not taken for ours')
     })
+
+test('F27: an export of a Backup that was applied without its slot, or without the run that it tells of, is a stranger', async () => {
+  const object = scheduledBackup('shop', 'nightly', 'nightly-data', 'data', at('02:00'))
+  const { slot: _, ...withoutSlot } = object.spec
+  const later = { ...object.spec, slot: at('03:00').toISOString() }
+  const returned = returnedBackup('shop', 'nightly', 'backup-nightly-x', 'command')
+  for (const [wanted, existing] of [
+    [object, { ...object, spec: withoutSlot }],
+    [object, { ...object, spec: later }],
+    [returned, { ...returned, metadata: { ...returned.metadata, annotations: {} } }],
+  ] as const) {
+    const { carryOut, notes, caches } = server({ taken: () => existing })
+    let told: readonly string[] = []
+    const groups = [alone('record/it', { do: 'create', object: wanted }), alone('rest', rest)]
+    const conclude: Plan['conclude'] = (_refused, undone) => ((told = [...(undone?.taken ?? [])]), [])
+    await carryOut(world(policy()), { groups, conclude, wakeAt: undefined })
+    assert.deepEqual([notes.map(({ reason }) => reason), told, ours(caches)], [['NameTaken'], ['record/it'], []])
+  }
+})
 
 test('what has the name and was made for the same is adopted, and nobody is told', async () => {
   for (const [, action, run] of creates) {

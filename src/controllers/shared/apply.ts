@@ -55,12 +55,13 @@ const resources: Readonly<Record<WrittenKind, Resource>> = {
 }
 
 /**
- * What became of a group. `made`: and nothing that it creates was there before. `ended`: it had nothing more to do, or a stranger has a name
- * that it needs. `put-off`: the API server knows more than it rests on, and the next plan will.
+ * What became of a group. `made`: and nothing that it creates was there before. `ended`: it had nothing more to do. `taken`: a stranger has
+ * a name that it needs. `put-off`: the API server knows more than it rests on, and the next plan will.
  */
 type Outcome =
   | { readonly is: 'done'; readonly made: boolean }
   | { readonly is: 'ended' }
+  | { readonly is: 'taken' }
   | { readonly is: 'put-off'; readonly error: WaitError }
   | { readonly is: 'refused'; readonly refusal: Refusal; readonly error: ApiError | ConnectionError | ResponseError }
   | { readonly is: 'withheld'; readonly refusal: Refusal }
@@ -85,6 +86,7 @@ export async function applyPlan(
   const planned = new Set(plan.groups.map(({ name }) => name))
   const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()
+  const taken = new Set<string>()
   const verdicts: Date[] = []
   const told = new Set<string>()
   const putOff = new Map<string, WaitError>()
@@ -93,8 +95,9 @@ export async function applyPlan(
     const standing = memory.standing(group.name, now)
     const outcome = standing ? undefined : await pass.carryOut(group)
     if (outcome?.is === 'done') done.set(group.name, outcome)
+    if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome.error)
-    if (outcome && (outcome.is === 'done' || outcome.is === 'ended' || outcome.is === 'put-off')) return
+    if (outcome && outcome.is !== 'refused' && outcome.is !== 'withheld') return
     if (outcome?.is === 'refused') log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
     if (outcome?.is === 'withheld') memory.remember(group.name, outcome.refusal, 0, now)
     else if (outcome && !(outcome.error instanceof ApiError)) {
@@ -116,7 +119,8 @@ export async function applyPlan(
 
   for (const group of plan.groups) if (isNeeded(group, planned, done, refused)) await attempt(group)
   // Refused, it waits like any other: an error would make the next slot wait with it.
-  const conclusion = { name: 'conclude', actions: plan.conclude(refused, new Set(putOff.keys())) }
+  const undone = { taken, putOff: new Set(putOff.keys()) }
+  const conclusion = { name: 'conclude', actions: plan.conclude(refused, undone) }
   if (conclusion.actions.length > 0) await attempt(conclusion)
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time > now))
   if (lost) throw lost
@@ -201,9 +205,9 @@ class Pass {
     for (const action of group.actions) {
       this.#signal.throwIfAborted()
       try {
-        const taken = await this.take(action, left, group.run)
-        if (taken === 'ended') return { is: 'ended' }
-        if (taken === 'adopted') made = false
+        const outcome = await this.take(action, left, group.run)
+        if (outcome === 'ended' || outcome === 'taken') return { is: outcome }
+        if (outcome === 'adopted') made = false
       } catch (error) {
         const outcome = refusalOf(action, error)
         if (outcome) return outcome
@@ -215,16 +219,15 @@ class Pass {
     return { is: 'done', made }
   }
 
-  /** @returns `ended` when the rest of the group is not to be done, `adopted` where what is created was there before. */
-  async take(action: Action, left: Left, run?: Backup): Promise<'done' | 'adopted' | 'ended'> {
+  /** @returns `ended` or `taken` when the rest of the group is not to be done, `adopted` where what is created was there before. */
+  async take(action: Action, left: Left, run?: Backup): Promise<'done' | 'adopted' | 'ended' | 'taken'> {
     const { client, caches, events } = this.#context
     const { namespace } = this.#owner
     switch (action.do) {
       case 'create': {
         const created = await this.#create(action.object)
-        if (created !== 'taken') return created
-        await this.#tellTaken(action.object, run, action.cost)
-        return 'ended'
+        if (created === 'taken') await this.#tellTaken(action.object, run, action.cost)
+        return created
       }
       case 'replace': {
         const { object } = action

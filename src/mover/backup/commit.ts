@@ -37,9 +37,17 @@ export async function findOwnRecord(
 ): Promise<BackupRecord | undefined> {
   const found = await readManifest(store, layout, key, signal)
   if (!found) return undefined
-  if (found.record?.jobUid === jobUid) return found.record
-  const whose = found.record ? `Job ${found.record.jobUid}` : `somebody (${found.problem})`
-  throw new MoverFailure('RunExists', `${key} was written by ${whose}; it is never overwritten`)
+  if (!found.record) throw runExists(key, `somebody (${found.problem})`)
+  return ownRecord(key, found.record, jobUid)
+}
+
+function ownRecord(key: string, record: BackupRecord, jobUid: string): BackupRecord {
+  if (record.jobUid === jobUid) return record
+  throw runExists(key, `Job ${record.jobUid}`)
+}
+
+function runExists(key: string, whose: string): MoverFailure {
+  return new MoverFailure('RunExists', `${key} was written by ${whose}; it is never overwritten`)
 }
 
 /** AWS answers 403 instead of 404 to those who may not list; the conditional write finds out. */
@@ -65,19 +73,41 @@ export async function commitRecord(
 ): Promise<CommitOutcome> {
   const { conditionalPut, signal } = options
   const body = Buffer.from(encodeBackupRecord(record))
-  try {
-    const { outcome } = await putOnce(store, key, body, { trusted: conditionalPut, signal })
-    if (outcome === 'created') return { committed: 'this attempt', record }
-    const found = await findOwnRecord(store, layout, key, record.jobUid, signal)
-    if (!found) throw new MoverFailure('StoreUnavailable', `${key} exists for a write, but not for a read`)
-    return { committed: found.attempt === record.attempt ? 'this attempt' : 'another attempt', record: found }
-  } catch (error) {
-    if (error instanceof CommitFailure || (error instanceof MoverFailure && error.reason === 'RunExists')) throw error
-    throw new CommitFailure(error, !refusedAtOnce(error))
-  }
+  const { outcome } = await putOnce(store, key, body, { trusted: conditionalPut, signal }).catch((error: unknown) => {
+    throw error instanceof CommitFailure ? error : new CommitFailure(error, !refusedAtOnce(error))
+  })
+  if (outcome === 'created') return { committed: 'this attempt', record }
+  const found = ownRecord(key, await readWritten(store, layout, key, signal), record.jobUid)
+  return { committed: found.attempt === record.attempt ? 'this attempt' : 'another attempt', record: found }
 }
 
 /** The store answered the only request with a no. After anything else an earlier request may have been, or may yet be, obeyed. */
 function refusedAtOnce(error: unknown): boolean {
   return isStoreError(error, 'AccessDenied', 'BucketNotFound', 'StoreRejected', 'StoreFull') && error.tries === 1
+}
+
+/**
+ * The record that is in the way of ours. It is our own where the reply to our write was lost: only what was read and understood says
+ * otherwise, and no refusal, absence or other body does. The next attempt looks again, so that the reason is one that is tried again.
+ * @throws CommitFailure
+ */
+async function readWritten(
+  store: ObjectStore,
+  layout: Layout,
+  key: string,
+  signal: AbortSignal,
+): Promise<BackupRecord> {
+  const unread = (why: string, cause?: unknown) =>
+    new CommitFailure(
+      new MoverFailure('StoreUnavailable', `${key} exists for a write, and cannot be read: ${why}`, { cause }),
+      true,
+    )
+  let found
+  try {
+    found = await readRun(store, layout, key, signal)
+  } catch (error) {
+    throw isStoreError(error) ? unread(error.message, error) : new CommitFailure(error, true)
+  }
+  if (!found?.record) throw unread(found?.problem ?? 'there is no such object')
+  return found.record
 }

@@ -5,7 +5,13 @@ import type { KeptRuns } from '../../api/mover/message.ts'
 import type { MoverWarningReason } from '../../api/mover/reasons.ts'
 import { triggerOf } from '../../api/record.ts'
 import { keepingOfTask } from '../../plan/history/numbers.ts'
-import { planRetention, type RetentionOptions, type RetentionRun, type RunData } from '../../plan/history/retention.ts'
+import {
+  isAhead,
+  planRetention,
+  type RetentionOptions,
+  type RetentionRun,
+  type RunData,
+} from '../../plan/history/retention.ts'
 import { judgeSizes } from '../../plan/history/sizes.ts'
 import { deleteBackup, type CatalogRun } from '../../storage/bucket/catalog.ts'
 import { listHolds } from '../../storage/bucket/holds.ts'
@@ -111,7 +117,7 @@ export async function withoutFailing(report: Report, what: string, work: () => P
 }
 
 /** The sizes are judged anew: what an earlier run could not compare is compared now. */
-function judgedRuns({ task, runs }: PruningOptions): readonly RetentionRun[] {
+function judgedRuns({ task, runs, now }: PruningOptions): readonly RetentionRun[] {
   const sizes = judgeSizes(runs.map(run => sizedRun(run, task.accepted)))
   return runs.map(({ run, slot, record }) => ({
     id: run,
@@ -119,6 +125,7 @@ function judgedRuns({ task, runs }: PruningOptions): readonly RetentionRun[] {
     good: record !== undefined,
     suspect: sizes.get(run) === 'suspect',
     unchecked: sizes.get(run) === 'unchecked',
+    ahead: isAhead(slot, new Date(now)),
     trigger: record && triggerOf(record),
   }))
 }
@@ -163,11 +170,11 @@ async function lookAtData(
   const backups = new Map(runs.map(({ run, key, record }) => [run, { key, record }]))
   const seen = new Map<string, RunData>()
   let confirmed = false
-  for (const { id, suspect, unchecked } of [...judged].sort((a, b) => b.slot.getTime() - a.slot.getTime())) {
+  for (const { id, suspect, unchecked, ahead } of [...judged].sort((a, b) => b.slot.getTime() - a.slot.getTime())) {
     const { key = '', record } = backups.get(id) ?? {}
     if (!record) continue
     let data: RunData = await stateOf(store, layout, listed, record, signal)
-    if (data === 'whole' && !confirmed && suspect !== true && unchecked !== true) {
+    if (data === 'whole' && !confirmed && suspect !== true && unchecked !== true && ahead !== true) {
       confirmed = await confirmsReadable(store, layout, listed, { key, record }, signal)
       data = confirmed ? 'confirmed' : 'unknown'
     }

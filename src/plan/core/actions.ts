@@ -74,7 +74,14 @@ export type Unless =
  * `no-backup`: the Backup that the snapshot was made for is gone. `no-claim`: so is the claim that it is of.
  */
 export type Provided =
-  | { readonly that: 'retention'; readonly target: string; readonly keeping: RetentionKeeping; readonly slow?: true }
+  | {
+      readonly that: 'retention'
+      readonly target: string
+      readonly keeping: RetentionKeeping
+      readonly slow?: true
+      /** When it was planned. */
+      readonly now: Date
+    }
   | { readonly that: 'no-snapshot'; readonly name: string }
   | { readonly that: 'no-backup' }
   | { readonly that: 'no-claim'; readonly claim: string }
@@ -119,10 +126,23 @@ export type Refusal = {
 /** By the name of the group. */
 export type Refusals = ReadonlyMap<string, Refusal>
 
+/** Names of groups that were not carried out, though nothing refused them. */
+export type Undone = {
+  /** A stranger has a name that they need. */
+  readonly taken: ReadonlySet<string>
+  /** The API server knows more than they rest on, and the next plan will. */
+  readonly putOff: ReadonlySet<string>
+}
+
+export const nothingUndone: Undone = { taken: new Set(), putOff: new Set() }
+
 export type Plan = {
   readonly groups: readonly Group[]
-  /** What is written last, in every pass: the policy's status, which also tells what was refused, and nothing of the groups that were put off. */
-  readonly conclude: (refused: Refusals, putOff?: ReadonlySet<string>) => readonly Action[]
+  /**
+   * What is written last, in every pass: the policy's status, which also tells what was refused, and what became of a slot, and nothing of the
+   * groups that were put off.
+   */
+  readonly conclude: (refused: Refusals, undone?: Undone) => readonly Action[]
   /** When to look again without being woken. */
   readonly wakeAt: Date | undefined
 }

@@ -260,6 +260,14 @@ test("a person's Backup whose status cannot be written yet is the one that tells
   assert.equal(planCatalog({ ...seen, backups: [...runs.map(known), told] }, now).digest, message.kept.digest)
 })
 
+test("F27: a person's Backup that has the name of a run in the bucket does not keep the run from coming back", () => {
+  const { actions } = plan(runs, [backup(first), known(second), known(third)], [page('', entries)])
+  assert.deepEqual(
+    only(actions, 'create Backup').map(({ name, slot }) => [name, slot]),
+    [[first, slots[0]]],
+  )
+})
+
 test('a failed Backup stays while its Job tells why, when it is held, and when the bucket has nothing of it', () => {
   const others = runs.filter(run => run !== second).map(known)
   const wrong = lost(scheduled(at('02:00')))

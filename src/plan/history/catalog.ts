@@ -127,12 +127,12 @@ function differences(
   { begun, unreadable }: Reading,
 ): readonly Group[] {
   const wrong = new Set(runs.filter(each => isRefuted(each, entries)).map(({ backup }) => backup))
-  // Also by the run that it is to have: its status may be refused, or about to be written.
+  // Also by the run that it is to have: its status may be refused, or about to be written. But never by a name alone, which anybody may give.
   const known = new Set(
     runs
       .map(({ backup }) => backup)
       .filter(backup => !wrong.has(backup))
-      .flatMap(backup => [backup.metadata.name, runJobName(backup), backup.status?.run ?? '']),
+      .flatMap(backup => [runJobName(backup), backup.status?.run ?? '']),
   )
   const replaced = [...wrong].filter(backup => backup.spec.slot !== undefined || returnedRun(backup) !== undefined)
   const taken = new Set(replaced.map(({ metadata }) => metadata.name))

@@ -5,6 +5,7 @@ import { kept } from '../../../test/plan/kept.ts'
 import { actionsOf, only, planPolicy } from '../../../test/plan/planned.ts'
 import {
   at,
+  backup,
   complete,
   completed,
   jobOfSlot,
@@ -59,6 +60,7 @@ test('a Backup goes when a mover says that it deleted the run', () => {
   assert.deepEqual(forgotten(), [])
   assert.deepEqual(forgotten(scheduled(slot)), [])
   assert.deepEqual(forgotten(scheduled(slot, { status: { phase: 'Running' } })), [])
+  assert.deepEqual(forgotten(backup(of.metadata.name)), [], 'F27: another with its name does not tell of it')
 })
 
 test('F63: what a mover deleted in one store is not gone from another, held or not', () => {

@@ -11,7 +11,7 @@ import { oldFailures } from './old-failures.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { jobUIDOf } from '../view/chain.ts'
-import { isTracked, runJobName } from '../view/owners.ts'
+import { isTracked, runJobName, slotsByName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 
 /** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
@@ -137,7 +137,7 @@ function withoutItsData(backup: Backup, because: string, more: Parameters<typeof
 /** Runs whose Backup does not say yet what became of them: what they have replaced stays until then, so that the last success is never untold. */
 function untoldRuns(runs: readonly RunView[], unrecorded: Unrecorded): ReadonlySet<string> {
   const going = runs.filter(({ backup }) => !isFinal(backup.status?.phase)).map(({ backup }) => runJobName(backup))
-  const recorded = new Set(runs.map(({ backup }) => backup.metadata.name))
+  const recorded = slotsByName(runs.map(({ backup }) => backup))
   return new Set([...going, ...[...unrecorded].filter(job => !recorded.has(job))])
 }
 
@@ -168,24 +168,32 @@ export function stuckJobs(
   unrecorded: Unrecorded,
   now: Date,
 ): readonly Group[] {
-  const backups = runs.map(({ backup }) => backup)
-  const failures = new Map(
-    backups.filter(({ status }) => status?.phase === 'Failed').map(backup => [backup.status?.run ?? '', backup]),
-  )
-  const known = new Set(backups.flatMap(({ metadata, status }) => [metadata.name, status?.run ?? '']))
+  const told = toldJobs(runs)
   return runJobs.flatMap(({ job }): readonly Group[] => {
-    const { name, deletionTimestamp } = job.metadata
+    const { name, uid = '', deletionTimestamp } = job.metadata
     if (isFinished(job) || deletionTimestamp) return []
     const go = (because: string) => alone(`end/${name}`, deletion(job, because))
-    const failed = failures.get(name)
-    if (failed) return [go(`its Backup ${failed.metadata.name} failed: ${failed.status?.reason}`)]
+    const backup = told.get(uid) ?? told.get(name)
+    if (backup?.status?.phase === 'Failed')
+      return [go(`its Backup ${backup.metadata.name} failed: ${backup.status.reason}`)]
     const lost = lostAt(job)
     // The one that nobody has seen yet gets its Backup first, unless none can be created.
     const unseen = unrecorded.has(name)
     const until = lost && unseen ? addSeconds(lost, unseenSeconds) : lost
-    if (known.has(name) || !until || now < until) return []
+    if (backup || !until || now < until) return []
     if (!unseen) return [go('it did not end long after its deadline, and has no Backup')]
     const needs = [{ group: recording(name), was: 'refused' }] as const
     return [{ ...go('it did not end long after its deadline, and no Backup can be created for it'), needs }]
   })
+}
+
+/** Backups by the UID of their Job; where that is not known, those of slots by their name, which is its name, too. No other names a Job. */
+function toldJobs(runs: readonly RunView[]): ReadonlyMap<string, Backup> {
+  return new Map(
+    runs.flatMap(({ backup }) => {
+      const { metadata, spec, status } = backup
+      const job = status?.jobUID ?? (spec.slot === undefined ? undefined : metadata.name)
+      return job === undefined ? [] : [[job, backup] as const]
+    }),
+  )
 }

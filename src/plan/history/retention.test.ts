@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { planRetention, type RetentionReason, type RetentionRun, type RunData } from './retention.ts'
+import { isAhead, planRetention, type RetentionReason, type RetentionRun, type RunData } from './retention.ts'
 
 const data: Readonly<Record<string, RunData>> = {
   c: 'confirmed',
@@ -51,7 +51,29 @@ const someRuns = fc.uniqueArray(
 )
 const someKeep = fc.integer({ min: 1, max: 12 })
 
+const yearAfter = (slot: Date) => new Date(slot.getTime() + 365 * 86_400_000)
+
 describe('planRetention', () => {
+  test('F23: runs that a clock has dated in the future supersede nothing, and do not hide that the newest backup is suspect', () => {
+    const ahead = history('ggg').map(run => ({ ...run, id: `ahead-${run.id}`, slot: yearAfter(run.slot), ahead: true }))
+    const plan = planRetention([...ahead, ...history('ggs')], { keep: 1, held: ['s2'] })
+    assert.deepEqual(plan.deleteNow, [], 'the last good one before a ruin stays')
+    assert.deepEqual(planRetention([...ahead, ...history('ggg')], { keep: 2 }).deleteNow, ['g0'])
+    assert.deepEqual(reasons([...ahead, ...history('g')], 1), {
+      'ahead-g0': 'DatedAhead',
+      'ahead-g1': 'DatedAhead',
+      'ahead-g2': 'DatedAhead',
+      g0: 'WithinRetention',
+    })
+    assert.equal(planRetention([...ahead, ...history('g')], { keep: 1 }).nextToGo, 'g0')
+  })
+
+  test('a few minutes are no future: clocks of a cluster differ', () => {
+    const now = new Date('2026-01-05T12:00:00Z')
+    assert.equal(isAhead(new Date('2026-01-05T12:05:00Z'), now), false)
+    assert.equal(isAhead(new Date('2026-01-05T12:05:01Z'), now), true)
+  })
+
   test('keeps the newest N good runs and deletes the rest, oldest first', () => {
     const plan = planRetention(history('ggggg'), { keep: 3 })
     assert.deepEqual(plan.deleteNow, ['g0', 'g1'])

@@ -4,8 +4,8 @@
  *
  * The rule: the newest N runs that count (good, not suspect, compared, with their data) are kept, and everything good that is older
  * than those goes. Scheduled and on-demand runs are counted apart. Whatever the input, the newest good run stays; where somebody
- * looked at the data, so does the newest one that was seen to be readable at once. There is no clock: a run is never old, only
- * superseded, and a run dated in the future is a run like any other.
+ * looked at the data, so does the newest one that was seen to be readable at once. A run is never old, only superseded. One that is dated
+ * in the future tells of a clock that was wrong, and not of fresh data: it supersedes nothing.
  */
 import { slowDeletesPerHour } from './lowering.ts'
 
@@ -39,6 +39,10 @@ export interface RetentionRun {
   readonly suspect?: boolean
   /** Its size could not be compared with any other (R24). */
   readonly unchecked?: boolean
+  /** Its slot is still to come (`isAhead`). */
+  readonly ahead?: boolean
+  /** A snapshot without a Backup: what anybody can make must not push out what the operator made. */
+  readonly untold?: boolean
   /** Somebody asked that this run be kept. A hold does not change what counts. */
   readonly held?: boolean
   /** Default: scheduled. */
@@ -57,6 +61,8 @@ export type RetentionReason =
   | 'Suspect'
   /** Stays: its size was compared with nothing, so that it does not count. */
   | 'Unchecked'
+  /** Stays: it is dated in the future, so that it does not count until then. */
+  | 'DatedAhead'
   /** Stays: its data are not all there, so that it does not count. */
   | 'DataMissing'
   /** Stays for now: retention is done with it, but a run that it would keep is suspect, unchecked or not whole. */
@@ -112,6 +118,14 @@ export interface RetentionOptions extends Keeping {
 }
 
 const DEFAULT_MAX_DELETES = 20
+
+/** Clocks of a cluster differ by less, ms. */
+const mostSkewMs = 300_000
+
+/** Whether a run is dated in the future, which only a clock that was wrong can have done. */
+export function isAhead(slot: Date, now: Date): boolean {
+  return slot.getTime() > now.getTime() + mostSkewMs
+}
 
 interface Judged {
   readonly run: RetentionRun
@@ -198,7 +212,7 @@ function isSuperseded({ newerCounted, keeping }: Judged): boolean {
 
 function goesWithOneMore({ run, newerCounted, keeping, held }: Judged): boolean {
   const more = triggerOf(run) === 'scheduled' ? 1 : 0
-  return run.good && !held && newerCounted + more >= keeping.keep
+  return run.good && run.ahead !== true && !held && newerCounted + more >= keeping.keep
 }
 
 /** Only the number of before had kept it. */
@@ -226,11 +240,22 @@ function within({ run, newerCounted, keeping }: Judged): RetentionVerdict {
     return stay('Unchecked', 'kept but not counted: its size was compared with no other; look at it and accept it')
   }
   if (!hasData(run)) return stay('DataMissing', `kept but not counted: ${dataTrouble(run)}`)
+  if (run.ahead === true) {
+    return stay(
+      'DatedAhead',
+      `kept but not counted before ${run.slot.toISOString()}: a clock that was ahead has dated it`,
+    )
+  }
+  if (run.untold === true) return stay('NotCounted', 'kept but not counted: no Backup tells of it')
   return stay('WithinRetention', `kept: number ${newerCounted + 1} of the newest ${keeping.keep} good backups`)
 }
 
 function counts(run: RetentionRun): boolean {
-  return run.good && run.suspect !== true && run.unchecked !== true && hasData(run)
+  return isTold(run) && run.suspect !== true && run.unchecked !== true && hasData(run)
+}
+
+function isTold(run: RetentionRun): boolean {
+  return run.good && run.ahead !== true && run.untold !== true
 }
 
 function hasData({ data }: RetentionRun): boolean {
@@ -252,14 +277,14 @@ function superseding({ keeping: { keep } }: Judged): string {
  * old ones the only whole ones. A run among those to be kept that is unchecked or not whole: what it should replace may be needed.
  */
 function stopOf(judged: readonly Judged[], trigger: RunTrigger): string | undefined {
-  const newest = judged.find(({ run }) => run.good)?.run
+  const newest = judged.find(({ run }) => isTold(run))?.run
   const until = 'nothing is deleted until it is accepted or a good one follows'
   if (newest?.suspect === true) return `the newest backup, ${newest.id}, is suspect, and ${until}`
   const trouble = judged.find(
     each =>
       triggerOf(each.run) === trigger &&
       !isSuperseded(each) &&
-      each.run.good &&
+      isTold(each.run) &&
       each.run.suspect !== true &&
       !counts(each.run),
   )?.run

@@ -60,6 +60,7 @@ test('F67: it is judged once more on what the API server says, as if it were rea
     target: 'data',
     keeping: { keep: 2, onDemand: { keep: 2 } },
     slow: true,
+    now: at('12:00'),
   })
 })
 

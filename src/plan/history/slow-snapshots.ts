@@ -28,7 +28,7 @@ export function planSlow(
       const snapshot = slow.get(id)
       if (!snapshot || !goesEvenIfReady(runs, id, keeping)) return []
       const because = `it is not ready after ${limits.readySeconds} s, and enough newer good backups exist`
-      const provided = { that: 'retention', target, keeping, slow: true } as const
+      const provided = { that: 'retention', target, keeping, slow: true, now } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       const told = { do: 'event', about: policy, type: 'Normal', reason: 'Pruned', message } as const
       return [alone(`prune/${id}`, deletion(snapshot, because, { provided }), told)]
@@ -55,9 +55,9 @@ export function planSlowBefore(
     if (!isWaitedFor(snapshot, limits, now)) return []
     const claim = snapshot.spec.source.persistentVolumeClaimName
     const ofClaim = genuine.filter(each => each.snapshot.spec.source.persistentVolumeClaimName === claim)
-    const { slot } = snapshotRun(snapshot, backup)
+    const { slot } = snapshotRun(snapshot, backup, now)
     // Older ones stay whatever is said of them here, and must not take the few places of one pass.
-    const runs = [...stored, ...ofClaim.map(each => snapshotRun(each.snapshot, each.backup))].filter(
+    const runs = [...stored, ...ofClaim.map(each => snapshotRun(each.snapshot, each.backup, now))].filter(
       each => each.slot >= slot,
     )
     if (!goesEvenIfReady(runs, name, keeping)) return []

@@ -31,7 +31,7 @@ function histories(seen: PolicyWorld) {
   assert.ok(view.policy)
   const { retention, onDemandRetention = retention } = view.policy.spec
   const keeping = { keep: retention, onDemand: { keep: onDemandRetention } }
-  return { keeping, all: retentionByTarget(runsByTarget(view, view.policy, view.strategy), keeping) }
+  return { keeping, all: retentionByTarget(runsByTarget(view, view.policy, view.strategy, now), keeping) }
 }
 
 function retained(seen: PolicyWorld) {
@@ -78,10 +78,42 @@ test('a held snapshot stays, and counts', () => {
   assert.deepEqual(deleted(plan(1, [kept(1), kept(2, { held: true })])), ['nightly-data-1'])
 })
 
-test('a snapshot whose Backup object was deleted still counts, and is pruned in its turn', () => {
-  const of = snapshotPolicy({ retention: 1 })
-  const seen = world(of, { snapshots: [kept(1).snapshot, kept(2).snapshot] })
-  assert.deepEqual(deleted(retained(seen)), ['nightly-data-1'])
+test('a snapshot of which no Backup tells pushes none out, and goes when enough newer ones have one', () => {
+  const gone = (backups: readonly Kept[], snapshots: readonly Kept[]) =>
+    deleted(
+      retained(
+        world(snapshotPolicy({ retention: 1 }), {
+          backups: backups.map(({ backup: each }) => each),
+          snapshots: snapshots.map(({ snapshot }) => snapshot),
+        }),
+      ),
+    )
+  const three = [kept(1), kept(2), kept(3)]
+  assert.deepEqual(gone([], three), [], 'people may make them')
+  assert.deepEqual(gone(three.slice(0, 1), three), [])
+  assert.deepEqual(gone(three.slice(2), three), ['nightly-data-1', 'nightly-data-2'])
+})
+
+test('the label of a slot makes no scheduled one of a snapshot that was asked for', () => {
+  const asked = backup('asked', { spec: { target: 'data' } })
+  const { name } = snapshotOf(asked).metadata
+  const of = { ...asked, status: completed(name, at('05:00'), { target: 'data', snapshot: { name } }) }
+  const plain = snapshotOf(of, { status: ready })
+  const labels = { ...plain.metadata.labels, [label.slot]: '20260105T090000Z' }
+  const posing = { backup: of, snapshot: { ...plain, metadata: { ...plain.metadata, labels } } }
+  assert.deepEqual(deleted(plan(1, [kept(1), posing])), [])
+})
+
+test('F23: the snapshot that was just made stays although others are dated a year ahead', () => {
+  const dated = (when: string, name: string) => {
+    const slot = at(when)
+    const status = completed(name, slot, { target: 'data', snapshot: { name } })
+    const of = scheduled(slot, { name, target: 'data', status })
+    return { backup: of, snapshot: snapshotOf(of, { status: ready }) }
+  }
+  const ahead = [dated('+365d 01:00', 'ahead-1'), dated('+365d 02:00', 'ahead-2')]
+  assert.deepEqual(deleted(plan(2, [...ahead, kept(10), kept(11)])), [])
+  assert.deepEqual(deleted(plan(2, [...ahead, kept(9), kept(10), kept(11)])), ['nightly-data-9'])
 })
 
 test('the verdict is written before the snapshot goes, and again only when it changes', () => {
@@ -157,6 +189,7 @@ test('F63: a hold is put on the snapshot, stays there when the Backup goes or lo
     assert.deepEqual(labels, set === undefined ? [] : [{ [label.hold]: set }], `${hold} ${value}`)
   }
   const seen = world(snapshotPolicy({ retention: 1 }), {
+    backups: [kept(2).backup, kept(3).backup],
     snapshots: [labelled('true'), kept(2).snapshot, kept(3).snapshot],
   })
   assert.deepEqual(
@@ -169,7 +202,8 @@ test('F66: snapshots that were asked for push none of the schedule out, and are 
   const of = (hour: number) => {
     const { backup } = kept(hour)
     const { slot: _, ...spec } = backup.spec
-    const asked = { ...backup, spec }
+    const { name } = snapshotOf({ ...backup, spec }, { claim: 'data' }).metadata
+    const asked = { ...backup, spec, status: { ...backup.status, run: name, snapshot: { name } } as Backup['status'] }
     return { backup: asked, snapshot: snapshotOf(asked, { status: ready, claim: 'data' }) }
   }
   const nightly = [1, 2].map(hour => kept(hour))
@@ -213,7 +247,8 @@ test('F97: a run on demand that came back from the bucket counts on demand, at t
 test('snapshots of one second are ordered by the moment of their data, and a late slot stays in its place', () => {
   const onDemand = (name: string, taken: string) => {
     const asked = backup(name, { spec: { target: 'data' }, metadata: { creationTimestamp: stamp(at('03:00')) } })
-    const of = { ...asked, status: completed('x', at('03:01'), { target: 'data' }) }
+    const snapshot = { name: snapshotOf(asked).metadata.name }
+    const of = { ...asked, status: completed('x', at('03:01'), { target: 'data', snapshot }) }
     return { backup: of, snapshot: snapshotOf(of, { status: { ...ready, creationTime: stamp(at(taken)) } }) }
   }
   const [later, earlier] = [onDemand('a', '03:00:02'), onDemand('b', '03:00:01')]

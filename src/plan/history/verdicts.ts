@@ -16,7 +16,7 @@ import { isGenuine } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
-import { planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
+import { isAhead, planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
 import { judgeSizes, type SizeVerdict, type SizedRun } from './sizes.ts'
 
 /** What a Backup should say of its hold. `unless`: what that rests on being unsaid. */
@@ -36,8 +36,11 @@ export function runsByTarget(
   { runs, snapshots }: Pick<View, 'runs' | 'snapshots'>,
   policy: BackupPolicy,
   strategy: JobStrategyView | SnapshotStrategyView,
+  now: Date,
 ): RunsByTarget {
-  return strategy.type === 'job' ? storedRuns(backupsInStore(runs, strategy), policy) : snapshotRuns(snapshots)
+  return strategy.type === 'job'
+    ? storedRuns(backupsInStore(runs, strategy), policy, now)
+    : snapshotRuns(snapshots, now)
 }
 
 /** Retention's verdict on each target. */
@@ -99,7 +102,7 @@ export function planRetained(
       // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
       if (backup && !isFinal(backup.status?.phase)) return []
       const because = plan.verdicts.find(verdict => verdict.id === id)?.message ?? ''
-      const provided = { that: 'retention', target, keeping } as const
+      const provided = { that: 'retention', target, keeping, now } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       return [
         alone(`prune/${id}`, deletion(snapshot, because, { provided }), {
@@ -151,12 +154,12 @@ function voice(backup: Backup): number {
 }
 
 /** The runs in the bucket, as the Backup objects tell them. */
-function storedRuns(backups: readonly Backup[], policy: BackupPolicy): ReadonlyMap<string, RetentionRun[]> {
+function storedRuns(backups: readonly Backup[], policy: BackupPolicy, now: Date): ReadonlyMap<string, RetentionRun[]> {
   const sizes = judgeSizes(backups.flatMap(sizedBackup), areAll(backups, policy))
   return collect(
     backups.map(backup => ({
       target: backup.status?.target ?? '',
-      run: storedRun(backup, sizes.get(backup.status?.run ?? '')),
+      run: storedRun(backup, sizes.get(backup.status?.run ?? ''), now),
     })),
   )
 }
@@ -183,12 +186,14 @@ export function sizedBackup(backup: Backup): readonly SizedRun[] {
   ]
 }
 
-function storedRun(backup: Backup, size: SizeVerdict | undefined): RetentionRun {
+function storedRun(backup: Backup, size: SizeVerdict | undefined, now: Date): RetentionRun {
   const { spec, status } = backup
+  const slot = dueTime(backup) ?? new Date(0)
   return {
     id: status?.run ?? '',
-    slot: dueTime(backup) ?? new Date(0),
+    slot,
     good: true,
+    ahead: isAhead(slot, now),
     held: isHeld(backup),
     trigger: spec.slot === undefined ? 'on-demand' : 'scheduled',
     suspect: size === undefined ? status?.suspect === true && !isAccepted(backup) : size === 'suspect',
@@ -196,30 +201,34 @@ function storedRun(backup: Backup, size: SizeVerdict | undefined): RetentionRun 
   }
 }
 
-function snapshotRuns(snapshots: readonly SnapshotView[]): ReadonlyMap<string, RetentionRun[]> {
+function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMap<string, RetentionRun[]> {
   return collect(
     snapshots
       .filter(({ snapshot }) => isGenuine(snapshot))
       .map(({ snapshot, backup }) => ({
         target: snapshot.spec.source.persistentVolumeClaimName ?? '',
-        run: snapshotRun(snapshot, backup),
+        run: snapshotRun(snapshot, backup, now),
       })),
   )
 }
 
 /**
- * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good. The order is by our own clock, and that of the storage
- * system decides only between those of one second.
+ * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good, and only one that has a Backup counts, since anybody
+ * who may create snapshots can give them our labels. The order is by our own clock, and that of the storage system decides only
+ * between those of one second.
  */
-export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined): RetentionRun {
+export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined, now: Date): RetentionRun {
   const { metadata, status } = snapshot
-  const slot = slotOfText(metadata.labels?.[label.slot])
+  const due = backup ? timeOf(backup.spec.slot) : slotOfText(metadata.labels?.[label.slot])
+  const slot = due ?? timeOf(metadata.creationTimestamp) ?? new Date(0)
   const taken = timeOf(status?.creationTime)
   return {
     id: metadata.name,
-    slot: slot ?? timeOf(metadata.creationTimestamp) ?? new Date(0),
+    slot,
     ...(taken ? { taken } : {}),
-    trigger: metadata.labels?.[label.slot] === undefined ? 'on-demand' : 'scheduled',
+    trigger: due === undefined ? 'on-demand' : 'scheduled',
+    ahead: isAhead(slot, now),
+    untold: backup === undefined,
     good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   at,
+  backup,
   complete,
   desiredCronJob,
   failed,
@@ -14,10 +15,11 @@ import {
   stamp,
   world,
 } from '../../../test/plan/world.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
 import type { Action } from '../core/actions.ts'
 import { scheduleHash } from './schedule.ts'
 import { addSeconds } from '../../schedule/times.ts'
@@ -155,6 +157,21 @@ test('a Job of the CronJob gets its Backup, under its own name, once', () => {
   assert.deepEqual(only(again.actions, 'create Backup'), [])
 })
 
+test('F27: the Job of a slot is recorded though another Backup has its name, which is then told to be taken', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot)
+  const { name } = job.metadata
+  for (const stranger of [backup(name), backup(name, { spec: { slot: at('01:00').toISOString() } })]) {
+    const seen = world(steady(), { jobs: [job], backups: [stranger] })
+    const { actions } = planPolicy(seen, at('02:01'), new Map(), { taken: new Set([`record/${name}`]) })
+    assert.deepEqual(
+      only(actions, 'create Backup').map(each => [each.name, each.slot]),
+      [[name, slot]],
+    )
+    assert.equal(only(actions, 'status BackupPolicy')[0]?.status.accountedUntil, stamp(slot), 'it has run')
+  }
+})
+
 test('a Job up to the mark of the book is never recorded again, so that a deleted Backup stays deleted', () => {
   const slot = at('02:00')
   const job = jobOfSlot(slot, { status: complete(slot, at('02:10')) })
@@ -286,6 +303,28 @@ test('a lost Job that its policy will never record just goes', () => {
   }
 })
 
+test('F74: no Job is ended for the failure of a Backup that is not its own', () => {
+  const slot = at('02:00')
+  const job = jobOfSlot(slot, { status: { startTime: stamp(slot), active: 1 } })
+  const { name, uid } = job.metadata
+  const of = steady({}, { accountedUntil: stamp(at('01:00')) })
+  const ended = (failure: Backup) =>
+    only(
+      planPolicy(world(of, { jobs: [job], pods: [pod(job, 1)], backups: [failure] }), at('02:10')).actions,
+      'delete Job',
+    ).length
+  const lost = (more: Partial<BackupStatus> = {}) => failed(name, at('01:50'), { reason: 'JobDeleted', ...more })
+  const told = { annotations: { [annotation.run]: name } }
+  for (const [what, failure] of [
+    ['it is told to be of this run by an annotation', backup('x', { metadata: told, status: lost() })],
+    ['so is this one, which has the name besides', backup(name, { metadata: told, status: lost() })],
+    ['it is of an earlier Job of this name', scheduled(slot, { status: lost({ jobUID: 'earlier' }) })],
+  ] as const)
+    assert.equal(ended(failure), 0, what)
+  assert.equal(ended(scheduled(slot, { status: lost({ jobUID: uid }) })), 1)
+  assert.equal(ended(scheduled(slot, { status: lost() })), 1, 'it has the name of its Job')
+})
+
 test('a Job that cannot end is deleted, so that the schedule goes on', () => {
   const slot = at('02:00')
   const job = jobOfSlot(slot, { status: { ...jobFailed(slot, at('03:00'), { type: 'FailureTarget' }), active: 1 } })
@@ -302,6 +341,12 @@ test('a Job that cannot end is deleted, so that the schedule goes on', () => {
   assert.deepEqual(
     only(forgotten.actions, 'delete Job').map(({ name }) => name),
     [job.metadata.name],
+  )
+  const stranger = planPolicy(world(of, { jobs: [job], pods, backups: [backup(job.metadata.name)] }), lost)
+  assert.deepEqual(
+    only(stranger.actions, 'delete Job').map(({ name }) => name),
+    [job.metadata.name],
+    'F27: a Backup that merely has its name does not tell of it',
   )
   const early = planPolicy(world(of, { jobs: [job], pods }), at('04:00'))
   assert.deepEqual(only(early.actions, 'delete Job'), [])

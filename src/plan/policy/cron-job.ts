@@ -11,7 +11,7 @@ import { recording } from '../history/clean-up.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
 import { isControlledBy } from '../view/chain.ts'
-import { isOf, slotOfJob } from '../view/owners.ts'
+import { isOf, slotOfJob, slotsByName } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { bookOf, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -132,7 +132,7 @@ export function accountForJobs(
       return !job && from && to ? [{ from, to }] : []
     }),
   ]
-  const known = new Set(view.runs.map(({ backup }) => backup.metadata.name))
+  const recorded = slotsByName(view.runs.map(({ backup }) => backup))
 
   const groups: Group[] = []
   let book = before
@@ -143,7 +143,7 @@ export function accountForJobs(
     if (range.from < range.to) book = countUnrun(book, clock, range, intervals)
     book = advanceTo(book, slot)
     const { name } = job.metadata
-    if (known.has(name)) continue
+    if (recorded.get(name) === slot.getTime()) continue
     const object = scheduledBackup(view.namespace, policy.metadata.name, name, commandTarget, slot)
     groups.push(alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }))
   }

@@ -3,7 +3,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
-import { alone, deletion, type Group, type Plan, type Refusals } from '../core/actions.ts'
+import { alone, deletion, nothingUndone, type Group, type Plan, type Refusals, type Undone } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
@@ -73,7 +73,7 @@ type Basis = {
 }
 
 function basisOf(view: View, policy: BackupPolicy, strategy: JobStrategyView | SnapshotStrategyView, now: Date): Basis {
-  const kept = runsByTarget(view, policy, strategy)
+  const kept = runsByTarget(view, policy, strategy, now)
   const numbers = numbersOf(policy, kept, now)
   const keeping = keepingOf(policy, numbers, now)
   return {
@@ -206,12 +206,9 @@ function planOf(
     cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
   }
   const begunUntil = strategy.type === 'snapshot' ? quickUntil(before, schedule.book, now) : undefined
-  function conclude(refused: Refusals, putOff: ReadonlySet<string> = new Set()) {
-    const isUndone = ({ name }: Group) => refused.has(name) || putOff.has(name)
-    // A slot whose Backup could not be created stays open in the book.
-    const unrecordedSlot = schedule.groups.some(isUndone)
-    const book = unrecordedSlot ? before : schedule.book
-    const carriedOut = groups.filter(group => !isUndone(group))
+  function conclude(refused: Refusals, undone: Undone = nothingUndone) {
+    const book = bookAfter(schedule, before, refused, undone)
+    const carriedOut = groups.filter(({ name }) => !refused.has(name) && !undone.putOff.has(name))
     const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, carriedOut), now)
     if (sameJson(policy.status, status)) return []
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
@@ -238,6 +235,17 @@ function planOf(
     ...[lowerAt(numbers.scheduled), lowerAt(numbers['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
+}
+
+/** A slot whose Backup is refused or put off stays open in the book; one whose name a stranger has does not run, and waits for nobody. */
+function bookAfter(
+  { groups, book, ifTaken = book }: SlotPlan,
+  before: SlotBook,
+  refused: Refusals,
+  { taken, putOff }: Undone,
+): SlotBook {
+  if (groups.some(({ name }) => refused.has(name) || putOff.has(name))) return before
+  return groups.some(({ name }) => taken.has(name)) ? ifTaken : book
 }
 
 /**

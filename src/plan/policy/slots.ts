@@ -21,6 +21,8 @@ export type SlotPlan = {
   /** What starts the runs of these Backups in the same pass, where the operator itself does. */
   readonly starts?: readonly Group[]
   readonly book: SlotBook
+  /** The book where a stranger has the name of one of these Backups, so that a run never begins; absent where the run has its Job. */
+  readonly ifTaken?: SlotBook
   /** The next slot of the schedule; undefined while that is suspended. */
   readonly next: Date | undefined
   /** When the next slot that is still open gets its outcome. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   at,
+  backup,
   claim,
   completed,
   ready,
@@ -73,6 +74,26 @@ test('after its deadline a slot is missed, unless the API server has a Backup th
 test('after a crash behind the first Backup of a slot only the others are made', () => {
   const { started } = at0(at('02:01'), steady(at('01:00')), { backups: [done('data', at('02:00'), {})] })
   assert.deepEqual(started, ['logs 02:00'])
+})
+
+test('F27: a Backup that merely has the name of a slot’s run is no run: where that name is taken the slot counts as missed, once', () => {
+  const [slot, of] = [at('02:00'), steady(at('01:00'))]
+  const name = slotRunName('nightly', 'data', slot)
+  const { metadata, spec } = done('data', slot)
+  const exported = backup(name, { metadata, spec: { ...spec, slot: undefined } })
+  const ofAnotherSlot = backup(name, { metadata, spec: { ...spec, slot: at('01:00').toISOString() } })
+  for (const stranger of [exported, ofAnotherSlot, backup(name)]) {
+    const seen = world(of, { claims, backups: [stranger] })
+    assert.deepEqual(at0(slot, of, { backups: [stranger] }).started, ['data 02:00', 'logs 02:00'])
+    const { actions } = planPolicy(seen, slot, new Map(), { taken: new Set([`record/${name}`]) })
+    const [written] = only(actions, 'status BackupPolicy')
+    assert.deepEqual(
+      [written?.status.accountedUntil, written?.status.slots],
+      [stamp(slot), { missed: 1, skipped: 0, lastMissed: stamp(slot) }],
+    )
+    const after = at0(at('02:01'), snapshotPolicy(of.spec, { status: written?.status }), { backups: [stranger] })
+    assert.deepEqual([after.started, after.status], [[], undefined])
+  }
 })
 
 test('a slot that was half made before a long outage is not counted as missed, too', () => {

@@ -12,6 +12,7 @@ import { isCrowded } from '../runs/busy.ts'
 import { snapshotStart } from '../runs/snapshot.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { recording } from '../history/clean-up.ts'
+import { slotsByName } from '../view/owners.ts'
 import type { SnapshotStrategyView, View } from '../view/view.ts'
 
 /**
@@ -59,7 +60,7 @@ export function planSnapshotSlots(
     return { groups: [], book: hasBegun ? book : counted(book, 'missed', 1, due), next, closes: undefined }
   }
 
-  const names = new Set(runs.map(({ backup }) => backup.metadata.name))
+  const recorded = slotsByName(runs.map(({ backup }) => backup))
   const limits = limitsOf(policy)
   const uncut = new Set(
     runs
@@ -68,8 +69,9 @@ export function planSnapshotSlots(
       .map(({ backup }) => backup.spec.target),
   )
   const wanted = able.map(target => ({ target, name: slotRunName(policy.metadata.name, target.name, due) }))
-  const missing = wanted.filter(({ name }) => !names.has(name))
+  const missing = wanted.filter(({ name }) => recorded.get(name) !== due.getTime())
   const free = missing.filter(({ target: { name } }) => !uncut.has(name) && !isCrowded(snapshots, name, policy, now))
+  const ifTaken = counted(book, 'missed', 1, due)
   if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
   const begun = free.map(({ name, target }) => {
     const object = scheduledBackup(namespace, policy.metadata.name, name, target.name, due)
@@ -82,6 +84,7 @@ export function planSnapshotSlots(
       snapshotStart(object, target).map(start => ({ ...start, needs: [{ group: record.name, was: 'made' } as const] })),
     ),
     book,
+    ifTaken,
     next,
     closes: undefined,
   }

@@ -275,7 +275,7 @@ test('F71: a verdict that is put off is not told as if it were written, and the 
   const run = { target: 'data', run: 'x', snapshot: { name: 'x' } }
   const lost = scheduled(at('02:00'), { name: 'x', target: 'data', status: { phase: 'Running', ...run } })
   const told = (putOff: readonly string[]) => {
-    const { actions } = planPolicy(snapshots({ backups: [lost] }), now, new Map(), new Set(putOff))
+    const { actions } = planPolicy(snapshots({ backups: [lost] }), now, new Map(), { putOff: new Set(putOff) })
     return only(actions, 'status BackupPolicy')[0]?.status.conditions?.find(
       ({ type }) => type === 'LastBackupSucceeded',
     )

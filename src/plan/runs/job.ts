@@ -25,7 +25,7 @@ export function planJobStart(
   now: Date,
 ): BackupPlan {
   const { backup } = run
-  const { slot, target } = backup.spec
+  const { target } = backup.spec
   const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
     planStatus(backup, { phase, reason, message, target: commandTarget }, now)
   if (target !== undefined && target !== commandTarget) {
@@ -33,8 +33,7 @@ export function planJobStart(
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
     return planStatus(backup, failure('TargetNotFound', message), now)
   }
-  if (slot !== undefined || returnedRun(backup) !== undefined || backup.status?.run !== undefined)
-    return planLostJob(run, bucketIsOpen, now)
+  if (hasBegun(run)) return planLostJob(run, bucketIsOpen, now)
   const isRunning = (each: JobView) => !each.job.metadata.deletionTimestamp && goesOn(each, now)
   const cancelled = view.leaving.find(isRunning)?.job
   if (cancelled) {
@@ -57,6 +56,13 @@ export function planJobStart(
   if (!strategy) return { groups: [] }
   const object = onDemandJob(view.policy, strategy, backup, marks, view.settings)
   return { groups: [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }] }
+}
+
+/** It had its Job, as far as anything tells: what it is, its status, or pods that the Job has left. */
+export function hasBegun({ backup, unproven }: RunView): boolean {
+  const { spec, status } = backup
+  const isOfJob = spec.slot !== undefined || returnedRun(backup) !== undefined || status?.run !== undefined
+  return isOfJob || unproven.length > 0
 }
 
 export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan {
@@ -94,7 +100,7 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
  * and where the bucket holds more than is known here also for the list, though not for ever: a node may be lost, and pages may fail, or
  * never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
  */
-function planLostJob({ backup, pods }: RunView, bucketIsOpen: boolean, now: Date): BackupPlan {
+function planLostJob({ backup, pods, unproven }: RunView, bucketIsOpen: boolean, now: Date): BackupPlan {
   const { startTime, completionTime, store, jobUID } = backup.status ?? {}
   const run = runJobName(backup)
   const known = { ...(startTime ? { startTime } : {}), ...(store ? { store } : {}), ...(jobUID ? { jobUID } : {}) }
@@ -110,7 +116,7 @@ function planLostJob({ backup, pods }: RunView, bucketIsOpen: boolean, now: Date
   const until = addSeconds(gone, listSeconds)
   const facts = { ...begun, reason: 'JobDeleted', completionTime: rfc3339(gone) } as const
   const unless = { kind: 'job', name: run, ...(jobUID ? { uid: jobUID } : {}) } as const
-  const ending = pods.find(pod => !isOver(pod) && !hasMoverEnded(pod))
+  const ending = [...pods, ...unproven].find(pod => !isOver(pod) && !hasMoverEnded(pod))
   if ((ending || bucketIsOpen) && now < until) {
     const wait = ending
       ? `its pod ${ending.metadata.name} may still commit, and is waited for`

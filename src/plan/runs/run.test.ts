@@ -177,6 +177,55 @@ test('a run whose Job is gone is judged once its pods have ended: a mover in its
   assert.equal(plan(seen(), waiting, at('13:00')).status?.phase, 'Failed', 'a pod on a lost node never ends')
 })
 
+test('F34: an on-demand run whose Job went before its status was written is not started again while a pod of it stands', () => {
+  const of = asked()
+  const run = onDemandJob(of)
+  const seen = (more: Parameters<typeof pod>[2] = {}, jobs: readonly Job[] = []) =>
+    world(policy(), { jobs, pods: [pod(run, 1, more)] })
+  const first = plan(seen(), of)
+  assert.deepEqual([first.does, first.wakeAt], [['status Backup'], at('13:00')])
+  assert.deepEqual(
+    [first.status?.phase, first.status?.reason, first.status?.run],
+    ['Running', 'JobDeleted', run.metadata.name],
+  )
+  assert.equal(only(first.actions, 'status Backup')[0]?.unless?.kind, 'job')
+  const told = { ...of, status: first.status }
+  assert.deepEqual(plan(seen(), told, at('12:59')).does, [])
+  assert.equal(plan(world(policy()), told, at('12:59')).status?.phase, 'Failed', 'the pod has gone')
+
+  // Nobody knows the UID of that Job, so that anybody's pod may say so.
+  const message = { phase: 'committed', finishedAt: now.getTime(), bytes: 1, storedBytes: 1, manifest: 'm' } as const
+  const committed = plan(seen({ status: { phase: 'Succeeded', containerStatuses: [saying(message)] } }), of)
+  assert.deepEqual([committed.status?.phase, committed.status?.reason], ['Failed', 'JobDeleted'])
+
+  const { labels } = pod(run, 1).metadata
+  for (const [what, world] of [
+    ['a pod that has only the labels', seen({ metadata: { labels, ownerReferences: [] } })],
+    [
+      'the pod of a stranger that has the name',
+      seen({}, [{ ...run, metadata: { ...run.metadata, ownerReferences: [] } }]),
+    ],
+    ['the pod of a Backup of this name before', seen({}, [])],
+  ] as const) {
+    const other = what.startsWith('the pod of a Backup') ? asked({ metadata: { uid: 'another' } }) : of
+    assert.deepEqual(plan(world, other).does, ['create run Job'], what)
+  }
+})
+
+test('F34: one of which the list of the bucket knows is filled by it, and not started again', () => {
+  const of = asked()
+  const run = onDemandJobName('nightly', of.metadata.uid ?? '')
+  const [startedAt, finishedAt] = [at('11:50').getTime(), at('11:55').getTime()]
+  const entry = { run, slot: startedAt, startedAt, finishedAt, bytes: 10, storedBytes: 5 }
+  for (const open of [true, false]) {
+    const { actions } = planBackup(world(policy()), of, { entries: new Map([[run, entry]]), open }, now)
+    assert.deepEqual(
+      actions.map(action => 'object' in action && (action.object as Backup).status?.phase),
+      ['Completed'],
+    )
+  }
+})
+
 test('a run whose Job is gone waits an hour for the list of a bucket that holds more than is known', () => {
   const list = (entries?: ReadonlyMap<string, CatalogEntry>) => ({ entries, open: true })
   const slot = at('02:00')

@@ -1,16 +1,17 @@
 // One Backup: what it is waiting for, what has become of it, and what has to be done for it. A final phase never changes, except to Deleting.
 import { isFinal } from '../../api/kinds/backup-phases.ts'
-import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
+import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action } from '../core/actions.ts'
 import type { Marks } from '../../resources/jobs.ts'
 import { earliest } from '../../schedule/times.ts'
-import { returnedRun, runJobName, snapshotName } from '../view/owners.ts'
+import { runJobName, snapshotName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
-import { factsOfEntry, goesOn, planJobRun, planJobStart } from './job.ts'
+import { factsOfEntry, goesOn, hasBegun, planJobRun, planJobStart } from './job.ts'
+import { isOutOfSight, planOutOfSight } from './out-of-sight.ts'
 import { neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { isHeld, isHeldSnapshot } from './marks.ts'
@@ -41,7 +42,7 @@ export function planBackup(
   if (isFinal(backup.status?.phase)) return { groups: [] }
   const entry = catalog?.entries?.get(runJobName(backup))
   if (!job && entry) return planStatus(backup, factsOfEntry(entry, storeOf(view), now), now)
-  if (isOutOfSight(view, run)) return { groups: [] }
+  if (isOutOfSight(view, run)) return planOutOfSight(view, backup, now)
   // The list of the bucket, where it is to be read, may know of the run.
   const never = job || snapshot || catalog?.open ? undefined : neverRuns(backup, view.policy, now)
   if (never) return planStatus(backup, never, now)
@@ -51,7 +52,7 @@ export function planBackup(
   // Its children go on, whatever the policy wants by now.
   const { policy, strategy } = view
   if (strategy.type === 'job' && backup.status?.reason === 'Children') return planTargets(run, [], now)
-  if (strategy.type === 'job' || isOfCommand(strategy, backup))
+  if (strategy.type === 'job' || isOfCommand(strategy, run))
     return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
   // A start of which the answer was lost may have been one.
   const vain = startedInVain(backup, policy, now)
@@ -65,24 +66,11 @@ function storeOf({ strategy }: View): string | undefined {
   return strategy?.type === 'job' ? strategy.store?.location : undefined
 }
 
-/**
- * Without the snapshot API nobody can say what has become of a snapshot, and a verdict would be final. A run that has begun has one; so may
- * one of a slot of which nothing is told yet: it is made only while the API is there.
- */
-function isOutOfSight({ snapshotApi }: View, { backup, job, snapshot }: RunView): boolean {
-  if (snapshotApi || job || snapshot) return false
-  const { spec, status } = backup
-  const target = status?.target ?? spec.target
-  const ofClaim = target !== undefined && target !== commandTarget
-  return status?.snapshot !== undefined || (ofClaim && (spec.slot !== undefined || status?.run !== undefined))
-}
-
 /** By what the run is, where it has begun: the policy may have another strategy by now. */
-function isOfCommand({ targets }: SnapshotStrategyView, backup: Backup): boolean {
-  const { spec, status } = backup
+function isOfCommand({ targets }: SnapshotStrategyView, run: RunView): boolean {
+  const { spec, status } = run.backup
   const ofCommand = spec.target === commandTarget || status?.target === commandTarget
-  const begun = spec.slot !== undefined || returnedRun(backup) !== undefined || status?.run !== undefined
-  return ofCommand && begun && !targets.some(({ name }) => name === commandTarget)
+  return ofCommand && hasBegun(run) && !targets.some(({ name }) => name === commandTarget)
 }
 
 /** What the run has already reached stands; what goes on is ended (docs/design.md R8). */

@@ -168,6 +168,22 @@ test('without the snapshot API nothing is said of a run that has begun, whatever
   assert.equal(plan(snapshots(), ofSlot).status?.reason, 'SlotPassed')
 })
 
+test('a run that the snapshot API has been away from for a day has failed', () => {
+  const { name } = snapshotOf(data).metadata
+  const status = { phase: 'Running', target: 'data', run: name, startTime: '2026-01-03T12:00:00Z' } as const
+  const told = { ...data, status }
+  const lost = { type: 'Ready', status: 'False', reason: 'SnapshotCRDsMissing', message: '' } as const
+  const since = (time: string) => {
+    const conditions = [{ ...lost, lastTransitionTime: time }]
+    const of = snapshotPolicy({}, { status: { conditions } })
+    return plan(world(of, { claims: [claim('data')], snapshotClasses: undefined }), told)
+  }
+  assert.deepEqual(since('2026-01-04T12:00:01Z').does, [])
+  const { status: failed } = since('2026-01-04T12:00:00Z')
+  assert.deepEqual([failed?.phase, failed?.reason], ['Failed', 'SnapshotCRDsMissing'])
+  assert.equal(plan(world(undefined, { snapshotClasses: undefined }), told).status?.phase, 'Failed')
+})
+
 test("a stranger's snapshot under the Backup's name is not followed", () => {
   const stranger = snapshotOf(data, { status: ready, metadata: { annotations: {} } })
   assert.deepEqual(plan(snapshots({ snapshots: [stranger] }), data).does, ['create VolumeSnapshot'])

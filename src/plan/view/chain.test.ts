@@ -237,6 +237,28 @@ test('the Job of a Backup that was deleted is waited for, and nothing that it sa
   assert.deepEqual(viewOf(world(made, { jobs: [misnamed] })).leaving, [], 'it is not named for any such Backup')
 })
 
+test('no Backup tells of a run that goes on because an annotation names it: that is for what came back from the bucket (F74)', () => {
+  const own = jobOfBackup(asked, { status: { startTime: stamp(at('11:59')), active: 1 } })
+  for (const [run, teller] of [
+    [own, asked],
+    [going, scheduled(slots[2])],
+  ] as const) {
+    const metadata = { annotations: { [annotation.run]: run.metadata.name } }
+    const claiming = [backup('x', { metadata }), backup(run.metadata.name, { metadata })]
+    const backups = [teller, ...claiming.filter(({ metadata: { name } }) => name !== teller.metadata.name)]
+    const seen = world(made, { backups, jobs: [run], pods: [pod(run, 1)] })
+    const telling = viewOf(seen).runs.filter(({ job: of }) => of)
+    assert.deepEqual(
+      telling.map(each => each.backup),
+      [teller],
+    )
+    const [written] = only(planPolicy(seen, now).actions, 'status Backup').filter(
+      ({ object }) => object.metadata.name === 'x',
+    )
+    assert.equal(written?.status.reason, 'Overlapping', 'to the operator it is a request like any other')
+  }
+})
+
 test('a child is only the Backup that the parent controls: others change no verdict (F74)', () => {
   const parent = backup('all', { status: { phase: 'Running', reason: 'Children' } })
   const child = backup('all-data', { metadata: { ownerReferences: [controlledBy(parent)] } })

@@ -70,7 +70,12 @@ export function cronJobOf(job: Job): OwnerReference | undefined {
   return controllerOf(job, batch, 'CronJob')
 }
 
+/** The Job that made a pod. */
+export function jobOf(pod: Pod): OwnerReference | undefined {
+  return controllerOf(pod, batch, 'Job')
+}
+
 /** UID of the Job that made a pod. */
 export function jobUIDOf(pod: Pod): string | undefined {
-  return controllerOf(pod, batch, 'Job')?.uid
+  return jobOf(pod)?.uid
 }

@@ -62,9 +62,26 @@ export function runJobName(backup: Backup): string {
   return spec.slot ? metadata.name : (begun ?? onDemandJobName(spec.policy, metadata.uid ?? ''))
 }
 
-/** The run of the bucket that an on-demand Backup was made to tell of, when it was known of no other; undefined where a person asked for it. */
+/**
+ * The run of the bucket that an on-demand Backup was made to tell of, when it was known of no other; undefined where a person asked for it. It
+ * has the name of that run: one that names another has its annotation from somebody else.
+ */
 export function returnedRun({ metadata, spec }: Backup): string | undefined {
-  return spec.slot === undefined ? metadata.annotations?.[annotation.run] : undefined
+  const run = metadata.annotations?.[annotation.run]
+  return spec.slot === undefined && run === metadata.name ? run : undefined
+}
+
+/**
+ * The Backups that tell of slots, by their names, and each with its slot. Those names are known beforehand to everybody: one that merely has
+ * such a name, an export without its slot for example, tells of no slot, and is a stranger there.
+ */
+export function slotsByName(backups: readonly Backup[]): ReadonlyMap<string, number> {
+  return new Map(
+    backups.flatMap(({ metadata, spec }) => {
+      const slot = timeOf(spec.slot)
+      return slot ? [[metadata.name, slot.getTime()] as const] : []
+    }),
+  )
 }
 
 /** The slot of a Job that a CronJob made; undefined for a Job of ours. */

@@ -16,8 +16,8 @@ import { commandTarget } from '../../api/names.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
-import { chainOf, controllerOf, jobUIDOf } from './chain.ts'
-import { isSnapshotOf, madeFor, runJobName } from './owners.ts'
+import { chainOf, controllerOf, jobOf, jobUIDOf } from './chain.ts'
+import { isSnapshotOf, madeFor, returnedRun, runJobName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -38,6 +38,11 @@ export type RunView = {
   readonly job: JobView | undefined
   /** Pods of the run, oldest first, also when its Job is gone. */
   readonly pods: readonly Pod[]
+  /**
+   * Pods that name the Job of an on-demand run as their controller, where that Job is gone and its UID was never recorded. They show that the
+   * run has begun and may go on; what they say is not believed.
+   */
+  readonly unproven: readonly Pod[]
   readonly snapshot: SnapshotView | undefined
   /** The Backups of single targets that an on-demand Backup over several stands for. */
   readonly children: readonly Backup[]
@@ -116,7 +121,10 @@ export function viewOf(world: PolicyWorld): View {
   const { namespace, name, settings, policy, cronJob, dryRun, probesRunning } = world
   const backups = byName(world.backups)
   const chain = chainOf(world)
-  const podsByJob = byOwner(world.pods.toSorted(byCreation), jobUIDOf)
+  const pods = world.pods.toSorted(byCreation)
+  const podsByJob = byOwner(pods, jobUIDOf)
+  const standing = new Set(world.jobs.map(({ metadata }) => metadata.uid))
+  const orphans = byOwner(pods, pod => (standing.has(jobUIDOf(pod)) ? undefined : jobOf(pod)?.name))
   const warnings = Map.groupBy(world.jobEvents, ({ involvedObject }) => involvedObject.uid)
   const jobs = world.jobs.map((job): JobView => {
     const { uid = '' } = job.metadata
@@ -140,11 +148,15 @@ export function viewOf(world: PolicyWorld): View {
   const snapshotsByBackup = new Map(snapshots.flatMap(each => (each.backup ? [[each.backup, each] as const] : [])))
   const children = byOwner(world.backups, backup => controllerOf(backup, apiVersion, 'Backup')?.uid)
   const runs = world.backups.map((backup): RunView => {
-    const job = jobsByName.get(runJobName(backup))
+    // One that came back from the bucket tells of what the bucket has: whoever asked for that run has deleted his Backup, and the Job with it.
+    const job = returnedRun(backup) === undefined ? jobsByName.get(runJobName(backup)) : undefined
+    const { jobUID } = backup.status ?? {}
+    const isUnknown = !job && jobUID === undefined && backup.spec.slot === undefined
     return {
       backup,
       job,
-      pods: job?.pods ?? podsByJob.get(backup.status?.jobUID ?? '') ?? [],
+      pods: job?.pods ?? podsByJob.get(jobUID ?? '') ?? [],
+      unproven: (isUnknown && orphans.get(runJobName(backup))) || [],
       snapshot: snapshotsByBackup.get(backup),
       children: children.get(backup.metadata.uid ?? '') ?? [],
     }

@@ -7,7 +7,7 @@
  *     holds/<run>.json                                    somebody asked that this run be kept
  *     uploads/<run>.<attempt>.<seq>.json                  one per open multipart upload
  *     uploads/probe.json                                  the same of the probe, of which there is one at a time
- *     probe.json                                          written and removed by the probe
+ *     probe.json                                          written and removed by the probe, and where the owner's mark may not be read
  */
 import { slotText } from '../../api/names.ts'
 

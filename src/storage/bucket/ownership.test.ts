@@ -6,21 +6,12 @@ import type { ObjectStore } from '../object-store.ts'
 import { claimFolder } from './ownership.ts'
 import { putOnce } from '../put-once.ts'
 import { StoreError } from '../store-error.ts'
+import { changed } from '../../../test/storage/changed-store.ts'
 
 const owner = { clusterId: 'c1', namespace: 'shop', policy: 'orders', policyUid: 'u1' }
 const layout = layoutOf(owner)
 const now = Date.UTC(2026, 10, 22)
-
-function changed(store: MemoryStore, change: Partial<ObjectStore>): ObjectStore {
-  return new Proxy(store, {
-    get: (target, name) => {
-      const own = (change as Record<string | symbol, unknown>)[name]
-      if (own !== undefined) return own
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
-  })
-}
+const keysOf = async (store: MemoryStore) => (await Array.fromAsync(store.list(''))).map(({ key }) => key)
 
 describe('the mark of the owner', () => {
   test('is written once, and anew by a policy with another UID, with the time of its coming', async () => {
@@ -94,12 +85,63 @@ describe('the mark of the owner', () => {
     })
   })
 
+  const denied = async () => Promise.reject(new StoreError('AccessDenied', 'no'))
+
+  /** The first reading of the mark is denied. */
+  function deniedOnce(store: MemoryStore, change: Partial<ObjectStore> = {}): ObjectStore {
+    let readings = 0
+    return changed(store, { get: (...read) => (readings++ === 0 ? denied() : store.get(...read)), ...change })
+  }
+
   test('can be written by those who may not list, to whom AWS answers 403 for what does not exist', async () => {
     const store = new MemoryStore()
-    const denied = async () => Promise.reject(new StoreError('AccessDenied', 'no'))
-    assert.deepEqual(await claimFolder(changed(store, { get: denied }), layout, owner, now), {
+    const claimed = await claimFolder(changed(store, { get: denied }), layout, owner, now)
+    assert.deepEqual(claimed, { conditionalPut: true, adoptedAt: now })
+    assert.deepEqual(await keysOf(store), [layout.owner])
+  })
+
+  test('can be written where what shows the condition may not be removed, again and again', async () => {
+    const store = new MemoryStore()
+    for (let time = 0; time < 2; time++) {
+      const claimed = await claimFolder(changed(store, { get: denied, delete: denied }), layout, owner, now)
+      assert.deepEqual(claimed, { conditionalPut: true, adoptedAt: now })
+      await store.delete([layout.owner])
+    }
+    assert.deepEqual(await keysOf(store), [layout.probe])
+  })
+
+  test('F43: that may not be read is never overwritten, whatever the store does with If-None-Match', async () => {
+    const store = new MemoryStore()
+    await claimFolder(store, layout, { ...owner, clusterId: 'c2' }, now)
+    const mark = await store.get(layout.owner, 1_000)
+    const refuses = async () => Promise.reject(new StoreError('ConditionalUnsupported', 'no'))
+    const ignores: ObjectStore['putIfAbsent'] = async (key, body) => {
+      await store.put(key, body)
+      return 'created'
+    }
+    const forgets: ObjectStore['putIfAbsent'] = (key, body) =>
+      key === layout.owner ? refuses() : store.putIfAbsent(key, body)
+    const says = { reason: 'AccessDenied', message: /allow these credentials to read.* and to list/ }
+    for (const putIfAbsent of [refuses, ignores, forgets])
+      await assert.rejects(claimFolder(deniedOnce(store, { putIfAbsent }), layout, owner, now), says)
+    await assert.rejects(claimFolder(changed(store, { get: denied }), layout, owner, now), says)
+    await assert.rejects(claimFolder(deniedOnce(store), layout, owner, now), { reason: 'PrefixOwnedByOther' })
+    assert.deepEqual(await store.get(layout.owner, 1_000), mark)
+    assert.deepEqual(await keysOf(store), [layout.owner])
+  })
+
+  test('that could not be read once tells all the same since when the folder is ours', async () => {
+    const store = new MemoryStore()
+    await claimFolder(store, layout, owner, now)
+    const later = now + 1_000
+    assert.deepEqual(await claimFolder(deniedOnce(store), layout, owner, later), {
       conditionalPut: true,
       adoptedAt: now,
+    })
+    const heir = { ...owner, policyUid: 'u2' }
+    assert.deepEqual(await claimFolder(deniedOnce(store), layout, heir, later), {
+      conditionalPut: true,
+      adoptedAt: later,
     })
   })
 })

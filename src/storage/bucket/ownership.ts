@@ -6,7 +6,7 @@ import type { ObjectStore } from '../object-store.ts'
 import { isStoreError } from '../store-error.ts'
 
 export class OwnershipError extends Error {
-  readonly reason: 'PrefixOwnedByOther' | 'FormatUnsupported'
+  readonly reason: 'PrefixOwnedByOther' | 'FormatUnsupported' | 'AccessDenied'
 
   constructor(reason: OwnershipError['reason'], message: string, options?: ErrorOptions) {
     super(message, options)
@@ -27,7 +27,7 @@ const markSchema = z.object({
 type Mark = z.infer<typeof markSchema>
 
 export interface Claim {
-  /** Whether the store honours `If-None-Match: *`, shown by writing the mark that is there once more. */
+  /** Whether the store honours `If-None-Match: *`, shown by writing once more what is there. */
   readonly conditionalPut: boolean
   /**
    * Since when this very policy has the folder, ms since the epoch: what lies there longer was made under another policy of the same
@@ -38,10 +38,19 @@ export interface Claim {
 
 const largestMark = 64 << 10
 
+/** A folder that a policy wants, at the time `now` (ms since the epoch). */
+interface Wanted {
+  readonly store: ObjectStore
+  readonly layout: Layout
+  readonly owner: PrefixOwner
+  readonly now: number
+  readonly signal: AbortSignal | undefined
+}
+
 /**
  * Makes sure that the folder is ours: writes the mark where there is none, and anew where it is of an earlier policy of the same name,
  * with the time `now` (ms since the epoch).
- * @throws OwnershipError when somebody else owns it, or a newer version wrote it.
+ * @throws OwnershipError when somebody else owns it, a newer version wrote it, or nobody can tell because reading is denied.
  */
 export async function claimFolder(
   store: ObjectStore,
@@ -50,39 +59,79 @@ export async function claimFolder(
   now: number,
   signal?: AbortSignal,
 ): Promise<Claim> {
-  const found = await readMark(store, layout, signal)
-  const known = found && checkMark(found, layout, owner)
-  const fresh = markOf(owner, now)
-  const mark = found ?? fresh
-  const first = await tryMark(store, layout, mark, signal)
-  const conditionalPut = first === 'exists'
-  if (known) return { conditionalPut, adoptedAt: await adopted(store, layout, { known, owner, fresh, now }, signal) }
-  if (first === 'unsupported') await store.put(layout.owner, mark, signal)
-  if (first !== 'exists') {
-    const second = first === 'unsupported' ? first : await tryMark(store, layout, mark, signal)
-    return { conditionalPut: second === 'exists', adoptedAt: now }
+  const wanted: Wanted = { store, layout, owner, now, signal }
+  let found: Buffer
+  try {
+    found = await readMark(wanted)
+  } catch (error) {
+    if (isStoreError(error, 'NotFound')) return claimEmpty(wanted)
+    if (error instanceof OwnershipError) return claimUnread(wanted, error)
+    throw error
   }
-  // Written by somebody else since we looked, by our own try whose reply was lost, or not to be read by us.
-  const { adoptedAt } = checkMark(await store.get(layout.owner, largestMark, signal), layout, owner)
-  return { conditionalPut: true, adoptedAt: timeOf(adoptedAt) }
+  const known = checkMark(found, layout, owner)
+  const conditionalPut = (await tryMark(wanted, found)) === 'exists'
+  return { conditionalPut, adoptedAt: await adopted(wanted, known) }
 }
 
-function markOf(owner: PrefixOwner, now: number): Buffer {
+/** There is no mark, in the store's own words. */
+async function claimEmpty(wanted: Wanted): Promise<Claim> {
+  const { store, layout, now, signal } = wanted
+  const mark = markOf(wanted)
+  const first = await tryMark(wanted, mark)
+  if (first === 'exists') return claimWritten(wanted)
+  if (first === 'created') return { conditionalPut: (await tryMark(wanted, mark)) === 'exists', adoptedAt: now }
+  await store.put(layout.owner, mark, signal)
+  return { conditionalPut: false, adoptedAt: now }
+}
+
+/**
+ * Whether there is a mark is not known: AWS answers 403 for an object that does not exist to those who may not list, and any store may
+ * deny a reading once. The write finds out, but only in a store that honours its condition: another one would replace the mark of
+ * another cluster, whose backups would then be pruned.
+ */
+async function claimUnread(wanted: Wanted, denial: OwnershipError): Promise<Claim> {
+  const outcome = (await honoursCondition(wanted)) ? await tryMark(wanted, markOf(wanted)) : 'unsupported'
+  if (outcome === 'unsupported') throw denial
+  return outcome === 'created' ? { conditionalPut: true, adoptedAt: wanted.now } : claimWritten(wanted)
+}
+
+/** By somebody else since we looked, by our own try whose reply was lost, or before, and not to be read then. */
+async function claimWritten(wanted: Wanted): Promise<Claim> {
+  const known = checkMark(await readMark(wanted), wanted.layout, wanted.owner)
+  return { conditionalPut: true, adoptedAt: await adopted(wanted, known) }
+}
+
+/**
+ * Tried on the object of the probe, which nobody else reads. One that is there already may be of a probe that goes on: it answers, and is
+ * left alone. What a crash or a refused deletion leaves is in nobody's way: a probe overwrites and removes it.
+ */
+async function honoursCondition({ store, layout, signal }: Wanted): Promise<boolean> {
+  const body = Buffer.from('conditional\n')
+  try {
+    if ((await store.putIfAbsent(layout.probe, body, signal)) === 'exists') return true
+    const honours = (await store.putIfAbsent(layout.probe, body, signal)) === 'exists'
+    await store.delete([layout.probe], signal).catch((error: unknown) => {
+      if (!isStoreError(error)) throw error
+    })
+    return honours
+  } catch (error) {
+    if (isStoreError(error, 'ConditionalUnsupported')) return false
+    throw error
+  }
+}
+
+function markOf({ owner, now }: Wanted): Buffer {
   const mark = { version: 1, ...owner, adoptedAt: new Date(now).toISOString() }
   return Buffer.from(`${JSON.stringify(mark, undefined, 2)}\n`)
 }
 
 /** A mark of another policy UID, or without a time, is written anew. Where that is refused nobody knows the time, and nothing is pruned. */
-async function adopted(
-  store: ObjectStore,
-  layout: Layout,
-  { known, owner, fresh, now }: { known: Mark; owner: PrefixOwner; fresh: Buffer; now: number },
-  signal?: AbortSignal,
-): Promise<number | undefined> {
+async function adopted(wanted: Wanted, known: Mark): Promise<number | undefined> {
+  const { store, layout, owner, now, signal } = wanted
   const sameUid = owner.policyUid === undefined || known.policyUid === owner.policyUid
-  if (sameUid && known.adoptedAt !== undefined) return timeOf(known.adoptedAt)
+  if (sameUid && known.adoptedAt !== undefined) return Date.parse(known.adoptedAt)
   try {
-    await store.put(layout.owner, fresh, signal)
+    await store.put(layout.owner, markOf(wanted), signal)
     return now
   } catch (error) {
     if (isStoreError(error, 'AccessDenied', 'StoreRejected')) return undefined
@@ -90,11 +139,7 @@ async function adopted(
   }
 }
 
-function timeOf(time: string | undefined): number | undefined {
-  return time === undefined ? undefined : Date.parse(time)
-}
-
-async function tryMark(store: ObjectStore, layout: Layout, mark: Uint8Array, signal?: AbortSignal) {
+async function tryMark({ store, layout, signal }: Wanted, mark: Uint8Array) {
   try {
     return await store.putIfAbsent(layout.owner, mark, signal)
   } catch (error) {
@@ -103,13 +148,17 @@ async function tryMark(store: ObjectStore, layout: Layout, mark: Uint8Array, sig
   }
 }
 
-/** AWS answers 403 for an object that does not exist to those who may not list: the write that follows finds out. */
-async function readMark(store: ObjectStore, layout: Layout, signal?: AbortSignal): Promise<Buffer | undefined> {
+/** @throws OwnershipError AccessDenied; StoreError as `get`. */
+async function readMark({ store, layout, signal }: Wanted): Promise<Buffer> {
   try {
     return await store.get(layout.owner, largestMark, signal)
   } catch (error) {
-    if (isStoreError(error, 'NotFound', 'AccessDenied')) return undefined
-    throw error
+    if (!isStoreError(error, 'AccessDenied')) throw error
+    throw new OwnershipError(
+      'AccessDenied',
+      `nobody knows whose folder ${layout.root} is: allow these credentials to read in it, and to list, without which a store answers 403 for what does not exist: ${error.message}`,
+      { cause: error },
+    )
   }
 }
 

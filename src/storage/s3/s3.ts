@@ -128,15 +128,22 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
     }
   }
 
-  /** With the bucket's name in the host already, what follows it in the path is a key: a list of the bucket then misses a key. */
+  /**
+   * With the bucket's name in the host already, what follows it in the path is a key: a list of the bucket then misses a key. A list that
+   * is refused tells neither: on a guess this process would write one folder too deep, and the next one look elsewhere.
+   */
   async function findAddress(abortSignal?: AbortSignal): Promise<void> {
     try {
       await callAsItIs('list', abortSignal, s3 =>
         s3.send(new ListObjectsV2Command({ Bucket, MaxKeys: 1 }), { abortSignal }),
       )
     } catch (error) {
-      if (isStoreError(error, 'NotFound')) change({ ...mode, addressing: 'in the endpoint' })
-      else if (!isStoreError(error, 'AccessDenied')) throw error
+      if (isStoreError(error, 'NotFound')) return change({ ...mode, addressing: 'in the endpoint' })
+      if (!isStoreError(error, 'AccessDenied')) throw error
+      const why = "the endpoint's host may name the bucket already, and only a list would tell"
+      const remedy =
+        "allow these credentials to list, or write backend.endpoint without the bucket's name, or set backend.forcePathStyle"
+      throw new StoreError('AccessDenied', `${why}; ${remedy}: ${error.message}`, { cause: error })
     }
   }
 

@@ -9,7 +9,7 @@ import { applyPlan, type ApplyContext } from '../../../src/controllers/shared/ap
 import type { Caches } from '../../../src/controllers/shared/caches.ts'
 import { createObserver, probesRunning, type Observer } from '../../../src/controllers/policy/observe.ts'
 import { planPolicy } from '../../../src/plan/policy/policy.ts'
-import type { Action, Plan } from '../../../src/plan/core/actions.ts'
+import { nothingUndone, type Action, type Plan } from '../../../src/plan/core/actions.ts'
 import { RefusalMemory } from '../../../src/controllers/shared/refusals.ts'
 import { actionsOf, does } from '../../plan/planned.ts'
 import type { PolicyWorld } from '../../../src/plan/view/world.ts'
@@ -160,8 +160,8 @@ export function planWhole(world: PolicyWorld, now: Date): Plan & { readonly acti
   return {
     groups,
     wakeAt,
-    conclude: (refused, putOff = new Set()) =>
-      refused.size === 0 && putOff.size === 0 ? conclusion : conclude(refused, putOff),
+    conclude: (refused, undone = nothingUndone) =>
+      refused.size + undone.taken.size + undone.putOff.size === 0 ? conclusion : conclude(refused, undone),
     actions: [...actionsOf(groups), ...conclusion],
   }
 }
