@@ -24,7 +24,12 @@ export const usedElsewhere: readonly { readonly why: string; readonly rights: re
   },
   {
     why: 'a name that is taken by an object that the cache does not know yet: is it ours?',
-    rights: ['get backups.backup.dev', 'get cronjobs.batch', 'get jobs.batch'],
+    rights: [
+      'get backups.backup.dev',
+      'get cronjobs.batch',
+      'get jobs.batch',
+      'get volumesnapshots.snapshot.storage.k8s.io',
+    ],
   },
   { why: 'the hold of a Backup, put on its snapshot', rights: ['patch volumesnapshots.snapshot.storage.k8s.io'] },
   { why: 'an event that is told again', rights: ['patch events'] },

@@ -199,10 +199,20 @@ export async function runPods(namespace: string, policy: string): Promise<readon
   return (await api.list<Pod>(resources.pods, { namespace, labelSelector })).items
 }
 
-/** What the operator's pods that are there have logged. */
-export function operatorLogs(): Promise<string> {
+/** What the operator's pods that are there have logged, also before their last restart: one that loses its lease ends and starts anew. */
+export async function operatorLogs(): Promise<string> {
+  const where = ['-n', releaseNamespace]
   const selector = ['--selector', 'app.kubernetes.io/name=backup-operator']
-  return kubectl(cluster, ['-n', releaseNamespace, 'logs', ...selector, '--tail=-1', '--max-log-requests=10'])
+  const restarted = '{range .items[?(@.status.containerStatuses[0].restartCount>0)]}{.metadata.name}{"\\n"}{end}'
+  const pods = await kubectl(cluster, [...where, 'get', 'pods', ...selector, '-o', `jsonpath=${restarted}`])
+  const logs = await Promise.all([
+    kubectl(cluster, [...where, 'logs', ...selector, '--tail=-1', '--max-log-requests=10']),
+    ...pods
+      .split('\n')
+      .filter(Boolean)
+      .map(pod => kubectl(cluster, [...where, 'logs', pod, '--previous'])),
+  ])
+  return logs.join('\n')
 }
 
 /** A merge patch with kubectl, as a person would do it. */
