@@ -92,6 +92,8 @@ suite('the snapshot strategy', { concurrency: true }, () => {
     assert.equal((await runNow(namespace, 'now', 'sample')).status?.phase, 'Completed')
     assert.deepEqual((await api.list(resources.jobs, { namespace })).items, [])
     assert.equal((await policyOf(namespace, 'sample')).status?.store, undefined)
+    // The policy tells of a run after its Backup does.
+    await waitFor(namespace, 'backuppolicy/sample', 'jsonpath={.status.state}=Ready')
     const row = await kubectl(cluster, ['-n', namespace, 'get', 'bp', 'sample'])
     assert.match(row, /^NAME +SCHEDULE +STRATEGY +.*NEXT RUN +READY +STATUS/)
     assert.match(row, /\nsample +0 2 \* \* \* +snapshot +.*True +Ready/)
