@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kept } from '../../../test/plan/kept.ts'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
 import {
@@ -30,7 +31,7 @@ import type { EventNote } from '../../runtime/events.ts'
 import { silentLog } from '../../runtime/log.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 import { isThere, lookLast } from './last-look.ts'
-import { applyPlan, type ApplyContext } from '../shared/apply.ts'
+import { applyPlan } from '../shared/apply.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
 
 const now = at('12:00')
@@ -89,13 +90,8 @@ async function prune(
     snapshots: three.map(each => each.snapshot),
   })
   change(server)
-  const context = {
-    client,
-    caches,
-    events: { record: (_: unknown, note: EventNote) => void notes.push(note) },
-    metrics: { observe() {} },
-    clock: new FakeClock(now),
-  } as unknown as ApplyContext
+  const record = (_: unknown, note: EventNote) => void notes.push(note)
+  const context = applyContext(client, new FakeClock(now), { caches, record })
   const { groups, conclude } = planPolicy(seen, now)
   const pruning = groups.filter(({ name }) => name.startsWith('prune/') || name.startsWith('clean/'))
   const plan = { groups: pruning, conclude, wakeAt: undefined }
@@ -194,7 +190,7 @@ test('F82: a snapshot of a claim that went with its pod stays while a claim of t
     const { snapshot } = kept(1)
     const made = server.create('volumesnapshots', snapshot)
     for (const name of claims) add(server, claim(name))
-    const client = toyClient(server, (_write, _before, _body, run) => run())
+    const client = toyClient(server)
     const { name, uid = '' } = made.metadata
     const doomed = { kind: 'VolumeSnapshot', name, uid }
     const provided = { that: 'no-claim', claim: 'data' } as const
@@ -207,7 +203,7 @@ test('F82: a snapshot of a claim that went with its pod stays while a claim of t
 
 test('F31: a slot is not missed while the API server has a Backup of it that no cache knew, and the cache knows it then', async () => {
   const server = new ToyApiServer(now)
-  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const client = toyClient(server)
   const reach = { client, caches: toyCaches(client) }
   const owner = { namespace: 'shop', name: 'nightly' }
   const look = () => isThere(reach, owner, { kind: 'newer-backups', name: 'nightly' }, snapshotPolicy(), signal)
@@ -231,7 +227,7 @@ test('F67: a slow snapshot that is to go stays when the API server knows fewer n
     assert.ok(stamped)
     return stamped
   })
-  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const client = toyClient(server)
   const { name, uid = '' } = three[0]?.metadata ?? assert.fail()
   const provided = {
     that: 'retention',
@@ -273,7 +269,7 @@ function beforeVerdict() {
   const server = new ToyApiServer(now)
   const made = server.create('backuppolicies', policy())
   const cronJob = server.create('cronjobs', desiredCronJob(made) ?? assert.fail())
-  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const client = toyClient(server)
   const caches = toyCaches(client)
   caches.policies.replace([made])
   const owner = { namespace: 'shop', name: 'nightly' }

@@ -16,7 +16,7 @@ import type { Provided, Unless } from '../../plan/core/actions.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRun } from '../../plan/history/verdicts.ts'
 import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
-import { isGenuine, isOf, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
+import { backupOfSnapshot, isGenuine, isOf, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
 import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -225,10 +225,8 @@ function stillPrunes(
   some: readonly VolumeSnapshot[],
   { keeping, slow, now }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
-  const runs = some.map(snapshot => {
-    const backup = caches.backups.get(namespace, madeFor(snapshot) ?? '')
-    return snapshotRun(snapshot, backup && isSnapshotOf(snapshot, backup) ? backup : undefined, now)
-  })
+  const backupOf = (snapshot: VolumeSnapshot) => backupOfSnapshot(snapshot, each => caches.backups.get(namespace, each))
+  const runs = some.map(snapshot => snapshotRun(snapshot, backupOf(snapshot), now))
   return slow ? goesEvenIfReady(runs, name, keeping) : planRetention(runs, keeping).deleteNow.includes(name)
 }
 

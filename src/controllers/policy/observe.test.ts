@@ -10,7 +10,7 @@ const now = at('12:00')
 
 /** How many places are taken where Jobs that look like probes have just begun, with these owners. */
 function taken(owners: readonly (readonly OwnerReference[])[]): number {
-  const caches = toyCaches(toyClient(new ToyApiServer(now), (_write, _before, _body, run) => run()))
+  const caches = toyCaches(toyClient(new ToyApiServer(now)))
   caches.policies.replace([policy(), policy({}, { metadata: { name: 'other', uid: 'other' } })])
   const status = { startTime: stamp(now), active: 1 }
   const metadata = { creationTimestamp: stamp(now) }

@@ -1,6 +1,7 @@
 // A Backup that comes back with its status (a restore of the status, an import) has another UID than the one that its VolumeSnapshot was named by.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { toyClient, ToyApiServer } from '../../../test/histories/toy/api-server.ts'
 import { fillCaches, toyCaches } from '../../../test/histories/toy/caches.ts'
 import {
@@ -21,7 +22,7 @@ import { planPolicy } from '../../plan/policy/policy.ts'
 import { scheduleHash } from '../../plan/policy/schedule.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { silentLog } from '../../runtime/log.ts'
-import { applyPlan, type ApplyContext } from '../shared/apply.ts'
+import { applyPlan } from '../shared/apply.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
 
 const now = at('02:00:30')
@@ -38,15 +39,9 @@ async function returned(statusOf: (snapshot: string) => BackupStatus, status: Vo
   server.remove('backups', 'now')
   server.create('backups', asked)
   server.update('backups', 'now', each => ({ ...each, status: statusOf(name) }))
-  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const client = toyClient(server)
   const caches = toyCaches(client)
-  const context = {
-    client,
-    caches,
-    events: { record() {} },
-    metrics: { observe() {} },
-    clock: new FakeClock(now),
-  } as unknown as ApplyContext
+  const context = applyContext(client, new FakeClock(now), { caches })
   for (let pass = 0; pass < 3; pass++) {
     fillCaches(caches, server, true)
     const seen = world(server.get('backuppolicies', 'nightly'), {

@@ -6,6 +6,7 @@ import type { KubernetesObject, Pod } from '../../api/kubernetes.ts'
 import { label, policyLabels } from '../../api/labels.ts'
 import { alone, deletion, type Action, type Group, type Plan } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
 import { actionsOf, does, only } from '../../../test/plan/planned.ts'
 import { childBackup, returnedBackup, scheduledBackup, volumeSnapshot } from '../../resources/backup-objects.ts'
@@ -34,7 +35,7 @@ import {
   stamp,
   world,
 } from '../../../test/plan/world.ts'
-import { applyPlan, type ApplyContext } from './apply.ts'
+import { applyPlan } from './apply.ts'
 import type { Caches } from './caches.ts'
 
 const now = at('02:00:05')
@@ -90,13 +91,8 @@ function server(
     },
   }
   const caches = toyCaches(client as unknown as Client)
-  const context = {
-    client,
-    caches,
-    events: { record: (about: KubernetesObject, note: EventNote) => void notes.push({ ...note, about }) },
-    metrics: { observe() {} },
-    clock: new FakeClock(now),
-  } as unknown as ApplyContext
+  const record = (about: KubernetesObject, note: EventNote) => void notes.push({ ...note, about })
+  const context = applyContext(client as unknown as Client, new FakeClock(now), { caches, record })
   const memory = new RefusalMemory()
   const carryOut = (of: PolicyWorld, plan: Plan) =>
     applyPlan(context, of, plan, memory, silentLog, new AbortController().signal)

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { applyPlan, type ApplyContext } from '../../controllers/shared/apply.ts'
+import { applyPlan } from '../../controllers/shared/apply.ts'
 import { RefusalMemory } from '../../controllers/shared/refusals.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -12,7 +12,7 @@ import { ApiError } from '../../runtime/client/errors.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { silentLog } from '../../runtime/log.ts'
-import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { at, backup, claim, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 
 test('F71: a Backup whose children are refused says so in the words of the first, and the next pass has nothing to write', async () => {
@@ -39,13 +39,7 @@ test('F71: a Backup whose children are refused says so in the words of the first
     },
     list: async () => ({ items: [], resourceVersion: '1' }),
   } as unknown as Client
-  const context = {
-    client,
-    caches: toyCaches(client),
-    events: { record() {} },
-    metrics: { observe() {} },
-    clock,
-  } as unknown as ApplyContext
+  const context = applyContext(client, clock)
   const memory = new RefusalMemory()
   const perPass: string[] = []
   for (let pass = 0; pass < 20; pass++) {

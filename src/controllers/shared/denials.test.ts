@@ -4,13 +4,13 @@ import { test } from 'node:test'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
 import { alone, deletion, type Refusal } from '../../plan/core/actions.ts'
 import { backup, job, policy, world } from '../../../test/plan/world.ts'
-import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import { ApiError } from '../../runtime/client/errors.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { silentLog } from '../../runtime/log.ts'
-import { applyPlan, type ApplyContext } from './apply.ts'
+import { applyPlan } from './apply.ts'
 import { RefusalMemory } from './refusals.ts'
 
 const ofWebhook = 'admission webhook "jobs.example.com" denied the request: not on Sundays'
@@ -30,13 +30,7 @@ async function pass(answer: ApiError, does: 'create' | 'delete' | 'label') {
     get: async () => undefined,
     replace: async ({ kind }: Resource, object: KubernetesObject) => (calls.push(`status ${kind}`), object),
   } as unknown as Client
-  const context = {
-    client,
-    caches: toyCaches(client),
-    events: { record: () => {} },
-    metrics: { observe: () => {} },
-    clock: new FakeClock(),
-  } as unknown as ApplyContext
+  const context = applyContext(client, new FakeClock())
   const of = job('x', 'probe')
   const action = {
     create: { do: 'create', object: of },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
-import { applyPlan, type ApplyContext } from '../../controllers/shared/apply.ts'
+import { applyPlan } from '../../controllers/shared/apply.ts'
 import { RefusalMemory } from '../../controllers/shared/refusals.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -10,7 +10,7 @@ import { ApiError } from '../../runtime/client/errors.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { silentLog } from '../../runtime/log.ts'
-import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { holdJobName } from '../../api/names.ts'
 import { annotation } from '../../api/labels.ts'
 import { storeLocation } from '../../resources/desired-state.ts'
@@ -62,8 +62,7 @@ test('F71: a hold that cannot be told, because the status of its Backup is refus
     list: async () => ({ items: [], resourceVersion: '1' }),
   } as unknown as Client
   const clock = new FakeClock(at('03:30'))
-  const [events, metrics] = [{ record() {} }, { observe() {} }]
-  const context = { client, caches: toyCaches(client), events, metrics, clock } as unknown as ApplyContext
+  const context = applyContext(client, clock)
   const memory = new RefusalMemory()
   const waits: number[] = []
   for (let pass = 0; pass < 5; pass++) {

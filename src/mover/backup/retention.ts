@@ -6,6 +6,7 @@ import type { MoverWarningReason } from '../../api/mover/reasons.ts'
 import { triggerOf } from '../../api/record.ts'
 import { keepingOfTask } from '../../plan/history/numbers.ts'
 import {
+  countsWithData,
   isAhead,
   planRetention,
   type RetentionOptions,
@@ -170,11 +171,12 @@ async function lookAtData(
   const backups = new Map(runs.map(({ run, key, record }) => [run, { key, record }]))
   const seen = new Map<string, RunData>()
   let confirmed = false
-  for (const { id, suspect, unchecked, ahead } of [...judged].sort((a, b) => b.slot.getTime() - a.slot.getTime())) {
+  for (const each of [...judged].sort((a, b) => b.slot.getTime() - a.slot.getTime())) {
+    const { id } = each
     const { key = '', record } = backups.get(id) ?? {}
     if (!record) continue
     let data: RunData = await stateOf(store, layout, listed, record, signal)
-    if (data === 'whole' && !confirmed && suspect !== true && unchecked !== true && ahead !== true) {
+    if (data === 'whole' && !confirmed && countsWithData(each)) {
       confirmed = await confirmsReadable(store, layout, listed, { key, record }, signal)
       data = confirmed ? 'confirmed' : 'unknown'
     }

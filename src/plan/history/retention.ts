@@ -251,7 +251,12 @@ function within({ run, newerCounted, keeping }: Judged): RetentionVerdict {
 }
 
 function counts(run: RetentionRun): boolean {
-  return isTold(run) && run.suspect !== true && run.unchecked !== true && hasData(run)
+  return countsWithData(run) && hasData(run)
+}
+
+/** Whether it counts if its data are there. */
+export function countsWithData(run: RetentionRun): boolean {
+  return isTold(run) && run.suspect !== true && run.unchecked !== true
 }
 
 function isTold(run: RetentionRun): boolean {

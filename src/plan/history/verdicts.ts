@@ -254,7 +254,7 @@ function says(condition: Condition | undefined, { status, reason, message }: Ver
 export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] {
   return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
     const { name, uid = '', deletionTimestamp } = snapshot.metadata
-    if (!backup || deletionTimestamp || !isGenuine(snapshot)) return []
+    if (!backup || deletionTimestamp) return []
     const set = (value: string | null) => {
       const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
       return [alone(`hold/${name}`, action)]

@@ -98,7 +98,7 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
 /**
  * The Job may have gone after a good end, or while its mover commits: pods outlive their Job by the grace period. It is waited for them,
  * and where the bucket holds more than is known here also for the list, though not for ever: a node may be lost, and pages may fail, or
- * never find the bucket at rest. A verdict that turns out wrong is made good by the list (catalog-sync.ts).
+ * never find the bucket at rest. A verdict that turns out wrong is made good by the list (history/catalog.ts).
  */
 function planLostJob({ backup, pods, unproven }: RunView, bucketIsOpen: boolean, now: Date): BackupPlan {
   const { startTime, completionTime, store, jobUID } = backup.status ?? {}

@@ -96,6 +96,15 @@ export function madeFor({ metadata }: VolumeSnapshot): string | undefined {
   return metadata.annotations?.[annotation.backup]
 }
 
+/** The Backup that a VolumeSnapshot is of, among those with their names. */
+export function backupOfSnapshot(
+  snapshot: VolumeSnapshot,
+  named: (name: string) => Backup | undefined,
+): Backup | undefined {
+  const backup = named(madeFor(snapshot) ?? '')
+  return backup && isSnapshotOf(snapshot, backup) ? backup : undefined
+}
+
 /**
  * By its name, and by who it was made for: a stranger's snapshot may have the name, and is no business of ours. The view and the last look
  * both ask this: if they differed, the one would put off for ever what the other plans.

@@ -17,7 +17,7 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobOf, jobUIDOf } from './chain.ts'
-import { isSnapshotOf, madeFor, returnedRun, runJobName } from './owners.ts'
+import { backupOfSnapshot, returnedRun, runJobName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -137,11 +137,10 @@ export function viewOf(world: PolicyWorld): View {
   const runJobs = withRole('run')
   const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
   const snapshots = world.snapshots.map((snapshot): SnapshotView => {
-    const backup = backups.get(madeFor(snapshot) ?? '')
     const content = snapshot.status?.boundVolumeSnapshotContentName
     return {
       snapshot,
-      backup: backup && isSnapshotOf(snapshot, backup) ? backup : undefined,
+      backup: backupOfSnapshot(snapshot, each => backups.get(each)),
       deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content),
     }
   })

@@ -187,11 +187,16 @@ export class ToyApiServer {
 
 /**
  * The client of one process of the operator.
- * @param around runs each write: it may throw a Crash instead of it, or after it; it sees what was there before.
+ * @param around runs each write, by default as it is: it may throw a Crash instead of it, or after it; it sees what was there before.
  */
 export function toyClient(
   server: ToyApiServer,
-  around: (write: Write, before: KubernetesObject | undefined, body: object | undefined, run: () => void) => void,
+  around: (write: Write, before: KubernetesObject | undefined, body: object | undefined, run: () => void) => void = (
+    _write,
+    _before,
+    _body,
+    run,
+  ) => run(),
 ): Client {
   function written<T>(write: Write, body: object | undefined, run: () => T): T {
     let result: { readonly value: T } | undefined

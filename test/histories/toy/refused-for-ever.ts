@@ -48,7 +48,7 @@ function stepsOf({ events }: SlotStory) {
 
 /** What is left to be done is refused, or needs what is; and where the status can be written it says so. */
 async function checkRest(server: ToyApiServer, refused: ReadonlySet<WriteKind>): Promise<void> {
-  const client = toyClient(server, (_write, _before, _body, run) => run())
+  const client = toyClient(server)
   const caches = toyCaches(client)
   fillCaches(caches, server, true)
   const clock = new FakeClock(server.now)
