@@ -20,11 +20,11 @@ demo: prepare ## the main job on a real cluster, explained as it goes (first tim
 
 test: prepare ## everything but the long list: lint, unit, api, chart, e2e
 	@$(lint)
-	@$(node) node test/run.ts unit api chart e2e
+	@$(node) node test/run.ts unit api operator chart e2e
 
 test-long: prepare ## everything, with the long property tests, sweeps and *.long.test.ts (an hour)
 	@$(lint)
-	@$(node) node test/run.ts --long unit api chart e2e
+	@$(node) node test/run.ts --long unit api operator chart e2e
 
 unit: prepare ## tests of single parts, some with a real S3 server
 	@$(node) node test/run.ts unit
@@ -36,7 +36,7 @@ chart: prepare ## tests of the Helm chart
 	@$(node) node test/run.ts chart
 
 e2e: prepare ## stories on a whole cluster: the local one, or CLUSTER=kubeconfig:<path> CONFIRM=<context>
-	@$(node) node test/run.ts e2e
+	@$(node) node test/run.ts operator e2e
 
 define lint
 $(node) oxfmt --check .

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import type { Job } from '../src/api/kubernetes.ts'
 import { label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
+import { listed } from '../test/runner/long-list.ts'
 import { waitFor } from './cluster.ts'
 import { faultyStore, faultyStoreStories } from './faulty-store.ts'
 import { installMinio, installOperator } from './install.ts'
@@ -39,7 +40,8 @@ type Row = {
   readonly message: RegExp
 }
 
-const rows: readonly Row[] = [
+/** Those marked `long` are told without a cluster too: test/mover/store-faults.test.ts. */
+const rows = listed<Row>([
   {
     name: 'keyless',
     what: 'a Secret without the keys names those looked for and those found',
@@ -49,6 +51,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'wrong-key',
+    long: true,
     what: 'wrong credentials',
     backend: { secretRef: 'wrong-key' },
     reason: 'AccessDenied',
@@ -56,6 +59,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'read-only',
+    long: true,
     what: 'credentials that may only read',
     backend: { secretRef: 'read-only' },
     reason: 'StoreReadOnly',
@@ -63,6 +67,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'no-bucket',
+    long: true,
     what: 'a bucket that does not exist',
     backend: { bucket: 'nobody-made-it' },
     reason: 'BucketNotFound',
@@ -70,6 +75,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'no-name',
+    long: true,
     what: 'an endpoint whose name does not resolve',
     backend: { endpoint: 'http://no-such-store.minio.svc:9000' },
     reason: 'EndpointUnreachable',
@@ -77,6 +83,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'refused',
+    long: true,
     what: 'an endpoint where nothing listens',
     backend: { endpoint: 'http://127.0.0.1:9000' },
     reason: 'EndpointUnreachable',
@@ -84,6 +91,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'not-s3',
+    long: true,
     what: "MinIO's console instead of its API, with MinIO's own words",
     backend: { endpoint: 'http://minio.minio.svc:9001' },
     reason: 'InvalidEndpoint',
@@ -96,7 +104,7 @@ const rows: readonly Row[] = [
     reason: 'PrefixOwnedByOther',
     message: /belongs to policy e2e-bad-store\/foreign of cluster another-cluster/,
   },
-]
+])
 
 test('stores that cannot be used', { concurrency: 8 }, async t => {
   await Promise.all([installOperator(), installMinio()])

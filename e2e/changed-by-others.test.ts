@@ -42,7 +42,7 @@ test('Jobs and pods that others change', { concurrency: 3 }, async t => {
             const { items } = await api.list<Pod>(resources.pods, { namespace, labelSelector: 'backup.dev/role=run' })
             return items.some(({ status }) => status?.containerStatuses?.some(({ name }) => name === 'mesh-proxy'))
           },
-          { seconds: 60 + patience, every: 200 },
+          { seconds: 60 + patience },
         )
         const slots = await eventually(
           'two slots to be Completed, though the container of the first run’s pod would never end',
@@ -52,7 +52,7 @@ test('Jobs and pods that others change', { concurrency: 3 }, async t => {
             if (good.length < 2) throw new Error(`they are ${JSON.stringify(items.map(({ status }) => status?.phase))}`)
             return good
           },
-          { seconds: 180 + patience, every: 500 },
+          { seconds: 180 + patience },
         )
         assert.equal(new Set(slots).size, slots.length)
         const { items: backups } = await api.list<Backup>(resources.backups, { namespace })

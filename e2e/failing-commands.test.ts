@@ -6,6 +6,7 @@ import { kubectl } from '../dev/cluster-access.ts'
 import type { BackupStatus } from '../src/api/kinds/backup.ts'
 import type { KubernetesObject } from '../src/api/kubernetes.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
+import { listed } from '../test/runner/long-list.ts'
 import { cluster, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import { api, put } from './objects.ts'
@@ -29,8 +30,8 @@ type Failure = {
   readonly lastWords?: RegExp
 }
 
-/** Commands that start, and end without a backup. */
-const failures: readonly Failure[] = [
+/** Commands that start, and end without a backup. Those marked `long` are told without a cluster too: test/mover/source-faults.test.ts. */
+const failures = listed<Failure>([
   {
     name: 'exits',
     what: 'exits with 3 after 9 bytes, and is tried again (F68)',
@@ -45,6 +46,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'killed',
+    long: true,
     what: 'is killed',
     job: shell('echo beginning; kill -KILL $$$$'),
     spec: { backoffLimit: 0 },
@@ -55,6 +57,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'memory',
+    long: true,
     what: 'needs more memory than its limit',
     job: { ...shell('echo beginning; tail /dev/zero'), resources: { limits: { memory: '32Mi' } } },
     // Where the kernel kills the whole container (cgroup v2), nobody tells a status; where it kills one process (v1), its parent tells 137.
@@ -83,6 +86,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'pipe',
+    long: true,
     what: 'fails in the first half of a pipe (F56)',
     job: shell('pg_dump nosuch | gzip'),
     spec: { backoffLimit: 0 },
@@ -109,6 +113,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'unexplained',
+    long: true,
     what: 'dies together with the one that would tell its status, and is tried again',
     job: shell('echo beginning; kill -KILL $PPID'),
     spec: { backoffLimit: 1 },
@@ -131,6 +136,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'host',
+    long: true,
     spec: { backoffLimit: 0 },
     what: 'looks for a host that does not exist (F05)',
     job: { args: ['pg_dump', `postgres://shop:${canary}@no-such-database/shop`] },
@@ -142,6 +148,7 @@ const failures: readonly Failure[] = [
   },
   {
     name: 'version',
+    long: true,
     spec: { backoffLimit: 0 },
     what: 'is older than its server (F05)',
     job: { args: ['pg_dump', '--host=newer-postgres', '--username=postgres', 'shop'] },
@@ -151,7 +158,7 @@ const failures: readonly Failure[] = [
     attempts: 1,
     lastWords: /^pg_dump: (error|detail): .*server version: 99\.0; pg_dump version: \d+/,
   },
-]
+])
 
 test('commands that fail', { concurrency: 8 }, async t => {
   await Promise.all([installOperator(), installMinio()])

@@ -7,6 +7,7 @@ import { zstdDecompressSync } from 'node:zlib'
 import { kubectl } from '../dev/cluster-access.ts'
 import type { BackupStatus } from '../src/api/kinds/backup.ts'
 import { parseBackupRecord } from '../src/api/record.ts'
+import { listed } from '../test/runner/long-list.ts'
 import type { Fault, S3Verb } from '../test/storage/s3-fault-proxy.ts'
 import { cluster, waitFor } from './cluster.ts'
 import { type Manifest, put } from './objects.ts'
@@ -39,9 +40,11 @@ type Story = {
 const bytes = 9_000_000
 const parts = 2
 
-const stories: readonly Story[] = [
+/** Those marked `long` are told without a cluster too: test/mover/store-faults.test.ts. */
+const stories = listed<Story>([
   {
     name: 'lying',
+    long: true,
     what: 'a store that answers 200 with an error in it for as long as the run may take',
     faults: [{ verb: 'completeUpload', fault: { kind: 'error-in-200', code: 'InternalError' } }],
     // A part is tried again for longer than a test can wait.
@@ -51,6 +54,7 @@ const stories: readonly Story[] = [
   },
   {
     name: 'slow',
+    long: true,
     what: 'a store that takes three seconds for each part',
     faults: [{ verb: 'uploadPart', fault: { kind: 'slow', ms: 3000 } }],
     requests: { uploadPart: parts, completeUpload: 1 },
@@ -68,6 +72,7 @@ const stories: readonly Story[] = [
   },
   {
     name: 'full',
+    long: true,
     what: 'a store that becomes full',
     faults: [{ verb: 'uploadPart', fault: { kind: 'refuse', status: 507, code: 'XMinioStorageFull' } }],
     spec: { backoffLimit: 0 },
@@ -75,7 +80,7 @@ const stories: readonly Story[] = [
     message: /XMinioStorageFull/,
     requests: { completeUpload: 0 },
   },
-]
+])
 
 const name = 'faulty-store'
 const port = 9000

@@ -113,7 +113,7 @@ test('strategy job', { concurrency: 8 }, async t => {
           const { items } = await api.list<Backup>(resources.backups, { namespace })
           return items.find(({ spec }) => spec.policy === 'minutely')
         },
-        { seconds: 60 + patience, every: 500 },
+        { seconds: 60 + patience },
       )
       const { name } = backup.metadata
       const slot = new Date(backup.spec.slot ?? '')

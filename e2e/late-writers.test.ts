@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { parseBackupRecord } from '../src/api/record.ts'
+import { listed } from '../test/runner/long-list.ts'
 import { installMinio, installOperator } from './install.ts'
 import { put } from './objects.ts'
 import { jobPolicy, run, storeNamespace } from './stack.ts'
@@ -12,9 +13,21 @@ import { assertNothingIsLeft, openStore } from './store.ts'
 const bash = (script: string) => ({ command: ['bash', '-c', script] })
 const numbers = (last: number) => spawnSync('seq', ['1', String(last)], { maxBuffer: 1 << 30 }).stdout
 
-const shapes = [
+type Shape = {
+  readonly name: string
+  readonly what: string
+  readonly script: string
+  /** The programs of which the manifest must name one. */
+  readonly late?: readonly string[]
+  readonly content: (plain: Buffer) => Buffer
+  readonly last: number
+}
+
+/** Those marked `long`, and many more, are told without a cluster too: test/mover/late-writers.test.ts. */
+const shapes = listed<Shape>([
   {
     name: 'process-substitution',
+    long: true,
     what: 'a compressor in a process substitution',
     // The compressor alone is there or gone by milliseconds when somebody looks; test/mover/late-writers.test.ts has it.
     script: 'seq 1 3000000 > >(gzip -n; sleep 1)',
@@ -32,13 +45,13 @@ const shapes = [
   },
   {
     name: 'session',
+    long: true,
     what: 'one that forked into a session of its own',
     script: 'seq 1 200000; setsid --fork bash -c "sleep 3; seq 200001 400000"',
-    late: undefined,
     content: (plain: Buffer) => plain,
     last: 400_000,
   },
-] as const
+])
 
 test('writers that outlive their command', { concurrency: 8 }, async t => {
   await Promise.all([installOperator(), installMinio()])
@@ -59,7 +72,7 @@ test('writers that outlive their command', { concurrency: 8 }, async t => {
       // Which of its programs it is depends on when somebody looks.
       if (late)
         assert.ok(
-          lateWriters?.some(name => (late as readonly string[]).includes(name)),
+          lateWriters?.some(name => late.includes(name)),
           JSON.stringify(lateWriters),
         )
     }),

@@ -84,7 +84,7 @@ test('a life with interruptions', async t => {
             const job = await api.get<Job>(resources.jobs, namespace, `backup-${policy}-${slot / minute}`)
             return job?.status?.succeeded === 1
           },
-          { seconds: 60 + patience, every: 500 },
+          { seconds: 60 + patience },
         )
       // Nobody has seen this one's end; only the bucket knows of it (F34).
       await kubectl(cluster, ['-n', namespace, 'delete', `job/backup-vanishing-${slot / minute}`])

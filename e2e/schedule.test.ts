@@ -56,7 +56,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 8 },
     await put(jobPolicy(namespace, policy, command), onDemand(namespace, backup, policy))
     const { run: job = '' } = await backupStatus(namespace, backup, 'running', ({ phase }) => phase === 'Running')
     const isOpen = async () => (await openUploads(job)).length > 0
-    await eventually('the upload to be open', isOpen, { seconds: patience, every: 500 })
+    await eventually('the upload to be open', isOpen, { seconds: patience })
     return job
   }
 
@@ -88,9 +88,7 @@ test('schedules that change, and runs that are interrupted', { concurrency: 8 },
       ])
       const seconds = (next - Date.now()) / 1000 + patience
       await Promise.all(
-        changing.map(name =>
-          eventually(`a run of ${name}`, async () => (await slotsOf(name)).length > 0, { seconds, every: 500 }),
-        ),
+        changing.map(name => eventually(`a run of ${name}`, async () => (await slotsOf(name)).length > 0, { seconds })),
       )
       const { items } = await api.list<Job>(resources.jobs, { namespace })
       const ofControl = items.filter(({ metadata }) => metadata.name.startsWith('control-')).map(slotOf)
@@ -287,7 +285,6 @@ async function isGone(policy: string, job: string): Promise<void> {
   }
   await eventually(`Job ${job} and its pods to be gone`, async () => (await left()) === 0, {
     seconds: patience,
-    every: 250,
   })
 }
 

@@ -28,7 +28,6 @@ export async function snapshotClockStory(namespace: string): Promise<void> {
   const passed = nextMinute()
   await eventually('the slot to run where it is one', async () => (await slotsOf('snaps-steady')).includes(passed), {
     seconds: 60 + patience,
-    every: 500,
   })
   assert.deepEqual(await Promise.all(changing.map(slotsOf)), [[], [], []])
 
@@ -39,7 +38,7 @@ export async function snapshotClockStory(namespace: string): Promise<void> {
   ])
   const seconds = (next - Date.now()) / 1000 + patience
   for (const name of changing)
-    await eventually(`a run of ${name}`, async () => (await slotsOf(name)).length > 0, { seconds, every: 500 })
+    await eventually(`a run of ${name}`, async () => (await slotsOf(name)).length > 0, { seconds })
   assert.deepEqual(await Promise.all(changing.map(slotsOf)), [[next], [next], [next]])
   const ofSteady = await slotsOf('snaps-steady')
   assert.ok(!ofSteady.includes(next), `${ofSteady.join()} ran although it was suspended before ${next}`)

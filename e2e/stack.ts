@@ -150,7 +150,7 @@ export function backupStatus(
       if (status && condition(status)) return status
       throw new Error(`it is ${JSON.stringify(status)}`)
     },
-    { seconds, every: 200 },
+    { seconds },
   )
 }
 
@@ -178,7 +178,7 @@ export function policyCondition(
       if (condition?.reason === reason && condition.observedGeneration === policy?.metadata.generation) return condition
       throw new Error(`it is ${JSON.stringify(condition)}`)
     },
-    { seconds, every: 200 },
+    { seconds },
   )
 }
 

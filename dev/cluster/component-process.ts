@@ -14,7 +14,9 @@ export function startComponent(name: string, command: readonly string[] | undefi
   if (!command) throw new Error(`the cluster has no component ${name}`)
   const [program = '', ...args] = command
   const log = openSync(logOf(name), 'a')
-  const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: '/' })
+  // Collecting less often saves a twelfth of what they compute, for memory that this machine has.
+  const env = { ...process.env, GOGC: '400' }
+  const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: '/', env })
   child.on('error', error => process.stderr.write(`${name} did not start: ${error.message}\n`))
   child.unref()
   // Recorded at once, as /proc/<pid>/stat shows it; a program that does not exist has no pid.

@@ -13,26 +13,34 @@ export type Access = {
   readonly enter: readonly string[]
   /** It is the local cluster, whose files are on this machine. */
   readonly local: boolean
+  /** When the tests began with it. */
+  readonly since: Date
 }
 
 /**
- * Calls `use` while the cluster runs.
- * The local cluster gets the image of the present source. It is started if it is down, and then stopped at the end;
- * one that was up stays up.
- * @throws Error when the cluster does not start, or CLUSTER names one that CONFIRM does not
+ * The cluster, for whoever asks for it while the tests run. The first who asks starts the local one, if it is down, with the image of the
+ * present source. `end` stops one that was started so; one that was up stays up.
+ * @throws Error (both) when it does not start or end, or CLUSTER names one that CONFIRM does not
  */
-export async function withCluster<T>(use: (access: Access) => Promise<T>): Promise<T> {
-  const enter = [...dev, 'exec', '--']
-  if (process.env.CLUSTER && process.env.CLUSTER !== 'local') {
-    chosenCluster()
-    return await use({ enter, local: false })
-  }
-  const wasUp = holder() !== undefined
-  try {
+export function testCluster(): { readonly access: () => Promise<Access>; readonly end: () => Promise<void> } {
+  let asked: Promise<Access> | undefined
+  let started = false
+  async function start(): Promise<Access> {
+    const enter = [...dev, 'exec', '--']
+    if (process.env.CLUSTER && process.env.CLUSTER !== 'local') {
+      chosenCluster()
+      return { enter, local: false, since: new Date() }
+    }
+    started = holder() === undefined
     await must('up')
-    return await use({ enter, local: true })
-  } finally {
-    if (!wasUp) await must('down')
+    return { enter, local: true, since: new Date() }
+  }
+  return {
+    access: () => (asked ??= start()),
+    end: async () => {
+      await asked?.catch(() => undefined)
+      if (started) await must('down')
+    },
   }
 }
 

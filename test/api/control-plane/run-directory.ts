@@ -42,7 +42,7 @@ export async function spawnRecorded(
     child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], {
       cwd: directory,
       stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH, HOME: directory, [runVariable]: process.env[runVariable], ...environment },
+      env: { ...passedOn(), HOME: directory, ...environment },
     })
   } finally {
     closeSync(output)
@@ -53,6 +53,11 @@ export async function spawnRecorded(
   const identity = identify(pid)
   if (identity) appendFileSync(join(directory, 'processes'), `${pid} ${identity.startTime} ${name}\n`)
   return { name, pid, log, exited, running: () => child.exitCode === null && child.signalCode === null }
+}
+
+/** Where programs are, which run of the tests this is, and how often Go's collect. */
+function passedOn(): NodeJS.ProcessEnv {
+  return Object.fromEntries(['PATH', 'GOGC', runVariable].map(name => [name, process.env[name]]))
 }
 
 /** Kills with SIGKILL and waits until the process is gone. What is in the directory is thrown away: nobody needs a clean end. */

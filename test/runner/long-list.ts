@@ -1,0 +1,7 @@
+/**
+ * The rows of a table that this run tells: those marked `long` only with the long list (`make test-long`).
+ * Marked is what takes the time of a pod or more and is held by a faster test, which the mark's comment names.
+ */
+export function listed<T extends object>(rows: readonly (T & { readonly long?: boolean })[]): readonly T[] {
+  return rows.filter(({ long = false }) => !long || process.env['TEST_LONG'] !== undefined)
+}
