@@ -16,7 +16,6 @@ import {
   className,
   immediateClass,
   lateSecret,
-  onDemand,
   policyOf,
   readyAfter,
   removeClasses,
@@ -28,7 +27,7 @@ import {
   staticVolume,
   storyWithVolumes,
 } from './snapshot-stack.ts'
-import { backupEnd, backupStatus, patch } from './stack.ts'
+import { backupEnd, backupStatus, onDemand, patch } from './stack.ts'
 
 /** Seconds that "at once" may take on a busy machine: what would wait, waits for a quarter of an hour and longer. */
 const atOnce = 60

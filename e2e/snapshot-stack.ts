@@ -11,7 +11,7 @@ import type { Resource } from '../src/runtime/client/resource.ts'
 import { patience } from './cluster.ts'
 import { storyNamespace } from './namespace.ts'
 import { api, type Manifest } from './objects.ts'
-import { backupEnd, never, secret } from './stack.ts'
+import { backupEnd, never, onDemand, secret } from './stack.ts'
 
 const storageClasses: Resource = {
   group: 'storage.k8s.io',
@@ -150,13 +150,6 @@ export const snapshotPolicy = (namespace: string, name: string, options: PolicyO
     strategy: { type: 'snapshot', ...(options.snapshot && { snapshot: options.snapshot }) },
     ...options.spec,
   },
-})
-
-export const onDemand = (namespace: string, name: string, policy: string, target?: string): Manifest => ({
-  apiVersion,
-  kind: 'Backup',
-  metadata: { name, namespace },
-  spec: { policy, ...(target && { target }) },
 })
 
 async function existing<T extends KubernetesObject>(

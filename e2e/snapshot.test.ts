@@ -24,7 +24,6 @@ import {
   forgetContents,
   className,
   immediateClass,
-  onDemand,
   policyOf,
   removeClasses,
   runNow,
@@ -36,7 +35,7 @@ import {
   staticVolume,
   storyWithVolumes,
 } from './snapshot-stack.ts'
-import { backupStatus, jobPolicy, patch, shell } from './stack.ts'
+import { backupStatus, jobPolicy, onDemand, patch, shell } from './stack.ts'
 
 let driver: string
 after(removeClasses)

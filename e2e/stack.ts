@@ -76,8 +76,8 @@ export function jobPolicy(namespace: string, name: string, job: Fields, spec: Fi
   }
 }
 
-export function onDemand(namespace: string, name: string, policy = name): Manifest {
-  return { apiVersion, kind: 'Backup', metadata: { namespace, name }, spec: { policy } }
+export function onDemand(namespace: string, name: string, policy = name, target?: string): Manifest {
+  return { apiVersion, kind: 'Backup', metadata: { namespace, name }, spec: { policy, ...(target && { target }) } }
 }
 
 /** A shell script as the command of a policy. */
