@@ -121,5 +121,7 @@ export const moverWarnings = [
   'LeftoverUpload',
   /** A manifest of the target cannot be read; it is neither counted nor deleted. */
   'ManifestUnreadable',
+  /** A backup of another cluster, namespace or policy is in the folder; it is neither counted nor deleted. */
+  'ForeignBackups',
 ] as const
 export type MoverWarningReason = (typeof moverWarnings)[number]

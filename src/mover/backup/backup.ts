@@ -5,7 +5,7 @@ import { recordSizes, triggerOf, type BackupRecord, type BackupSegment } from '.
 import type { BackupTask } from '../../api/mover/task.ts'
 import { commandFailures } from '../../api/mover/reasons.ts'
 import { slotOfJobName } from '../../api/names.ts'
-import { readCatalog, type CatalogRun } from '../../storage/bucket/catalog.ts'
+import { readCatalog, splitByOwner, type CatalogRun } from '../../storage/bucket/catalog.ts'
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey, type Layout } from '../../storage/bucket/layout.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
@@ -167,7 +167,8 @@ async function commit(run: Run, received: Received, segments: readonly BackupSeg
       runs = await readCatalog(stores.quick, layout, task.target, { signal: run.signal })
     },
   )
-  const size = checkSize({ id: identity.run, slot: run.slot, bytes }, runs, task)
+  const own = runs && splitByOwner(runs, task.owner).own
+  const size = checkSize({ id: identity.run, slot: run.slot, bytes }, own, task)
   if (size.suspect) {
     report.warn('Suspect', `${bytes} bytes, far fewer than the good backups before it: nothing is pruned`)
   }
@@ -213,8 +214,8 @@ async function commit(run: Run, received: Received, segments: readonly BackupSeg
   reportCommitted(run, outcome.record)
   if (!conditionalPut) report.warn('UnconditionalCommit', 'the store does not honour If-None-Match')
   if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)
-  const own: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
-  return runs && [...runs.filter(({ key }) => key !== manifest), own].sort((a, b) => (a.key < b.key ? -1 : 1))
+  const made: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
+  return runs && [...runs.filter(({ key }) => key !== manifest), made].sort((a, b) => (a.key < b.key ? -1 : 1))
 }
 
 function lateWritersText(names: readonly string[]): string {

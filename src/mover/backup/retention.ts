@@ -14,7 +14,7 @@ import {
   type RunData,
 } from '../../plan/history/retention.ts'
 import { judgeSizes } from '../../plan/history/sizes.ts'
-import { deleteBackup, type CatalogRun } from '../../storage/bucket/catalog.ts'
+import { deleteBackup, foreignText, splitByOwner, type CatalogRun } from '../../storage/bucket/catalog.ts'
 import { listHolds } from '../../storage/bucket/holds.ts'
 import type { Layout } from '../../storage/bucket/layout.ts'
 import { confirmsReadable, listData, stateOf } from '../../storage/bucket/segments.ts'
@@ -43,7 +43,7 @@ export interface PruningOptions {
   readonly run: string
   readonly store: ObjectStore
   readonly layout: Layout
-  /** All runs of the target, this one among them. */
+  /** All runs of the target that the folder has, this one among them. */
   readonly runs: readonly CatalogRun[]
   /** Since when the folder is this policy's, ms since the epoch. */
   readonly adoptedAt: number | undefined
@@ -54,10 +54,18 @@ export interface PruningOptions {
 }
 
 /**
- * Deletes what the policy no longer keeps, and reports what is left. Before anything goes, the data of what stays are looked at.
+ * Deletes what the policy no longer keeps, and reports what is left. Before anything goes, the data of what stays are looked at. What others
+ * have in the folder is none of its business.
  * @throws the first refusal, after all else was tried.
  */
 export async function applyRetention(options: PruningOptions): Promise<void> {
+  const { own, foreign } = splitByOwner(options.runs, options.task.owner)
+  if (foreign.length > 0) options.report.warn('ForeignBackups', foreignText(foreign))
+  await pruneOwn({ ...options, runs: own })
+}
+
+/** `runs`: only those of the task's owner. */
+async function pruneOwn(options: PruningOptions): Promise<void> {
   const { store, layout, runs, report, signal } = options
   const deleted: string[] = []
   const tellKept = () => report.update({ kept: summary(runs.filter(({ run }) => !deleted.includes(run))), deleted })

@@ -2,7 +2,7 @@
 import { catalogMessageLimit, type CatalogEntry } from '../../api/mover/message.ts'
 import { recordSizes, triggerOf, type BackupRecord } from '../../api/record.ts'
 import type { CatalogTask } from '../../api/mover/task.ts'
-import { readCatalogPage } from '../../storage/bucket/catalog.ts'
+import { foreignText, readCatalogPage, splitByOwner } from '../../storage/bucket/catalog.ts'
 import { listHolds } from '../../storage/bucket/holds.ts'
 import { layoutOf } from '../../storage/bucket/layout.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
@@ -31,11 +31,13 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
     phase: 'done' as const,
     finishedAt: Date.now(),
     catalog: {
-      entries: page.flatMap(({ record }) => (record ? [entryOf(record, holds)] : [])),
+      entries: splitByOwner(page, task.owner).own.flatMap(({ record }) => (record ? [entryOf(record, holds)] : [])),
       next: page.length < runs.length ? page.at(-1)?.key : next,
     },
   })
   for (const { key, problem } of page) if (problem) report.warn('ManifestUnreadable', `${key}: ${problem}`)
+  const { foreign } = splitByOwner(page, task.owner)
+  if (foreign.length > 0) report.warn('ForeignBackups', foreignText(foreign))
   while (page.length > 1 && Buffer.byteLength(JSON.stringify(done())) > catalogMessageLimit) page = page.slice(0, -1)
   report.update(done(), catalogMessageLimit)
 }

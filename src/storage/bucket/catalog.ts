@@ -3,6 +3,7 @@ import { parseBackupRecord, type BackupRecord } from '../../api/record.ts'
 import { isHeld } from './holds.ts'
 import { manifestFolder, parseManifestKey, type Layout } from './layout.ts'
 import type { ObjectStore } from '../object-store.ts'
+import { isSameOwner, type Owner } from './owner.ts'
 import { isStoreError } from '../store-error.ts'
 
 export interface CatalogRun {
@@ -46,12 +47,39 @@ export async function readCatalogPage(
     }
     keys.push(key)
   }
+  return { runs: await readRuns(store, layout, keys, signal), next }
+}
+
+/** The runs of these manifests; those that are gone are left out. */
+export async function readRuns(
+  store: ObjectStore,
+  layout: Layout,
+  keys: readonly string[],
+  signal?: AbortSignal,
+): Promise<readonly CatalogRun[]> {
   const runs: CatalogRun[] = []
   for (let start = 0; start < keys.length; start += readsAtOnce) {
     const batch = keys.slice(start, start + readsAtOnce)
     runs.push(...(await readBatch(store, layout, batch, signal)))
   }
-  return { runs, next }
+  return runs
+}
+
+/**
+ * The owner's runs, and those of others that lie in its folder all the same: they neither count nor go, whatever the mark of the folder
+ * says. A manifest that cannot be read tells of nobody, and is with the first.
+ */
+export function splitByOwner(
+  runs: readonly CatalogRun[],
+  owner: Owner,
+): { readonly own: readonly CatalogRun[]; readonly foreign: readonly CatalogRun[] } {
+  const isForeign = ({ record }: CatalogRun) => record !== undefined && !isSameOwner(record.owner, owner)
+  return { own: runs.filter(run => !isForeign(run)), foreign: runs.filter(isForeign) }
+}
+
+/** For people. */
+export function foreignText(foreign: readonly CatalogRun[]): string {
+  return `${foreign.length} of another cluster, namespace or policy in this folder, neither counted nor deleted; the first is ${foreign[0]?.key}`
 }
 
 /** The key of a run's manifest, by the list; undefined where it is not listed. */

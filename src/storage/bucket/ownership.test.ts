@@ -7,6 +7,7 @@ import { claimFolder } from './ownership.ts'
 import { putOnce } from '../put-once.ts'
 import { StoreError } from '../store-error.ts'
 import { changed } from '../../../test/storage/changed-store.ts'
+import { putBackup, putData } from '../../../test/storage/made-up-backup.ts'
 
 const owner = { clusterId: 'c1', namespace: 'shop', policy: 'orders', policyUid: 'u1' }
 const layout = layoutOf(owner)
@@ -54,6 +55,13 @@ describe('the mark of the owner', () => {
     }
   })
 
+  test('F43: that is damaged comes with no advice to remove it', async () => {
+    const store = new MemoryStore()
+    await store.put(layout.owner, Buffer.from('x'))
+    const says = { message: /choose another prefix, or bring back what stood in it; do not remove it/ }
+    await assert.rejects(claimFolder(store, layout, owner, now), says)
+  })
+
   test('shows a store that does not know If-None-Match, and one that ignores it', async () => {
     const refusing = new MemoryStore()
     const refuses = async () => Promise.reject(new StoreError('ConditionalUnsupported', 'no'))
@@ -86,6 +94,30 @@ describe('the mark of the owner', () => {
   })
 
   const denied = async () => Promise.reject(new StoreError('AccessDenied', 'no'))
+
+  const honouring = (store: MemoryStore): ObjectStore['putIfAbsent'] => store.putIfAbsent.bind(store)
+  const refusing = (): ObjectStore['putIfAbsent'] => async () =>
+    Promise.reject(new StoreError('ConditionalUnsupported', 'no'))
+  const ignoring =
+    (store: MemoryStore): ObjectStore['putIfAbsent'] =>
+    async (key, body) => {
+      await store.put(key, body)
+      return 'created'
+    }
+  /** With `If-None-Match`. */
+  const ways = [honouring, refusing, ignoring]
+
+  /** Answers NoSuchKey for the mark. */
+  function denyingMark(store: MemoryStore, putIfAbsent: ObjectStore['putIfAbsent']): ObjectStore {
+    const get: ObjectStore['get'] = async (key, ...rest) => {
+      if (key === layout.owner) throw new StoreError('NotFound', 'NoSuchKey')
+      return store.get(key, ...rest)
+    }
+    return changed(store, { get, putIfAbsent })
+  }
+
+  const stored = async (store: MemoryStore) =>
+    Promise.all((await keysOf(store)).map(async key => [key, String(await store.get(key, 10_000))]))
 
   /** The first reading of the mark is denied. */
   function deniedOnce(store: MemoryStore, change: Partial<ObjectStore> = {}): ObjectStore {
@@ -128,6 +160,56 @@ describe('the mark of the owner', () => {
     await assert.rejects(claimFolder(deniedOnce(store), layout, owner, now), { reason: 'PrefixOwnedByOther' })
     assert.deepEqual(await store.get(layout.owner, 1_000), mark)
     assert.deepEqual(await keysOf(store), [layout.owner])
+  })
+
+  test('F43: that somebody removed, or that the store denies to have, gives no folder with backups of another away', async () => {
+    for (const removed of [true, false])
+      for (const other of [{ clusterId: 'c2' }, { namespace: 'x' }, { policy: 'x' }])
+        for (const putIfAbsent of ways) {
+          const store = new MemoryStore()
+          await claimFolder(store, layout, { ...owner, ...other }, now)
+          await putBackup(store, layout, { run: 'run-0', slot: new Date(0), change: { owner: { ...owner, ...other } } })
+          if (removed) await store.delete([layout.owner])
+          const before = await stored(store)
+          await assert.rejects(claimFolder(denyingMark(store, putIfAbsent(store)), layout, owner, now), {
+            reason: 'PrefixOwnedByOther',
+            message: /run-0\.json.*choose another backend\.prefix/,
+          })
+          assert.deepEqual(await stored(store), before)
+        }
+  })
+
+  test('F43: that the store denies to have is never overwritten where it does not honour If-None-Match', async () => {
+    for (const putIfAbsent of [refusing, ignoring]) {
+      const store = new MemoryStore()
+      await claimFolder(store, layout, { ...owner, clusterId: 'c2' }, now)
+      const before = await stored(store)
+      await assert.rejects(claimFolder(denyingMark(store, putIfAbsent(store)), layout, owner, now), {
+        reason: 'PrefixOwnedByOther',
+        message: /nobody knows whose.*owner\.json/,
+      })
+      assert.deepEqual(await stored(store), before)
+    }
+  })
+
+  test('F43: that somebody removed is written again where all backups are our own, and where the store decides between two writers', async () => {
+    for (const putIfAbsent of ways) {
+      const store = new MemoryStore()
+      await putBackup(store, layout, { run: 'run-0', slot: new Date(0), change: { owner } })
+      await claimFolder(changed(store, { putIfAbsent: putIfAbsent(store) }), layout, owner, now)
+      assert.ok(await store.head(layout.owner))
+    }
+    const store = new MemoryStore()
+    await putData(store, layout, { run: 'run-0', slot: new Date(0) })
+    const claimed = await claimFolder(store, layout, owner, now)
+    assert.deepEqual(claimed, { conditionalPut: true, adoptedAt: now })
+  })
+
+  test('is written also where the folder may not be listed', async () => {
+    const store = new MemoryStore()
+    const list: ObjectStore['list'] = () => ({ [Symbol.asyncIterator]: () => ({ next: denied }) })
+    const claimed = await claimFolder(changed(store, { list }), layout, owner, now)
+    assert.deepEqual(claimed, { conditionalPut: true, adoptedAt: now })
   })
 
   test('that could not be read once tells all the same since when the folder is ours', async () => {

@@ -3,7 +3,9 @@ import { z } from 'zod'
 import type { PrefixOwner } from '../../api/mover/task.ts'
 import type { Layout } from './layout.ts'
 import type { ObjectStore } from '../object-store.ts'
+import { isSameOwner, ownerText } from './owner.ts'
 import { isStoreError } from '../store-error.ts'
+import { contentsOf } from './unmarked.ts'
 
 export class OwnershipError extends Error {
   readonly reason: 'PrefixOwnedByOther' | 'FormatUnsupported' | 'AccessDenied'
@@ -73,9 +75,19 @@ export async function claimFolder(
   return { conditionalPut, adoptedAt: await adopted(wanted, known) }
 }
 
-/** There is no mark, in the store's own words. */
+/**
+ * There is no mark, in the store's own words. One answer alone gives no folder away: without the store's condition our mark would replace
+ * one that is there after all.
+ */
 async function claimEmpty(wanted: Wanted): Promise<Claim> {
   const { store, layout, now, signal } = wanted
+  const stranger = await lookForOthers(wanted)
+  if (stranger !== undefined && !(await honoursCondition(wanted))) {
+    throw new OwnershipError(
+      'PrefixOwnedByOther',
+      `nobody knows whose folder ${layout.root} is: the store gives no owner.json, has ${stranger}, and does not honour If-None-Match, so that a mark of ours could replace another's; choose another backend.prefix`,
+    )
+  }
   const mark = markOf(wanted)
   const first = await tryMark(wanted, mark)
   if (first === 'exists') return claimWritten(wanted)
@@ -90,9 +102,21 @@ async function claimEmpty(wanted: Wanted): Promise<Claim> {
  * another cluster, whose backups would then be pruned.
  */
 async function claimUnread(wanted: Wanted, denial: OwnershipError): Promise<Claim> {
+  await lookForOthers(wanted)
   const outcome = (await honoursCondition(wanted)) ? await tryMark(wanted, markOf(wanted)) : 'unsupported'
   if (outcome === 'unsupported') throw denial
   return outcome === 'created' ? { conditionalPut: true, adoptedAt: wanted.now } : claimWritten(wanted)
+}
+
+/**
+ * Before the first write of a mark.
+ * @returns the key of an object that may be another's.
+ * @throws OwnershipError when the folder has backups of another. StoreError as `list`, except AccessDenied.
+ */
+async function lookForOthers({ store, layout, owner, signal }: Wanted): Promise<string | undefined> {
+  const contents = await contentsOf(store, layout, owner, signal)
+  if (contents.whose !== 'theirs') return contents.whose === 'unknown' ? contents.key : undefined
+  throw ownedByOther(`${contents.key} in a folder without a mark belongs to ${ownerText(contents.owner)}`, owner)
 }
 
 /** By somebody else since we looked, by our own try whose reply was lost, or before, and not to be read then. */
@@ -169,7 +193,7 @@ function checkMark(body: Buffer, layout: Layout, owner: PrefixOwner): Mark {
   } catch (cause) {
     throw new OwnershipError(
       'FormatUnsupported',
-      `${layout.owner} is not JSON, so that nobody knows whose folder this is; remove it, or choose another prefix`,
+      `${layout.owner} is not JSON, so that nobody knows whose folder this is; choose another prefix, or bring back what stood in it; do not remove it, because then whoever comes next may take the folder`,
       { cause },
     )
   }
@@ -181,10 +205,13 @@ function checkMark(body: Buffer, layout: Layout, owner: PrefixOwner): Mark {
       { cause: parsed.error },
     )
   }
-  const { clusterId, namespace, policy } = parsed.data
-  if (clusterId === owner.clusterId && namespace === owner.namespace && policy === owner.policy) return parsed.data
-  throw new OwnershipError(
+  if (isSameOwner(parsed.data, owner)) return parsed.data
+  throw ownedByOther(`${layout.root} belongs to ${ownerText(parsed.data)}`, owner)
+}
+
+function ownedByOther(what: string, owner: PrefixOwner): OwnershipError {
+  return new OwnershipError(
     'PrefixOwnedByOther',
-    `${layout.root} belongs to policy ${namespace}/${policy} of cluster ${clusterId}, and this is ${owner.namespace}/${owner.policy} of cluster ${owner.clusterId}; choose another backend.prefix, or, when that cluster is lost, set the chart's clusterId to its id`,
+    `${what}, and this is ${owner.namespace}/${owner.policy} of cluster ${owner.clusterId}; choose another backend.prefix, or, when that cluster is lost, set the chart's clusterId to its id`,
   )
 }

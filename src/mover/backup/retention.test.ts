@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { silentLog } from '../../runtime/log.ts'
+import { readCatalog } from '../../storage/bucket/catalog.ts'
+import { layoutOf } from '../../storage/bucket/layout.ts'
+import { MemoryStore } from '../../storage/memory.ts'
+import { Report } from '../protocol/report.ts'
+import { applyRetention } from './retention.ts'
+import { putBackup } from '../../../test/storage/made-up-backup.ts'
+
+const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
+const owner = { clusterId: 'cluster-1', namespace: 'shop', policy: 'orders', policyUid: 'uid-1' }
+
+test('F43: backups of another cluster, namespace or policy in the folder are never pruned, push nothing out, and are told of', async t => {
+  const directory = await mkdtemp(join(tmpdir(), 'retention-'))
+  t.after(() => rm(directory, { recursive: true }))
+  for (const change of [{ clusterId: 'cluster-2' }, { namespace: 'x' }, { policy: 'x' }]) {
+    const store = new MemoryStore(() => 0)
+    const put = (minute: number, of = owner) =>
+      putBackup(store, layout, { run: `run-${minute}`, slot: new Date(minute * 60_000), change: { owner: of } })
+    for (const minute of [0, 3, 6]) await put(minute, { ...owner, ...change })
+    for (const minute of [1, 2, 4, 5]) await put(minute)
+    const report = new Report(join(directory, 'termination-log'), silentLog, { phase: 'committed' })
+    await applyRetention({
+      task: { owner, retention: 2, held: [], accepted: [], maxDeletes: 20 },
+      run: 'run-5',
+      store,
+      layout,
+      runs: await readCatalog(store, layout, 'command'),
+      adoptedAt: 0,
+      now: 3_600_000,
+      report,
+      signal: AbortSignal.timeout(10_000),
+    })
+    const left = (await readCatalog(store, layout, 'command')).map(({ run }) => run)
+    assert.deepEqual(left, ['run-0', 'run-3', 'run-4', 'run-5', 'run-6'])
+    assert.deepEqual(report.message.deleted, ['run-1', 'run-2'])
+    assert.deepEqual(
+      [report.message.kept?.count, report.message.kept?.oldest, report.message.kept?.newest],
+      [2, 'run-4', 'run-5'],
+    )
+    const [warning] = report.message.warnings ?? []
+    assert.equal(warning?.reason, 'ForeignBackups')
+    assert.match(warning?.message ?? '', /^3 .* neither counted nor deleted.*run-0\.json/)
+  }
+})
