@@ -213,6 +213,17 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
         },
       },
       {
+        name: "an endpoint whose host names a bucket, with the bucket's name insisted on in the path (F62)",
+        reason: 'AddressingRefused',
+        promised: /endpoint's host names a bucket already.*one folder too deep.*without the bucket's name/,
+        says: /write backend\.endpoint without it/,
+        // A list of such a bucket misses a key.
+        task: (task, proxy) => {
+          proxy.fail('list', { kind: 'refuse', status: 404, code: 'NoSuchKey' })
+          return { backend: { ...task.backend, forcePathStyle: true } }
+        },
+      },
+      {
         name: 'a store that demands a digest and takes none (F62)',
         reason: 'ChecksumRefused',
         promised: /demands a checksum.*neither Content-MD5 nor CRC32/,
@@ -319,6 +330,18 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
         assertFailed(await runPod({ task: probe, secret: row.secret ?? secret, run: 'probe' }), row.reason)
       })
     }
+
+    test('F62: nothing is complete one folder too deep, also where an earlier run has marked the folder there', async () => {
+      const { proxy, bucket, task } = await setUp()
+      const { version, owner, backend, secretName } = task
+      const probe: MoverTaskInput = { version, owner, backend, secretName, kind: 'probe' }
+      assert.equal((await runPod({ task: probe, secret, run: 'probe' })).message.phase, 'done')
+      proxy.fail('list', { kind: 'refuse', status: 404, code: 'NoSuchKey' })
+      const result = await runPod({ task, secret, command: small })
+      assertFailed(result, 'AddressingRefused')
+      assert.match(result.message.message ?? '', /write backend\.endpoint without it/)
+      assert.deepEqual(await left(bucket), nothing)
+    })
 
     test("another cluster's folder is PrefixOwnedByOther", async () => {
       const { bucket, task } = await setUp()

@@ -8,6 +8,7 @@ import { slotOfJobName } from '../../api/names.ts'
 import { readCatalog, splitByOwner, type CatalogRun } from '../../storage/bucket/catalog.ts'
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey, type Layout } from '../../storage/bucket/layout.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
+import { isStoreError } from '../../storage/store-error.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
 import { CommitFailure, commitRecord, findOwnRecord } from './commit.ts'
@@ -17,7 +18,7 @@ import { failureOf, MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
 import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
-import { applyRetention, sweepLeftovers, withoutFailing } from './retention.ts'
+import { applyRetention, sweepLeftovers, warnOf, withoutFailing } from './retention.ts'
 import { checkSize } from './size-check.ts'
 import { receiveArtifact, type Received } from './source.ts'
 import { openStores, type Stores } from '../stores.ts'
@@ -159,14 +160,7 @@ async function commit(run: Run, received: Received, segments: readonly BackupSeg
   const { task, stores, layout, report, manifest, conditionalPut, identity } = run
   const { bytes, sha256, lateWriters } = received
   if (lateWriters.length > 0) report.warn('LateWriters', lateWritersText(lateWriters))
-  let runs: readonly CatalogRun[] | undefined
-  await withoutFailing(
-    report,
-    'cannot read the catalog, so that nothing is pruned and sizes are not compared',
-    async () => {
-      runs = await readCatalog(stores.quick, layout, task.target, { signal: run.signal })
-    },
-  )
+  const runs = await readTarget(run)
   const own = runs && splitByOwner(runs, task.owner).own
   const size = checkSize({ id: identity.run, slot: run.slot, bytes }, own, task)
   if (size.suspect) {
@@ -216,6 +210,20 @@ async function commit(run: Run, received: Received, segments: readonly BackupSeg
   if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)
   const made: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
   return runs && [...runs.filter(({ key }) => key !== manifest), made].sort((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+/**
+ * All runs of the target; undefined where the store does not tell them, which fails no backup.
+ * @throws StoreError AddressingRefused: the bucket is elsewhere, and a backup where we write would be found by nobody.
+ */
+async function readTarget({ task, stores, layout, report, signal }: Run): Promise<readonly CatalogRun[] | undefined> {
+  try {
+    return await readCatalog(stores.quick, layout, task.target, { signal })
+  } catch (error) {
+    if (isStoreError(error, 'AddressingRefused')) throw error
+    warnOf(report, 'cannot read the catalog, so that nothing is pruned and sizes are not compared', error)
+    return undefined
+  }
 }
 
 function lateWritersText(names: readonly string[]): string {

@@ -119,10 +119,14 @@ export async function withoutFailing(report: Report, what: string, work: () => P
     await work()
     return true
   } catch (error) {
-    const reason: MoverWarningReason = isStoreError(error, 'AccessDenied') ? 'RetentionBlocked' : 'RetentionIncomplete'
-    report.warn(reason, `${what}: ${error instanceof Error ? error.message : String(error)}`)
+    warnOf(report, what, error)
     return false
   }
+}
+
+export function warnOf(report: Report, what: string, error: unknown) {
+  const reason: MoverWarningReason = isStoreError(error, 'AccessDenied') ? 'RetentionBlocked' : 'RetentionIncomplete'
+  report.warn(reason, `${what}: ${error instanceof Error ? error.message : String(error)}`)
 }
 
 /** The sizes are judged anew: what an earlier run could not compare is compared now. */

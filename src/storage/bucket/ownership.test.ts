@@ -205,6 +205,18 @@ describe('the mark of the owner', () => {
     assert.deepEqual(claimed, { conditionalPut: true, adoptedAt: now })
   })
 
+  test('F62: is not written where a list says that the bucket is elsewhere', async () => {
+    const store = new MemoryStore()
+    const elsewhere = async () => Promise.reject(new StoreError('AddressingRefused', 'one folder too deep'))
+    const list: ObjectStore['list'] = () => ({ [Symbol.asyncIterator]: () => ({ next: elsewhere }) })
+    for (const get of [store.get.bind(store), denied]) {
+      await assert.rejects(claimFolder(changed(store, { list, get }), layout, owner, now), {
+        reason: 'AddressingRefused',
+      })
+      assert.deepEqual(await keysOf(store), [])
+    }
+  })
+
   test('is written also where the folder may not be listed', async () => {
     const store = new MemoryStore()
     const list: ObjectStore['list'] = () => ({ [Symbol.asyncIterator]: () => ({ next: denied }) })
