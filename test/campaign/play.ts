@@ -291,7 +291,7 @@ class Stage {
         command: ['echo', `of slot ${slot}`],
         run,
         // Each of these runs is of a day of its own, after all that the clocks of the others may have said.
-        clockAheadMs: slot * dayMs,
+        laterMs: slot * dayMs,
       }
       const { message } = await runPod(pod, AbortSignal.timeout(longestPodMs))
       if (message.reason === 'Terminated') this.#wrong(`a run of slot ${slot} did not end in ${longestPodMs / 1000} s`)

@@ -28,6 +28,7 @@ import { mountSecret } from './mounted-secret.ts'
 import type { Environment } from '../../src/mover/identity.ts'
 import { runMover } from '../../src/mover/mover.ts'
 import { createLog } from '../../src/runtime/log.ts'
+import { startFaultProxy } from '../storage/s3-fault-proxy.ts'
 import type { S3Server } from '../storage/s3-servers.ts'
 
 const busybox = '/bin/busybox'
@@ -48,6 +49,8 @@ export type PodOptions = {
   readonly sourceAfterMs?: number
   /** The mover's clock is so far ahead, ms. Its signatures are of the right time. */
   readonly clockAheadMs?: number
+  /** It is so much later, ms: by the mover's clock and by what the store answers when it is looked at. */
+  readonly laterMs?: number
   /** As with `shareProcessNamespace`: the command's container is no PID namespace of its own. */
   readonly sharedProcesses?: true
   /** The folder `cgroup` of the pod's directory, with what the kernel would count (`memory.events`), is the command's /sys/fs/cgroup. */
@@ -119,7 +122,7 @@ export function startPod(options: PodOptions): Promise<Pod> {
   return launch(options, async ({ directory, shared, terminationLog }, environment) => {
     if (options.withoutMover) return start(directory, 'true', [])
     const program = await bundledProgram('test/mover/main.ts')
-    const argv = [program, shared, terminationLog, String(options.clockAheadMs ?? 0)]
+    const argv = [program, shared, terminationLog, String(aheadOf(options))]
     return start(directory, process.execPath, argv, { ...environment, ...bundledEnvironment })
   })
 }
@@ -132,10 +135,14 @@ export async function runPod(options: PodOptions, signal = new AbortController()
   const pod = await launch(options, async ({ shared, terminationLog }, environment) => {
     let output = ''
     const log = createLog({ stream: { write: line => (output += line) } })
-    const now = () => Date.now() + (options.clockAheadMs ?? 0)
+    const now = () => Date.now() + aheadOf(options)
     return { ended: runMover({ environment, log, shared, terminationLog, now }, signal), output: () => output }
   })
   return pod.result()
+}
+
+function aheadOf({ clockAheadMs = 0, laterMs = 0 }: PodOptions): number {
+  return clockAheadMs + laterMs
 }
 
 type Place = { readonly directory: string; readonly shared: string; readonly terminationLog: string }
@@ -144,7 +151,9 @@ async function launch<Mover extends Running>(
   options: PodOptions,
   startMover: (place: Place, environment: Environment) => Promise<Mover>,
 ): Promise<Pod<Mover>> {
-  const { task, secret, command, run = jobOf(0), jobUid = `job-uid-of-${run}` } = options
+  const { secret, command, run = jobOf(0), jobUid = `job-uid-of-${run}` } = options
+  const later = options.laterMs === undefined ? undefined : await startLater(options.task, options.laterMs)
+  const task = later?.task ?? options.task
   await sweepRunDirectories()
   const directory = await makeRunDirectory()
   const shared = join(directory, 'shared')
@@ -183,6 +192,10 @@ async function launch<Mover extends Running>(
     source = start(directory, 'unshare', [...own, '--', ...entry, program, ...args, ...command])
   }
   const message = () => parseMoverMessage(readText(terminationLog))
+  const remove = async () => {
+    await later?.stop()
+    await removeRunDirectory(directory)
+  }
   return {
     directory,
     attempt,
@@ -197,18 +210,26 @@ async function launch<Mover extends Running>(
         await delay(10)
       }
     },
-    remove: () => removeRunDirectory(directory),
+    remove,
     renewSecret: changed => mountSecret(credentials, changed),
     async result() {
       const code = await mover.ended
       const sourceCode = await source?.ended
       const last = message()
       const log = mover.output()
-      await removeRunDirectory(directory)
+      await remove()
       if (!last) throw new Error(`the mover left no message; its output:\n${log}`)
       return { code, sourceCode, attempt, message: last, log: linesOf(log), sourceOutput: source?.output() ?? '' }
     },
   }
+}
+
+/** The task with a store whose clock is so far ahead of that of the one it names. */
+async function startLater(task: MoverTaskInput, aheadMs: number) {
+  if (task.backend.endpoint === undefined) throw new Error('it names no store')
+  const { endpoint, fail, stop } = await startFaultProxy(task.backend.endpoint)
+  fail('head', { kind: 'clock', aheadMs })
+  return { task: { ...task, backend: { ...task.backend, endpoint } }, stop }
 }
 
 /** The words before a command that sees this folder as its cgroup. */

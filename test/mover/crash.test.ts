@@ -108,18 +108,18 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
   async function killWhen(written: number, bucket: string, store: ObjectStore): Promise<boolean> {
     const what = `after ${written} writes`
     const target = `target-${written}`
-    const clockAheadMs = (script.length + 2 - written) * (lifetime + hour)
+    const laterMs = (script.length + 2 - written) * (lifetime + hour)
     const [oldSlot, brokenSlot, slot] = [3 * written, 3 * written + 1, 3 * written + 2] as const
     const old = jobOf(oldSlot)
     const run = jobOf(slot)
     await store.delete([layout.owner])
-    const expiresAt = Date.now() + clockAheadMs
+    const expiresAt = Date.now() + laterMs
     await makeGoodBackup(store, { target, slot: oldSlot, expiresAt })
     await leaveBehind(store, { target, slot: brokenSlot, expiresAt })
 
     const proxy = await startFaultProxy(server.endpoint)
     try {
-      const attempt = { secret, command: ['cat', join(directory, 'dump')], run, clockAheadMs }
+      const attempt = { secret, command: ['cat', join(directory, 'dump')], run, laterMs }
       const victim = Promise.withResolvers<Pod>()
       proxy.interrupt(Math.max(written, 1), written === 0 ? 'before' : 'after', async () => {
         const { mover } = await victim.promise
@@ -152,12 +152,12 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
 
   /** After the expiry of everything: there are the mark, the backups with all that they name, and nothing else. */
   async function assertLaterRunCleansUp(bucket: string, store: ObjectStore) {
-    const clockAheadMs = (script.length + 4) * (lifetime + hour)
+    const laterMs = (script.length + 4) * (lifetime + hour)
     const before = await server.contents(bucket)
     assert.ok(before.uploads.length > 0, 'nothing was left to clean up')
     const command = ['cat', join(directory, 'dump')]
     const task = taskAt(server.endpoint, bucket, 'later')
-    const run = await runPod({ task, secret, command, run: jobOf(0), clockAheadMs })
+    const run = await runPod({ task, secret, command, run: jobOf(0), laterMs })
     assert.deepEqual([run.code, run.message.phase, run.message.warnings], [0, 'committed', undefined])
     const backups = await restorable(store)
     assert.ok(backups.length > script.length)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sweep } from '../../src/storage/bucket/sweep.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
+import { later } from '../storage/changed-store.ts'
 import { settingsOf } from '../storage/s3-servers.ts'
 import { jobOf, runPod, startPod } from './backup-pod.ts'
 import { hourMs, layout, minio, secret } from './bucket-stage.ts'
@@ -32,7 +33,7 @@ for (const [how, first] of [
 
     const store = openS3({ ...settingsOf(server, bucket), endpoint: proxy.endpoint })
     t.after(() => store.close())
-    await sweep(store, layout, Date.now() + 1000 * hourMs)
+    await sweep(later(store, 1000 * hourMs), layout, Date.now() + 1000 * hourMs)
     const { uploads, keys } = await server.contents(bucket)
     assert.deepEqual(
       { uploads, notes: keys.filter(key => key.startsWith(layout.uploads)) },
@@ -59,7 +60,7 @@ for (const [answer, fault] of [
     await proxy.settled()
     assert.equal((await server.contents(bucket)).uploads.length, 1)
 
-    await sweep(store, layout, Date.now() + 1000 * hourMs)
+    await sweep(later(store, 1000 * hourMs), layout, Date.now() + 1000 * hourMs)
     const { uploads, keys } = await server.contents(bucket)
     assert.deepEqual({ uploads, notes: keys.filter(key => key.startsWith(layout.uploads)) }, { uploads: [], notes: [] })
   })

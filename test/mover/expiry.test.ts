@@ -85,7 +85,7 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     const { endpoint } = server
     const later = { ...task, backend: { ...task.backend, endpoint } }
     proxy.interrupt(manifestWrite, 'before', async () => {
-      const swept = await runPod({ task: later, secret, command: small, run: jobOf(1), clockAheadMs: 3 * hour })
+      const swept = await runPod({ task: later, secret, command: small, run: jobOf(1), laterMs: 3 * hour })
       assert.equal(swept.message.phase, 'committed', JSON.stringify(swept))
       assert.deepEqual(await dataKeys(bucket, jobOf(0)), [])
     })
@@ -95,11 +95,25 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     assert.deepEqual([objects, uploads], [['data', 'manifests'], []])
   })
 
+  test('F23: a run on a node whose clock is ahead of the store leaves alone what a run on another node is writing', async () => {
+    const { bucket, task } = await setUp(segments)
+    const pod = await startPod({ task, secret, command: halting })
+    const key = await firstSegment(bucket)
+    const { uploads } = await kindsOf(bucket)
+    const ahead = await runPod({ task, secret, command: small, run: jobOf(1), clockAheadMs: 3 * hour })
+    assert.equal(ahead.message.phase, 'committed', JSON.stringify(ahead))
+    assert.ok((await dataKeys(bucket, jobOf(0))).includes(key))
+    assert.deepEqual((await kindsOf(bucket)).uploads, uploads)
+    goOn(pod)
+    const { message } = await pod.result()
+    assert.equal(message.phase, 'committed', JSON.stringify(message))
+  })
+
   test('F58: an attempt whose open upload was swept says so', async () => {
     const { bucket, task } = await setUp(segments)
     const pod = await startPod({ task, secret, command: halting })
     await firstSegment(bucket)
-    await runPod({ task, secret, command: small, run: jobOf(1), clockAheadMs: 3 * hour })
+    await runPod({ task, secret, command: small, run: jobOf(1), laterMs: 3 * hour })
     assert.deepEqual(await dataKeys(bucket, jobOf(0)), [])
     goOn(pod)
     const { message } = await pod.result()

@@ -115,7 +115,7 @@ for (const kind of s3ServerKinds) {
       const good = await put(store, jobOf(0))
       const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)), attempt: 'loser' })
       proxy.fail('get', { kind: 'refuse', status: 404, code: 'NoSuchKey' }, { key: new RegExp(jobOf(0)) })
-      const twoDays = { clockAheadMs: 2 * dayMs }
+      const twoDays = { laterMs: 2 * dayMs }
       await run({ task: { ...task, ...through, retention: 3 }, command: ['seq', '9'], run: jobOf(1), ...twoDays })
       const { keys } = await server.contents(bucket)
       for (const key of [good.key, ...good.data]) assert.ok(keys.includes(key), key)
@@ -286,7 +286,7 @@ for (const kind of s3ServerKinds) {
       const { store, task, through, bucket } = await setUp(t)
       const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)) })
       proxy.fail('list', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: /\/manifests\/command/ })
-      const options = { run: jobOf(1), clockAheadMs: 2 * dayMs }
+      const options = { run: jobOf(1), laterMs: 2 * dayMs }
       const message = await run({ task: { ...task, ...through }, command: ['seq', '9'], ...options })
       assert.deepEqual(
         message.warnings?.map(({ reason }) => reason),

@@ -234,8 +234,11 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     reply.writeHead(200, { etag: '"0"' }).end()
     return
   }
-  if (fault?.kind === 'clock')
+  if (fault?.kind === 'clock') {
     answered.headers.date = new Date(Date.parse(answered.headers.date ?? '') + fault.aheadMs).toUTCString()
+    // Of an answer with an age the SDK does not take the time: it would sign by it, and the store behind takes no such signature.
+    answered.headers.age = '0'
+  }
   reply.writeHead(answered.statusCode ?? 502, answered.headers)
   if (fault?.kind === 'cut-reply') {
     reply.flushHeaders()

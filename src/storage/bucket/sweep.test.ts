@@ -179,6 +179,36 @@ describe('the sweep', () => {
     assert.deepEqual(await keys(), [orphans[0], notes[0]])
   })
 
+  test('F23: believes no clock that is ahead of that of the other side, of a run that goes on', async () => {
+    const started = now
+    const data = await writeData(0, 'pod')
+    const attempt = { run: 'run-0', attempt: 'pod' }
+    const key = segmentKey(layout, attempt, 'dump', 1)
+    const uploadId = await store.createUpload(key)
+    const note = uploadRecordKey(layout, attempt, 1)
+    const record = { key: key.slice(layout.root.length), uploadId, expiresAt: now + 2 * hour }
+    await store.put(note, encodeUploadRecord(record))
+    for (const [storeAhead, nodeAhead] of [
+      [1.5 * hour, 50 * hour],
+      [50 * hour, 1.5 * hour],
+    ] as const) {
+      now = started + storeAhead
+      assert.deepEqual(await sweep(store, layout, started + nodeAhead), { abortedUploads: 0, deletedObjects: 0 })
+      assert.deepEqual([await keys(), memory.openUploads()], [[...data, note], [key]])
+    }
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 1, deletedObjects: 1 })
+  })
+
+  test('goes by the clock of the node alone where the store tells no time', async () => {
+    await writeData(0, 'pod')
+    const timeless = new LyingStore(store)
+    timeless.head = async key => {
+      const found = await store.head(key)
+      return found && { ...found, answeredAt: undefined }
+    }
+    assert.deepEqual(await sweep(timeless, layout, now + 3 * hour), { abortedUploads: 0, deletedObjects: 1 })
+  })
+
   test('aborts the upload of a killed mover by its record, once its Job is over', async () => {
     const key = segmentKey(layout, { run: 'run-0', attempt: 'pod' }, 'dump', 0)
     const uploadId = await store.createUpload(key)

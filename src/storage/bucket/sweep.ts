@@ -5,7 +5,7 @@
 import { readRun } from './catalog.ts'
 import { isHeld, listHolds } from './holds.ts'
 import { parseDataKey, parseManifestKey, type Attempt, type Layout } from './layout.ts'
-import type { ObjectInfo, ObjectStore } from '../object-store.ts'
+import type { ObjectHead, ObjectInfo, ObjectStore } from '../object-store.ts'
 import { persevere } from './persevere.ts'
 import { isStoreError } from '../store-error.ts'
 import { dataMetadata, parseUploadRecord, type UploadRecord } from './upload-record.ts'
@@ -19,7 +19,8 @@ export interface Swept {
 const youngestMs = 60 * 60_000
 
 /**
- * `now` in ms since the epoch. One object that cannot be read or deleted blocks nothing behind it.
+ * `now` by the clock of this node, ms since the epoch. An attempt is over when the store's clock says so, too: a node whose clock is ahead
+ * would sweep what runs on other nodes are still writing. One object that cannot be read or deleted blocks nothing behind it.
  * @throws the first refusal, after all else was tried.
  */
 export async function sweep(store: ObjectStore, layout: Layout, now: number, signal?: AbortSignal): Promise<Swept> {
@@ -40,9 +41,16 @@ async function abortUploads(store: ObjectStore, layout: Layout, now: number, swe
     if (now - modifiedAt < youngestMs) return
     const record = await readUploadRecord(store, key, signal)
     if (!record || record.expiresAt > now) return
+    const head = await store.head(key, signal)
+    if (!head || record.expiresAt > earlierOf(now, head)) return
     swept.abortedUploads += await abortNoted(store, layout, key, record, signal)
   }
   await persevere(store.list(layout.uploads, { signal }), abort, signal)
+}
+
+/** By the clock that is behind the other, ms since the epoch. A store that tells no time leaves the node's. */
+function earlierOf(now: number, { answeredAt = now }: ObjectHead): number {
+  return Math.min(now, answeredAt)
 }
 
 /** Aborts what the note tells of, and then removes it. @returns how many uploads those were. */
@@ -125,11 +133,13 @@ async function isOrphan(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const head = await store.head(key, signal)
-  const named = head?.metadata[dataMetadata.manifest]
-  const expiresAt = Number(head?.metadata[dataMetadata.expiresAt] ?? Number.NaN)
+  if (!head) return false
+  const named = head.metadata[dataMetadata.manifest]
+  const expiresAt = Number(head.metadata[dataMetadata.expiresAt] ?? Number.NaN)
   const own = `${layout.root}${named}`
   // An object without that note, or with one about another run, is not ours to judge.
-  if (named === undefined || !(expiresAt <= now) || parseManifestKey(layout, own)?.run !== run) return false
+  if (named === undefined || !(expiresAt <= earlierOf(now, head)) || parseManifestKey(layout, own)?.run !== run)
+    return false
   for (const manifest of new Set([...manifests, own])) {
     const read = await readRun(store, layout, manifest, signal)
     if (read === undefined ? manifests.includes(manifest) : read.record?.attempt === attempt || !read.record) {
