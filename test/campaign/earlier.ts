@@ -12,6 +12,7 @@ import type { S3Server } from '../storage/s3-servers.ts'
 const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
 const target = 'command'
 const attempt = 'earlier'
+const hourMs = 3_600_000
 
 /** `lost`: somebody has deleted its data. */
 export type EarlierBackup = { readonly run: string; readonly bytes: Buffer; readonly lost: boolean }
@@ -25,7 +26,10 @@ export async function putEarlier(server: S3Server, Bucket: string, backups: read
     const Key = segmentKey(layout, { run, attempt }, 'dump', 0)
     const manifest = manifestKey(layout, target, slot, run)
     const stored = zstdCompressSync(bytes)
-    const Metadata = { [dataMetadata.manifest]: relative(manifest), [dataMetadata.expiresAt]: String(Date.now()) }
+    const Metadata = {
+      [dataMetadata.manifest]: relative(manifest),
+      [dataMetadata.expiresAt]: String(Date.now() + hourMs),
+    }
     const record = recordOf({ run, bytes, time: slot.toISOString(), key: relative(Key), stored })
     await client.send(new PutObjectCommand({ Bucket, Key, Body: stored, Metadata }))
     await client.send(new PutObjectCommand({ Bucket, Key: manifest, Body: record }))

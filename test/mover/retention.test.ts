@@ -113,7 +113,8 @@ for (const kind of s3ServerKinds) {
     test('F59: a 404 for the manifest of a good backup costs none of its data', async t => {
       const { store, task, through, bucket } = await setUp(t)
       const good = await put(store, jobOf(0))
-      const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)), attempt: 'loser' })
+      const expiresAt = Date.now() + hourMs
+      const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)), attempt: 'loser', expiresAt })
       proxy.fail('get', { kind: 'refuse', status: 404, code: 'NoSuchKey' }, { key: new RegExp(jobOf(0)) })
       const twoDays = { laterMs: 2 * dayMs }
       await run({ task: { ...task, ...through, retention: 3 }, command: ['seq', '9'], run: jobOf(1), ...twoDays })
@@ -284,7 +285,8 @@ for (const kind of s3ServerKinds) {
 
     test('F87: a list that is refused is told, and what is left over is swept all the same', async t => {
       const { store, task, through, bucket } = await setUp(t)
-      const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)) })
+      const expiresAt = Date.now() + hourMs
+      const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)), expiresAt })
       proxy.fail('list', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: /\/manifests\/command/ })
       const options = { run: jobOf(1), laterMs: 2 * dayMs }
       const message = await run({ task: { ...task, ...through }, command: ['seq', '9'], ...options })

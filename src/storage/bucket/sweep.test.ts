@@ -9,6 +9,7 @@ import { StoreError } from '../store-error.ts'
 import { sweep } from './sweep.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { LyingStore } from '../../../test/storage/lying-store.ts'
+import { putData } from '../../../test/storage/made-up-backup.ts'
 import { dataMetadata, encodeUploadRecord } from './upload-record.ts'
 
 const hour = 3_600_000
@@ -156,6 +157,46 @@ describe('the sweep', () => {
     lying.head = head
     assert.equal((await sweep(lying, layout, now)).deletedObjects, 0)
     assert.ok((await keys()).includes(data[0] ?? ''))
+  })
+
+  test('F59: leaves alone a folder that is being copied, whose data are there before their manifests', async () => {
+    const source = store
+    const [manifest = '', first = '', second = ''] = await writeBackup(0, 'pod', 2)
+    const expiresAt = now + 2 * hour
+    // A try to open the upload was given up without an answer, so that the note has stayed.
+    const note = uploadRecordKey(layout, { run: 'run-0', attempt: 'pod' }, 1)
+    const noted = { key: second.slice(layout.root.length), others: true, expiresAt } as const
+    await source.put(note, encodeUploadRecord(noted))
+
+    now += 30 * 24 * hour
+    memory = new MemoryStore(() => now)
+    store = memory
+    const copy = async (key: string) => store.put(key, await source.get(key, 10_000))
+    await putData(store, layout, { run: 'run-0', slot: slotOf(0), attempt: 'pod', expiresAt })
+    await store.createUpload(second)
+    await copy(note)
+    const copied = await keys()
+    // Large ones take days.
+    for (let day = 0; day < 7; day++) {
+      now += 24 * hour - 1
+      assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 0 })
+      assert.deepEqual([await keys(), memory.openUploads()], [copied, [second]])
+    }
+    for (const key of [second, manifest]) await copy(key)
+    now += 1_000 * hour
+    await sweep(store, layout, now)
+    assert.deepEqual(await keys(), [first, second, manifest].sort())
+  })
+
+  test('deletes what an attempt has written after its own expiry, a week later', async () => {
+    const expiresAt = now
+    now += 1
+    await putData(store, layout, { run: 'run-0', slot: slotOf(0), expiresAt })
+    now += 7 * 24 * hour - 1
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 0 })
+    now += 1
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 1 })
+    assert.deepEqual(await keys(), [])
   })
 
   test('F65: one object that cannot be deleted, and one note that cannot be read, block nothing behind them', async () => {

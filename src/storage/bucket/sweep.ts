@@ -19,6 +19,12 @@ export interface Swept {
 const youngestMs = 60 * 60_000
 
 /**
+ * What was stored after its own expiry is spared for so long after that. It was copied here, and its manifest may follow: who copies a
+ * folder brings the data first, and large ones take days. What an attempt that has outlived itself wrote goes then.
+ */
+const copyMs = 7 * 24 * 3_600_000
+
+/**
  * `now` by the clock of this node, ms since the epoch. An attempt is over when the store's clock says so, too: a node whose clock is ahead
  * would sweep what runs on other nodes are still writing. One object that cannot be read or deleted blocks nothing behind it.
  * @throws the first refusal, after all else was tried.
@@ -42,15 +48,23 @@ async function abortUploads(store: ObjectStore, layout: Layout, now: number, swe
     const record = await readUploadRecord(store, key, signal)
     if (!record || record.expiresAt > now) return
     const head = await store.head(key, signal)
-    if (!head || record.expiresAt > earlierOf(now, head)) return
+    if (!head || !isOver({ ...record, modifiedAt }, now, head)) return
     swept.abortedUploads += await abortNoted(store, layout, key, record, signal)
   }
   await persevere(store.list(layout.uploads, { signal }), abort, signal)
 }
 
-/** By the clock that is behind the other, ms since the epoch. A store that tells no time leaves the node's. */
-function earlierOf(now: number, { answeredAt = now }: ObjectHead): number {
-  return Math.min(now, answeredAt)
+/**
+ * Whether its Job is certainly over, and nobody is still bringing it here. Of the two clocks the one that is behind counts; a store that
+ * tells no time leaves the node's.
+ */
+function isOver(
+  { expiresAt, modifiedAt }: { readonly expiresAt: number; readonly modifiedAt: number },
+  now: number,
+  { answeredAt = now }: ObjectHead,
+): boolean {
+  const time = Math.min(now, answeredAt)
+  return expiresAt <= time && (modifiedAt <= expiresAt || time - modifiedAt >= copyMs)
 }
 
 /** Aborts what the note tells of, and then removes it. @returns how many uploads those were. */
@@ -104,7 +118,8 @@ async function readUploadRecord(store: ObjectStore, key: string, signal?: AbortS
   }
 }
 
-type Candidate = Attempt & { readonly key: string; readonly manifests: readonly string[] }
+type Stored = Attempt & Pick<ObjectInfo, 'key' | 'modifiedAt'>
+type Candidate = Stored & { readonly manifests: readonly string[] }
 
 /**
  * One answer alone never deletes. What the list of manifests names stays unless its manifest was read and names another attempt. What
@@ -128,7 +143,7 @@ async function deleteOrphans(store: ObjectStore, layout: Layout, now: number, sw
 async function isOrphan(
   store: ObjectStore,
   layout: Layout,
-  { key, run, attempt, manifests }: Candidate,
+  { key, modifiedAt, run, attempt, manifests }: Candidate,
   now: number,
   signal?: AbortSignal,
 ): Promise<boolean> {
@@ -138,8 +153,8 @@ async function isOrphan(
   const expiresAt = Number(head.metadata[dataMetadata.expiresAt] ?? Number.NaN)
   const own = `${layout.root}${named}`
   // An object without that note, or with one about another run, is not ours to judge.
-  if (named === undefined || !(expiresAt <= earlierOf(now, head)) || parseManifestKey(layout, own)?.run !== run)
-    return false
+  if (named === undefined || parseManifestKey(layout, own)?.run !== run) return false
+  if (!isOver({ expiresAt, modifiedAt }, now, head)) return false
   for (const manifest of new Set([...manifests, own])) {
     const read = await readRun(store, layout, manifest, signal)
     if (read === undefined ? manifests.includes(manifest) : read.record?.attempt === attempt || !read.record) {
@@ -157,12 +172,12 @@ async function suspects(
   signal?: AbortSignal,
 ): Promise<readonly Candidate[]> {
   const attempts = new Map<string, Set<string>>()
-  const old: (Attempt & { readonly key: string })[] = []
+  const old: Stored[] = []
   for await (const { key, modifiedAt } of store.list(layout.data, { signal })) {
     const owner = parseDataKey(layout, key)
     if (!owner) continue
     attempts.set(owner.run, (attempts.get(owner.run) ?? new Set()).add(owner.attempt))
-    if (now - modifiedAt >= youngestMs) old.push({ key, ...owner })
+    if (now - modifiedAt >= youngestMs) old.push({ key, modifiedAt, ...owner })
   }
   if (old.length === 0) return []
   const manifests = new Map<string, string[]>()
