@@ -15,6 +15,7 @@ import {
   pod,
   policy,
   ready,
+  scheduled,
   snapshotOf,
   snapshotPolicy,
   stamp,
@@ -199,6 +200,24 @@ test('F82: a snapshot of a claim that went with its pod stays while a claim of t
   }
   assert.equal(await expire(['data']), 'stays')
   assert.equal(await expire(['other']), 'to-go')
+})
+
+test('F27: a prepared snapshot whose Backup no cache knew is not deleted as one whose Backup is gone', async () => {
+  const look = async (slot: string) => {
+    const server = new ToyApiServer(now)
+    const { metadata } = server.create('volumesnapshots', kept(1).snapshot)
+    server.create('backups', scheduled(at(slot), { name: 'nightly-data-1', target: 'data' }))
+    const reach = { client: toyClient(server), caches: toyCaches(toyClient(server)) }
+    const doomed = { kind: 'VolumeSnapshot', name: metadata.name, uid: metadata.uid ?? '' }
+    const owner = { namespace: 'shop', name: 'nightly' }
+    server.update('backups', 'nightly-data-1', each => ({
+      ...each,
+      metadata: { ...each.metadata, creationTimestamp: stamp(at(slot)) },
+    }))
+    return (await lookLast(reach, owner, doomed, { that: 'nobody-needs-it' }, new Map(), signal)).is
+  }
+  assert.equal(await look('12:00'), 'to-go', 'it is the snapshot of the Backup')
+  assert.equal(await look('12:30'), 'stays', 'it was there long before')
 })
 
 test('F31: a slot is not missed while the API server has a Backup of it that no cache knew, and the cache knows it then', async () => {

@@ -16,7 +16,7 @@ import type { Provided, Unless } from '../../plan/core/actions.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRun } from '../../plan/history/verdicts.ts'
 import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
-import { backupOfSnapshot, isGenuine, isOf, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
+import { backupOfSnapshot, isGenuine, isOf, isPosing, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
 import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -170,6 +170,7 @@ async function lookAtSnapshot(
   const backup =
     madeForIt === undefined ? undefined : await named<Backup>(client, backups, namespace, madeForIt, signal)
   if (backup) caches.backups.offer(backup)
+  if (isPosing(snapshot, backup)) return stays
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
   if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided)) return stays
   const items = await once(asked, 'claims', async () => {

@@ -1,12 +1,15 @@
 // Names are locks: which object under our name is ours, and what is said of a stranger's.
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { KubernetesObject } from '../../api/kubernetes.ts'
+import type { KubernetesObject, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
-import { isOurs, returnedRun } from '../../plan/view/owners.ts'
+import { isOurs, isSnapshotOf, returnedRun } from '../../plan/view/owners.ts'
 import { timeOf } from '../../schedule/times.ts'
 
-/** Whether an object that has our name is ours: made by us, for the same owner and the same purpose. */
-export function isSame(existing: KubernetesObject, wanted: KubernetesObject): boolean {
+/**
+ * Whether an object that has our name is ours: made by us, for the same owner and the same purpose.
+ * @param run what it is made for, where that is one run: a VolumeSnapshot is ours only as the snapshot of a Backup
+ */
+export function isSame(existing: KubernetesObject, wanted: KubernetesObject, run?: Backup): boolean {
   if (!isOurs(existing)) return false
   const owner = ({ metadata }: KubernetesObject) => {
     const { apiVersion, kind, uid } = metadata.ownerReferences?.find(({ controller }) => controller) ?? {}
@@ -16,6 +19,7 @@ export function isSame(existing: KubernetesObject, wanted: KubernetesObject): bo
   if (owner(existing) !== owner(wanted)) return false
   if (existing.metadata.annotations?.[annotation.backup] !== wanted.metadata.annotations?.[annotation.backup])
     return false
+  if (wanted.kind === 'VolumeSnapshot' && !(run && isSnapshotOf(existing as VolumeSnapshot, run))) return false
   if (wanted.kind === 'Backup' && !isSameRun(existing as Backup, wanted as Backup)) return false
   return [label.policy, label.target, label.slot, label.role].every(key => mark(existing, key) === mark(wanted, key))
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { KubernetesObject, Pod } from '../../api/kubernetes.ts'
+import type { KubernetesObject, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label, policyLabels } from '../../api/labels.ts'
 import { alone, deletion, type Action, type Group, type Plan } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
@@ -13,6 +13,7 @@ import { childBackup, returnedBackup, scheduledBackup, volumeSnapshot } from '..
 import { catalogJob, onDemandJob, probeJob } from '../../resources/jobs.ts'
 import { RefusalMemory } from './refusals.ts'
 import type { PolicyWorld } from '../../plan/view/world.ts'
+import { snapshotName } from '../../plan/view/owners.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import type { EventNote } from '../../runtime/events.ts'
@@ -29,6 +30,7 @@ import {
   pod,
   policy,
   ready,
+  scheduled,
   settings,
   snapshotOf,
   snapshotPolicy,
@@ -268,7 +270,7 @@ test('a verdict waits, and nobody is told of it, when the pods of the Job have s
 })
 
 test('a verdict does not wait for an object that only has the name: no plan would ever see it', async () => {
-  const asked = backup('now')
+  const asked = backup('now', { spec: { target: 'data' } })
   const stranger = { apiVersion: 'v1', kind: 'Any', metadata: { name: 'run', labels: { app: 'theirs' } } }
   const own = job('run', 'run')
   const snapshot = snapshotOf(asked)
@@ -329,6 +331,7 @@ test('a snapshot that a watch which is behind shows as not cut at its deadline i
 })
 
 const asked = backup('now')
+const ofClaim = backup('now', { spec: { target: 'data' } })
 const rest = statusOf(policy())
 
 /** One of each, with the run that it is for, and what people are told when a stranger has the name. */
@@ -370,9 +373,9 @@ const creates: readonly (readonly [what: string, action: Action, run: Backup | u
   ],
   [
     'a snapshot',
-    { do: 'create', object: volumeSnapshot(asked, 'now-1', 'data', 'fast') },
-    asked,
-    /^a VolumeSnapshot named now-1 exists .*; delete or rename it$/,
+    { do: 'create', object: volumeSnapshot(ofClaim, snapshotName(ofClaim), 'data', 'fast') },
+    ofClaim,
+    /^a VolumeSnapshot named now-\w+ exists .*; delete or rename it$/,
   ],
 ]
 
@@ -434,9 +437,42 @@ test('F27: an export of a Backup that was applied without its slot, or without t
   }
 })
 
+const madeAt = (time: Date, { metadata, ...rest }: KubernetesObject): KubernetesObject => ({
+  ...rest,
+  metadata: { ...metadata, creationTimestamp: stamp(time) },
+})
+
+test('F27: a VolumeSnapshot that has all our marks is a stranger where it is of another claim, or made before the run', async () => {
+  const slotted = scheduled(at('02:00'), { name: 'nightly-data', target: 'data' })
+  const broughtBack = { ...slotted, metadata: { ...slotted.metadata, creationTimestamp: stamp(at('11:00')) } }
+  for (const [what, run, claim, made, adopted] of [
+    ['of its slot', slotted, 'data', at('02:00'), true],
+    ['by a clock that is a little behind', slotted, 'data', at('01:56'), true],
+    ['made beforehand', slotted, 'data', at('01:54'), false],
+    ['of another claim', slotted, 'old', at('02:00'), false],
+    ['older than a Backup that came back', broughtBack, 'data', at('02:00'), true],
+    ['on demand', ofClaim, 'data', at('00:00'), true],
+  ] as const) {
+    const { carryOut, notes, written } = server({
+      taken: wanted => {
+        const source = { persistentVolumeClaimName: claim }
+        const snapshot: VolumeSnapshot = { ...wanted, spec: { source }, status: ready }
+        return madeAt(made, snapshot)
+      },
+    })
+    const object = volumeSnapshot(run, snapshotName(run), 'data', 'fast')
+    const groups = [{ name: 'start/it', run, actions: [{ do: 'create', object } as const] }]
+    await carryOut(world(snapshotPolicy(), { backups: [run] }), { groups, conclude: () => [], wakeAt: undefined })
+    const verdicts = written.filter(({ kind }) => kind === 'Backup') as Backup[]
+    const said = verdicts.map(({ status }) => `${status?.phase} ${status?.reason}`)
+    const taken = [['NameTaken'], ['Failed NameTaken']]
+    assert.deepEqual([notes.map(({ reason }) => reason), said], adopted ? [[], []] : taken, what)
+  }
+})
+
 test('what has the name and was made for the same is adopted, and nobody is told', async () => {
   for (const [, action, run] of creates) {
-    const { apply, calls, notes, caches } = server({ taken: wanted => wanted })
+    const { apply, calls, notes, caches } = server({ taken: wanted => madeAt(now, wanted) })
     await apply(world(policy(), { backups: [asked] }), [action], run)
     assert.deepEqual([calls.length, notes], [1, []], calls.join())
     assert.deepEqual(

@@ -225,7 +225,7 @@ class Pass {
     const { namespace } = this.#owner
     switch (action.do) {
       case 'create': {
-        const created = await this.#create(action.object)
+        const created = await this.#create(action.object, run)
         if (created === 'taken') await this.#tellTaken(action.object, run, action.cost)
         return created
       }
@@ -301,7 +301,7 @@ class Pass {
   }
 
   /** `taken` when a stranger has the name. An object of ours that is already there is adopted: names are locks. */
-  async #create(object: Written): Promise<'done' | 'adopted' | 'taken'> {
+  async #create(object: Written, planned: Backup | undefined): Promise<'done' | 'adopted' | 'taken'> {
     const { client, caches } = this.#context
     const kind = object.kind as WrittenKind
     const cache = cacheOf(caches, kind)
@@ -315,7 +315,7 @@ class Pass {
     const { namespace, name } = object.metadata
     const existing = await client.get<Written>(resources[kind], namespace, name, { signal: this.#signal })
     if (!existing) throw new WaitError(watchMs, `${kind} ${name} was there, and is gone a moment later`)
-    if (!isSame(existing, object)) return 'taken'
+    if (!isSame(existing, object, planned && this.#asMade(planned))) return 'taken'
     cache.offer(existing)
     return 'adopted'
   }

@@ -5,6 +5,7 @@ import {
   at,
   backup,
   claim,
+  completed,
   policy,
   ready,
   scheduled,
@@ -187,6 +188,49 @@ test('a run that the snapshot API has been away from for a day has failed', () =
 test("a stranger's snapshot under the Backup's name is not followed", () => {
   const stranger = snapshotOf(data, { status: ready, metadata: { annotations: {} } })
   assert.deepEqual(plan(snapshots({ snapshots: [stranger] }), data).does, ['create VolumeSnapshot'])
+})
+
+test('F27: a snapshot that was prepared under the name of a run is not followed, whoever made it, and nothing is done to it', () => {
+  const of = scheduled(now, { name: 'nightly-data-1', target: 'data' })
+  const made = (time: string, claim = 'data') =>
+    snapshotOf(of, { status: ready, claim, metadata: { creationTimestamp: stamp(at(time)) } })
+  for (const [what, snapshot, follows] of [
+    ['its own', made('12:00'), true],
+    ['by a clock that is a little behind', made('11:56'), true],
+    ['prepared beforehand', made('11:54'), false],
+    ['of another claim', made('12:00', 'old'), false],
+    ['without a claim', { ...made('12:00'), spec: { source: {} } }, false],
+  ] as const) {
+    const first = plan(snapshots({ snapshots: [snapshot] }), of)
+    assert.deepEqual(first.does, follows ? ['status Backup', 'event'] : ['create VolumeSnapshot'], what)
+    if (follows) continue
+    // Refused as taken by then; the claim's good ones would push it out, and its own limit end it.
+    const failed = { ...of, status: { phase: 'Failed', reason: 'NameTaken', message: '' } } as const
+    const newer = scheduled(at('13:00'), {
+      name: 'nightly-data-2',
+      target: 'data',
+      status: completed('nightly-data-2', at('13:00'), { target: 'data', snapshot: { name: 'nightly-data-2' } }),
+    })
+    for (const status of [ready, {}]) {
+      const seen = world(snapshotPolicy({ retention: 1, schedule: '0 0 29 2 *' }), {
+        claims: [claim('data')],
+        backups: [failed, newer],
+        snapshots: [{ ...snapshot, status }, snapshotOf(newer, { status: ready })],
+      })
+      const { actions } = planPolicy(seen, at('+1d 14:00'))
+      assert.deepEqual(only(actions, 'delete VolumeSnapshot'), [], what)
+    }
+  }
+})
+
+test('F27: the snapshot that the status of a Backup names is its own, whatever a restore has made of its source and its age', () => {
+  const of = scheduled(at('02:00'), {
+    name: 'nightly-data-1',
+    target: 'data',
+    status: { phase: 'Running', target: 'data', run: 'nightly-data-1' },
+  })
+  const restored = { ...snapshotOf(of, { status: ready }), spec: { source: {} } }
+  assert.equal(plan(snapshots({ snapshots: [restored] }), of).status?.phase, 'Completed')
 })
 
 /** An on-demand Backup of the claim data that waits, and one that has begun. */

@@ -3,8 +3,11 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
 import { onDemandJobName, onDemandSnapshotName, slotOfJobName } from '../../api/names.ts'
-import { timeOf } from '../../schedule/times.ts'
+import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 import { controllerOf, cronJobOf } from './chain.ts'
+
+/** The clocks that a run and its snapshot are dated by differ by less. Seconds. */
+const skewSeconds = 300
 
 type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
 
@@ -106,12 +109,34 @@ export function backupOfSnapshot(
 }
 
 /**
- * By its name, and by who it was made for: a stranger's snapshot may have the name, and is no business of ours. The view and the last look
- * both ask this: if they differed, the one would put off for ever what the other plans.
+ * By its name, by who it was made for, and by what it is of: the name of a slot's run is known beforehand to everybody, and what somebody has
+ * made under it of another claim, or long before the run, has not the data of the run. The view, the last look and the adoption of what
+ * exists all ask this: if they differed, the one would put off for ever what the other plans.
  */
 export function isSnapshotOf(snapshot: VolumeSnapshot, backup: Backup): boolean {
+  if (!isNamedFor(snapshot, backup)) return false
+  const { status } = backup
+  const { name } = snapshot.metadata
+  return status?.snapshot?.name === name || status?.run === name || isOfRun(snapshot, backup)
+}
+
+/** Whether it poses as the snapshot of a Backup and is not: it is not believed, not followed and not deleted. */
+export function isPosing(snapshot: VolumeSnapshot, backup: Backup | undefined): boolean {
+  return backup !== undefined && isNamedFor(snapshot, backup) && !isSnapshotOf(snapshot, backup)
+}
+
+function isNamedFor(snapshot: VolumeSnapshot, backup: Backup): boolean {
   const isNamed = snapshot.metadata.name === snapshotName(backup) && madeFor(snapshot) === backup.metadata.name
   return isNamed && isGenuine(snapshot)
+}
+
+/** Of the claim of the run, and made when it was due, or later. A Backup that was brought back is younger than its run. */
+function isOfRun({ metadata, spec }: VolumeSnapshot, backup: Backup): boolean {
+  const claim = backup.spec.target ?? backup.status?.target
+  const made = timeOf(metadata.creationTimestamp)
+  const due = earliest(timeOf(backup.spec.slot), timeOf(backup.metadata.creationTimestamp))
+  if (claim === undefined || spec.source.persistentVolumeClaimName !== claim) return false
+  return made !== undefined && due !== undefined && made >= addSeconds(due, -skewSeconds)
 }
 
 /** Whether the operator gave the snapshot its name; a copy that a person made with our labels and annotations has another. */

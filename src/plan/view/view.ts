@@ -17,7 +17,7 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobOf, jobUIDOf } from './chain.ts'
-import { backupOfSnapshot, returnedRun, runJobName } from './owners.ts'
+import { backupOfSnapshot, isPosing, madeFor, returnedRun, runJobName } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -136,7 +136,8 @@ export function viewOf(world: PolicyWorld): View {
   const believed = new Set([...chain.recorded, ...own.flatMap(({ job }) => job.metadata.uid ?? [])])
   const runJobs = withRole('run')
   const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
-  const snapshots = world.snapshots.map((snapshot): SnapshotView => {
+  const believable = world.snapshots.filter(each => !isPosing(each, backups.get(madeFor(each) ?? '')))
+  const snapshots = believable.map((snapshot): SnapshotView => {
     const content = snapshot.status?.boundVolumeSnapshotContentName
     return {
       snapshot,
