@@ -68,6 +68,20 @@ describe('planRetention', () => {
     assert.equal(planRetention([...ahead, ...history('g')], { keep: 1 }).nextToGo, 'g0')
   })
 
+  test('F38: the good run that was made last is never deleted, whatever slots the others are of', () => {
+    const made = (letters: string, order: readonly number[]) =>
+      history(letters).map((run, index) => ({ ...run, made: new Date(Date.UTC(2026, 1, order[index])) }))
+    const verdicts = (runs: readonly RetentionRun[]) => Object.values(reasons(runs, 1)).toReversed()
+    const [within, last, gone] = ['WithinRetention', 'MadeLast', 'BeyondRetention']
+    assert.deepEqual(verdicts(made('ggg', [1, 2, 3])), [gone, gone, within])
+    assert.deepEqual(verdicts(made('ggg', [3, 1, 2])), [last, gone, within])
+    assert.deepEqual(verdicts(made('ggo', [2, 1, 3])), [gone, within, within], 'one on demand may be the last, too')
+    assert.deepEqual(verdicts(made('fgg', [3, 2, 1])), ['NotCounted', last, within], 'one that is not good is none')
+    assert.deepEqual(verdicts(made('gg', [1, 1])), [gone, within], 'of one second the slots tell')
+    const untold = made('ggg', [3, 2, 1]).map((run, index) => ({ ...run, untold: index === 0 }))
+    assert.deepEqual(verdicts(untold), [last, last, within], 'one that anybody may have made takes no place')
+  })
+
   test('a few minutes are no future: clocks of a cluster differ', () => {
     const now = new Date('2026-01-05T12:00:00Z')
     assert.equal(isAhead(new Date('2026-01-05T12:05:00Z'), now), false)

@@ -4,8 +4,9 @@
  *
  * The rule: the newest N runs that count (good, not suspect, compared, with their data) are kept, and everything good that is older
  * than those goes. Scheduled and on-demand runs are counted apart. Whatever the input, the newest good run stays; where somebody
- * looked at the data, so does the newest one that was seen to be readable at once. A run is never old, only superseded. One that is dated
- * in the future tells of a clock that was wrong, and not of fresh data: it supersedes nothing.
+ * looked at the data, so does the newest one that was seen to be readable at once; where it is known when runs were made, so does the one
+ * that was made last. A run is never old, only superseded. One that is dated in the future tells of a clock that was wrong, and not of
+ * fresh data: it supersedes nothing.
  */
 import { slowDeletesPerHour } from './lowering.ts'
 
@@ -33,6 +34,8 @@ export interface RetentionRun {
   readonly slot: Date
   /** The moment of the data, which orders runs of one slot; where that is equal, too, the id does. Default: the slot. */
   readonly taken?: Date
+  /** When its data were asked for, by the clock of the API server, which no record can change. Absent: nobody can tell. */
+  readonly made?: Date
   /** Completed and restorable as far as is known. Failed, running and unready runs are not good. */
   readonly good: boolean
   /** Shrank far below its predecessor and nobody has accepted that yet (R14). False once accepted. */
@@ -57,6 +60,8 @@ export type RetentionReason =
   | 'WithinRetention'
   /** Stays: retention is done with it, but it is held. */
   | 'Held'
+  /** Stays: retention is done with it, but none of its target was made later, whatever slots the others are of. */
+  | 'MadeLast'
   /** Stays: suspect, so that it does not count; it goes when N good runs are newer than it. */
   | 'Suspect'
   /** Stays: its size was compared with nothing, so that it does not count. */
@@ -153,7 +158,10 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
   const superseded = judged.filter(each => each.run.good && !each.held && isSuperseded(each))
   const stops = { scheduled: stopOf(judged, 'scheduled'), 'on-demand': stopOf(judged, 'on-demand') }
   const unguarded = withoutGuard(ordered)
-  const goes = superseded.filter(({ run }) => !stops[triggerOf(run)] && !unguarded.has(run)).toReversed()
+  const last = madeLast(ordered)
+  const goes = superseded
+    .filter(({ run }) => !stops[triggerOf(run)] && !unguarded.has(run) && !last.has(run))
+    .toReversed()
   const deleteNow = firstOf(goes, maxDeletes, slowDeletes)
   const now = new Set(deleteNow)
 
@@ -164,6 +172,7 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
     if (!isSuperseded(each)) return within(each)
     const why = superseding(each)
     if (held) return stay('Held', `kept: ${why}, but it is held`)
+    if (last.has(run)) return stay('MadeLast', `kept: ${why} by their slots, but it was made last`)
     const stop = stops[triggerOf(run)]
     if (stop !== undefined) return stay('PruningStopped', `kept for now: ${why}, but ${stop}`)
     if (unguarded.has(run)) {
@@ -304,6 +313,17 @@ function withoutGuard(ordered: readonly RetentionRun[]): ReadonlySet<RetentionRu
   if (ordered.every(({ data }) => data === undefined)) return new Set()
   const guard = ordered.findIndex(run => run.data === 'confirmed' && counts(run))
   return new Set(guard === -1 ? ordered : ordered.slice(0, guard + 1))
+}
+
+/**
+ * The good run that was made last; and, where no record tells of that one, so that anybody may have made it, the last one that a record tells
+ * of. Runs of one second are told apart by their order.
+ */
+function madeLast(ordered: readonly RetentionRun[]): ReadonlySet<RetentionRun> {
+  const made = ordered.filter(run => run.good && hasData(run) && run.made !== undefined)
+  const latestFirst = made.toSorted((a, b) => (b.made?.getTime() ?? 0) - (a.made?.getTime() ?? 0))
+  const last = [latestFirst[0], latestFirst.find(({ untold }) => untold !== true)]
+  return new Set(last.filter(run => run !== undefined))
 }
 
 function newestFirst(a: RetentionRun, b: RetentionRun): number {

@@ -116,6 +116,22 @@ test('F23: the snapshot that was just made stays although others are dated a yea
   assert.deepEqual(deleted(plan(2, [...ahead, kept(9), kept(10), kept(11)])), ['nightly-data-9'])
 })
 
+test('F38: the snapshot of a claim that was made last stays, though Backups name others that are of newer slots', () => {
+  const made = (each: Kept, time: string): Kept => ({
+    ...each,
+    snapshot: { ...each.snapshot, metadata: { ...each.snapshot.metadata, creationTimestamp: stamp(at(time)) } },
+  })
+  // Whoever writes Backups and their status has given old snapshots the slots of this morning.
+  const posing = [made(kept(9), '00:10'), made(kept(10), '00:20'), made(kept(10, { target: 'logs' }), '08:00')]
+  const actions = plan(1, [made(kept(2), '02:00'), made(kept(3), '03:00'), ...posing])
+  assert.deepEqual(deleted(actions), ['nightly-data-2', 'nightly-data-9'])
+  const said = only(actions, 'status Backup').map(({ backup: { metadata }, status }) => [
+    metadata.name,
+    status.retention,
+  ])
+  assert.deepEqual(new Map(said as never).get('nightly-data-3'), { keep: true, reason: 'MadeLast' })
+})
+
 test('the verdict is written before the snapshot goes, and again only when it changes', () => {
   const actions = plan(1, [kept(1), kept(2)])
   assert.deepEqual(actions.map(does), ['status Backup', 'status Backup', 'delete VolumeSnapshot', 'event'])

@@ -215,17 +215,19 @@ function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMa
 /**
  * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good, and only one that has a Backup counts, since anybody
  * who may create snapshots can give them our labels. The order is by our own clock, and that of the storage system decides only
- * between those of one second.
+ * between those of one second. That it was made last is told by the API server alone.
  */
 export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined, now: Date): RetentionRun {
   const { metadata, status } = snapshot
   const due = backup ? timeOf(backup.spec.slot) : slotOfText(metadata.labels?.[label.slot])
-  const slot = due ?? timeOf(metadata.creationTimestamp) ?? new Date(0)
+  const made = timeOf(metadata.creationTimestamp)
+  const slot = due ?? made ?? new Date(0)
   const taken = timeOf(status?.creationTime)
   return {
     id: metadata.name,
     slot,
     ...(taken ? { taken } : {}),
+    ...(made ? { made } : {}),
     trigger: due === undefined ? 'on-demand' : 'scheduled',
     ahead: isAhead(slot, now),
     untold: backup === undefined,
