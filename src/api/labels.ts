@@ -30,6 +30,8 @@ export const annotation = {
   backup: 'backup.dev/backup',
   /** On a Backup that came back from the bucket without a slot: the run that it tells of. It never runs. */
   run: 'backup.dev/run',
+  /** On a VolumeSnapshot: the UID of the claim that it is of. A claim that is made anew under the name has another volume. */
+  claimUID: 'backup.dev/claim-uid',
   /** On a Job: which place in which store it writes to. */
   store: 'backup.dev/store',
   /** On a Backup, `true`: retention leaves it alone; `false` takes that back. */

@@ -24,10 +24,14 @@ test('a scheduled Backup outlives its policy: it has no owner', () => {
   })
 })
 
-test('a VolumeSnapshot outlives its Backup and its policy, and says which Backup it was made for', () => {
-  const made = volumeSnapshot(scheduledBackup('shop', 'nightly', 'run', 'data', slot), 'run', 'data', 'fast')
+test('a VolumeSnapshot outlives its Backup and its policy, and says which Backup it was made for, and of which claim by its UID', () => {
+  const run = scheduledBackup('shop', 'nightly', 'run', 'data', slot)
+  const made = volumeSnapshot(run, 'run', 'data', 'fast', { claimUID: 'uid-of-claim-data' })
   assert.equal(made.metadata.ownerReferences, undefined)
-  assert.equal(made.metadata.annotations?.[annotation.backup], 'run')
+  assert.deepEqual(made.metadata.annotations, {
+    [annotation.backup]: 'run',
+    [annotation.claimUID]: 'uid-of-claim-data',
+  })
   assert.equal(made.metadata.labels?.[label.slot], '20260105T020000Z')
   assert.deepEqual(made.spec, { volumeSnapshotClassName: 'fast', source: { persistentVolumeClaimName: 'data' } })
 })

@@ -51,14 +51,14 @@ export function childBackup(parent: Backup, target: string): Backup {
 
 /**
  * The VolumeSnapshot of a Backup. Without an owner: deleting the Backup object, or the policy, keeps the data.
- * @param isEphemeral whether the claim goes with the pod that owns it
+ * @param of the claim: its UID, and whether it goes with the pod that owns it
  */
 export function volumeSnapshot(
   backup: Backup,
   name: string,
   claim: string,
   className: string,
-  isEphemeral = false,
+  of: { readonly claimUID?: string | undefined; readonly isEphemeral?: boolean } = {},
 ): VolumeSnapshot {
   const { policy, slot } = backup.spec
   return {
@@ -71,9 +71,12 @@ export function volumeSnapshot(
         ...policyLabels(policy),
         [label.target]: labelValue(claim),
         ...(slot ? { [label.slot]: slotText(new Date(slot)) } : {}),
-        ...(isEphemeral ? { [label.ephemeral]: 'true' } : {}),
+        ...(of.isEphemeral ? { [label.ephemeral]: 'true' } : {}),
       },
-      annotations: { [annotation.backup]: backup.metadata.name },
+      annotations: {
+        [annotation.backup]: backup.metadata.name,
+        ...(of.claimUID === undefined ? {} : { [annotation.claimUID]: of.claimUID }),
+      },
     },
     spec: { volumeSnapshotClassName: className, source: { persistentVolumeClaimName: claim } },
   }

@@ -138,6 +138,26 @@ test('what retention is done with goes, where nobody holds or needs it', async (
   assert.deepEqual([going, blocked], [both, undefined])
 })
 
+test('F82: what retention is done with is judged right before the deletion apart for each volume of the claim', async () => {
+  const annotated = (server: ToyApiServer, n: number, claimUID: string) =>
+    server.update('volumesnapshots', `nightly-data-${n}`, each => ({
+      ...each,
+      metadata: {
+        ...each.metadata,
+        annotations: { ...each.metadata.annotations, [annotation.claimUID]: claimUID },
+      },
+    }))
+  const { going } = await prune(server => {
+    for (const [n, claimUID] of [
+      [1, 'old'],
+      [2, 'old'],
+      [3, 'new'],
+    ] as const)
+      annotated(server, n, claimUID)
+  })
+  assert.deepEqual(going, ['nightly-data-1'])
+})
+
 test('F86: the snapshot that an unbound claim names as its source stays, which is told, and the others go', async () => {
   for (const spec of [{ dataSource: source }, { dataSourceRef: source }]) {
     const { going, blocked, notes } = await prune(server => add(server, restoring(spec)))
@@ -186,7 +206,7 @@ test('F63: what goes is what was just read: a snapshot that was made anew under 
 })
 
 test('F82: a snapshot of a claim that went with its pod stays while a claim of that name is there after all', async () => {
-  const expire = async (claims: readonly string[]) => {
+  const expire = async (claims: readonly string[], claimUID?: string) => {
     const server = new ToyApiServer(now)
     const { snapshot } = kept(1)
     const made = server.create('volumesnapshots', snapshot)
@@ -194,12 +214,14 @@ test('F82: a snapshot of a claim that went with its pod stays while a claim of t
     const client = toyClient(server)
     const { name, uid = '' } = made.metadata
     const doomed = { kind: 'VolumeSnapshot', name, uid }
-    const provided = { that: 'no-claim', claim: 'data' } as const
+    const provided = { that: 'no-claim', claim: 'data', ...(claimUID === undefined ? {} : { uid: claimUID }) } as const
     const owner = { namespace: 'shop', name: 'nightly' }
     return (await lookLast({ client, caches: toyCaches(client) }, owner, doomed, provided, new Map(), signal)).is
   }
   assert.equal(await expire(['data']), 'stays')
   assert.equal(await expire(['other']), 'to-go')
+  assert.equal(await expire(['data'], 'persistentvolumeclaims/data/1'), 'stays')
+  assert.equal(await expire(['data'], 'persistentvolumeclaims/data/0'), 'to-go', 'another one has the name')
 })
 
 test('F27: a prepared snapshot whose Backup no cache knew is not deleted as one whose Backup is gone', async () => {

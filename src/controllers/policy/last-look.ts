@@ -176,11 +176,19 @@ async function lookAtSnapshot(
   const items = await once(asked, 'claims', async () => {
     return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
   })
-  if (provided.that === 'no-claim' && items.some(({ metadata }) => metadata.name === provided.claim)) return stays
+  if (provided.that === 'no-claim' && items.some(each => isClaim(each, provided))) return stays
   const claim = waitingClaim(items, name)
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
   const words = `VolumeSnapshot ${name} is kept although it is to go: PersistentVolumeClaim ${claim} names it as its source and is not bound yet. A pod that uses the claim lets it be bound; or delete the claim`
   return { is: 'needed', reason: 'SnapshotInUse', words }
+}
+
+/** Where the UID is not known any claim of the name may be it. */
+function isClaim(
+  { metadata }: PersistentVolumeClaim,
+  { claim, uid = metadata.uid }: { readonly claim: string; readonly uid?: string },
+): boolean {
+  return metadata.name === claim && metadata.uid === uid
 }
 
 async function once<T extends KubernetesObject>(

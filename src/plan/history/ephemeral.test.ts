@@ -4,7 +4,7 @@ import { kept } from '../../../test/plan/kept.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
 import { at, backup, claim, snapshotPolicy, world } from '../../../test/plan/world.ts'
 import type { OwnerReference } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
 
 const pod: OwnerReference = { apiVersion: 'v1', kind: 'Pod', name: 'db-0', uid: 'uid-of-db-0', controller: true }
 
@@ -44,6 +44,16 @@ test('F82: it ends at the age of seven days, when its claim is gone, which is lo
   assert.deepEqual(expired(made(), old), [provided])
   assert.deepEqual(expired(made(), old, [claim('data')]), [], 'the claim is there: retention decides')
   assert.deepEqual(expired(made({ held: true }), old), [], 'somebody holds it')
+})
+
+test('F82: it ends also where the next pod of the name has made another claim of the name', () => {
+  const of = made()
+  const annotations = { ...of.snapshot.metadata.annotations, [annotation.claimUID]: 'uid-of-claim-data' }
+  const known = { ...of, snapshot: { ...of.snapshot, metadata: { ...of.snapshot.metadata, annotations } } }
+  const [same, anew] = [claim('data'), claim('data', { metadata: { uid: 'another' } })]
+  assert.deepEqual(expired(known, old, [same]), [])
+  assert.deepEqual(expired(known, old, [anew]), [{ ...provided, uid: 'uid-of-claim-data' }])
+  assert.deepEqual(expired(of, old, [anew]), [], 'of one that does not tell nobody knows')
 })
 
 test('F82: a claim that somebody deleted by mistake keeps its snapshots, however old they are', () => {

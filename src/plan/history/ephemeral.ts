@@ -4,7 +4,7 @@ import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { label } from '../../api/labels.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isHeld, isHeldSnapshot } from '../runs/marks.ts'
-import { isGenuine } from '../view/owners.ts'
+import { claimUIDOf, isGenuine } from '../view/owners.ts'
 import type { SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 
 /** Seconds: seven days. */
@@ -15,16 +15,20 @@ export function planExpired(
   { targets }: SnapshotStrategyView,
   now: Date,
 ): readonly Group[] {
-  const there = new Set(targets.map(({ name }) => name))
+  const there = new Map(targets.map(({ name, claim }) => [name, claim.metadata.uid]))
   return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
     const { metadata, spec } = snapshot
     const claim = spec.source.persistentVolumeClaimName
-    if (!isOfEphemeral({ snapshot }) || claim === undefined || there.has(claim)) return []
+    if (!isOfEphemeral({ snapshot }) || claim === undefined) return []
+    // The next pod of the name has made a claim of the name, which is another one.
+    const uid = claimUIDOf(snapshot)
+    if (there.has(claim) && (uid === undefined || there.get(claim) === uid)) return []
     if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || (backup && isHeld(backup))) return []
     const old = addSeconds(timeOf(metadata.creationTimestamp) ?? now, longestAge) <= now
     if (!old) return []
     const because = `it is older than 7 days, and the claim ${claim} that it is of went with its pod`
-    return [alone(`expire/${metadata.name}`, deletion(snapshot, because, { provided: { that: 'no-claim', claim } }))]
+    const provided = { that: 'no-claim', claim, ...(uid === undefined ? {} : { uid }) } as const
+    return [alone(`expire/${metadata.name}`, deletion(snapshot, because, { provided }))]
   })
 }
 

@@ -30,6 +30,8 @@ export type RunTrigger = 'scheduled' | 'on-demand'
 export interface RetentionRun {
   /** Unique among the runs of the target. */
   readonly id: string
+  /** Which volume it is of, where a target has had several: what a new one holds replaces nothing of an older one. */
+  readonly volume?: string
   /** What orders runs: the scheduled slot, or the creation time of an on-demand run. */
   readonly slot: Date
   /** The moment of the data, which orders runs of one slot; where that is equal, too, the id does. Default: the slot. */
@@ -141,7 +143,8 @@ interface Judged {
 }
 
 /**
- * Judges the runs of one target, in any order.
+ * Judges the runs of one target, in any order. Those of different volumes are judged apart, as if they were of several targets: of an older
+ * volume none comes any more, and the newest stay.
  *
  * Throws a RangeError, and so deletes nothing, where the input makes no sense: `keep` below 1, an invalid date, an id that
  * occurs twice (its double would push a good run out).
@@ -154,6 +157,15 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
   refuseAmbiguous(runs)
 
   const ordered = [...runs].sort(newestFirst)
+  const volumes = [...Map.groupBy(ordered, ({ volume }) => volume).values()]
+  return together(
+    volumes.map(each => planVolume(each, options)),
+    ordered,
+  )
+}
+
+function planVolume(ordered: readonly RetentionRun[], options: RetentionOptions): RetentionPlan {
+  const { maxDeletes = DEFAULT_MAX_DELETES, slowDeletes = slowDeletesPerHour, onDemand = options } = options
   const judged = judge(ordered, { scheduled: options, 'on-demand': onDemand }, new Set(options.held))
   const superseded = judged.filter(each => each.run.good && !each.held && isSuperseded(each))
   const stops = { scheduled: stopOf(judged, 'scheduled'), 'on-demand': stopOf(judged, 'on-demand') }
@@ -194,6 +206,20 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
     deleteLater: goes.length - deleteNow.length,
     oldestKept: judged.findLast(each => counts(each.run) && !isSuperseded(each))?.run.id,
     nextToGo: judged.findLast(each => goesWithOneMore(each) && !stops[triggerOf(each.run)])?.run.id,
+  }
+}
+
+/** The first one is of the volume of the newest run: only of that one more runs come. */
+function together(plans: readonly RetentionPlan[], ordered: readonly RetentionRun[]): RetentionPlan {
+  const [first] = plans
+  if (first && plans.length === 1) return first
+  const byId = new Map(plans.flatMap(({ verdicts }) => verdicts).map(verdict => [verdict.id, verdict]))
+  return {
+    verdicts: ordered.flatMap(({ id }) => byId.get(id) ?? []),
+    deleteNow: plans.flatMap(({ deleteNow }) => deleteNow),
+    deleteLater: plans.reduce((sum, { deleteLater }) => sum + deleteLater, 0),
+    oldestKept: first?.oldestKept,
+    nextToGo: first?.nextToGo,
   }
 }
 

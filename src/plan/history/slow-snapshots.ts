@@ -57,9 +57,11 @@ export function planSlowBefore(
     const ofClaim = genuine.filter(each => each.snapshot.spec.source.persistentVolumeClaimName === claim)
     const { slot } = snapshotRun(snapshot, backup, now)
     // Older ones stay whatever is said of them here, and must not take the few places of one pass.
-    // And of what is in the bucket nobody can tell when it was made: that this is the last snapshot keeps it for ever otherwise.
-    const undated = ofClaim.map(each => snapshotRun(each.snapshot, each.backup, now)).map(({ made: _, ...run }) => run)
-    const runs = [...stored, ...undated].filter(each => each.slot >= slot)
+    // What is in the bucket is of no volume, and nobody can tell when it was made: as the last one of its own this would stay for ever.
+    const alike = ofClaim
+      .map(each => snapshotRun(each.snapshot, each.backup, now))
+      .map(({ made: _, volume: _volume, ...run }) => run)
+    const runs = [...stored, ...alike].filter(each => each.slot >= slot)
     if (!goesEvenIfReady(runs, name, keeping)) return []
     const because = `it is not ready after ${limits.readySeconds} s, and enough newer good backups of the policy exist`
     return [alone(`prune/${name}`, deletion(snapshot, because, { provided: { that: 'nobody-needs-it' } }))]

@@ -132,6 +132,30 @@ test('F38: the snapshot of a claim that was made last stays, though Backups name
   assert.deepEqual(new Map(said as never).get('nightly-data-3'), { keep: true, reason: 'MadeLast' })
 })
 
+const ofClaim = (each: Kept, claimUID: string): Kept => {
+  const { metadata } = each.snapshot
+  const annotations = { ...metadata.annotations, [annotation.claimUID]: claimUID }
+  return { ...each, snapshot: { ...each.snapshot, metadata: { ...metadata, annotations } } }
+}
+
+test('F82: the snapshots of a claim that was made anew under its name push none of the old volume out', () => {
+  const before = [kept(1), kept(2), kept(3)].map(each => ofClaim(each, 'old'))
+  const after = [kept(4), kept(5), kept(6)].map(each => ofClaim(each, 'new'))
+  const actions = plan(2, [...before, ...after])
+  assert.deepEqual(deleted(actions).toSorted(), ['nightly-data-1', 'nightly-data-4'])
+  const [history] = histories(
+    world(snapshotPolicy({ retention: 2 }), {
+      claims: [claim('data')],
+      backups: [...before, ...after].map(each => each.backup),
+      snapshots: [...before, ...after].map(each => each.snapshot),
+    }),
+  ).all
+  assert.deepEqual(
+    [history?.target, history?.plan.nextToGo, history?.plan.verdicts.map(({ id }) => id.at(-1)).join('')],
+    ['data', 'nightly-data-4', '654321'],
+  )
+})
+
 test('the verdict is written before the snapshot goes, and again only when it changes', () => {
   const actions = plan(1, [kept(1), kept(2)])
   assert.deepEqual(actions.map(does), ['status Backup', 'status Backup', 'delete VolumeSnapshot', 'event'])

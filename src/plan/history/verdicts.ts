@@ -12,7 +12,7 @@ import { sameJson } from '../core/equal.ts'
 import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
 import { timeOf } from '../../schedule/times.ts'
-import { isGenuine } from '../view/owners.ts'
+import { claimUIDOf, isGenuine } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
@@ -223,11 +223,13 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
   const made = timeOf(metadata.creationTimestamp)
   const slot = due ?? made ?? new Date(0)
   const taken = timeOf(status?.creationTime)
+  const volume = claimUIDOf(snapshot)
   return {
     id: metadata.name,
     slot,
     ...(taken ? { taken } : {}),
     ...(made ? { made } : {}),
+    ...(volume === undefined ? {} : { volume }),
     trigger: due === undefined ? 'on-demand' : 'scheduled',
     ahead: isAhead(slot, now),
     untold: backup === undefined,

@@ -22,6 +22,7 @@ test('a Backup of a claim makes a VolumeSnapshot with the class of its driver', 
   const [action] = only(plan(snapshots(), data).actions, 'create VolumeSnapshot')
   const { source, volumeSnapshotClassName } = action?.object.spec ?? {}
   assert.deepEqual([source?.persistentVolumeClaimName, volumeSnapshotClassName], ['data', 'fast'])
+  assert.equal(action?.object.metadata.annotations?.[annotation.claimUID], 'uid-of-claim-data')
 })
 
 test('what is known before creating fails at once', () => {

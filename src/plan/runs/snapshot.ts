@@ -80,7 +80,8 @@ type RetentionWord = NonNullable<BackupStatus['retention']>
 /** What begins the run of a Backup: nothing, where no snapshot can be made of the claim. */
 export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimTarget): readonly Group[] {
   if (!readiness?.ready) return []
-  const object = volumeSnapshot(backup, snapshotName(backup), name, readiness.className, isEphemeral(claim))
+  const of = { claimUID: claim.metadata.uid, isEphemeral: isEphemeral(claim) }
+  const object = volumeSnapshot(backup, snapshotName(backup), name, readiness.className, of)
   return [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }]
 }
 

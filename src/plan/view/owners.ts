@@ -99,6 +99,11 @@ export function madeFor({ metadata }: VolumeSnapshot): string | undefined {
   return metadata.annotations?.[annotation.backup]
 }
 
+/** The claim that a VolumeSnapshot is of, by its UID: under the name of one that is gone another may be there. */
+export function claimUIDOf({ metadata }: VolumeSnapshot): string | undefined {
+  return metadata.annotations?.[annotation.claimUID]
+}
+
 /** The Backup that a VolumeSnapshot is of, among those with their names. */
 export function backupOfSnapshot(
   snapshot: VolumeSnapshot,
