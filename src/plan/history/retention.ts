@@ -12,13 +12,13 @@ import { slowDeletesPerHour } from './lowering.ts'
 
 /** What a look at the data of a run found. */
 export type RunData =
-  /** All segments are there and can be read at once: two answers of the store that do not depend on each other say so. */
+  /** All segments are there and can be read at once: two answers of the store that do not depend on each other say so. Of a snapshot: it is ready. */
   | 'confirmed'
   /** All segments are there at their sizes, by one answer. */
   | 'whole'
   /** All are there; at least one must be brought back from an archive first. */
   | 'archived'
-  /** A segment is not there, or has another size. */
+  /** A segment is not there, or has another size; a snapshot that was ready is so no more. */
   | 'missing'
   /** The store did not tell. */
   | 'unknown'

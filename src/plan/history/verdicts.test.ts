@@ -156,6 +156,35 @@ test('F82: the snapshots of a claim that was made anew under its name push none 
   )
 })
 
+test('F60: a Completed Backup whose snapshot lost its content does not count, stops pruning, and goes when enough newer ones are good', () => {
+  const missing = 'VolumeSnapshotContent is missing'
+  const lost = (hour: number): Kept => {
+    const each = kept(hour)
+    return {
+      ...each,
+      snapshot: { ...each.snapshot, status: { ...ready, readyToUse: false, error: { message: missing } } },
+    }
+  }
+  const verdicts = (retention: number, some: readonly Kept[]) => {
+    const [history] = histories(
+      world(snapshotPolicy({ retention }), {
+        claims: [claim('data')],
+        backups: some.map(({ backup: of }) => of),
+        snapshots: some.map(({ snapshot }) => snapshot),
+      }),
+    ).all
+    return history?.plan.verdicts.map(({ id, reason }) => `${id.at(-1)} ${reason}`)
+  }
+  assert.deepEqual(verdicts(1, [kept(1), lost(2)]), ['2 DataMissing', '1 WithinRetention'])
+  const some = [kept(1), kept(2), lost(3), kept(4)]
+  assert.deepEqual(verdicts(2, some), ['4 WithinRetention', '3 DataMissing', '2 WithinRetention', '1 PruningStopped'])
+  assert.deepEqual(deleted(plan(2, some)), [])
+  const later = [...some, kept(5)]
+  assert.deepEqual(deleted(plan(2, later)), ['nightly-data-1', 'nightly-data-2', 'nightly-data-3'])
+  const said = only(plan(1, [kept(1), lost(2)]), 'status Backup').map(({ status }) => status.retention?.reason)
+  assert.deepEqual(said, ['WithinRetention', 'DataMissing'])
+})
+
 test('the verdict is written before the snapshot goes, and again only when it changes', () => {
   const actions = plan(1, [kept(1), kept(2)])
   assert.deepEqual(actions.map(does), ['status Backup', 'status Backup', 'delete VolumeSnapshot', 'event'])

@@ -214,7 +214,8 @@ function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMa
 
 /**
  * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good, and only one that has a Backup counts, since anybody
- * who may create snapshots can give them our labels. The order is by our own clock, and that of the storage system decides only
+ * who may create snapshots can give them our labels. One whose Backup is Completed was ready: where it is so no more, its content is gone or
+ * broken, as the snapshot controller says of it then, and it is a backup without its data. The order is by our own clock, and that of the storage system decides only
  * between those of one second. That it was made last is told by the API server alone.
  */
 export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined, now: Date): RetentionRun {
@@ -224,6 +225,8 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
   const slot = due ?? made ?? new Date(0)
   const taken = timeOf(status?.creationTime)
   const volume = claimUIDOf(snapshot)
+  const ready = status?.readyToUse === true
+  const lost = !ready && backup?.status?.phase === 'Completed'
   return {
     id: metadata.name,
     slot,
@@ -233,7 +236,8 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
     trigger: due === undefined ? 'on-demand' : 'scheduled',
     ahead: isAhead(slot, now),
     untold: backup === undefined,
-    good: status?.readyToUse === true && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
+    good: (ready || lost) && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
+    ...(ready ? { data: 'confirmed' } : lost ? { data: 'missing' } : {}),
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
   }
 }

@@ -26,6 +26,7 @@ import type { Condition } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { PolicyWorld } from '../view/world.ts'
+import { kept } from '../../../test/plan/kept.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
 
 const now = at('12:00')
@@ -330,6 +331,24 @@ test('a condition keeps the time of its last change', () => {
   const times = new Map(again.conditions?.map(each => [each.type, each.lastTransitionTime]))
   assert.equal(times.get('Ready'), stamp(now))
   assert.equal(times.get('TargetsSelected'), stamp(at('01:00')))
+})
+
+test('F60: a snapshot that lost its content is none that is kept, and pausing retention for it is told', () => {
+  const some = [0, 1, 2, 3].map(hour => kept(hour, { ready: hour !== 3 }))
+  const of = snapshotPolicy({ retention: 2 }, { status: { retention: { value: 2, since: stamp(at('00:00')) } } })
+  const seen = world(of, {
+    claims: [claim('data')],
+    backups: some.map(each => each.backup),
+    snapshots: some.map(each => each.snapshot),
+  })
+  const { targets } = statusOf(seen)
+  assert.deepEqual(
+    targets?.map(({ name, kept: count, newest }) => [name, count, newest]),
+    [['data', 3, stamp(at('02:00'))]],
+  )
+  const blocked = conditionsOf(seen).get('RetentionBlocked')
+  assert.deepEqual([blocked?.status, blocked?.reason], ['True', 'RetentionPaused'])
+  assert.match(blocked?.message ?? '', /of nightly-data-3, its data are not all in the store/)
 })
 
 test('each target shows what is kept of it, and what goes next', () => {

@@ -166,7 +166,9 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
-  const good = goodByAge(history.runs).filter(({ suspect, unchecked }) => !suspect && !unchecked)
+  const good = goodByAge(history.runs).filter(
+    ({ suspect, unchecked, data }) => !suspect && !unchecked && data !== 'missing',
+  )
   const [oldest, newest] = [good[0], good.at(-1)]
   const { nextToGo } = history.plan
   return {
