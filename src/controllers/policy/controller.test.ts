@@ -56,7 +56,7 @@ function operator(t: TestContext) {
       caches.volumes,
     ])
       empty.replace([])
-    for (const absent of [caches.snapshots, caches.snapshotClasses]) absent.markAbsent()
+    for (const absent of [caches.snapshots, caches.snapshotClasses]) absent.markAbsent(0)
     const stop = new AbortController()
     const running = controller.run(stop.signal)
     t.after(async () => {

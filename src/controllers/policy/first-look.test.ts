@@ -75,7 +75,7 @@ test('a Backup that comes during the look is not judged by answers that are olde
 })
 
 test('a kind that disappears during the look is no policy that was deleted', async () => {
-  const world = behind(() => world.caches.policies.markAbsent())
+  const world = behind(() => world.caches.policies.markAbsent(0))
   const { client, caches, ask } = world
   ask('first')
   const observe = createObserver(caches, client, settings, new FakeClock(now))

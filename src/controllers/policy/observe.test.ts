@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
-import { at, controlledBy, job, policy, stamp } from '../../../test/plan/world.ts'
+import { at, controlledBy, job, namespace, policy, settings, stamp } from '../../../test/plan/world.ts'
 import type { OwnerReference } from '../../api/kubernetes.ts'
-import { probesRunning } from './observe.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
+import { createObserver, probesRunning } from './observe.ts'
 
 const now = at('12:00')
 
@@ -27,4 +28,28 @@ test('what only looks like a probe takes none of the places of all tenants, and 
   assert.equal(taken([[], [{ ...own, uid: 'gone' }], [{ ...own, controller: false }], [{ ...own, kind: 'Backup' }]]), 0)
   assert.equal(taken([[own], [own], [own]]), 1)
   assert.equal(taken([[own], [{ ...own, name: 'other', uid: 'other' }]]), 2)
+})
+
+test('since when the snapshot API is away is told by the kind that went first, and a clock that jumps does not change it', async () => {
+  const client = toyClient(new ToyApiServer(now))
+  const caches = toyCaches(client)
+  const clock = new FakeClock(now)
+  const observe = createObserver(caches, client, settings, clock)
+  caches.policies.replace([])
+  caches.backups.replace([])
+  const away = async () => {
+    const { snapshotClasses, snapshotApiAwaySince } = await observe(namespace, 'nightly', new AbortController().signal)
+    assert.equal(snapshotClasses, undefined)
+    return snapshotApiAwaySince
+  }
+  assert.equal(await away(), undefined, 'nobody has looked yet')
+  const since = clock.monotonic()
+  caches.snapshots.markAbsent(since)
+  await clock.advance(5000)
+  caches.snapshotClasses.markAbsent(clock.monotonic())
+  assert.deepEqual(await away(), now)
+  clock.jump(86_400_000)
+  assert.deepEqual(await away(), new Date(now.getTime() + 86_400_000))
+  caches.snapshots.replace([])
+  assert.deepEqual(await away(), new Date(now.getTime() + 86_405_000), 'classes went later')
 })

@@ -84,6 +84,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       claims,
       volumes: boundVolumes(claims),
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
+      snapshotApiAwaySince: snapshotApiAwaySince(),
       snapshots,
       deletionPolicies: await deletionPolicies(unfinished(snapshots), signal),
     }
@@ -92,6 +93,13 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
       return some.filter(({ metadata, status }) => status?.readyToUse && open.has(metadata.name))
     }
+  }
+
+  /** Measured by monotonic time: a clock that jumps ahead must not make a moment a day (F23). */
+  function snapshotApiAwaySince(): Date | undefined {
+    const absent = [caches.snapshots, caches.snapshotClasses].flatMap(({ absentSince }) => absentSince ?? [])
+    if (absent.length === 0) return undefined
+    return new Date(clock.now().getTime() - (clock.monotonic() - Math.min(...absent)))
   }
 
   async function askDry(namespace: string, name: string, signal: AbortSignal): Promise<DryRun | undefined> {

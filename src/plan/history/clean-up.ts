@@ -154,6 +154,8 @@ export function leftoverSnapshots(
       alone(`clean/${name}`, deletion(snapshot, because, more)),
     ]
     if (isHeldSnapshot(snapshot)) return []
+    // That verdict says nothing of the snapshot, which nobody could see then, and which may be good.
+    if (backup?.status?.reason === 'SnapshotCRDsMissing') return []
     if (backup?.status?.phase === 'Failed')
       return go(`its Backup ${backup.metadata.name} failed`, { provided: { that: 'nobody-needs-it' } })
     return !backup && 'limit' in progressOf(snapshot, limits, now)

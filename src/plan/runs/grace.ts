@@ -1,5 +1,5 @@
 import type { Backup } from '../../api/kinds/backup.ts'
-import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
 
 /** A pipeline may create a Backup a little before what it needs: its policy, or the CRDs of snapshots. Seconds. */
 const graceSeconds = 60
@@ -10,6 +10,16 @@ const claimGraceSeconds = 300
 /** Until when a Backup waits for what it needs. */
 export function graceEnd({ metadata }: Backup, now: Date): Date {
   return addSeconds(timeOf(metadata.creationTimestamp) ?? now, graceSeconds)
+}
+
+/**
+ * Until when a Backup waits for the snapshot API: as long again as it would wait for it when it is new, since it may be away for a moment
+ * long after the Backup was made.
+ * @param awaySince when it went
+ */
+export function apiGraceEnd(backup: Backup, awaySince: Date | undefined, now: Date): Date {
+  const grace = addSeconds(awaySince ?? now, graceSeconds)
+  return latest(graceEnd(backup, now), grace) ?? grace
 }
 
 /** Until when a Backup that a person asked for waits for a claim, or for its volume. The next slot of a schedule comes anyway. */

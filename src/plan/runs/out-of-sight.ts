@@ -1,7 +1,7 @@
 // Runs of snapshots while the snapshot API is away: its CRDs are being replaced, or somebody has removed them.
 import type { Backup } from '../../api/kinds/backup.ts'
 import { commandTarget } from '../../api/names.ts'
-import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { addSeconds } from '../../schedule/times.ts'
 import type { RunView, View } from '../view/view.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
 
@@ -19,19 +19,16 @@ export function isOutOfSight({ snapshotApi }: View, { backup, job, snapshot }: R
   return status?.snapshot !== undefined || (ofClaim && (spec.slot !== undefined || status?.run !== undefined))
 }
 
-/**
- * It is waited for the API as long as it may be away by mistake. Since when it is, the policy tells; where it has nothing to do with snapshots
- * any more, or is gone, the run has the time from its own beginning.
- */
-export function planOutOfSight({ policy, strategy }: View, backup: Backup, now: Date): BackupPlan {
-  const missing = policy?.status?.conditions?.find(({ reason }) => reason === 'SnapshotCRDsMissing')
-  const { startTime } = backup.status ?? {}
-  const begun = timeOf(startTime) ?? timeOf(backup.metadata.creationTimestamp)
-  const since = strategy?.type === 'snapshot' ? timeOf(missing?.lastTransitionTime) : begun
-  const until = addSeconds(since ?? now, outOfSightSeconds)
+/** It is waited for the API as long as it may be away by mistake, whatever the policy is by now. */
+export function planOutOfSight(
+  { snapshotApiAwaySince }: Pick<View, 'snapshotApiAwaySince'>,
+  backup: Backup,
+  now: Date,
+): BackupPlan {
+  const until = addSeconds(snapshotApiAwaySince ?? now, outOfSightSeconds)
   if (now < until) return { groups: [], wakeAt: until }
   const message =
-    'the VolumeSnapshot CRDs have not been installed in this cluster for a day, so that nobody can say what became of the snapshot'
+    'the VolumeSnapshot CRDs have not been installed in this cluster for a day, so that nobody can say what became of the snapshot; where it stands when they are back, it stays: delete it by hand once you have looked'
   const target = backup.status?.target ?? backup.spec.target
   return planStatus(
     backup,

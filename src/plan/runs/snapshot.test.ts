@@ -54,7 +54,7 @@ test('F80: a Backup that is applied with its claim waits five minutes for labels
 })
 
 test('the CRDs of snapshots may come a little later than a Backup', () => {
-  const without = snapshots({ snapshotClasses: undefined })
+  const without = snapshots({ snapshotClasses: undefined, snapshotApiAwaySince: at('00:00') })
   const waiting = plan(without, data)
   assert.deepEqual([waiting.status?.phase, waiting.status?.reason], ['Pending', 'SnapshotCRDsMissing'])
   assert.deepEqual(waiting.wakeAt, at('12:01'))
@@ -168,22 +168,6 @@ test('without the snapshot API nothing is said of a run that has begun, whatever
   const back = snapshots({ snapshots: [snapshotOf(data, { status: ready })] })
   assert.equal(plan(back, told).status?.phase, 'Completed')
   assert.equal(plan(snapshots(), ofSlot).status?.reason, 'SlotPassed')
-})
-
-test('a run that the snapshot API has been away from for a day has failed', () => {
-  const { name } = snapshotOf(data).metadata
-  const status = { phase: 'Running', target: 'data', run: name, startTime: '2026-01-03T12:00:00Z' } as const
-  const told = { ...data, status }
-  const lost = { type: 'Ready', status: 'False', reason: 'SnapshotCRDsMissing', message: '' } as const
-  const since = (time: string) => {
-    const conditions = [{ ...lost, lastTransitionTime: time }]
-    const of = snapshotPolicy({}, { status: { conditions } })
-    return plan(world(of, { claims: [claim('data')], snapshotClasses: undefined }), told)
-  }
-  assert.deepEqual(since('2026-01-04T12:00:01Z').does, [])
-  const { status: failed } = since('2026-01-04T12:00:00Z')
-  assert.deepEqual([failed?.phase, failed?.reason], ['Failed', 'SnapshotCRDsMissing'])
-  assert.equal(plan(world(undefined, { snapshotClasses: undefined }), told).status?.phase, 'Failed')
 })
 
 test("a stranger's snapshot under the Backup's name is not followed", () => {

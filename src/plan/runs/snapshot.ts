@@ -8,7 +8,7 @@ import { deletion, type Group, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
-import { claimGraceEnd, graceEnd } from './grace.ts'
+import { apiGraceEnd, claimGraceEnd } from './grace.ts'
 import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
 import { isEphemeral, snapshotName } from '../view/owners.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -21,7 +21,12 @@ export const quickSeconds = 5
 const volumeGraceSeconds = 30
 
 export function planSnapshotStart(
-  { policy, snapshots, snapshotApi }: Pick<View, 'snapshots' | 'snapshotApi'> & { readonly policy: BackupPolicy },
+  {
+    policy,
+    snapshots,
+    snapshotApi,
+    snapshotApiAwaySince,
+  }: Pick<View, 'snapshots' | 'snapshotApi' | 'snapshotApiAwaySince'> & { readonly policy: BackupPolicy },
   { targets }: SnapshotStrategyView,
   run: RunView,
   now: Date,
@@ -44,7 +49,7 @@ export function planSnapshotStart(
   if (!snapshotApi) {
     const reason = 'SnapshotCRDsMissing'
     const message = 'the VolumeSnapshot CRDs are not installed in this cluster; install the external-snapshotter'
-    const until = graceEnd(backup, now)
+    const until = apiGraceEnd(backup, snapshotApiAwaySince, now)
     if (now >= until) return fail(reason, message)
     return { ...planStatus(backup, { phase: 'Pending', reason, message, target }, now), wakeAt: until }
   }

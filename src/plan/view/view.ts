@@ -109,6 +109,11 @@ export type View = Wanted & {
   readonly snapshots: readonly SnapshotView[]
   /** Whether the snapshot CRDs are installed. */
   readonly snapshotApi: boolean
+  /**
+   * Since when they are not, as long as this process has looked: after a restart it begins anew, because late harms nobody, and a verdict
+   * that comes early is final. No time that an object has will do: that may be of an earlier absence, or of none.
+   */
+  readonly snapshotApiAwaySince: Date | undefined
   /** Whatever has the name of our CronJob. */
   readonly cronJob: CronJob | undefined
   /** Of the CronJobs whose Jobs are believed, newest first. */
@@ -176,6 +181,7 @@ export function viewOf(world: PolicyWorld): View {
     pods: world.pods.filter(pod => believed.has(jobUIDOf(pod) ?? '')),
     snapshots,
     snapshotApi: world.snapshotClasses !== undefined,
+    snapshotApiAwaySince: world.snapshotApiAwaySince,
     cronJob,
     cronJobUIDs: chain.cronJobUIDs,
     dryRun,

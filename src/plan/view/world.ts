@@ -54,6 +54,8 @@ export type PolicyWorld = {
   readonly volumes: ReadonlyMap<string, PersistentVolume>
   /** Undefined: the snapshot CRDs are not installed. */
   readonly snapshotClasses: readonly VolumeSnapshotClass[] | undefined
+  /** Since when they are not, as long as this process has looked; undefined where they are, or nobody has looked yet. */
+  readonly snapshotApiAwaySince: Date | undefined
   /** VolumeSnapshots that carry the policy's labels. */
   readonly snapshots: readonly VolumeSnapshot[]
   /** Deletion policies of bound VolumeSnapshotContents by name, where known. */

@@ -112,8 +112,9 @@ export class Reflector<T extends KubeObject> {
         this.#log.info({}, 'the API server does not serve this resource; waiting for it')
       this.#resourceVersion = undefined
       this.#failures = 0
-      this.store.markAbsent()
-      this.store.markSeen(this.#clock.monotonic())
+      const now = this.#clock.monotonic()
+      this.store.markAbsent(now)
+      this.store.markSeen(now)
       return 'absent'
     }
     this.#failures = livedMs >= this.#timings.healthyMs ? 1 : this.#failures + 1

@@ -89,7 +89,7 @@ test('an object that was deleted and made anew is not taken back by a watch that
 test('an object that is seen again after it seemed to be gone takes answers as before', () => {
   const store = byApp()
   store.set(pod('x', '9'))
-  store.markAbsent()
+  store.markAbsent(0)
   store.replace([pod('x', '9')])
   store.offer(pod('x', '10', 'web'))
   store.remove(pod('x', '11', 'hidden'))
@@ -125,7 +125,7 @@ test('waiting for the first sync ends with it or with the signal', async () => {
   stop.abort(new Error('enough'))
   await waiting
   const settled = store.settled(new AbortController().signal)
-  store.markAbsent()
+  store.markAbsent(0)
   await settled
   assert.equal(store.state, 'absent')
 })
@@ -134,12 +134,27 @@ test('a resource that appears or goes is told, also when it has no objects', () 
   const store = byApp()
   const heard: string[] = []
   const stop = store.onState(() => heard.push(`${store.state} ${store.list().length}`))
-  store.markAbsent()
-  store.markAbsent()
+  store.markAbsent(0)
+  store.markAbsent(0)
   store.replace([])
   store.replace([pod('x', '1')])
-  store.markAbsent()
+  store.markAbsent(0)
   stop()
   store.replace([])
   assert.deepEqual(heard, ['absent 0', 'synced 0', 'absent 0'])
+})
+
+test('since when a resource is not served is told by the first answer in a row that says so', () => {
+  const store = byApp()
+  const told: (number | undefined)[] = []
+  const tell = () => told.push(store.absentSince)
+  tell()
+  store.markAbsent(1000)
+  store.markAbsent(2000)
+  tell()
+  store.replace([])
+  tell()
+  store.markAbsent(3000)
+  tell()
+  assert.deepEqual(told, [undefined, 1000, undefined, 3000])
 })

@@ -46,6 +46,7 @@ export class Store<T extends KubeObject> {
   /** UIDs of the objects that went last. */
   readonly #removed = new Set<string>()
   #state: StoreState = 'syncing'
+  #absentSince: number | undefined
   #lastSeen: number | undefined
   #lastError: unknown
 
@@ -63,6 +64,11 @@ export class Store<T extends KubeObject> {
 
   get state(): StoreState {
     return this.#state
+  }
+
+  /** Monotonic milliseconds of the first answer, of those in a row, that the server does not know the resource; undefined while it does. */
+  get absentSince(): number | undefined {
+    return this.#absentSince
   }
 
   /** Monotonic milliseconds of the last answer or event of the server, undefined before the first. */
@@ -130,11 +136,13 @@ export class Store<T extends KubeObject> {
 
   /** The whole truth of one moment, as picked: what is not among `objects` was deleted. */
   replace(objects: Iterable<T>): void {
+    this.#absentSince = undefined
     this.#replace(objects, 'synced')
   }
 
   /** The server does not serve the resource, so no object of it exists. */
-  markAbsent(): void {
+  markAbsent(monotonicMs: number): void {
+    this.#absentSince ??= monotonicMs
     this.#replace([], 'absent')
   }
 

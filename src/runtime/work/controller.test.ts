@@ -72,7 +72,7 @@ test('nothing is reconciled before every cache is settled, then everything that 
   })
   await clock.advance(1000)
   assert.deepEqual(keys, [])
-  others.markAbsent()
+  others.markAbsent(0)
   await clock.advance(0)
   assert.deepEqual(keys, ['a/x', 'a/y'])
   await stop()

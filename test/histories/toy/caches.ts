@@ -43,7 +43,7 @@ export function fillCaches(
     fill(caches.snapshotClasses, 'volumesnapshotclasses')
   } else {
     for (const store of [caches.snapshots, caches.snapshotClasses]) {
-      store.markAbsent()
+      store.markAbsent(server.now.getTime())
       setKnown(store, undefined)
     }
   }
