@@ -140,6 +140,7 @@ function isNeeded(
 ): boolean {
   return needs.every(({ group, was }) => {
     if (was === 'refused') return refused.has(group)
+    if (was === 'undone') return planned.has(group) && !done.has(group)
     if (was === 'made') return done.get(group)?.made === true
     return done.has(group) || !planned.has(group)
   })

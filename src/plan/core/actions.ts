@@ -108,8 +108,8 @@ export type Group = {
   readonly actions: readonly Action[]
 }
 
-/** `made`: done, and what it creates was not there before. */
-export type Need = { readonly group: string; readonly was: 'done' | 'made' | 'refused' }
+/** `made`: done, and what it creates was not there before. `undone`: it is in the plan, and for whatever reason was not done. */
+export type Need = { readonly group: string; readonly was: 'done' | 'made' | 'refused' | 'undone' }
 
 /** What the API server refused to do, in its own words; or what the last look before a deletion found to be needed still. */
 export type Refusal = {

@@ -7,7 +7,8 @@ import { planStatus } from './status.ts'
 
 /**
  * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass. What a slot starts comes
- * before them. Where the start of the first one is refused there is no run to be found, and they say for whom they wait.
+ * before them, unless the Backup of the slot is not made: without it that run does not begin, and may not for long. Where the start of the
+ * first one is refused there is no run to be found, and they say for whom they wait.
  */
 export function oneStart(groups: readonly Group[], now: Date): readonly Group[] {
   const byTarget = Map.groupBy(groups, startedTarget)
@@ -15,11 +16,23 @@ export function oneStart(groups: readonly Group[], now: Date): readonly Group[] 
   const instead = new Map(
     [...byTarget].flatMap(([target = '', some]) => {
       const [first, ...others] = some.toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
+      if (!first) return []
+      const record = first.needs?.find(({ was }) => was === 'made')?.group
       const late = others.filter(group => !isOfSlot(group))
-      return late.map(group => [group, first ? waiting(group, target, first, now) : []] as const)
+      return late.map((group, place) => {
+        const behindFirst = waiting(group, target, first, now)
+        if (record === undefined) return [group, behindFirst] as const
+        const without = place === 0 ? [ifUndone(group, record)] : waiting(group, target, late[0] ?? first, now)
+        return [group, [...behindFirst, ...without]] as const
+      })
     }),
   )
-  return groups.flatMap(group => instead.get(group) ?? [group])
+  // Behind the starts: only then it is known which was refused.
+  return [...groups.filter(group => !instead.has(group)), ...[...instead.values()].flat()]
+}
+
+function ifUndone(group: Group, other: string): Group {
+  return { ...group, needs: [...(group.needs ?? []), { group: other, was: 'undone' }] }
 }
 
 function isOfSlot({ run }: Group): boolean {

@@ -56,7 +56,8 @@ async function checkRest(server: ToyApiServer, refused: ReadonlySet<WriteKind>):
   const { groups } = planPolicy({ ...world, probesRunning: 0 }, server.now)
   const isRefused = (group: Group) => group.actions.some(action => refused.has(kindOf(action)))
   const blocked = new Set(groups.filter(isRefused).map(group => group.name))
-  const waits = ({ needs = [] }: Group) => needs.some(({ group, was }) => blocked.has(group) === (was !== 'refused'))
+  const waits = ({ needs = [] }: Group) =>
+    needs.some(({ group, was }) => blocked.has(group) === (was !== 'refused' && was !== 'undone'))
   for (let size = -1; size !== blocked.size;) {
     size = blocked.size
     for (const group of groups) if (waits(group)) blocked.add(group.name)
