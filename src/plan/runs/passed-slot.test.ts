@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asked, plan, snapshots } from '../../../test/plan/backup-plan.ts'
 import { at, policy, ready, scheduled, snapshotOf, stamp, world } from '../../../test/plan/world.ts'
-import { only, planPolicy } from '../../../test/plan/planned.ts'
+import { does, only, planBackup, planPolicy } from '../../../test/plan/planned.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import { annotation } from '../../api/labels.ts'
 
 const now = at('12:00')
 /** As Velero, GitOps or an import bring it back: without its status, today. */
@@ -35,6 +37,23 @@ test('F79: what Velero restored without its status never runs', () => {
     const { status, does } = plan(seen, asked({ metadata: { labels } }))
     assert.deepEqual([status?.phase, status?.reason, does], ['Skipped', 'RestoredObject', ['status Backup']])
   }
+})
+
+test('F79: what Velero restored without its status starts no Job while the bucket is yet to be read either', () => {
+  const labels = { 'velero.io/restore-name': 'monday' }
+  const planned = (of: Backup) => {
+    const { actions } = planBackup(world(policy()), of, { entries: undefined, open: true }, now)
+    const [written] = only(actions, 'status Backup')
+    return [written?.status.phase, written?.status.reason, actions.map(does)]
+  }
+  const restored = asked({ metadata: { labels } })
+  assert.deepEqual(planned(restored), ['Skipped', 'RestoredObject', ['status Backup']])
+  const command = { ...restored, spec: { ...restored.spec, target: 'command' } }
+  assert.deepEqual(planned(command), ['Skipped', 'RestoredObject', ['status Backup']])
+  const ofRun = asked({ metadata: { labels, annotations: { [annotation.run]: restored.metadata.name } } })
+  const ofSlot = scheduled(at('02:00'), { target: 'command', metadata: { labels } })
+  for (const listed of [ofRun, ofSlot])
+    assert.deepEqual(planned(listed), ['Running', 'JobDeleted', ['status Backup']], 'the list may tell of it')
 })
 
 test('F71: a slot that is no time hurts nobody: the rest of the plan stands', () => {

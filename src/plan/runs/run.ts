@@ -43,8 +43,10 @@ export function planBackup(
   const entry = catalog?.entries?.get(runJobName(backup))
   if (!job && entry) return planStatus(backup, factsOfEntry(entry, storeOf(view), now), now)
   if (isOutOfSight(view, run)) return planOutOfSight(view, backup, now)
-  // The list of the bucket, where it is to be read, may know of the run.
-  const never = job || snapshot || catalog?.open ? undefined : neverRuns(backup, view.policy, now)
+  // The list of the bucket, where it is to be read, may know of a run that has begun: that waits for it, and starts nothing. No list knows the
+  // name of another one.
+  const mayBeListed = catalog?.open === true && hasBegun(run)
+  const never = job || snapshot || mayBeListed ? undefined : neverRuns(backup, view.policy, now)
   if (never) return planStatus(backup, never, now)
   if (!view.policy) return planWithoutPolicy(view, run, now)
   if (job) return planJobRun(backup, job, now)
