@@ -80,3 +80,14 @@ test('no snapshot is deleted because the snapshot API was away from its run', ()
   assert.deepEqual(deleted('SnapshotError'), [1, 1])
   assert.deepEqual(deleted('SnapshotCRDsMissing'), [0, 0])
 })
+
+test('F79: a slot that Velero restored into a cluster without the snapshot API is skipped after a day, and nobody is told', () => {
+  const labels = { 'velero.io/restore-name': 'monday' }
+  const restored = scheduled(at('02:00'), { name: 'nightly-data-1', target: 'data', metadata: { labels } })
+  for (const under of [snapshotPolicy(), policy(), undefined]) {
+    assert.deepEqual(plan(away(under, at('00:00')), restored).does, [], 'its snapshot may come with the CRDs')
+    const { actions, status, does } = plan(away(under, new Date('2026-01-04T12:00:00Z')), restored)
+    assert.deepEqual([status?.phase, status?.reason, does], ['Skipped', 'RestoredObject', ['status Backup']])
+    assert.equal(only(actions, 'status Backup')[0]?.outcome, undefined)
+  }
+})

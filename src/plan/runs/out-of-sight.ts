@@ -3,6 +3,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import { commandTarget } from '../../api/names.ts'
 import { addSeconds } from '../../schedule/times.ts'
 import type { RunView, View } from '../view/view.ts'
+import { restoredWithoutStatus } from './passed-slot.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
 
 const outOfSightSeconds = 86_400
@@ -19,7 +20,10 @@ export function isOutOfSight({ snapshotApi }: View, { backup, job, snapshot }: R
   return status?.snapshot !== undefined || (ofClaim && (spec.slot !== undefined || status?.run !== undefined))
 }
 
-/** It is waited for the API as long as it may be away by mistake, whatever the policy is by now. */
+/**
+ * It is waited for the API as long as it may be away by mistake, whatever the policy is by now. What was restored into a cluster without that
+ * API may get its snapshot with the CRDs until then; it ran elsewhere, and is no failure of this cluster.
+ */
 export function planOutOfSight(
   { snapshotApiAwaySince }: Pick<View, 'snapshotApiAwaySince'>,
   backup: Backup,
@@ -27,6 +31,8 @@ export function planOutOfSight(
 ): BackupPlan {
   const until = addSeconds(snapshotApiAwaySince ?? now, outOfSightSeconds)
   if (now < until) return { groups: [], wakeAt: until }
+  const restored = restoredWithoutStatus(backup)
+  if (restored) return planStatus(backup, restored, now)
   const message =
     'the VolumeSnapshot CRDs have not been installed in this cluster for a day, so that nobody can say what became of the snapshot; where it stands when they are back, it stays: delete it by hand once you have looked'
   const target = backup.status?.target ?? backup.spec.target

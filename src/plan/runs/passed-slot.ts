@@ -14,13 +14,11 @@ const restoredByVelero = 'velero.io/restore-name'
 
 /** Why the Backup, of which no Job, snapshot or status tells, is not run; undefined where it may be. */
 export function neverRuns(backup: Backup, policy: BackupPolicy | undefined, now: Date): Facts | undefined {
-  const { metadata, spec, status } = backup
+  const { spec, status } = backup
   if (status?.phase !== undefined) return undefined
-  const target = spec.target === undefined ? {} : { target: spec.target }
-  if (metadata.labels?.[restoredByVelero] !== undefined) {
-    const message = 'it was restored without its status; what it once made is told by the bucket and by its snapshot'
-    return { phase: 'Skipped', reason: 'RestoredObject', message, ...target }
-  }
+  const restored = restoredWithoutStatus(backup)
+  if (restored) return restored
+  const target = targetOf(backup)
   if (returnedRun(backup) !== undefined) {
     const message =
       'it tells of a run that was in the bucket, which has it no longer; create a Backup without annotations to back up now'
@@ -33,6 +31,18 @@ export function neverRuns(backup: Backup, policy: BackupPolicy | undefined, now:
     ? `its slot ${spec.slot} passed more than ${deadlineSeconds(policy)} s ago, and there is neither a Job nor a snapshot of it; create a Backup without a slot to back up now`
     : `its slot ${spec.slot} is no time; create a Backup without a slot to back up now`
   return { phase: 'Skipped', reason: 'SlotPassed', message, ...target }
+}
+
+/** That Velero restored the Backup without its status; undefined where it did not. */
+export function restoredWithoutStatus(backup: Backup): Facts | undefined {
+  const { metadata, status } = backup
+  if (status?.phase !== undefined || metadata.labels?.[restoredByVelero] === undefined) return undefined
+  const message = 'it was restored without its status; what it once made is told by the bucket and by its snapshot'
+  return { phase: 'Skipped', reason: 'RestoredObject', message, ...targetOf(backup) }
+}
+
+function targetOf({ spec }: Backup): { readonly target?: string } {
+  return spec.target === undefined ? {} : { target: spec.target }
 }
 
 /** Until when the run of a slot may be started; undefined where it has none. */
@@ -48,7 +58,7 @@ export function startedInVain(backup: Backup, policy: BackupPolicy, now: Date): 
   if (!until || now < until || status?.phase !== 'Pending' || status.run !== undefined) return undefined
   const reason = (status.reason ?? 'SlotPassed') as Reason
   const message = `it could not start within ${deadlineSeconds(policy)} s of its slot ${spec.slot}, and is not run later; until then: ${status.message ?? ''}`
-  return { phase: 'Failed', reason, message, ...(spec.target === undefined ? {} : { target: spec.target }) }
+  return { phase: 'Failed', reason, message, ...targetOf(backup) }
 }
 
 function deadlineSeconds(policy: BackupPolicy | undefined): number {
