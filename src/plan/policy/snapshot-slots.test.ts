@@ -112,6 +112,23 @@ test('a claim whose earlier run goes on is skipped, its neighbour is not', () =>
   )
 })
 
+test('a Backup that somebody’s finalizer keeps, and of which there is no snapshot, takes no slot of its claim', () => {
+  const metadata = { deletionTimestamp: stamp(at('01:30')), finalizers: ['example.com/audit'] }
+  const going = (status: Backup['status']) => {
+    const of = done('data', at('01:00'), status)
+    return { ...of, metadata: { ...of.metadata, ...metadata } }
+  }
+  const of = (backup: Backup, snapshots: readonly VolumeSnapshot[] = []) =>
+    at0(at('02:00'), steady(at('01:00')), { claims: [claim('data')], backups: [backup], snapshots })
+  for (const status of [undefined, {}, { phase: 'Running' }] as const) {
+    const { started, status: told } = of(going(status))
+    assert.deepEqual([started, told?.slots], [['data 02:00'], { missed: 0, skipped: 0 }])
+  }
+  const running = going({ phase: 'Running' })
+  const fresh = snapshotOf(running, { metadata: { creationTimestamp: stamp(at('01:55')) } })
+  assert.deepEqual(of(running, [fresh]).started, [], 'its snapshot is being cut')
+})
+
 test('F67: once the earlier snapshot is cut its claim is free for the next one, but for a storage system that is stuck', () => {
   const slots = ['00:20', '00:40', '01:00'].map(time => done('data', at(time), { phase: 'Running' }))
   const cut = { readyToUse: false, creationTime: stamp(at('01:00')) }

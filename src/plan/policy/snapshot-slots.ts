@@ -65,7 +65,10 @@ export function planSnapshotSlots(
   const uncut = new Set(
     runs
       .filter(({ backup }) => backup.spec.slot && !isFinal(backup.status?.phase) && !ended.has(backup.metadata.name))
-      .filter(({ snapshot }) => !snapshot || progressOf(snapshot.snapshot, limits, now).is === 'uncut')
+      // Of one that is being deleted nothing starts any more, and somebody's finalizer may keep it for ever.
+      .filter(({ backup, snapshot }) =>
+        snapshot ? progressOf(snapshot.snapshot, limits, now).is === 'uncut' : !backup.metadata.deletionTimestamp,
+      )
       .map(({ backup }) => backup.spec.target),
   )
   const wanted = able.map(target => ({ target, name: slotRunName(policy.metadata.name, target.name, due) }))
