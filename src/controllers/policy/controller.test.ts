@@ -1,29 +1,48 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { label, managerName } from '../../api/labels.ts'
-import { cronJobName, probeJobName } from '../../api/names.ts'
+import { cronJobName, probeJobName, startJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
+import { sameJson } from '../../plan/core/equal.ts'
+import type { Client } from '../../runtime/client/client.ts'
+import type { WriteOptions } from '../../runtime/client/requests.ts'
+import type { Resource } from '../../runtime/client/resource.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import type { EventNote } from '../../runtime/events.ts'
 import { silentLog } from '../../runtime/log.ts'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
-import { at, backup, desiredCronJob, job, jobStrategy, policy, settings } from '../../../test/plan/world.ts'
+import {
+  at,
+  backup,
+  complete,
+  desiredCronJob,
+  job,
+  jobStrategy,
+  policy,
+  settings,
+  usableStore,
+} from '../../../test/plan/world.ts'
 import { createPolicyController } from './controller.ts'
 
 const start = at('00:00:05')
 
-/** The controller at work on a toy API server that has one policy with strategy job; caches know only what the operator wrote, and this. */
-function operator(t: TestContext) {
+/**
+ * The controller at work on a toy API server that has one policy with strategy job; caches know only what the operator wrote, and this.
+ * @param serve the client as this API server serves it
+ */
+function operator(t: TestContext, serve = (client: Client, _: ToyApiServer) => client) {
   const server = new ToyApiServer(start)
   const clock = new FakeClock(start)
   const creates: string[] = []
   const notes: EventNote[] = []
-  const client = toyClient(server, ({ verb, name }, _before, _body, run) => {
+  const plain = toyClient(server, ({ verb, name }, _before, _body, run) => {
     if (verb === 'create') creates.push(name)
     run()
   })
+  const client = serve(plain, server)
   const caches = toyCaches(client)
   const events = { record: (_: unknown, note: EventNote) => void notes.push(note) }
   const controller = createPolicyController({
@@ -133,4 +152,33 @@ test('a Backup asked for right after an edit of its policy is made as the edit s
   const runs = server.all('jobs').filter(({ metadata }) => metadata.labels?.[label.role] === 'run')
   const images = runs.map(({ spec }) => spec.template.spec.containers.find(({ name }) => name === 'dump')?.image)
   assert.deepEqual(images, ['postgres:16'])
+})
+
+test('with a CRD of before, which drops status.start, an ended dry start is looked at once a second, not without a pause', async t => {
+  let writes = 0
+  const old = (client: Client, server: ToyApiServer): Client => {
+    const replace = async (resource: Resource, object: BackupPolicy, ...rest: [WriteOptions]) => {
+      const standing = server.get('backuppolicies', object.metadata.name)
+      if (resource.kind !== 'BackupPolicy' || !standing) return client.replace(resource, object, ...rest)
+      writes++
+      // For the test to end where there is no pause.
+      const start = writes > 1000 ? object.status?.start : undefined
+      const status = { ...object.status, start }
+      // Where nothing changes the API server makes no new version, and no watch tells of it.
+      return sameJson(standing.status, status) ? standing : client.replace(resource, { ...object, status }, ...rest)
+    }
+    return Object.assign(Object.create(client) as Client, { replace })
+  }
+  const { server, clock, caches, created, run } = operator(t, old)
+  const { uid = '' } = created.metadata
+  const status = { store: usableStore(start) }
+  await run()
+  caches.policies.set(server.update('backuppolicies', 'nightly', each => ({ ...each, status })) ?? assert.fail())
+  await clock.advance(0)
+  const name = startJobName('nightly', uid, stateHash(created.spec.strategy.job), 0)
+  const over = server.update('jobs', name, each => ({ ...each, status: complete(start, start) }))
+  writes = 0
+  caches.jobs.set(over ?? assert.fail())
+  await clock.advance(10_000)
+  assert.ok(writes >= 5 && writes <= 12, `${writes} writes in ten seconds`)
 })

@@ -23,6 +23,12 @@ import { createObserver, probesRunning } from './observe.ts'
  */
 const longestWaitMs = 300_000
 
+/**
+ * A plan that wants to be made again at once builds on what it has written, of which the cache tells at once. Where that did not stick, because
+ * the CRD is of an earlier version and drops a field for example, it is made again and again. Milliseconds.
+ */
+const againMs = 1000
+
 export type PolicyControllerOptions = ApplyContext & {
   readonly settings: Settings
   readonly log: Log
@@ -90,8 +96,8 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
         memories.delete(key)
         return undefined
       }
-      const waitMs = wakeAt ? Math.max(0, wakeAt.getTime() - clock.now().getTime()) : longestWaitMs
-      return { requeueAfterMs: Math.min(longestWaitMs, waitMs) }
+      const waitMs = wakeAt ? wakeAt.getTime() - clock.now().getTime() : longestWaitMs
+      return { requeueAfterMs: waitMs > 0 ? Math.min(longestWaitMs, waitMs) : againMs }
     },
   })
 }
