@@ -1,4 +1,4 @@
-// Kinds of writes are refused for ever, whichever: whatever needs none of them happens all the same, and people are told (F71).
+// Kinds of writes are refused for ever, or never answered, whichever: whatever needs none of them happens all the same, and people are told (F71).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { apart } from '../campaign/apart.ts'
@@ -7,7 +7,7 @@ import type { Outcome } from './toy/refused-for-ever.ts'
 
 const seeds = seedsOf({ usual: 20, long: 1000 })
 
-test('F71: whatever writes are refused for ever, all that needs none of them happens, and a condition tells of each', async t => {
+test('F71: whatever writes are refused for ever, or never answered, all that needs none of them happens, and a condition tells of each', async t => {
   const { played, failed } = await apart<Played<Outcome>>(
     import.meta.resolve('./toy/refused-for-ever.ts'),
     'play',

@@ -12,7 +12,7 @@ import { keyFrom, keyOf, splitKey, type KubeObject } from '../../runtime/client/
 import type { Settings } from '../../resources/settings.ts'
 import { dryStartGroup } from '../../plan/policy/dry-start.ts'
 import { probeGroup } from '../../plan/policy/store-probe.ts'
-import { applyPlan, type ApplyContext } from '../shared/apply.ts'
+import { applyPlan, longestPassMs, type ApplyContext } from '../shared/apply.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
 import type { Caches } from '../shared/caches.ts'
 import { createObserver, probesRunning } from './observe.ts'
@@ -28,6 +28,9 @@ const longestWaitMs = 300_000
  * the CRD is of an earlier version and drops a field for example, it is made again and again. Milliseconds.
  */
 const againMs = 1000
+
+/** For the looks before a plan. */
+const longestLookMs = 60_000
 
 export type PolicyControllerOptions = ApplyContext & {
   readonly settings: Settings
@@ -46,6 +49,7 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
   return new Controller({
     name: 'policy',
     workers,
+    timeoutMs: longestLookMs + longestPassMs,
     clock,
     log,
     hooks,

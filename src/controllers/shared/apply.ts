@@ -1,7 +1,7 @@
 // Carries out a plan, group after group: the only place that creates, changes or deletes anything.
 // Every write is either a create under a fixed name or guarded by uid or resourceVersion, so that doing it twice, or from an old
-// view of the world, does nothing wrong (F28, F31). What is refused stops its group and those that need it, and nothing else (F71); so does
-// a verdict that is put off because the API server knows more.
+// view of the world, does nothing wrong (F28, F31). What is refused, or never answered, stops its group and those that need it, and nothing
+// else (F71); so does a verdict that is put off because the API server knows more.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
@@ -9,7 +9,7 @@ import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKi
 import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { sameJson } from '../../plan/core/equal.ts'
-import { earliest } from '../../schedule/times.ts'
+import { addSeconds, earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import {
@@ -29,11 +29,23 @@ import { isSame, takenMessage } from './adoption.ts'
 import type { Caches } from './caches.ts'
 import { isThere, lookLast, type Asked } from '../policy/last-look.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
-import type { RefusalMemory } from './refusals.ts'
+import { writeOf, type RefusalMemory } from './refusals.ts'
 import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
 
 /** After so long the watch has told what a write, or the look before it, found out first. */
 const watchMs = 1000
+
+/** No action takes longer, its looks and repetitions included; the API server gives itself 34 s for a write (see `answerMs` in `runtime/client/connections.ts`). */
+const actionMs = 40_000
+
+/** After so long a pass begins nothing more but its conclusion. */
+const beginMs = 60_000
+
+/** A pass takes no longer: what it began last, and its conclusion. */
+export const longestPassMs = beginMs + 2 * actionMs
+
+/** How soon a plan is made again where something was left, because writes of its kind are not answered. Seconds. */
+const leftSeconds = 30
 
 export type ApplyContext = {
   readonly client: Client
@@ -67,10 +79,11 @@ type Outcome =
   | { readonly is: 'withheld'; readonly refusal: Refusal }
 
 /**
- * Does what can be done, then writes the policy's status, which tells what could not.
+ * Does what can be done, then writes the policy's status, which tells what could not. A write that is not answered costs time: what makes
+ * writes of its kind comes last, and no other of the kind is tried in this pass.
  * @returns `retryAt`: when to try again what was refused; `wakeAt`: when to plan anew without being woken, for that or by the plan.
- * @throws WaitError at the end, when the API server knows more than a group rests on. ApiError 401 and 409 that are not admission's,
- * FencedError, and what cuts the operator off from the API server: the rest is left to the next plan.
+ * @throws WaitError at the end, when the API server knows more than a group rests on, or the pass took too long for all of it. ApiError 401
+ * and 409 that are not admission's, FencedError, ConnectionError where the API server is not reached: the rest is left to the next plan.
  */
 export async function applyPlan(
   context: ApplyContext,
@@ -90,21 +103,29 @@ export async function applyPlan(
   const verdicts: Date[] = []
   const told = new Set<string>()
   const putOff = new Map<string, WaitError>()
-  let lost: Error | undefined
-  async function attempt(group: Group): Promise<void> {
+  /** Kinds of writes that were not answered in this pass, and the groups that were not tried for it. */
+  const unanswered = new Set<string>()
+  const left = new Set<string>()
+  async function attempt(group: Group, untilMs = pass.beginUntilMs): Promise<void> {
     const standing = memory.standing(group.name, now)
-    const outcome = standing ? undefined : await pass.carryOut(group)
+    if (!standing && writesOf(group).some(write => unanswered.has(write))) return leave(group)
+    const outcome = standing ? undefined : await pass.carryOut(group, untilMs)
     if (outcome?.is === 'done') done.set(group.name, outcome)
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome.error)
     if (outcome && outcome.is !== 'refused' && outcome.is !== 'withheld') return
-    if (outcome?.is === 'refused') log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
-    if (outcome?.is === 'withheld') memory.remember(group.name, outcome.refusal, 0, now)
-    else if (outcome && !(outcome.error instanceof ApiError)) {
-      // One answer that is lost may be this write's fault; two are the connection's.
-      if (lost) throw lost
-      lost = outcome.error
-    } else if (outcome) memory.remember(group.name, outcome.refusal, retryAfter(outcome.error), now)
+    if (outcome?.is === 'refused') {
+      log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
+      if (outcome.error instanceof ConnectionError && outcome.error.unsent) throw outcome.error
+      if (outcome.refusal.unanswered) unanswered.add(writeOf(outcome.refusal))
+    }
+    if (outcome)
+      memory.remember(
+        group.name,
+        outcome.refusal,
+        outcome.is === 'refused' ? retryAfter(outcome.error) : 0,
+        context.clock.now(),
+      )
     const refusal = outcome?.refusal ?? standing
     if (!refusal) return
     refused.set(group.name, refusal)
@@ -116,20 +137,47 @@ export async function applyPlan(
     if (telling) await attempt(telling)
     verdicts.push(refusedUntil(group.run, now))
   }
+  function leave({ name }: Group): void {
+    const known = memory.known(name)
+    if (known) refused.set(name, known)
+    else left.add(name)
+  }
 
-  for (const group of plan.groups) if (isNeeded(group, planned, done, refused)) await attempt(group)
+  const late: Group[] = []
+  for (const group of plan.groups) {
+    const waits = (group.needs ?? []).some(need => late.some(({ name }) => name === need.group))
+    if (waits || writesOf(group).some(write => memory.isUnanswered(write))) late.push(group)
+    else if (isNeeded(group, planned, done, refused)) await attempt(group)
+  }
+  for (const group of inTurn(late, memory)) if (isNeeded(group, planned, done, refused)) await attempt(group)
   // Refused, it waits like any other: an error would make the next slot wait with it.
-  const undone = { taken, putOff: new Set(putOff.keys()) }
+  const undone = { taken, putOff: new Set([...putOff.keys(), ...left]) }
   const conclusion = { name: 'conclude', actions: plan.conclude(refused, undone) }
-  if (conclusion.actions.length > 0) await attempt(conclusion)
+  if (conclusion.actions.length > 0) await attempt(conclusion, Number.POSITIVE_INFINITY)
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time > now))
-  if (lost) throw lost
   // Only now: one run of which more is known keeps no other from being planned and told (F71).
   const [first] = putOff.values()
   if (first) throw first
+  const leftAt = left.size > 0 ? addSeconds(context.clock.now(), leftSeconds) : undefined
   // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again.
   const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
-  return { retryAt, wakeAt: atOnce ? retryAt : earliest(plan.wakeAt, retryAt) }
+  return { retryAt, wakeAt: earliest(atOnce ? undefined : plan.wakeAt, retryAt, leftAt) }
+}
+
+/** Whoever was tried longest ago comes first, and nobody before what he needs: where many are not answered, each has its turn. */
+function inTurn(groups: readonly Group[], memory: RefusalMemory): readonly Group[] {
+  const tried = new Map<string, number>()
+  const triedMs = (group: string) => tried.get(group) ?? 0
+  for (const { name, needs = [] } of groups)
+    tried.set(name, Math.max(memory.triedAt(name)?.getTime() ?? 0, ...needs.map(({ group }) => triedMs(group))))
+  return groups.toSorted((a, b) => triedMs(a.name) - triedMs(b.name))
+}
+
+function writesOf({ actions }: Group): readonly string[] {
+  return actions.flatMap(action => {
+    if (action.do === 'event') return []
+    return [writeOf({ action: action.do, kind: subjectOf(action).kind })]
+  })
 }
 
 function isNeeded(
@@ -156,10 +204,11 @@ function refusalOf(action: Action, error: unknown): Extract<Outcome, { readonly 
   const lost = error instanceof ConnectionError || error instanceof ResponseError
   if (!lost && !(error instanceof ApiError && (isDenied(error) || ![401, 409].includes(error.status)))) return undefined
   const { kind, name } = subjectOf(action)
+  const unanswered = lost ? ({ unanswered: true } as const) : {}
   // A server that fails, or has too much to do, says nothing about the object.
   const passing = lost || error.status === 429 || error.status >= 500
   const words = (error instanceof ApiError && error.detail) || error.message
-  return { is: 'refused', refusal: { action: action.do, kind, name, words, passing }, error }
+  return { is: 'refused', refusal: { action: action.do, kind, name, words, passing, ...unanswered }, error }
 }
 
 function subjectOf(action: Exclude<Action, { readonly do: 'event' }>): {
@@ -169,6 +218,12 @@ function subjectOf(action: Exclude<Action, { readonly do: 'event' }>): {
   if (!('object' in action)) return action
   const { kind, metadata } = action.object
   return { kind: kind as WrittenKind, name: metadata.name }
+}
+
+/** What an action ends with that took too long: the API server may still carry it out. */
+function unansweredError(action: Action): ConnectionError {
+  const request = action.do === 'event' ? action.do : `${action.do} ${subjectOf(action).kind} ${subjectOf(action).name}`
+  return new ConnectionError(request, { cause: new Error(`none within ${actionMs / 1000} s`), unsent: false })
 }
 
 /** What earlier writes of a group have left, by kind and name. */
@@ -192,21 +247,31 @@ class Pass {
   readonly #log: Log
   readonly #signal: AbortSignal
   readonly #asked: Asked = new Map()
+  /** Monotonic. */
+  readonly beginUntilMs: number
 
   constructor(context: ApplyContext, owner: Owner, log: Log, signal: AbortSignal) {
     this.#context = context
     this.#owner = owner
     this.#log = log
     this.#signal = signal
+    this.beginUntilMs = context.clock.monotonic() + beginMs
   }
 
-  async carryOut(group: Group): Promise<Outcome> {
+  /** @param untilMs monotonic: after that no action is begun, and the group is put off. */
+  async carryOut(group: Group, untilMs: number): Promise<Outcome> {
+    const { clock } = this.#context
     const left: Left = new Map()
     let made = true
     for (const action of group.actions) {
       this.#signal.throwIfAborted()
+      if (clock.monotonic() > untilMs)
+        return { is: 'put-off', error: new WaitError(watchMs, 'the API server is slow, the rest is planned anew') }
+      const late = new AbortController()
+      const cancel = clock.timer(actionMs, () => late.abort(unansweredError(action)))
       try {
-        const outcome = await this.take(action, left, group.run)
+        const signal = AbortSignal.any([this.#signal, late.signal])
+        const outcome = await this.take(action, left, signal, group.run)
         if (outcome === 'ended' || outcome === 'taken') return { is: outcome }
         if (outcome === 'adopted') made = false
       } catch (error) {
@@ -215,19 +280,26 @@ class Pass {
         if (error instanceof NeededStill) return { is: 'withheld', refusal: error.refusal }
         if (error instanceof WaitError) return { is: 'put-off', error }
         throw error
+      } finally {
+        cancel()
       }
     }
     return { is: 'done', made }
   }
 
   /** @returns `ended` or `taken` when the rest of the group is not to be done, `adopted` where what is created was there before. */
-  async take(action: Action, left: Left, run?: Backup): Promise<'done' | 'adopted' | 'ended' | 'taken'> {
+  async take(
+    action: Action,
+    left: Left,
+    signal: AbortSignal,
+    run?: Backup,
+  ): Promise<'done' | 'adopted' | 'ended' | 'taken'> {
     const { client, caches, events } = this.#context
     const { namespace } = this.#owner
     switch (action.do) {
       case 'create': {
-        const created = await this.#create(action.object, run)
-        if (created === 'taken') await this.#tellTaken(action.object, run, action.cost)
+        const created = await this.#create(action.object, run, signal)
+        if (created === 'taken') await this.#tellTaken(action.object, run, action.cost, signal)
         return created
       }
       case 'replace': {
@@ -238,7 +310,7 @@ class Pass {
         // As the earlier write left it: the resourceVersion refuses to overwrite what nobody has seen.
         const status = before && 'status' in before ? { status: before.status } : {}
         const seen = { ...object, ...status, metadata: { ...object.metadata, resourceVersion } } as Written
-        const written = await client.replace<Written>(resources[kind], seen, { signal: this.#signal })
+        const written = await client.replace<Written>(resources[kind], seen, { signal })
         cacheOf(caches, kind).offer(written)
         this.#log.info({ kind, name }, 'changed')
         return 'done'
@@ -246,22 +318,22 @@ class Pass {
       case 'patch-status': {
         const { kind, name, uid, status } = action
         const body = { metadata: { uid }, status }
-        const options = { signal: this.#signal, subresource: 'status' }
+        const options = { signal, subresource: 'status' }
         const patch = { kind: 'merge', body } as const
         const patched = await client.patch<Written>(resources[kind], namespace, name, patch, options)
         if (patched) left.set(`${kind}/${name}`, patched)
         return 'done'
       }
       case 'write-status':
-        await this.#writeStatus(action)
+        await this.#writeStatus(action, signal)
         return 'done'
       case 'delete':
-        return (await this.#delete(action)) ? 'done' : 'ended'
+        return (await this.#delete(action, signal)) ? 'done' : 'ended'
       case 'label': {
         const { kind, name, uid, labels } = action
         const patch = { kind: 'merge', body: { metadata: { uid, labels } } } as const
         try {
-          const patched = await client.patch<Written>(resources[kind], namespace, name, patch, { signal: this.#signal })
+          const patched = await client.patch<Written>(resources[kind], namespace, name, patch, { signal })
           cacheOf(caches, kind).offer(patched)
         } catch (error) {
           // It was deleted meanwhile, and needs no label any more.
@@ -302,19 +374,23 @@ class Pass {
   }
 
   /** `taken` when a stranger has the name. An object of ours that is already there is adopted: names are locks. */
-  async #create(object: Written, planned: Backup | undefined): Promise<'done' | 'adopted' | 'taken'> {
+  async #create(
+    object: Written,
+    planned: Backup | undefined,
+    signal: AbortSignal,
+  ): Promise<'done' | 'adopted' | 'taken'> {
     const { client, caches } = this.#context
     const kind = object.kind as WrittenKind
     const cache = cacheOf(caches, kind)
     try {
-      cache.offer(await client.create<Written>(resources[kind], object, { signal: this.#signal }))
+      cache.offer(await client.create<Written>(resources[kind], object, { signal }))
       this.#log.info({ kind, name: object.metadata.name }, 'created')
       return 'done'
     } catch (error) {
       if (!isAlreadyExists(error)) throw error
     }
     const { namespace, name } = object.metadata
-    const existing = await client.get<Written>(resources[kind], namespace, name, { signal: this.#signal })
+    const existing = await client.get<Written>(resources[kind], namespace, name, { signal })
     if (!existing) throw new WaitError(watchMs, `${kind} ${name} was there, and is gone a moment later`)
     if (!isSame(existing, object, planned && this.#asMade(planned))) return 'taken'
     cache.offer(existing)
@@ -322,7 +398,12 @@ class Pass {
   }
 
   /** The run fails where a stranger has the name; of what the policy needs people are told at what cost. */
-  async #tellTaken(object: KubernetesObject, planned: Backup | undefined, cost: string | undefined): Promise<void> {
+  async #tellTaken(
+    object: KubernetesObject,
+    planned: Backup | undefined,
+    cost: string | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     const run = planned && this.#asMade(planned)
     const { events, clock } = this.#context
     const { policy } = this.#owner
@@ -334,7 +415,7 @@ class Pass {
     }
     events.record(run, note)
     const status = finished(run, failure('NameTaken', message), clock.now())
-    await this.#writeStatus({ do: 'write-status', object: { ...run, status } })
+    await this.#writeStatus({ do: 'write-status', object: { ...run, status } }, signal)
   }
 
   /**
@@ -342,11 +423,10 @@ class Pass {
    * @returns false when it is not to go after all: the caches will tell why, and the next plan knows.
    * @throws NeededStill when somebody needs it who is in no cache.
    */
-  async #delete(action: Extract<Action, { readonly do: 'delete' }>): Promise<boolean> {
+  async #delete(action: Extract<Action, { readonly do: 'delete' }>, signal: AbortSignal): Promise<boolean> {
     const { client, caches } = this.#context
     const { kind, name, uid, because, provided } = action
-    const look =
-      provided && (await lookLast({ client, caches }, this.#owner, action, provided, this.#asked, this.#signal))
+    const look = provided && (await lookLast({ client, caches }, this.#owner, action, provided, this.#asked, signal))
     if (look?.is === 'stays') return false
     if (look?.is === 'needed') {
       const refusal = {
@@ -363,20 +443,20 @@ class Pass {
       uid,
       resourceVersion: look?.resourceVersion ?? action.resourceVersion,
       propagationPolicy: 'Background',
-      signal: this.#signal,
+      signal,
     })
     if (deleted) this.#log.info({ kind, name, because }, 'deleted')
     return true
   }
 
   /** Counted only once it is written: a conflict means that somebody else has seen more, and the next plan decides anew. */
-  async #writeStatus(action: Extract<Action, { readonly do: 'write-status' }>): Promise<void> {
+  async #writeStatus(action: Extract<Action, { readonly do: 'write-status' }>, signal: AbortSignal): Promise<void> {
     const { caches, metrics } = this.#context
     const { object, outcome, unless } = action
     const { kind, name } = subjectOf(action)
-    await this.#askOnceMore(unless, object)
+    await this.#askOnceMore(unless, object, signal)
     const before = caches.backups.get(this.#owner.namespace, name)?.status?.phase
-    cacheOf(caches, kind).offer(await this.#replaceStatus(resources[kind], object))
+    cacheOf(caches, kind).offer(await this.#replaceStatus(resources[kind], object, signal))
     if (object.kind === 'Backup') {
       const { phase, reason } = (object as Backup).status ?? {}
       if (phase !== before) this.#log.info({ backup: name, phase, reason }, 'Backup changed its phase')
@@ -385,15 +465,15 @@ class Pass {
   }
 
   /** @throws WaitError when the API server knows more than the verdict rests on. */
-  async #askOnceMore(unless: Unless | undefined, about: Backup | BackupPolicy): Promise<void> {
-    if (!unless || !(await isThere(this.#context, this.#owner, unless, about, this.#signal))) return
+  async #askOnceMore(unless: Unless | undefined, about: Backup | BackupPolicy, signal: AbortSignal): Promise<void> {
+    if (!unless || !(await isThere(this.#context, this.#owner, unless, about, signal))) return
     throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
   }
 
   /** @throws WaitError when the object was deleted meanwhile: the cache will hear of it, and nobody needs to. */
-  async #replaceStatus<T extends Written>(resource: Resource, object: T): Promise<T> {
+  async #replaceStatus<T extends Written>(resource: Resource, object: T, signal: AbortSignal): Promise<T> {
     try {
-      return await this.#context.client.replace<T>(resource, object, { signal: this.#signal, subresource: 'status' })
+      return await this.#context.client.replace<T>(resource, object, { signal, subresource: 'status' })
     } catch (error) {
       if (!isNotFound(error)) throw error
       throw new WaitError(watchMs, `${resource.kind} ${object.metadata.name} was deleted meanwhile`, { cause: error })

@@ -25,6 +25,21 @@ export class RefusalMemory {
     return known && known.at <= now && now < known.until ? known.refusal : undefined
   }
 
+  /** What a group was refused last, also where it may be tried again. */
+  known(group: string): Refusal | undefined {
+    return this.#remembered.get(group)?.refusal
+  }
+
+  /** When a group was refused last. */
+  triedAt(group: string): Date | undefined {
+    return this.#remembered.get(group)?.at
+  }
+
+  /** @param write as {@link writeOf} names it */
+  isUnanswered(write: string): boolean {
+    return [...this.#remembered.values()].some(({ refusal }) => refusal.unanswered && writeOf(refusal) === write)
+  }
+
   /** @param least how long the server asks to wait, in seconds */
   remember(group: string, refusal: Refusal, least: number, now: Date): void {
     const times = this.#remembered.get(group)?.times ?? 0
@@ -32,6 +47,14 @@ export class RefusalMemory {
     const seconds = Math.max(least, Math.min(longestDelaySeconds, first * 2 ** times))
     const until = new Date(now.getTime() + seconds * 1000)
     this.#remembered.set(group, { refusal, times: times + 1, at: now, until })
+    if (refusal.unanswered) this.#wait(refusal, until)
+  }
+
+  /** Whatever of the same kind was not answered waits as well: one attempt tells of all, and each costs a worker its time. */
+  #wait(refusal: Refusal, until: Date): void {
+    for (const [group, known] of this.#remembered)
+      if (known.refusal.unanswered && writeOf(known.refusal) === writeOf(refusal) && known.until < until)
+        this.#remembered.set(group, { ...known, until })
   }
 
   /** Forgets all but what still stands, and says when the first of it is to be tried again. */
@@ -40,4 +63,9 @@ export class RefusalMemory {
     const times = [...this.#remembered.values()].map(({ until }) => until.getTime())
     return times.length === 0 ? undefined : new Date(Math.min(...times))
   }
+}
+
+/** The kind of a write, which whatever swallows one swallows perhaps as a whole. */
+export function writeOf({ action, kind }: Pick<Refusal, 'action' | 'kind'>): string {
+  return `${action} ${kind}`
 }

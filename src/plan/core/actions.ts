@@ -119,6 +119,8 @@ export type Refusal = {
   readonly words: string
   /** The server failed, or had too much to do, and may not the next time; it says nothing about the object. */
   readonly passing: boolean
+  /** No answer came, and perhaps none ever will; the API server may have obeyed. */
+  readonly unanswered?: true
   /** Not the API server refuses it: we keep what somebody needs, and say why in `words`. */
   readonly withheld?: Reason
 }

@@ -24,8 +24,11 @@ export type HttpCall = {
   readonly signal?: AbortSignal | undefined
 }
 
-/** From the request to the first byte of its answer. */
-const answerMs = 30_000
+/**
+ * From the request to the first byte of its answer. Longer than the API server takes to give up a write, its webhooks included, so that its own
+ * words are heard. Source: kubernetes staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go `requestTimeoutUpperBound`, 34 s.
+ */
+const answerMs = 35_000
 const idleMs = 60_000
 const keepAliveProbeMs = 15_000
 const connectTimeout = 'CONNECT_TIMEOUT'

@@ -29,6 +29,8 @@ export class Replica {
   readonly #context: ApplyContext
   /** What it was refused dies with the process. */
   readonly #memory = new RefusalMemory()
+  /** Of this pass, waiting for answers: the clock of the story stands still meanwhile. */
+  #waitedMs = 0
 
   constructor(server: ToyApiServer, policy: string, watch: Watch, around: AroundWrite) {
     this.#server = server
@@ -42,7 +44,7 @@ export class Replica {
     const client = heldUp(plain, around)
     const clock = new FakeClock(server.now)
     clock.now = () => server.now
-    clock.monotonic = () => server.now.getTime()
+    clock.monotonic = () => server.now.getTime() + this.#waitedMs
     const events = { record: () => {} } as unknown as ApplyContext['events']
     this.#caches = toyCaches(client)
     this.#context = { client, caches: this.#caches, events, metrics: { observe: () => {} }, clock }
@@ -54,6 +56,10 @@ export class Replica {
     fillCaches(this.#caches, this.#server, snapshotApi)
   }
 
+  wait(seconds: number): void {
+    this.#waitedMs += seconds * 1000
+  }
+
   /**
    * One pass.
    * `what`: the actions, for the words of a failure; none when there was nothing to do. `retryAt`: when to try again what was refused.
@@ -63,6 +69,7 @@ export class Replica {
     readonly wakeAt: Date | undefined
     readonly retryAt: Date | undefined
   }> {
+    this.#waitedMs = 0
     const observed = await this.#observe(namespace, this.#policy, never)
     const world = { ...observed, probesRunning: probesRunning(this.#caches, this.#server.now) }
     const plan = planWhole(world, this.#server.now)

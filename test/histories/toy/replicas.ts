@@ -16,8 +16,11 @@ export type WriteKind = `${Write['verb']} ${Plural}`
 
 export type Refusal = {
   readonly kind: WriteKind
-  /** A status of the API server; `no answer`: it obeys, and nobody hears of it. */
-  readonly answer: 403 | 422 | 500 | 503 | 'no answer'
+  /**
+   * A status of the API server; `no answer`: it obeys, and nobody hears of it; `silence`: it does not, and nobody hears of it for as long as
+   * one waits.
+   */
+  readonly answer: 403 | 422 | 500 | 503 | 'no answer' | 'silence'
   /** How often; Infinity: for ever. */
   times: number
 }
@@ -42,6 +45,8 @@ const leaseSeconds = 15
 const mostPasses = 12
 /** A watch that says nothing for so long is taken up anew (docs/design.md R21): no cache is older. */
 const longestSilenceSeconds = 60
+/** How long the operator waits for an answer (controllers/shared/apply.ts). */
+const silenceSeconds = 40
 const firstBackoffSeconds = 5
 const longestBackoffSeconds = 600
 
@@ -202,7 +207,7 @@ export class ToyReplicas implements Operator {
     // As the real client: what has not left does not leave when the lease is lost.
     if (writer !== this.#leader && what !== 'sleeps with it on the way') throw new FencedError(request)
     if (what === 'sleeps with it on the way') await this.#sleep()
-    const answered = await this.#answer(write, request, make)
+    const answered = await this.#answer(writer, write, request, make)
     if (what === 'dies after it') throw new Crash(`after ${request}`)
     return answered
   }
@@ -215,14 +220,15 @@ export class ToyReplicas implements Operator {
     return trouble.what
   }
 
-  async #answer<T>(write: Write, request: string, make: () => Promise<T>): Promise<T> {
+  async #answer<T>(writer: Replica, write: Write, request: string, make: () => Promise<T>): Promise<T> {
     const refusal = this.#refusals.find(({ kind, times }) => times > 0 && kind === `${write.verb} ${write.plural}`)
     if (!refusal) return make()
     refusal.times--
     this.refused++
-    if (refusal.answer !== 'no answer')
+    if (typeof refusal.answer === 'number')
       throw new ApiError({ request, status: refusal.answer, reason: 'Refused', message: `no ${refusal.kind} today` })
-    await make()
+    if (refusal.answer === 'silence') writer.wait(silenceSeconds)
+    else await make()
     throw new ConnectionError(request, { cause: new Error('the connection was lost'), unsent: false })
   }
 
