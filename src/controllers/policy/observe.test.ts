@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
-import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { fillCaches, toyCaches } from '../../../test/histories/toy/caches.ts'
 import { at, controlledBy, job, namespace, policy, settings, stamp } from '../../../test/plan/world.ts'
 import type { OwnerReference } from '../../api/kubernetes.ts'
+import { WaitError } from '../../runtime/client/errors.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { createObserver, probesRunning } from './observe.ts'
 
@@ -23,6 +24,9 @@ function taken(owners: readonly (readonly OwnerReference[])[]): number {
   return probesRunning(caches, now)
 }
 
+/** What verdicts rest on. */
+const needed = ['policies', 'backups', 'cronJobs', 'jobs', 'pods', 'claims', 'volumes'] as const
+
 test('what only looks like a probe takes none of the places of all tenants, and a policy takes one at most (F74)', () => {
   const own = controlledBy(policy())
   assert.equal(taken([[], [{ ...own, uid: 'gone' }], [{ ...own, controller: false }], [{ ...own, kind: 'Backup' }]]), 0)
@@ -35,8 +39,7 @@ test('since when the snapshot API is away is told by the kind that went first, a
   const caches = toyCaches(client)
   const clock = new FakeClock(now)
   const observe = createObserver(caches, client, settings, clock)
-  caches.policies.replace([])
-  caches.backups.replace([])
+  for (const kind of needed) caches[kind].replace([])
   const away = async () => {
     const { snapshotClasses, snapshotApiAwaySince } = await observe(namespace, 'nightly', new AbortController().signal)
     assert.equal(snapshotClasses, undefined)
@@ -53,3 +56,18 @@ test('since when the snapshot API is away is told by the kind that went first, a
   caches.snapshots.replace([])
   assert.deepEqual(await away(), new Date(now.getTime() + 86_405_000), 'classes went later')
 })
+
+for (const kind of needed)
+  test(`F31: ${kind} that the API server does not serve for a moment are not gone: nothing is planned until they are seen again`, async () => {
+    const server = new ToyApiServer(now)
+    const client = toyClient(server)
+    const caches = toyCaches(client)
+    fillCaches(caches, server, false)
+    const observe = createObserver(caches, client, settings, new FakeClock(now))
+    const look = () => observe(namespace, 'nightly', new AbortController().signal)
+    await look()
+    caches[kind].markAbsent(0)
+    await assert.rejects(look(), WaitError)
+    caches[kind].replace([])
+    await look()
+  })

@@ -26,14 +26,17 @@ import { DryRuns } from './dry-run.ts'
 import { lookFirst } from './first-look.ts'
 import { pods, snapshotContents } from '../shared/resources.ts'
 
-/** How soon to look again where our own kind is not served. */
+/** How soon to look again where a kind is not served. */
 const absentMs = 10_000
+/** What every cluster has that has a Backup. Snapshots come and go with their CRDs, and events are for words only. */
+const always = ['policies', 'backups', 'cronJobs', 'jobs', 'pods', 'claims', 'volumes'] as const
+
 /** How long a count of selected pods is good for: they are counted for a warning only. */
 const podCountMs = 60_000
 
 /** All but what changes while other policies are planned: see `probesRunning`. */
 export type Observed = Omit<PolicyWorld, 'probesRunning'>
-/** @throws WaitError while the API server does not serve our own kind. */
+/** @throws WaitError while the API server does not serve a kind that every verdict rests on. */
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
 export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock): Observer {
@@ -50,11 +53,10 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     // Before the look, and before anything is read: what comes while the API server is asked is then seen together.
     const dryRun = await askDry(namespace, name, signal)
     await lookFirst({ client, caches }, { namespace, name }, signal)
-    // Without our own kind nobody can tell a policy that was deleted from one that cannot be seen: a proxy may answer 404, too.
-    if (caches.policies.state !== 'synced')
-      throw new WaitError(absentMs, 'the API server does not serve BackupPolicies')
-    // Holds would be out of sight, too (F63).
-    if (caches.backups.state !== 'synced') throw new WaitError(absentMs, 'the API server does not serve Backups')
+    // Nobody can tell what was deleted from what cannot be seen, if a proxy or an API group that is away for a moment answers 404: policies and
+    // runs would be gone, runs be started twice, slots be missed, holds be out of sight (F31, F63).
+    const unseen = always.find(kind => caches[kind].state !== 'synced')
+    if (unseen) throw new WaitError(absentMs, `the API server does not serve ${unseen}`)
     const policy = caches.policies.get(namespace, name)
     const backups = byName(caches.backups.byIndex('policy', key))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))
@@ -68,7 +70,8 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       podCounts.delete(key)
       dryRuns.forget(key)
     }
-    return {
+    // Read between two waits, all of it: what is not served after that is not seen as gone.
+    const seen = {
       namespace,
       name,
       settings,
@@ -80,12 +83,15 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       jobs,
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),
-      selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : undefined,
       claims,
       volumes: boundVolumes(claims),
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
       snapshotApiAwaySince: snapshotApiAwaySince(),
       snapshots,
+    }
+    return {
+      ...seen,
+      selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : undefined,
       deletionPolicies: await deletionPolicies(unfinished(snapshots), signal),
     }
 
