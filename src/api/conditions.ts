@@ -57,6 +57,8 @@ export const operatorReasons = [
   'CronJobPending',
   /** The API server refuses to create or change the CronJob. */
   'CronJobRefused',
+  /** Something changes the CronJob whenever it is written. */
+  'CronJobChanged',
   /** The API server would refuse the Job of a run. */
   'RunRefused',
   /** The CronJob controller cannot start Jobs. */

@@ -4,9 +4,10 @@
 // else (F71); so does a verdict that is put off because the API server knows more.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { KubernetesObject } from '../../api/kubernetes.ts'
+import type { CronJob, KubernetesObject } from '../../api/kubernetes.ts'
 import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKind } from '../../plan/core/actions.ts'
 import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
+import { cronJobDifferences } from '../../plan/policy/cron-job-difference.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { sameJson } from '../../plan/core/equal.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
@@ -229,9 +230,9 @@ function unansweredError(action: Action): ConnectionError {
 /** What earlier writes of a group have left, by kind and name. */
 type Left = Map<string, Written>
 
-/** What was to be deleted is needed still. */
-class NeededStill extends Error {
-  override readonly name = 'NeededStill'
+/** What was to be deleted is needed still, or what was written is not what stands. */
+class Withheld extends Error {
+  override readonly name = 'Withheld'
   readonly refusal: Refusal
 
   constructor(refusal: Refusal) {
@@ -277,7 +278,7 @@ class Pass {
       } catch (error) {
         const outcome = refusalOf(action, error)
         if (outcome) return outcome
-        if (error instanceof NeededStill) return { is: 'withheld', refusal: error.refusal }
+        if (error instanceof Withheld) return { is: 'withheld', refusal: error.refusal }
         if (error instanceof WaitError) return { is: 'put-off', error }
         throw error
       } finally {
@@ -313,6 +314,7 @@ class Pass {
         const written = await client.replace<Written>(resources[kind], seen, { signal })
         cacheOf(caches, kind).offer(written)
         this.#log.info({ kind, name }, 'changed')
+        if (kind === 'CronJob') checkStanding(written as CronJob, seen as CronJob)
         return 'done'
       }
       case 'patch-status': {
@@ -353,7 +355,10 @@ class Pass {
   tell({ action, kind, name, words, withheld }: Refusal): void {
     const { policy } = this.#owner
     if (!policy) return
-    if (withheld) return this.#context.events.record(policy, { type: 'Normal', reason: withheld, message: words })
+    if (withheld) {
+      const type = withheld === 'CronJobChanged' ? 'Warning' : 'Normal'
+      return this.#context.events.record(policy, { type, reason: withheld, message: words })
+    }
     const message = `the API server refuses ${kind} ${name}: ${words}`
     this.#context.events.record(policy, { type: 'Warning', reason: refusedReasons[action], message })
   }
@@ -421,7 +426,7 @@ class Pass {
   /**
    * What was true when the plan was made is asked of the API server once more, and what is deleted is what was just read.
    * @returns false when it is not to go after all: the caches will tell why, and the next plan knows.
-   * @throws NeededStill when somebody needs it who is in no cache.
+   * @throws Withheld when somebody needs it who is in no cache.
    */
   async #delete(action: Extract<Action, { readonly do: 'delete' }>, signal: AbortSignal): Promise<boolean> {
     const { client, caches } = this.#context
@@ -437,7 +442,7 @@ class Pass {
         passing: false,
         withheld: look.reason,
       } as const
-      throw new NeededStill(refusal)
+      throw new Withheld(refusal)
     }
     const deleted = await client.delete(resources[kind], this.#owner.namespace, name, {
       uid,
@@ -479,6 +484,16 @@ class Pass {
       throw new WaitError(watchMs, `${resource.kind} ${object.metadata.name} was deleted meanwhile`, { cause: error })
     }
   }
+}
+
+/** What is changed as it is written would be changed again at once: it is tried like what is refused. @throws Withheld */
+function checkStanding(written: CronJob, wanted: CronJob): void {
+  const differences = cronJobDifferences(written, wanted)
+  if (differences.length === 0) return
+  const { name } = written.metadata
+  const words = `CronJob ${name} is not what the policy says: something in the cluster, a mutating webhook perhaps, changes ${differences.join(', ')} whenever it is written`
+  const refusal = { action: 'replace', kind: 'CronJob', name, words, passing: false } as const
+  throw new Withheld({ ...refusal, withheld: 'CronJobChanged' })
 }
 
 /** Where what was written is kept until the watch tells of it. */

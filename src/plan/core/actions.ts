@@ -111,7 +111,7 @@ export type Group = {
 /** `made`: done, and what it creates was not there before. `undone`: it is in the plan, and for whatever reason was not done. */
 export type Need = { readonly group: string; readonly was: 'done' | 'made' | 'refused' | 'undone' }
 
-/** What the API server refused to do, in its own words; or what the last look before a deletion found to be needed still. */
+/** What the API server refused to do, in its own words; or why it is not done: see `withheld`. */
 export type Refusal = {
   readonly action: Exclude<Action['do'], 'event'>
   readonly kind: WrittenKind
@@ -121,7 +121,7 @@ export type Refusal = {
   readonly passing: boolean
   /** No answer came, and perhaps none ever will; the API server may have obeyed. */
   readonly unanswered?: true
-  /** Not the API server refuses it: we keep what somebody needs, and say why in `words`. */
+  /** Not the API server refuses it: we keep what somebody needs, or somebody changes what is written; `words` say why. */
   readonly withheld?: Reason
 }
 

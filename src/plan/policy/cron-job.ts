@@ -9,6 +9,7 @@ import type { Settings } from '../../resources/settings.ts'
 import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
+import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
 import { isControlledBy } from '../view/chain.ts'
 import { isOf, slotOfJob, slotsByName } from '../view/owners.ts'
@@ -70,7 +71,8 @@ export function planCronJob(
   const wanted = desired.metadata.annotations?.[annotation.desiredState]
   const drifted = !sameClock(current, desired)
   const isOwned = isControlledBy(current, policy)
-  if (current.metadata.annotations?.[annotation.desiredState] === wanted && !drifted && isOwned) return []
+  const isOurs = isOwned && current.metadata.annotations?.[annotation.desiredState] === wanted
+  if (isOurs && cronJobDifferences(current, desired).length === 0) return []
   // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
   const status = { lastScheduleTime: rfc3339(now) }
   const setClock =
@@ -91,16 +93,6 @@ export function brought(current: CronJob, desired: CronJob): CronJob {
     },
     spec: desired.spec,
   }
-}
-
-/** Writing any of these lets the CronJob controller fire the latest past slot. */
-function sameClock(a: CronJob, b: CronJob): boolean {
-  return (
-    a.spec.schedule === b.spec.schedule &&
-    a.spec.timeZone === b.spec.timeZone &&
-    (a.spec.suspend ?? false) === (b.spec.suspend ?? false) &&
-    a.spec.startingDeadlineSeconds === b.spec.startingDeadlineSeconds
-  )
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
-import { annotation } from '../../api/labels.ts'
+import { annotation, managerName } from '../../api/labels.ts'
 import { isControlledBy } from '../view/chain.ts'
 import type { DryRunRefusal } from '../view/world.ts'
 import { cronJobGroup } from './cron-job.ts'
@@ -32,7 +32,7 @@ export const readinessChecks: readonly Check[] = [
   { name: 'the selector matches a claim', violation: nothingSelected },
   { name: 'a target can be backed up', violation: noTargetReady },
   { name: 'the schedule fires', violation: scheduleSilent },
-  { name: 'the CronJob is accepted', violation: cronJobRefused },
+  { name: 'the CronJob is accepted, and stays as it was written', violation: cronJobRefused },
   { name: 'the API server accepts a run', violation: runRefused },
   { name: 'the CronJob starts its Jobs', violation: jobsNotStarted },
   { name: 'the probe of the store can be started', violation: probeRefused },
@@ -107,6 +107,10 @@ function scheduleSilent({ policy, next }: PolicyFacts): Violation | undefined {
 function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
   const refusal = refused.get(cronJobGroup)
   if (!refusal) return undefined
+  if (refusal.withheld) {
+    const message = `${refusal.words}; exempt what is labelled app.kubernetes.io/managed-by: ${managerName} from it: it is written again, at the latest after 10 minutes`
+    return { reason: refusal.withheld, message, next: 'mend' }
+  }
   const message = `the API server refuses CronJob ${refusal.name}, which runs the schedule: ${refusal.words}; change the policy, or what refuses it: it is tried again, at the latest after 10 minutes`
   return { reason: 'CronJobRefused', message, next: 'mend' }
 }

@@ -1,0 +1,79 @@
+// F77: a webhook changes the CronJob whenever it is written.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { CronJob } from '../../api/kubernetes.ts'
+import { planPolicy } from '../../plan/policy/policy.ts'
+import type { Client } from '../../runtime/client/client.ts'
+import type { Resource } from '../../runtime/client/resource.ts'
+import type { EventNote } from '../../runtime/events.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
+import { silentLog } from '../../runtime/log.ts'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
+import { at, policy, world } from '../../../test/plan/world.ts'
+import { applyPlan } from './apply.ts'
+import { RefusalMemory } from './refusals.ts'
+
+/** One policy and its CronJob, which a webhook changes as it is written. */
+function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob }) {
+  const clock = new FakeClock(at('12:00'))
+  let standing = policy()
+  let cronJob = world(standing).cronJob ?? assert.fail()
+  let writes = 0
+  const notes: EventNote[] = []
+  const client = {
+    async replace(resource: Resource, object: CronJob | BackupPolicy) {
+      if (resource.kind === 'BackupPolicy') return (standing = object as BackupPolicy)
+      writes++
+      return (cronJob = webhook.mutate(object as CronJob))
+    },
+    create: async (_: Resource, object: object) => object,
+    patch: async () => undefined,
+  } as unknown as Client
+  const context = applyContext(client, clock, { record: (_, note) => void notes.push(note) })
+  const memory = new RefusalMemory()
+  async function pass() {
+    const seen = world(standing, { cronJob })
+    const plan = planPolicy(seen, clock.now())
+    await applyPlan(context, seen, plan, memory, silentLog, new AbortController().signal)
+    const ready = standing.status?.conditions?.find(({ type }) => type === 'Ready')
+    return { writes, ready }
+  }
+  const edit = (change: Partial<CronJob['spec']>) => (cronJob = { ...cronJob, spec: { ...cronJob.spec, ...change } })
+  return { clock, pass, edit, notes, standing: () => cronJob }
+}
+
+test('F77: a CronJob that somebody edited is written once, and nobody is told', async () => {
+  const { pass, edit, notes, standing } = cluster({ mutate: each => each })
+  edit({ concurrencyPolicy: 'Allow' })
+  for (let n = 0; n < 3; n++) assert.equal((await pass()).writes, 1)
+  assert.equal(standing().spec.concurrencyPolicy, 'Forbid')
+  assert.deepEqual(
+    notes.filter(({ reason }) => reason === 'CronJobChanged'),
+    [],
+  )
+})
+
+test('F77: a webhook that changes the CronJob whenever it is written makes the policy not Ready, and is not fought', async () => {
+  const webhook = {
+    mutate: (each: CronJob): CronJob => ({ ...each, spec: { ...each.spec, concurrencyPolicy: 'Allow' } }),
+  }
+  const { clock, pass, edit, notes } = cluster(webhook)
+  edit({ concurrencyPolicy: 'Allow' })
+  for (let n = 0; n < 10; n++) {
+    const { writes, ready } = await pass()
+    assert.deepEqual([writes, ready?.status, ready?.reason], [1, 'False', 'CronJobChanged'])
+    assert.match(ready?.message ?? '', /CronJob backup-nightly .*changes concurrencyPolicy whenever it is written/)
+    await clock.advance(1000)
+  }
+  assert.deepEqual(
+    notes.filter(({ reason }) => reason === 'CronJobChanged').map(({ type }) => type),
+    ['Warning', 'Warning'],
+    'when it is found, and when Ready changes',
+  )
+  webhook.mutate = each => each
+  await clock.advance(60_000)
+  const { writes, ready } = await pass()
+  assert.equal(writes, 2)
+  assert.notEqual(ready?.reason, 'CronJobChanged')
+})
