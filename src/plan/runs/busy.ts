@@ -33,13 +33,33 @@ export function busyWith(
   return `${unreadyAtOnce} snapshots of PersistentVolumeClaim ${claim} are cut and not ready yet, and no more are begun at once`
 }
 
-function going(snapshots: readonly SnapshotView[], claim: string, policy: BackupPolicy, now: Date) {
+type Going = { readonly name: string; readonly is: 'uncut' | 'unready' | 'slow' }
+
+/** Of one plan, by claim: many Backups may wait for one claim, and many claims have many snapshots. */
+const found = new WeakMap<
+  readonly SnapshotView[],
+  { readonly policy: BackupPolicy; readonly now: Date; readonly byClaim: ReadonlyMap<string, readonly Going[]> }
+>()
+
+function going(snapshots: readonly SnapshotView[], claim: string, policy: BackupPolicy, now: Date): readonly Going[] {
+  const known = found.get(snapshots)
+  const byClaim = known?.policy === policy && known.now === now ? known.byClaim : goingByClaim(snapshots, policy, now)
+  found.set(snapshots, { policy, now, byClaim })
+  return byClaim.get(claim) ?? []
+}
+
+function goingByClaim(snapshots: readonly SnapshotView[], policy: BackupPolicy, now: Date) {
   const limits = limitsOf(policy)
-  return snapshots.flatMap(({ snapshot, backup }) => {
+  const byClaim = new Map<string, Going[]>()
+  for (const { snapshot, backup } of snapshots) {
     const { metadata, spec } = snapshot
-    if (spec.source.persistentVolumeClaimName !== claim || metadata.deletionTimestamp) return []
-    if (isFinal(backup?.status?.phase)) return []
+    if (metadata.deletionTimestamp || isFinal(backup?.status?.phase)) continue
     const { is } = progressOf(snapshot, limits, now)
-    return is === 'uncut' || is === 'unready' || is === 'slow' ? [{ name: metadata.name, is }] : []
-  })
+    if (is !== 'uncut' && is !== 'unready' && is !== 'slow') continue
+    const claim = spec.source.persistentVolumeClaimName ?? ''
+    const some = byClaim.get(claim) ?? []
+    some.push({ name: metadata.name, is })
+    byClaim.set(claim, some)
+  }
+  return byClaim
 }
