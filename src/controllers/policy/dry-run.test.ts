@@ -121,6 +121,24 @@ test('F73: a thousand policies put their questions in turns, five requests a sec
   assert.ok(clock.monotonic() >= (2000 / 5 - 1) * 1000)
 })
 
+test('F73: a policy that is edited all the time keeps its turn, and takes none from the others', async () => {
+  const { asks, clock, ask } = asked()
+  const named = (name: string, generation = 1) => policy({}, { metadata: { name, uid: name, generation } })
+  for (let n = 0; n < 5; n++) await ask(named(`p${n}`))
+  const { length } = asks
+  const first = await ask(named('edited'))
+  assert.ok(first?.is === 'unsaid')
+  for (let generation = 2; clock.now() < first.againAt; generation++) {
+    const said = await ask(named('edited', generation))
+    assert.deepEqual([said, asks.length], [first, length], 'its turn comes no later')
+    await clock.advance(100)
+  }
+  assert.equal((await ask(named('edited', 1000)))?.is, 'accepted')
+  const next = await ask(named('another'))
+  assert.ok(next?.is === 'unsaid')
+  assert.ok(next.againAt.getTime() - clock.now().getTime() <= 400, 'no turn was lost')
+})
+
 const silent: readonly (readonly [string, Error])[] = [
   ['a cache that is behind', answer(409)],
   ['a server that has too much to do', answer(429)],

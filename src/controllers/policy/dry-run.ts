@@ -80,7 +80,7 @@ export class DryRuns {
     const known: Known =
       before?.of === of
         ? before
-        : { of, said: 'unsaid', standing: before?.standing, at: now, times: 0, untilMs: nowMs, hasTurn: false }
+        : { of, said: 'unsaid', standing: before?.standing, at: now, times: 0, ...turnOf(before, nowMs) }
     const isOpen = known.said !== 'accepted' || (refusedAt !== undefined && refusedAt > known.at)
     if (!isOpen || nowMs < known.untilMs) return this.#told(known, isOpen)
     const question = dryRunQuestion(policy, current, this.#settings)
@@ -175,6 +175,11 @@ export class DryRuns {
 
 /** Nothing about the object: it is not as the cache has it, the server is not there, or has too much to do. A dead webhook is a 500. */
 const silent: ReadonlySet<number> = new Set([404, 409, 429, 502, 503, 504])
+
+/** An edit keeps its place in the line: one that took another each time would never have it, and each that it left would be lost to all. */
+function turnOf(before: Known | undefined, nowMs: number): Pick<Known, 'untilMs' | 'hasTurn'> {
+  return before?.hasTurn ? { untilMs: before.untilMs, hasTurn: true } : { untilMs: nowMs, hasTurn: false }
+}
 
 /** Undefined where the policy was edited so that it is another object. */
 function stillOf(question: DryRunQuestion, standing: Standing): Standing | undefined {
