@@ -4,7 +4,7 @@ import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { WaitError } from '../../runtime/client/errors.ts'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
-import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { fillCaches, toyCaches } from '../../../test/histories/toy/caches.ts'
 import { at, backup, namespace, policy, settings } from '../../../test/plan/world.ts'
 import { lookFirst } from './first-look.ts'
 import { createObserver } from './observe.ts'
@@ -28,14 +28,15 @@ function behind(onList: () => void = () => {}) {
     },
   })
   const caches = toyCaches(client)
-  caches.policies.replace([nightly])
+  const restore = () => caches.policies.replace([nightly])
+  restore()
   const ask = (name: string, status?: BackupStatus, more: Partial<Backup['spec']> = {}) =>
     caches.backups.set(backup(name, { spec: more, ...(status ? { status } : {}) }))
   const keep = (retention: number) =>
     server.update('backuppolicies', 'nightly', current => ({ ...current, spec: { ...current.spec, retention } }))
   const kept = () => caches.policies.get(namespace, 'nightly')?.spec.retention
   const look = () => lookFirst({ client, caches }, { namespace, name: 'nightly' }, signal)
-  return { client, caches, ask, keep, kept, look, lists: () => lists }
+  return { client, caches, ask, keep, kept, look, restore, lists: () => lists }
 }
 
 test('only for a Backup that is yet to be judged the API server is asked', async () => {
@@ -80,4 +81,25 @@ test('a kind that disappears during the look is no policy that was deleted', asy
   ask('first')
   const observe = createObserver(caches, client, settings, new FakeClock(now))
   await assert.rejects(observe(namespace, 'nightly', signal), WaitError)
+})
+
+test('S19: Backups that come faster than the API server answers do not keep their policy from being planned, and are seen by the next plan', async () => {
+  let asked = 0
+  const world = behind(() => {
+    if (asked < 50) world.ask(`more-${asked++}`)
+  })
+  const { client, caches, ask, lists } = world
+  fillCaches(caches, new ToyApiServer(now), false)
+  world.restore()
+  ask('first')
+  const observe = createObserver(caches, client, settings, new FakeClock(now))
+  const { backups } = await observe(namespace, 'nightly', signal)
+  // The last one counts the pods.
+  assert.equal(lists(), 4)
+  assert.deepEqual(
+    backups.map(({ metadata }) => metadata.name),
+    ['first', 'more-0', 'more-1'],
+  )
+  asked = 50
+  assert.equal((await observe(namespace, 'nightly', signal)).backups.length, 5)
 })

@@ -12,19 +12,29 @@ import { backupPolicies, claims, snapshotClasses } from '../shared/resources.ts'
 
 type PolicyName = { readonly namespace: string; readonly name: string }
 
+/** Backups that come faster than the API server answers wait for the next look: its policy does not wait with them. */
+const mostLooks = 3
+
 /**
  * Makes the caches at least as new as every Backup of the policy that is yet to be judged, also those that come meanwhile. What is found
  * stays in them, and they tell of it like of any other change.
+ * @returns the UIDs of Backups that came later still, to be seen by the next plan, which they have asked for themselves.
  */
-export async function lookFirst(reach: Reach, policy: PolicyName, signal: AbortSignal): Promise<void> {
+export async function lookFirst(
+  reach: Reach,
+  policy: PolicyName,
+  signal: AbortSignal,
+): Promise<ReadonlySet<string | undefined>> {
   const { backups, policies } = reach.caches
   const looked = new Set<string | undefined>()
-  while (policies.state === 'synced') {
+  for (let looks = 0; policies.state === 'synced'; looks++) {
     const unjudged = backups.byIndex('policy', keyFrom(policy.namespace, policy.name)).filter(isUnjudged)
-    if (unjudged.every(({ metadata }) => looked.has(metadata.uid))) return
-    for (const { metadata } of unjudged) looked.add(metadata.uid)
+    const fresh = unjudged.map(({ metadata }) => metadata.uid).filter(uid => !looked.has(uid))
+    if (fresh.length === 0 || looks === mostLooks) return new Set(fresh)
+    for (const uid of fresh) looked.add(uid)
     await look(reach, policy, signal)
   }
+  return new Set()
 }
 
 async function look({ client, caches }: Reach, { namespace, name }: PolicyName, signal: AbortSignal): Promise<void> {

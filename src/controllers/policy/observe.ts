@@ -52,13 +52,13 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const labelKey = keyFrom(namespace, labelValue(name))
     // Before the look, and before anything is read: what comes while the API server is asked is then seen together.
     const dryRun = await askDry(namespace, name, signal)
-    await lookFirst({ client, caches }, { namespace, name }, signal)
+    const later = await lookFirst({ client, caches }, { namespace, name }, signal)
     // Nobody can tell what was deleted from what cannot be seen, if a proxy or an API group that is away for a moment answers 404: policies and
     // runs would be gone, runs be started twice, slots be missed, holds be out of sight (F31, F63).
     const unseen = always.find(kind => caches[kind].state !== 'synced')
     if (unseen) throw new WaitError(absentMs, `the API server does not serve ${unseen}`)
     const policy = caches.policies.get(namespace, name)
-    const backups = byName(caches.backups.byIndex('policy', key))
+    const backups = byName(caches.backups.byIndex('policy', key).filter(({ metadata }) => !later.has(metadata.uid)))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))
     const snapshots = byName(caches.snapshots.byIndex('policy', labelKey))
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
