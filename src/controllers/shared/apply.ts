@@ -144,13 +144,15 @@ export async function applyPlan(
     else left.add(name)
   }
 
-  const late: Group[] = []
+  const before = memory.unanswered()
+  const late = new Map<string, Group>()
   for (const group of plan.groups) {
-    const waits = (group.needs ?? []).some(need => late.some(({ name }) => name === need.group))
-    if (waits || writesOf(group).some(write => memory.isUnanswered(write))) late.push(group)
+    const waits = (group.needs ?? []).some(need => late.has(need.group))
+    if (waits || writesOf(group).some(write => before.has(write) || unanswered.has(write))) late.set(group.name, group)
     else if (isNeeded(group, planned, done, refused)) await attempt(group)
   }
-  for (const group of inTurn(late, memory)) if (isNeeded(group, planned, done, refused)) await attempt(group)
+  for (const group of inTurn([...late.values()], memory))
+    if (isNeeded(group, planned, done, refused)) await attempt(group)
   // Refused, it waits like any other: an error would make the next slot wait with it.
   const undone = { taken, putOff: new Set([...putOff.keys(), ...left]) }
   const conclusion = { name: 'conclude', actions: plan.conclude(refused, undone) }

@@ -35,9 +35,10 @@ export class RefusalMemory {
     return this.#remembered.get(group)?.at
   }
 
-  /** @param write as {@link writeOf} names it */
-  isUnanswered(write: string): boolean {
-    return [...this.#remembered.values()].some(({ refusal }) => refusal.unanswered && writeOf(refusal) === write)
+  /** The kinds of writes, as {@link writeOf} names them, of which some were not answered. */
+  unanswered(): ReadonlySet<string> {
+    const refusals = [...this.#remembered.values()].map(({ refusal }) => refusal)
+    return new Set(refusals.filter(({ unanswered }) => unanswered).map(writeOf))
   }
 
   /** @param least how long the server asks to wait, in seconds */
