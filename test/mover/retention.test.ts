@@ -216,6 +216,28 @@ for (const kind of s3ServerKinds) {
       assert.ok(!(await server.contents(bucket)).keys.includes(holdKey(layout, jobOf(0))))
     })
 
+    test('F43: backups of another cluster in the folder are compared with nothing, stay, and are no entries of the catalog', async t => {
+      const { store, task, runs } = await setUp(t)
+      const owner = { ...task.owner, clusterId: 'cluster-2' }
+      await put(store, jobOf(0))
+      const [artifact] = (await put(store, jobOf(1))).record.artifacts
+      assert.ok(artifact)
+      await put(store, jobOf(1), { owner, artifacts: [{ ...artifact, bytes: 1 << 30 }] })
+      const made = await backUp(task, jobOf(2), ['ForeignBackups'])
+      assert.deepEqual([made.message.deleted, made.message.suspect, made.message.kept?.count], [[jobOf(0)], false, 1])
+      assert.deepEqual(await runs(), [jobOf(1), jobOf(2)])
+      const storeTask = { version: 1 as const, owner: task.owner, backend: task.backend, secretName: 'minio-creds' }
+      const { message } = await runPod({
+        task: { ...storeTask, kind: 'catalog', target: 'command' },
+        secret,
+        run: 'catalog-1',
+      })
+      assert.deepEqual(
+        [message.catalog?.entries.map(entry => entry.run), message.warnings?.map(({ reason }) => reason)],
+        [[jobOf(2)], ['ForeignBackups']],
+      )
+    })
+
     test('F63: a hold of which the store does not tell protects', async t => {
       const { store, task, through, runs } = await setUp(t)
       await put(store, jobOf(0))
