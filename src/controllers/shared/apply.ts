@@ -45,7 +45,7 @@ const beginMs = 60_000
 /** A pass takes no longer: what it began last, and its conclusion. */
 export const longestPassMs = beginMs + 2 * actionMs
 
-/** How soon a plan is made again where something was left, because writes of its kind are not answered. Seconds. */
+/** How soon a plan is made again where something was left, because writes of its kind are not answered, or its status is refused. Seconds. */
 const leftSeconds = 30
 
 export type ApplyContext = {
@@ -162,9 +162,10 @@ export async function applyPlan(
   const [first] = putOff.values()
   if (first) throw first
   const leftAt = left.size > 0 ? addSeconds(context.clock.now(), leftSeconds) : undefined
-  // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again.
+  // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again. It may have
+  // other times, too, which its first hides.
   const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
-  return { retryAt, wakeAt: earliest(atOnce ? undefined : plan.wakeAt, retryAt, leftAt) }
+  return { retryAt, wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt) }
 }
 
 /** Whoever was tried longest ago comes first, and nobody before what he needs: where many are not answered, each has its turn. */

@@ -1,6 +1,6 @@
 // Plays a policy of which some kinds of writes are refused, or never answered, for ever, as a seed has it, and says what became of all the others.
 import assert from 'node:assert/strict'
-import type { Action, Group } from '../../../src/plan/core/actions.ts'
+import type { Action, Group, Need } from '../../../src/plan/core/actions.ts'
 import { createObserver } from '../../../src/controllers/policy/observe.ts'
 import { planPolicy } from '../../../src/plan/policy/policy.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
@@ -55,12 +55,14 @@ async function checkRest(server: ToyApiServer, refused: ReadonlySet<WriteKind>):
   const world = await createObserver(caches, client, settings, clock)(namespace, name, new AbortController().signal)
   const { groups } = planPolicy({ ...world, probesRunning: 0 }, server.now)
   const isRefused = (group: Group) => group.actions.some(action => refused.has(kindOf(action)))
-  const blocked = new Set(groups.filter(isRefused).map(group => group.name))
-  const waits = ({ needs = [] }: Group) =>
-    needs.some(({ group, was }) => blocked.has(group) === (was !== 'refused' && was !== 'undone'))
-  for (let size = -1; size !== blocked.size;) {
-    size = blocked.size
-    for (const group of groups) if (waits(group)) blocked.add(group.name)
+  // What needs what is not tried is not tried either: that is no refusal.
+  const [tried, blocked] = [new Set<string>(), new Set<string>()]
+  for (const group of groups) {
+    const isMet = ({ group: need, was }: Need) =>
+      was === 'refused' ? tried.has(need) : blocked.has(need) === (was === 'undone')
+    const met = (group.needs ?? []).every(isMet)
+    if (met && isRefused(group)) tried.add(group.name)
+    if (!met || isRefused(group)) blocked.add(group.name)
   }
   const free = groups.filter(group => !blocked.has(group.name))
   assert.deepEqual(
