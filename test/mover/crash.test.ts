@@ -113,7 +113,8 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
     const old = jobOf(oldSlot)
     const run = jobOf(slot)
     await store.delete([layout.owner])
-    const expiresAt = Date.now() + laterMs
+    // Over by the store's clock, too, which tells whole seconds.
+    const expiresAt = Date.now() + laterMs - 1000
     await makeGoodBackup(store, { target, slot: oldSlot, expiresAt })
     await leaveBehind(store, { target, slot: brokenSlot, expiresAt })
 
