@@ -206,19 +206,25 @@ function planOf(
     cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
   }
   const begunUntil = strategy.type === 'snapshot' ? quickUntil(before, schedule.book, now) : undefined
+  /** A stored backup counts from the pass on in which its Backup tells of it; a snapshot tells of itself. */
+  function historiesWith(told: readonly RunView[]): readonly TargetHistory[] {
+    if (told === runs || strategy.type === 'snapshot') return histories
+    return retentionByTarget(runsByTarget({ runs: told, snapshots: view.snapshots }, policy, strategy, now), keeping)
+  }
   function conclude(refused: Refusals, undone: Undone = nothingUndone) {
     const book = bookAfter(schedule, before, refused, undone)
     const carriedOut = groups.filter(({ name }) => !refused.has(name) && !undone.putOff.has(name))
-    const status = policyStatus({ ...facts, book, refused }, toldRuns(runs, carriedOut), now)
+    const told = toldRuns(runs, carriedOut)
+    const status = policyStatus({ ...facts, histories: historiesWith(told), book, refused }, told, now)
     if (sameJson(policy.status, status)) return []
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
     // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.
     const missed = strategy.type === 'snapshot' && book.counts.missed > before.counts.missed
     const doubt = missed ? ({ kind: 'newer-backups', name: policy.metadata.name } as const) : probe?.unless
     const write = { do: 'write-status', object: { ...policy, status } } as const
-    const told = notices(policy, status, now)
+    const noted = notices(policy, status, now)
     // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.
-    return doubt ? [{ ...write, unless: doubt }, ...told] : [...told, write]
+    return doubt ? [{ ...write, unless: doubt }, ...noted] : [...noted, write]
   }
   const times = [
     begunUntil,
@@ -266,6 +272,7 @@ function slotOf(status: BackupPolicyStatus | undefined) {
 /** The runs as their Backups tell of them once the groups are carried out: their ends are told in the same pass. */
 function toldRuns(runs: readonly RunView[], groups: readonly Group[]): readonly RunView[] {
   const told = new Map(writtenBackups(groups).map(backup => [backup.metadata.name, backup]))
+  if (told.size === 0) return runs
   return runs.map(run => ({ ...run, backup: told.get(run.backup.metadata.name) ?? run.backup }))
 }
 

@@ -272,6 +272,17 @@ test('F67: a run that began earlier and ends later hides nothing of the newer on
   assert.deepEqual([last?.status, last?.reason], ['True', 'Completed'])
 })
 
+test('F87: the status that tells of the first good end counts its backup: no policy is shown as unprotected or overdue then', () => {
+  const slot = at('11:59')
+  const location = storeLocation(policy().spec.backend ?? assert.fail())
+  const metadata = { annotations: { [annotation.store]: location } }
+  const job = jobOfSlot(slot, { metadata, status: complete(slot, now) })
+  const message = { phase: 'committed', run: job.metadata.name, bytes: 10, storedBytes: 5 } as const
+  const ended = pod(job, 1, { status: { phase: 'Succeeded', containerStatuses: [saying(message)] } })
+  const status = statusOf(world(probed('Usable'), { backups: [scheduled(slot)], jobs: [job], pods: [ended] }))
+  assert.deepEqual([status.lastSuccess, status.kept, status.state], [stamp(now), 1, 'Ready'])
+})
+
 test('F71: a verdict that is put off is not told as if it were written, and the rest of the status is', () => {
   const run = { target: 'data', run: 'x', snapshot: { name: 'x' } }
   const lost = scheduled(at('02:00'), { name: 'x', target: 'data', status: { phase: 'Running', ...run } })

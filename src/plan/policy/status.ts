@@ -68,6 +68,8 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
       ...kept(history),
     }))
   const all = [...statuses, ...gone].slice(0, targetsShown)
+  // What this status tells is owed no more.
+  const asTold = { ...policy, status: { ...policy.status, targets: all, ...told(lastSuccess) } }
   const cronJob = strategy.type === 'job' ? strategy.targets[0]?.cronJob : undefined
   return {
     observedGeneration: policy.metadata.generation,
@@ -75,11 +77,11 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...(selected === undefined ? {} : { selected }),
     kept: all.reduce((sum, target) => sum + (target.kept ?? 0), 0),
     ...storedSize(facts, backups),
-    state: stateOf(verdicts, all, overdueSeconds(policy, now)),
+    state: stateOf(verdicts, all, overdueSeconds(asTold, now)),
     targets: all,
     ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
     ...(lastRun ? { lastRun: rfc3339(lastRun) } : {}),
-    ...(lastSuccess ? { lastSuccess: rfc3339(lastSuccess) } : {}),
+    ...told(lastSuccess),
     ...(newest ? { lastBackup: newest.metadata.name } : {}),
     ...(facts.book.accountedUntil ? { accountedUntil: rfc3339(facts.book.accountedUntil) } : {}),
     scheduleSince: rfc3339(facts.since),
@@ -91,6 +93,10 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
     ...(facts.cronJobUIDs.length > 0 ? { cronJobUIDs: [...facts.cronJobUIDs] } : {}),
   }
+}
+
+function told(lastSuccess: Date | undefined): Pick<BackupPolicyStatus, 'lastSuccess'> {
+  return lastSuccess ? { lastSuccess: rfc3339(lastSuccess) } : {}
 }
 
 function numbersKnown({
