@@ -30,6 +30,10 @@ const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
 const hour = 3_600_000
 /** Of any Job here: its deadline and the hour after it. */
 const lifetime = 2 * hour
+/** So long what a Job has left is spared when that is over, because its manifest may be on its way. */
+const week = 7 * 24 * hour
+/** Between two runs here: after it all that one leaves is swept, and before it nothing. */
+const step = lifetime + week + hour
 const slotAt = (slot: number) => new Date(Date.UTC(2026, 10, 22, 2, slot))
 
 /** What a run has to write, if nothing is to be left untested: in the order of a run that nobody kills. */
@@ -108,13 +112,13 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
   async function killWhen(written: number, bucket: string, store: ObjectStore): Promise<boolean> {
     const what = `after ${written} writes`
     const target = `target-${written}`
-    const laterMs = (script.length + 2 - written) * (lifetime + hour)
+    const laterMs = (script.length + 2 - written) * step
     const [oldSlot, brokenSlot, slot] = [3 * written, 3 * written + 1, 3 * written + 2] as const
     const old = jobOf(oldSlot)
     const run = jobOf(slot)
     await store.delete([layout.owner])
     // Over by the store's clock, too, which tells whole seconds.
-    const expiresAt = Date.now() + laterMs - 1000
+    const expiresAt = Date.now() + laterMs - week - 1000
     await makeGoodBackup(store, { target, slot: oldSlot, expiresAt })
     await leaveBehind(store, { target, slot: brokenSlot, expiresAt })
 
@@ -153,7 +157,7 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
 
   /** After the expiry of everything: there are the mark, the backups with all that they name, and nothing else. */
   async function assertLaterRunCleansUp(bucket: string, store: ObjectStore) {
-    const laterMs = (script.length + 4) * (lifetime + hour)
+    const laterMs = (script.length + 4) * step
     const before = await server.contents(bucket)
     assert.ok(before.uploads.length > 0, 'nothing was left to clean up')
     const command = ['cat', join(directory, 'dump')]
@@ -211,7 +215,7 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
   /** For retention to delete. It began after the mark was written, which each run here finds gone: otherwise nothing is pruned yet (R29). */
   async function makeGoodBackup(store: ObjectStore, of: Leftover) {
     const { target, slot, expiresAt } = of
-    const began = new Date(expiresAt + hour).toISOString()
+    const began = new Date(expiresAt + week + hour).toISOString()
     const owner = { run: jobOf(slot), attempt: 'pod-0' }
     const key = await write(store, owner, of, stored)
     const segments = [{ key: relative(key), bytes: stored.length, sha256: sha256(stored) }]

@@ -21,6 +21,8 @@ const segments = { partBytes: 5 << 20, maxParts: 1 }
 const data = /\/data\//
 const manifests = /\/manifests\//
 const hour = 3_600_000
+/** So long data wait for a manifest that may be on its way. */
+const week = 7 * 24 * hour
 
 describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }, () => {
   let server: S3Server
@@ -85,7 +87,7 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     const { endpoint } = server
     const later = { ...task, backend: { ...task.backend, endpoint } }
     proxy.interrupt(manifestWrite, 'before', async () => {
-      const swept = await runPod({ task: later, secret, command: small, run: jobOf(1), laterMs: 3 * hour })
+      const swept = await runPod({ task: later, secret, command: small, run: jobOf(1), laterMs: week + 3 * hour })
       assert.equal(swept.message.phase, 'committed', JSON.stringify(swept))
       assert.deepEqual(await dataKeys(bucket, jobOf(0)), [])
     })
@@ -102,7 +104,7 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     // The third is open until there is more.
     const third = async () => (await kindsOf(bucket)).uploads.find(upload => upload.endsWith('.0002'))
     const open = await eventually('the upload of the third segment', third, { seconds: 20, every: 20 })
-    const ahead = await runPod({ task, secret, command: small, run: jobOf(1), clockAheadMs: 3 * hour })
+    const ahead = await runPod({ task, secret, command: small, run: jobOf(1), clockAheadMs: week + 3 * hour })
     assert.equal(ahead.message.phase, 'committed', JSON.stringify(ahead))
     assert.ok((await dataKeys(bucket, jobOf(0))).includes(key))
     assert.deepEqual((await kindsOf(bucket)).uploads, [open])
@@ -115,7 +117,7 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     const { bucket, task } = await setUp(segments)
     const pod = await startPod({ task, secret, command: halting })
     await firstSegment(bucket)
-    await runPod({ task, secret, command: small, run: jobOf(1), laterMs: 3 * hour })
+    await runPod({ task, secret, command: small, run: jobOf(1), laterMs: week + 3 * hour })
     assert.deepEqual(await dataKeys(bucket, jobOf(0)), [])
     goOn(pod)
     const { message } = await pod.result()

@@ -24,6 +24,8 @@ const seed = process.env['SEED'] ?? (process.env['TEST_LONG'] ? undefined : '202
 const options = { numRuns: histories, ...(seed === undefined ? {} : { seed: Number(seed) }) }
 
 const hourMs = 3_600_000
+/** Between two runs: what one has left is swept by the next, although data wait a week for their manifest. */
+const stepMs = 8 * 24 * hourMs
 const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
 const owner = { clusterId: 'c', namespace: 'shop', policy: 'orders', policyUid: 'u' }
 const wholeBytes = 10 << 20
@@ -94,7 +96,7 @@ class History {
   }
 
   async tell(step: Step) {
-    this.now += 24 * hourMs
+    this.now += stepMs
     const earlier = ({ back }: Place) => back > 0
     await this.#spoil(step, earlier)
     const held = step.holds === undefined ? undefined : this.runs.at(-1 - step.holds)

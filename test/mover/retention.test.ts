@@ -116,12 +116,12 @@ for (const kind of s3ServerKinds) {
       const expiresAt = Date.now() + hourMs
       const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)), attempt: 'loser', expiresAt })
       proxy.fail('get', { kind: 'refuse', status: 404, code: 'NoSuchKey' }, { key: new RegExp(jobOf(0)) })
-      const twoDays = { laterMs: 2 * dayMs }
-      await run({ task: { ...task, ...through, retention: 3 }, command: ['seq', '9'], run: jobOf(1), ...twoDays })
+      const nineDays = { laterMs: 9 * dayMs }
+      await run({ task: { ...task, ...through, retention: 3 }, command: ['seq', '9'], run: jobOf(1), ...nineDays })
       const { keys } = await server.contents(bucket)
       for (const key of [good.key, ...good.data]) assert.ok(keys.includes(key), key)
       // With the truth the sweep knows which attempt lost.
-      await run({ task: { ...task, retention: 3 }, command: ['seq', '9'], run: jobOf(2), ...twoDays })
+      await run({ task: { ...task, retention: 3 }, command: ['seq', '9'], run: jobOf(2), ...nineDays })
       const later = await server.contents(bucket)
       assert.deepEqual(
         [good.key, ...good.data, ...lost].map(key => later.keys.includes(key)),
@@ -310,7 +310,7 @@ for (const kind of s3ServerKinds) {
       const expiresAt = Date.now() + hourMs
       const lost = await putData(store, layout, { run: jobOf(0), slot: slotOf(jobOf(0)), expiresAt })
       proxy.fail('list', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: /\/manifests\/command/ })
-      const options = { run: jobOf(1), laterMs: 2 * dayMs }
+      const options = { run: jobOf(1), laterMs: 9 * dayMs }
       const message = await run({ task: { ...task, ...through }, command: ['seq', '9'], ...options })
       assert.deepEqual(
         message.warnings?.map(({ reason }) => reason),

@@ -14,10 +14,12 @@ const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
 const hold = { run: 'run-0', since: 0 }
 const later = Date.UTC(2027, 0)
 
+let now: number
 let store: LyingStore
 let backup: MadeUpBackup
 beforeEach(async () => {
-  store = new LyingStore(new MemoryStore(() => 0))
+  now = 0
+  store = new LyingStore(new MemoryStore(() => now))
   backup = await putBackup(store, layout, { run: 'run-0', slot: new Date(0), segments: 2 })
 })
 
@@ -106,6 +108,7 @@ describe('a hold in the bucket', () => {
     await putData(store, layout, { run: 'run-1', slot: new Date(1000) })
     await writeHold(store, layout, { run: 'run-1', since: 0 })
     const key = holdKey(layout, 'run-1')
+    now = later
     for (const teller of ['list', 'get'] as const) {
       store.lie(key, teller, 'absent')
       assert.equal((await sweep(store, layout, later)).deletedObjects, 0)

@@ -13,6 +13,8 @@ import { putData } from '../../../test/storage/made-up-backup.ts'
 import { dataMetadata, encodeUploadRecord } from './upload-record.ts'
 
 const hour = 3_600_000
+/** So long data wait for a manifest that may be on its way, and notes without an id with them. */
+const week = 7 * 24 * hour
 const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
 const owner = { clusterId: 'c', namespace: 'shop', policy: 'orders' }
 const slotOf = (index: number) => new Date(Date.UTC(2026, 10, 22, 2, index))
@@ -70,9 +72,9 @@ async function keys(): Promise<readonly string[]> {
 }
 
 describe('the sweep', () => {
-  test('deletes data without a manifest, only when its Job is certainly over', async () => {
+  test('deletes data without a manifest, only a week after its Job is certainly over', async () => {
     const orphans = await writeData(0, 'pod', 3)
-    now += 2 * hour - 1
+    now += 2 * hour + week - 1
     assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 0 })
     assert.deepEqual(await keys(), orphans)
     now += 1
@@ -90,7 +92,7 @@ describe('the sweep', () => {
   test('deletes the data of the attempts that lost', async () => {
     const backup = await writeBackup(0, 'winner')
     await writeData(0, 'loser')
-    now += 3 * hour
+    now += 3 * hour + week
     assert.equal((await sweep(store, layout, now)).deletedObjects, 1)
     assert.deepEqual([...(await keys())].sort(), [...backup].sort())
   })
@@ -188,6 +190,21 @@ describe('the sweep', () => {
     assert.deepEqual(await keys(), [first, second, manifest].sort())
   })
 
+  test('F59: leaves alone the backup of last night, which is copied before its Job is certainly over, and whose manifest comes later', async () => {
+    const expiresAt = now + 19 * hour
+    now += 6 * hour
+    const place = { run: 'run-0', slot: slotOf(0), attempt: 'pod', expiresAt }
+    const [first = '', second = ''] = [0, 1].map(index => segmentKey(layout, place, 'dump', index))
+    await putData(store, layout, place)
+    await store.createUpload(second)
+    // Of an upload that was opened at the source and not confirmed.
+    const note = uploadRecordKey(layout, place, 1)
+    await store.put(note, encodeUploadRecord({ key: second.slice(layout.root.length), expiresAt }))
+    now = expiresAt + week - 1
+    assert.deepEqual(await sweep(store, layout, now), { abortedUploads: 0, deletedObjects: 0 })
+    assert.deepEqual([await keys(), memory.openUploads()], [[first, note], [second]])
+  })
+
   test('deletes what an attempt has written after its own expiry, a week later', async () => {
     const expiresAt = now
     now += 1
@@ -212,7 +229,7 @@ describe('the sweep', () => {
       await store.put(note, encodeUploadRecord(record))
       notes.push(note)
     }
-    now += 3 * hour
+    now += 3 * hour + week
     lying.keep(orphans[0] ?? '')
     lying.lie(notes[0] ?? '', 'get', 'refused')
     await assert.rejects(sweep(lying, layout, now), { reason: 'AccessDenied' })
@@ -230,8 +247,8 @@ describe('the sweep', () => {
     const record = { key: key.slice(layout.root.length), uploadId, expiresAt: now + 2 * hour }
     await store.put(note, encodeUploadRecord(record))
     for (const [storeAhead, nodeAhead] of [
-      [1.5 * hour, 50 * hour],
-      [50 * hour, 1.5 * hour],
+      [1.5 * hour, 50 * hour + week],
+      [50 * hour + week, 1.5 * hour],
     ] as const) {
       now = started + storeAhead
       assert.deepEqual(await sweep(store, layout, started + nodeAhead), { abortedUploads: 0, deletedObjects: 0 })
@@ -247,7 +264,7 @@ describe('the sweep', () => {
       const found = await store.head(key)
       return found && { ...found, answeredAt: undefined }
     }
-    assert.deepEqual(await sweep(timeless, layout, now + 3 * hour), { abortedUploads: 0, deletedObjects: 1 })
+    assert.deepEqual(await sweep(timeless, layout, now + 3 * hour + week), { abortedUploads: 0, deletedObjects: 1 })
   })
 
   test('aborts the upload of a killed mover by its record, once its Job is over', async () => {
@@ -268,7 +285,7 @@ describe('the sweep', () => {
     assert.deepEqual(await keys(), [`${layout.uploads}strange.json`])
   })
 
-  test('finds the upload of a mover killed while opening it by its key; where the store tells none, its note goes all the same', async () => {
+  test('finds the upload of a mover killed while opening it by its key, a week later; where the store tells none, its note goes all the same', async () => {
     for (const refusal of [undefined, 'AccessDenied', 'StoreRejected'] as const) {
       memory = new MemoryStore(() => now)
       store = memory
@@ -279,7 +296,7 @@ describe('the sweep', () => {
       const note = encodeUploadRecord({ key: key.slice(layout.root.length), expiresAt: now + 2 * hour })
       await store.put(uploadRecordKey(layout, attempt, 0), note)
       if (refusal) store.listUploads = () => Promise.reject(new StoreError(refusal, 'not for you'))
-      now += 2 * hour - 1
+      now += 2 * hour + week - 1
       await sweep(store, layout, now)
       assert.deepEqual(memory.openUploads(), [key, other])
       now += 1
@@ -349,7 +366,7 @@ describe('the catalog', () => {
             assert.ok(await store.head(`${layout.root}${key}`))
           return
         }
-        now += 3 * hour
+        now += 3 * hour + week
         await sweep(store, layout, now)
         assert.deepEqual([...(await keys())].sort(), [...kept].sort())
       }),

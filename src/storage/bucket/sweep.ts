@@ -1,6 +1,7 @@
 /**
  * Removing what attempts left behind that could not clean up themselves (DESIGN R12): uploads that nobody will complete, and data
- * objects that no manifest names. Only what belongs to a Job that is certainly over; each writer says itself when that is.
+ * objects that no manifest names. Only what belongs to a Job that is certainly over; each writer says itself when that is. Objects wait a
+ * week more for a manifest.
  */
 import { readRun } from './catalog.ts'
 import { isHeld, listHolds } from './holds.ts'
@@ -19,8 +20,8 @@ export interface Swept {
 const youngestMs = 60 * 60_000
 
 /**
- * What was stored after its own expiry is spared for so long after that. It was copied here, and its manifest may follow: who copies a
- * folder brings the data first, and large ones take days. What an attempt that has outlived itself wrote goes then.
+ * What may have been copied here is spared for so long after it is over and stored: its manifest may follow. Who copies a folder brings the
+ * data first, and large ones take days. No time tells a copy from what an attempt wrote: a copy of last night's is made before that is over.
  */
 const copyMs = 7 * 24 * 3_600_000
 
@@ -48,23 +49,30 @@ async function abortUploads(store: ObjectStore, layout: Layout, now: number, swe
     const record = await readUploadRecord(store, key, signal)
     if (!record || record.expiresAt > now) return
     const head = await store.head(key, signal)
-    if (!head || !isOver({ ...record, modifiedAt }, now, head)) return
-    swept.abortedUploads += await abortNoted(store, layout, key, record, signal)
+    if (!head) return
+    const time = timeOf(now, head)
+    // An id is of this store alone. Without one, the uploads of that key may be those of somebody who copies the object here.
+    const isOver = mayHaveOthers(record) ? isForgotten({ ...record, modifiedAt }, time) : record.expiresAt <= time
+    if (isOver) swept.abortedUploads += await abortNoted(store, layout, key, record, signal)
   }
   await persevere(store.list(layout.uploads, { signal }), abort, signal)
 }
 
-/**
- * Whether its Job is certainly over, and nobody is still bringing it here. Of the two clocks the one that is behind counts; a store that
- * tells no time leaves the node's.
- */
-function isOver(
+/** Of the two clocks the one that is behind; a store that tells no time leaves the node's. */
+function timeOf(now: number, { answeredAt = now }: ObjectHead): number {
+  return Math.min(now, answeredAt)
+}
+
+/** Whether its Job is certainly over, and nobody is still bringing it here. Never, where no expiry is known. */
+function isForgotten(
   { expiresAt, modifiedAt }: { readonly expiresAt: number; readonly modifiedAt: number },
-  now: number,
-  { answeredAt = now }: ObjectHead,
+  time: number,
 ): boolean {
-  const time = Math.min(now, answeredAt)
-  return expiresAt <= time && (modifiedAt <= expiresAt || time - modifiedAt >= copyMs)
+  return Math.max(expiresAt, modifiedAt) + copyMs <= time
+}
+
+function mayHaveOthers({ uploadId, others }: UploadRecord): boolean {
+  return uploadId === undefined || others === true
 }
 
 /** Aborts what the note tells of, and then removes it. @returns how many uploads those were. */
@@ -77,7 +85,7 @@ async function abortNoted(
 ): Promise<number> {
   const upload = `${layout.root}${record.key}`
   const known = record.uploadId === undefined ? [] : [record.uploadId]
-  const listed = record.uploadId === undefined || record.others ? await uploadsOf(store, upload, signal) : []
+  const listed = mayHaveOthers(record) ? await uploadsOf(store, upload, signal) : []
   const ids = new Set([...known, ...listed])
   for (const id of ids) await store.abortUpload(upload, id, signal)
   await store.delete([note], signal)
@@ -154,7 +162,7 @@ async function isOrphan(
   const own = `${layout.root}${named}`
   // An object without that note, or with one about another run, is not ours to judge.
   if (named === undefined || parseManifestKey(layout, own)?.run !== run) return false
-  if (!isOver({ expiresAt, modifiedAt }, now, head)) return false
+  if (!isForgotten({ expiresAt, modifiedAt }, timeOf(now, head))) return false
   for (const manifest of new Set([...manifests, own])) {
     const read = await readRun(store, layout, manifest, signal)
     if (read === undefined ? manifests.includes(manifest) : read.record?.attempt === attempt || !read.record) {
