@@ -179,6 +179,31 @@ describe('the mark of the owner', () => {
         }
   })
 
+  test('F43: that is ours is believed at the second answer, beside backups of another that were copied there', async () => {
+    for (const reason of ['AccessDenied', 'NotFound'] as const)
+      for (const putIfAbsent of ways) {
+        const store = new MemoryStore()
+        await claimFolder(store, layout, owner, now)
+        await putBackup(store, layout, {
+          run: 'run-0',
+          slot: new Date(0),
+          change: { owner: { ...owner, clusterId: 'c2' } },
+        })
+        let wrong = 1
+        const get: ObjectStore['get'] = async (key, ...rest) => {
+          if (key === layout.owner && wrong-- > 0) throw new StoreError(reason, 'not so')
+          return store.get(key, ...rest)
+        }
+        const claimed = await claimFolder(
+          changed(store, { get, putIfAbsent: putIfAbsent(store) }),
+          layout,
+          owner,
+          now + 1,
+        )
+        assert.equal(claimed.adoptedAt, now)
+      }
+  })
+
   test('F43: that the store denies to have is never overwritten where it does not honour If-None-Match', async () => {
     for (const putIfAbsent of [refusing, ignoring]) {
       const store = new MemoryStore()

@@ -5,7 +5,7 @@ import type { Layout } from './layout.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { isSameOwner, ownerText } from './owner.ts'
 import { isStoreError } from '../store-error.ts'
-import { contentsOf } from './unmarked.ts'
+import { contentsOf, type Contents } from './unmarked.ts'
 
 export class OwnershipError extends Error {
   readonly reason: 'PrefixOwnedByOther' | 'FormatUnsupported' | 'AccessDenied'
@@ -70,7 +70,11 @@ export async function claimFolder(
     if (error instanceof OwnershipError) return claimUnread(wanted, error)
     throw error
   }
-  const known = checkMark(found, layout, owner)
+  return claimFound(wanted, found)
+}
+
+async function claimFound(wanted: Wanted, found: Buffer): Promise<Claim> {
+  const known = checkMark(found, wanted.layout, wanted.owner)
   const conditionalPut = (await tryMark(wanted, found)) === 'exists'
   return { conditionalPut, adoptedAt: await adopted(wanted, known) }
 }
@@ -80,13 +84,12 @@ export async function claimFolder(
  * one that is there after all.
  */
 async function claimEmpty(wanted: Wanted): Promise<Claim> {
-  const { store, layout, now, signal } = wanted
-  const stranger = await lookForOthers(wanted)
-  if (stranger !== undefined && !(await honoursCondition(wanted))) {
-    throw new OwnershipError(
-      'PrefixOwnedByOther',
-      `nobody knows whose folder ${layout.root} is: the store gives no owner.json, has ${stranger}, and does not honour If-None-Match, so that a mark of ours could replace another's; choose another backend.prefix`,
-    )
+  const { store, layout, owner, now, signal } = wanted
+  const contents = await contentsOf(store, layout, owner, signal)
+  if (contents.whose === 'theirs') return claimAfterAll(wanted, othersThere(contents, owner))
+  if (contents.whose === 'unknown' && !(await honoursCondition(wanted))) {
+    const why = `nobody knows whose folder ${layout.root} is: the store gives no owner.json, has ${contents.key}, and does not honour If-None-Match, so that a mark of ours could replace another's; choose another backend.prefix`
+    return claimAfterAll(wanted, new OwnershipError('PrefixOwnedByOther', why))
   }
   const mark = markOf(wanted)
   const first = await tryMark(wanted, mark)
@@ -102,21 +105,30 @@ async function claimEmpty(wanted: Wanted): Promise<Claim> {
  * another cluster, whose backups would then be pruned.
  */
 async function claimUnread(wanted: Wanted, denial: OwnershipError): Promise<Claim> {
-  await lookForOthers(wanted)
+  const { store, layout, owner, signal } = wanted
+  const contents = await contentsOf(store, layout, owner, signal)
+  if (contents.whose === 'theirs') return claimAfterAll(wanted, othersThere(contents, owner))
   const outcome = (await honoursCondition(wanted)) ? await tryMark(wanted, markOf(wanted)) : 'unsupported'
   if (outcome === 'unsupported') throw denial
   return outcome === 'created' ? { conditionalPut: true, adoptedAt: wanted.now } : claimWritten(wanted)
 }
 
 /**
- * Before the first write of a mark.
- * @returns the key of an object that may be another's.
- * @throws OwnershipError when the folder has backups of another. StoreError as `list`, except AccessDenied.
+ * A folder of ours may have backups of another, which somebody has copied there: one wrong answer about the mark does not make it theirs.
+ * @throws `verdict` where the mark cannot be read this time, either.
  */
-async function lookForOthers({ store, layout, owner, signal }: Wanted): Promise<string | undefined> {
-  const contents = await contentsOf(store, layout, owner, signal)
-  if (contents.whose !== 'theirs') return contents.whose === 'unknown' ? contents.key : undefined
-  throw ownedByOther(`${contents.key} in a folder without a mark belongs to ${ownerText(contents.owner)}`, owner)
+async function claimAfterAll(wanted: Wanted, verdict: OwnershipError): Promise<Claim> {
+  let found: Buffer
+  try {
+    found = await readMark(wanted)
+  } catch (error) {
+    throw isStoreError(error, 'NotFound') || error instanceof OwnershipError ? verdict : error
+  }
+  return claimFound(wanted, found)
+}
+
+function othersThere(contents: Extract<Contents, { whose: 'theirs' }>, owner: PrefixOwner): OwnershipError {
+  return ownedByOther(`${contents.key} in a folder without a mark belongs to ${ownerText(contents.owner)}`, owner)
 }
 
 /** By somebody else since we looked, by our own try whose reply was lost, or before, and not to be read then. */
