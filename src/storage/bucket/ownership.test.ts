@@ -249,6 +249,33 @@ describe('the mark of the owner', () => {
     assert.deepEqual(claimed, { conditionalPut: true, adoptedAt: now })
   })
 
+  test('F43: that the store denies once to have is not replaced where nothing may be listed and If-None-Match is not honoured', async () => {
+    for (const putIfAbsent of [refusing, ignoring])
+      for (const seen of [true, false]) {
+        const store = new MemoryStore()
+        await claimFolder(store, layout, { ...owner, clusterId: 'c2' }, now)
+        const before = await stored(store)
+        const list: ObjectStore['list'] = () => ({ [Symbol.asyncIterator]: () => ({ next: denied }) })
+        const denying = denyingMark(store, putIfAbsent(store))
+        let readings = 0
+        const get: ObjectStore['get'] = (...read) => (readings++ === 0 || !seen ? denying : store).get(...read)
+        await assert.rejects(claimFolder(changed(denying, { get, list }), layout, owner, now), {
+          reason: 'PrefixOwnedByOther',
+          message: seen ? /belongs to policy shop\/orders of cluster c2/ : /nobody knows whose/,
+        })
+        assert.deepEqual(await stored(store), before)
+      }
+  })
+
+  test('is written also where the folder may not be listed and If-None-Match is not honoured', async () => {
+    for (const putIfAbsent of [refusing, ignoring]) {
+      const store = new MemoryStore()
+      const list: ObjectStore['list'] = () => ({ [Symbol.asyncIterator]: () => ({ next: denied }) })
+      const claimed = await claimFolder(changed(store, { list, putIfAbsent: putIfAbsent(store) }), layout, owner, now)
+      assert.deepEqual([claimed.conditionalPut, await keysOf(store)], [false, [layout.owner]])
+    }
+  })
+
   test('that could not be read once tells all the same since when the folder is ours', async () => {
     const store = new MemoryStore()
     await claimFolder(store, layout, owner, now)

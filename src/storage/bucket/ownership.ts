@@ -85,7 +85,8 @@ async function claimFound(wanted: Wanted, found: Buffer): Promise<Claim> {
  */
 async function claimEmpty(wanted: Wanted): Promise<Claim> {
   const { store, layout, owner, now, signal } = wanted
-  const contents = await contentsOf(store, layout, owner, signal)
+  const listed = await contentsOf(store, layout, owner, signal)
+  const contents = listed.whose === 'not told' ? await contentsUnlisted(wanted) : listed
   if (contents.whose === 'theirs') return claimAfterAll(wanted, othersThere(contents, owner))
   if (contents.whose === 'unknown' && !(await honoursCondition(wanted))) {
     const why = `nobody knows whose folder ${layout.root} is: the store gives no owner.json, has ${contents.key}, and does not honour If-None-Match, so that a mark of ours could replace another's; choose another backend.prefix`
@@ -111,6 +112,14 @@ async function claimUnread(wanted: Wanted, denial: OwnershipError): Promise<Clai
   const outcome = (await honoursCondition(wanted)) ? await tryMark(wanted, markOf(wanted)) : 'unsupported'
   if (outcome === 'unsupported') throw denial
   return outcome === 'created' ? { conditionalPut: true, adoptedAt: wanted.now } : claimWritten(wanted)
+}
+
+/**
+ * Nothing else but the mark may be asked for: HEAD and one more GET must say that there is none. Demanding the store's condition, too, would
+ * keep everybody out of a store that has none and lists nothing.
+ */
+async function contentsUnlisted({ store, layout, signal }: Wanted): Promise<Contents> {
+  return (await store.head(layout.owner, signal)) ? { whose: 'unknown', key: layout.owner } : { whose: 'not told' }
 }
 
 /**
