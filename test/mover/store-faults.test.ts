@@ -343,6 +343,22 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
       assert.deepEqual(await left(bucket), nothing)
     })
 
+    test('F62: a probe that may not list says that nobody knows whether the bucket is where its path says', async () => {
+      for (const refused of [true, false]) {
+        const { proxy, bucket, task } = await setUp()
+        const { version, owner, backend, secretName } = task
+        if (refused) proxy.fail('list', { kind: 'refuse', status: 403, code: 'AccessDenied' })
+        else proxy.fail('delete', { kind: 'refuse', status: 403, code: 'AccessDenied' })
+        const probe: MoverTaskInput = { version, owner, backend, secretName, kind: 'probe' }
+        const { message } = await runPod({ task: probe, secret, run: 'probe' })
+        assert.equal(message.phase, 'done', JSON.stringify(message))
+        const said = message.warnings?.find(({ reason }) => reason === 'RetentionBlocked')?.message ?? ''
+        assert.match(said, refused ? /may not list/ : /may not delete/)
+        const advice = `look once whether the backups are in the bucket ${bucket} below ${root}`
+        assert.equal(said.includes(advice), refused, said)
+      }
+    })
+
     test("another cluster's folder is PrefixOwnedByOther", async () => {
       const { bucket, task } = await setUp()
       const other = { ...task.owner, clusterId: 'cluster-2' }

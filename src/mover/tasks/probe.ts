@@ -5,7 +5,7 @@ import type { ObjectStore } from '../../storage/object-store.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { abortEarlierProbe } from '../../storage/bucket/sweep.ts'
 import { dataMetadata, encodeUploadRecord, type UploadRecord } from '../../storage/bucket/upload-record.ts'
-import { modeText } from '../../storage/s3/modes.ts'
+import { modeText, type StoreMode } from '../../storage/s3/modes.ts'
 import { isStoreError } from '../../storage/store-error.ts'
 import { SegmentedUpload } from '../backup/upload.ts'
 import { MoverFailure } from '../failure.ts'
@@ -56,13 +56,23 @@ export async function runProbe(
   if (!canList || !canDelete) {
     const refused = [canList ? '' : 'list', canDelete ? '' : 'delete'].filter(Boolean).join(' and ')
     const sizes = canList ? '' : ', and sizes are compared with nothing but what the operator remembers'
-    report.warn('RetentionBlocked', `the credentials may not ${refused}; backups work, but nothing is pruned${sizes}`)
+    const where = canList ? '' : unprovenAddress(task, bare.mode(), layout)
+    report.warn(
+      'RetentionBlocked',
+      `the credentials may not ${refused}; backups work, but nothing is pruned${sizes}${where}`,
+    )
   }
   report.update({
     phase: 'done',
     probe: { conditionalPut, canList, canDelete, mode: modeText(bare.mode()) },
     finishedAt: Date.now(),
   })
+}
+
+/** An endpoint whose host names the bucket, by another name than its own: only a list tells, and it was refused. */
+function unprovenAddress({ backend }: ProbeTask, { addressing }: StoreMode, layout: Layout): string {
+  if (backend.endpoint === undefined || addressing !== 'path') return ''
+  return `; nor is it known whether the host of backend.endpoint names a bucket already: look once whether the backups are in the bucket ${backend.bucket} below ${layout.root}`
 }
 
 /** A refused write of one who may read: the credentials are right, their rights are not. */
