@@ -239,6 +239,17 @@ describe('planRetention', () => {
     assert.deepEqual(planRetention(history('gggg'), { keep: 1, previous, slowDeletes: 0 }).deleteNow, [])
   })
 
+  test('of all volumes together no more go in a pass than one may delete, the oldest first, and no more go slowly', () => {
+    const runs = history('g'.repeat(9)).map((run, day) => ({ ...run, volume: `uid-${day % 3}` }))
+    const plan = planRetention(runs, { keep: 1, maxDeletes: 4 })
+    assert.deepEqual([plan.deleteNow, plan.deleteLater], [['g0', 'g1', 'g2', 'g3'], 2])
+    const later = plan.verdicts.filter(({ reason }) => reason === 'BeyondRetentionLater').map(({ id }) => id)
+    assert.deepEqual(later, ['g5', 'g4'])
+    const previous = { keep: 2, before: new Date(Date.UTC(2027, 0)) }
+    const slowly = planRetention(runs, { keep: 1, previous, slowDeletes: 1 })
+    assert.deepEqual([slowly.deleteNow, slowly.deleteLater], [['g0', 'g1', 'g2', 'g3'], 2])
+  })
+
   test('property: where data were looked at, something newer that counts and was confirmed stays for all that goes', () => {
     const seen = fc.constantFrom<RunData>('confirmed', 'whole', 'archived', 'missing', 'unknown')
     const lookedAt = fc

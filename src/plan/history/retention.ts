@@ -144,7 +144,7 @@ interface Judged {
 
 /**
  * Judges the runs of one target, in any order. Those of different volumes are judged apart, as if they were of several targets: of an older
- * volume none comes any more, and the newest stay.
+ * volume none comes any more, and the newest stay. How many go in a pass is counted together.
  *
  * Throws a RangeError, and so deletes nothing, where the input makes no sense: `keep` below 1, an invalid date, an id that
  * occurs twice (its double would push a good run out).
@@ -157,69 +157,74 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
   refuseAmbiguous(runs)
 
   const ordered = [...runs].sort(newestFirst)
-  const volumes = [...Map.groupBy(ordered, ({ volume }) => volume).values()]
-  return together(
-    volumes.map(each => planVolume(each, options)),
-    ordered,
-  )
-}
-
-function planVolume(ordered: readonly RetentionRun[], options: RetentionOptions): RetentionPlan {
-  const { maxDeletes = DEFAULT_MAX_DELETES, slowDeletes = slowDeletesPerHour, onDemand = options } = options
-  const judged = judge(ordered, { scheduled: options, 'on-demand': onDemand }, new Set(options.held))
-  const superseded = judged.filter(each => each.run.good && !each.held && isSuperseded(each))
-  const stops = { scheduled: stopOf(judged, 'scheduled'), 'on-demand': stopOf(judged, 'on-demand') }
-  const unguarded = withoutGuard(ordered)
-  const last = madeLast(ordered)
-  const goes = superseded
-    .filter(({ run }) => !stops[triggerOf(run)] && !unguarded.has(run) && !last.has(run))
-    .toReversed()
+  const volumes = [...Map.groupBy(ordered, ({ volume }) => volume).values()].map(each => judgeVolume(each, options))
+  // The limits are of all volumes together: they guard against a mistake, which concerns the whole target.
+  const goes = volumes.flatMap(volume => volume.goes).sort((a, b) => newestFirst(b.run, a.run))
   const deleteNow = firstOf(goes, maxDeletes, slowDeletes)
-  const now = new Set(deleteNow)
-
-  const verdicts = judged.map((each): RetentionVerdict => {
-    const { run, held } = each
-    const stay = (reason: RetentionReason, message: string) => ({ id: run.id, keep: true, reason, message })
-    if (!run.good) return stay('NotCounted', 'not a good backup: retention neither counts nor deletes it')
-    if (!isSuperseded(each)) return within(each)
-    const why = superseding(each)
-    if (held) return stay('Held', `kept: ${why}, but it is held`)
-    if (last.has(run)) return stay('MadeLast', `kept: ${why} by their slots, but it was made last`)
-    const stop = stops[triggerOf(run)]
-    if (stop !== undefined) return stay('PruningStopped', `kept for now: ${why}, but ${stop}`)
-    if (unguarded.has(run)) {
-      return stay('NewestReadable', `kept: ${why}, but none of them was seen to be whole and readable at once`)
-    }
-    return now.has(run.id)
-      ? { id: run.id, keep: false, reason: 'BeyondRetention', message: `deleted: ${why}` }
-      : {
-          id: run.id,
-          keep: false,
-          reason: 'BeyondRetentionLater',
-          message: `deleted in a later pass: ${why}, and a pass deletes at most ${isSlow(each) ? Math.min(maxDeletes, slowDeletes) : maxDeletes}`,
-        }
-  })
-
+  const pass: Pass = { now: new Set(deleteNow), maxDeletes, slowDeletes }
+  const verdicts = new Map(
+    volumes.flatMap(volume => volume.judged.map(each => [each.run.id, verdictOn(each, volume, pass)])),
+  )
+  // Only of the volume of the newest run more runs come.
+  const [newest] = volumes
   return {
-    verdicts,
+    verdicts: ordered.flatMap(({ id }) => verdicts.get(id) ?? []),
     deleteNow,
     deleteLater: goes.length - deleteNow.length,
-    oldestKept: judged.findLast(each => counts(each.run) && !isSuperseded(each))?.run.id,
-    nextToGo: judged.findLast(each => goesWithOneMore(each) && !stops[triggerOf(each.run)])?.run.id,
+    oldestKept: newest?.judged.findLast(each => counts(each.run) && !isSuperseded(each))?.run.id,
+    nextToGo: newest?.judged.findLast(each => goesWithOneMore(each) && !newest.stops[triggerOf(each.run)])?.run.id,
   }
 }
 
-/** The first one is of the volume of the newest run: only of that one more runs come. */
-function together(plans: readonly RetentionPlan[], ordered: readonly RetentionRun[]): RetentionPlan {
-  const [first] = plans
-  if (first && plans.length === 1) return first
-  const byId = new Map(plans.flatMap(({ verdicts }) => verdicts).map(verdict => [verdict.id, verdict]))
+/** The runs of one volume. */
+interface Volume {
+  /** Newest first. */
+  readonly judged: readonly Judged[]
+  readonly stops: Readonly<Record<RunTrigger, string | undefined>>
+  readonly unguarded: ReadonlySet<RetentionRun>
+  readonly last: ReadonlySet<RetentionRun>
+  /** What retention is done with, in this pass or a later one. */
+  readonly goes: readonly Judged[]
+}
+
+function judgeVolume(ordered: readonly RetentionRun[], options: RetentionOptions): Volume {
+  const { onDemand = options } = options
+  const judged = judge(ordered, { scheduled: options, 'on-demand': onDemand }, new Set(options.held))
+  const stops = { scheduled: stopOf(judged, 'scheduled'), 'on-demand': stopOf(judged, 'on-demand') }
+  const unguarded = withoutGuard(ordered)
+  const last = madeLast(ordered)
+  const superseded = judged.filter(each => each.run.good && !each.held && isSuperseded(each))
+  const goes = superseded.filter(({ run }) => !stops[triggerOf(run)] && !unguarded.has(run) && !last.has(run))
+  return { judged, stops, unguarded, last, goes }
+}
+
+interface Pass {
+  /** Ids of what goes in it. */
+  readonly now: ReadonlySet<string>
+  readonly maxDeletes: number
+  readonly slowDeletes: number
+}
+
+function verdictOn(each: Judged, { stops, unguarded, last }: Volume, pass: Pass): RetentionVerdict {
+  const { run, held } = each
+  const stay = (reason: RetentionReason, message: string) => ({ id: run.id, keep: true, reason, message })
+  if (!run.good) return stay('NotCounted', 'not a good backup: retention neither counts nor deletes it')
+  if (!isSuperseded(each)) return within(each)
+  const why = superseding(each)
+  if (held) return stay('Held', `kept: ${why}, but it is held`)
+  if (last.has(run)) return stay('MadeLast', `kept: ${why} by their slots, but it was made last`)
+  const stop = stops[triggerOf(run)]
+  if (stop !== undefined) return stay('PruningStopped', `kept for now: ${why}, but ${stop}`)
+  if (unguarded.has(run)) {
+    return stay('NewestReadable', `kept: ${why}, but none of them was seen to be whole and readable at once`)
+  }
+  if (pass.now.has(run.id)) return { id: run.id, keep: false, reason: 'BeyondRetention', message: `deleted: ${why}` }
+  const most = isSlow(each) ? Math.min(pass.maxDeletes, pass.slowDeletes) : pass.maxDeletes
   return {
-    verdicts: ordered.flatMap(({ id }) => byId.get(id) ?? []),
-    deleteNow: plans.flatMap(({ deleteNow }) => deleteNow),
-    deleteLater: plans.reduce((sum, { deleteLater }) => sum + deleteLater, 0),
-    oldestKept: first?.oldestKept,
-    nextToGo: first?.nextToGo,
+    id: run.id,
+    keep: false,
+    reason: 'BeyondRetentionLater',
+    message: `deleted in a later pass: ${why}, and a pass deletes at most ${most}`,
   }
 }
 
