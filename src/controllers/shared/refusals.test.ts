@@ -3,17 +3,20 @@ import { test } from 'node:test'
 import { at } from '../../../test/plan/world.ts'
 import { RefusalMemory } from './refusals.ts'
 
+const passing = { action: 'create', kind: 'Backup', name: 'b', words: 'etcd has a new leader', passing: true } as const
+
+test('F71: whatever patience a server asks for, it is asked again after ten minutes', () => {
+  const memory = new RefusalMemory()
+  memory.begin(1)
+  memory.remember('record/b', passing, 7200, at('02:00'))
+  assert.equal(memory.standing('record/b', at('02:09')), passing)
+  assert.equal(memory.standing('record/b', at('02:10')), undefined)
+})
+
 test('F23: a write that was refused for a moment is tried again in time after the clock is put back', () => {
   const memory = new RefusalMemory()
   const wrong = at('14:00')
   memory.begin(1)
-  const passing = {
-    action: 'create',
-    kind: 'Backup',
-    name: 'b',
-    words: 'etcd has a new leader',
-    passing: true,
-  } as const
   memory.remember('record/b', passing, 0, wrong)
   const later = at('12:15')
   assert.equal(memory.standing('record/b', later), undefined, 'a quarter of an hour later it still stands')

@@ -41,11 +41,11 @@ export class RefusalMemory {
     return new Set(refusals.filter(({ unanswered }) => unanswered).map(writeOf))
   }
 
-  /** @param least how long the server asks to wait, in seconds */
+  /** @param least how long the server asks to wait, in seconds; whoever says so may be a proxy, and asks for hours */
   remember(group: string, refusal: Refusal, least: number, now: Date): void {
     const times = this.#remembered.get(group)?.times ?? 0
     const first = firstDelaySeconds[refusal.passing ? 'passing' : 'refused']
-    const seconds = Math.max(least, Math.min(longestDelaySeconds, first * 2 ** times))
+    const seconds = Math.min(longestDelaySeconds, Math.max(least, first * 2 ** times))
     const until = new Date(now.getTime() + seconds * 1000)
     this.#remembered.set(group, { refusal, times: times + 1, at: now, until })
     if (refusal.unanswered) this.#wait(refusal, until)

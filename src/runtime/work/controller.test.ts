@@ -136,6 +136,7 @@ test('workers are bounded and a slow key does not hold up the others', async () 
 const conflict = new ApiError({ request: 'PUT /x', status: 409, reason: 'Conflict' })
 const exists = new ApiError({ request: 'POST /x', status: 409, reason: 'AlreadyExists' })
 const busy = new ApiError({ request: 'GET /x', status: 429, retryAfterSeconds: 20 })
+const maintained = new ApiError({ request: 'GET /x', status: 503, retryAfterSeconds: 86_400 })
 
 for (const [name, error, result, level, [least, most]] of [
   ['an unknown error backs off and is logged', new Error('boom'), 'error', 'error', [125, 250]],
@@ -143,6 +144,7 @@ for (const [name, error, result, level, [least, most]] of [
   ['so is an object that exists already', exists, 'conflict', 'debug', [125, 250]],
   ['a wait is no error', new WaitError(30_000, 'not ready yet'), 'waiting', 'debug', [30_000, 30_000]],
   ['a server that asks for patience gets it', busy, 'waiting', 'warn', [20_500, 21_000]],
+  ['one that asks for a day is asked again after a minute', maintained, 'waiting', 'warn', [60_500, 61_000]],
 ] as const) {
   test(name, async () => {
     const times: number[] = []
@@ -153,7 +155,7 @@ for (const [name, error, result, level, [least, most]] of [
       },
     })
     controller.enqueue('x')
-    await clock.advance(60_000)
+    await clock.advance(61_000)
     assert.deepEqual(results, [result, 'done'])
     assert.ok(times[1] >= least && times[1] <= most, `again after ${times[1]} ms`)
     assert.deepEqual(

@@ -39,6 +39,9 @@ export function watchingState<T extends KubeObject>(cache: Cache<T>, keys: () =>
   }
 }
 
+/** A server that asks for more patience is asked again all the same: it may be a proxy's page of maintenance that is over by then. */
+const longestRetryAfterSeconds = 60
+
 /** What became of one reconcile, also the metric label. */
 export type ReconcileResult = 'done' | 'requeued' | 'waiting' | 'conflict' | 'error' | 'fenced' | 'stopped'
 
@@ -169,7 +172,8 @@ export class Controller {
     }
     if (error instanceof ApiError && error.retryAfterSeconds !== undefined) {
       this.#log.warn({ object: key, err: error }, 'the API server asks for patience')
-      this.#queue.addAfter(key, error.retryAfterSeconds * 1000 + jittered(1000))
+      const seconds = Math.min(longestRetryAfterSeconds, error.retryAfterSeconds)
+      this.#queue.addAfter(key, seconds * 1000 + jittered(1000))
       return 'waiting'
     }
     const afterMs = this.#queue.addBackoff(key)
