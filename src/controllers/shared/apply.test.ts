@@ -46,6 +46,8 @@ const now = at('02:00:05')
 function server(
   options: {
     readonly refuses?: readonly string[]
+    /** What is answered 404. */
+    readonly absent?: string
     readonly pods?: readonly Pod[]
     readonly there?: KubernetesObject
     /** What already has the name of an object that is to be created. */
@@ -70,6 +72,8 @@ function server(
     },
     async replace(resource: Resource, object: KubernetesObject) {
       calls.push(`status ${resource.kind} ${object.metadata.name}`)
+      if (options.absent === `status ${resource.kind}`)
+        throw new ApiError({ request: 'PUT', status: 404, reason: 'NotFound', message: 'there is no such thing' })
       if (options.refuses?.includes(`status ${resource.kind}`))
         throw new ApiError({ request: 'PUT', status: 403, reason: 'Forbidden', message: 'not on my watch' })
       written.push(object)
@@ -141,6 +145,27 @@ test('F71: a status that is refused waits like any other write: the next slot do
   assert.deepEqual(await times(now), [at('02:00:35'), again])
   assert.equal(calls.length, 1)
   assert.match(notes[0]?.message ?? '', /the API server refuses BackupPolicy nightly: not on my watch/)
+})
+
+test('F71: a status that is not there to be written is refused where its object is, and backs off; where that is gone the next plan is soon', async () => {
+  const of = snapshotPolicy()
+  const passes = async (there: KubernetesObject | undefined) => {
+    const { carryOut, calls } = server({ ...(there ? { there } : {}), absent: 'status BackupPolicy' })
+    const pass = () => carryOut(world(of), { groups: [], conclude: () => [statusOf(of)], wakeAt: undefined })
+    const first = await pass().catch((error: unknown) => error)
+    await pass().catch(() => {})
+    return { first, calls }
+  }
+  const without = await passes(of)
+  assert.deepEqual(without, {
+    first: { retryAt: at('02:01:05'), wakeAt: at('02:01:05') },
+    calls: ['status BackupPolicy nightly'],
+  })
+  for (const there of [undefined, { ...of, metadata: { ...of.metadata, uid: 'made anew' } }]) {
+    const { first, calls } = await passes(there)
+    assert.ok(first instanceof WaitError)
+    assert.equal(calls.length, 2)
+  }
 })
 
 test('F71: a deletion that is refused is told in the status of the policy, and what needs it waits', async () => {

@@ -478,13 +478,20 @@ class Pass {
     throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
   }
 
-  /** @throws WaitError when the object was deleted meanwhile: the cache will hear of it, and nobody needs to. */
+  /**
+   * @throws WaitError when the object was deleted meanwhile: the cache will hear of it, and nobody needs to. ApiError 404 where it is there: its
+   * status is not served (a CRD without the subresource answers that with the name of the object), and perhaps never will be.
+   */
   async #replaceStatus<T extends Written>(resource: Resource, object: T, signal: AbortSignal): Promise<T> {
+    const { client } = this.#context
+    const { namespace, name, uid } = object.metadata
     try {
-      return await this.#context.client.replace<T>(resource, object, { signal, subresource: 'status' })
+      return await client.replace<T>(resource, object, { signal, subresource: 'status' })
     } catch (error) {
       if (!isNotFound(error)) throw error
-      throw new WaitError(watchMs, `${resource.kind} ${object.metadata.name} was deleted meanwhile`, { cause: error })
+      const there = await client.get<T>(resource, namespace, name, { signal })
+      if (there && there.metadata.uid === uid) throw error
+      throw new WaitError(watchMs, `${resource.kind} ${name} was deleted meanwhile`, { cause: error })
     }
   }
 }
