@@ -61,6 +61,8 @@ function server(
   const client = {
     async create(resource: Resource, object: KubernetesObject) {
       calls.push(`create ${resource.kind} ${object.metadata.name}`)
+      if (options.absent === `create ${resource.kind}`)
+        throw new ApiError({ request: 'POST', status: 404, reason: 'NotFound', message: 'there is no such thing' })
       const detail = 'exceeded quota: few'
       if (options.refuses?.includes(resource.kind))
         throw new ApiError({ request: 'POST', status: 403, reason: 'Forbidden', message: detail })
@@ -98,14 +100,15 @@ function server(
   }
   const caches = toyCaches(client as unknown as Client)
   const record = (about: KubernetesObject, note: EventNote) => void notes.push({ ...note, about })
-  const context = applyContext(client as unknown as Client, new FakeClock(now), { caches, record })
+  const clock = new FakeClock(now)
+  const context = applyContext(client as unknown as Client, clock, { caches, record })
   const memory = new RefusalMemory()
   const carryOut = (of: PolicyWorld, plan: Plan) =>
     applyPlan(context, of, plan, memory, silentLog, new AbortController().signal)
   /** As one group. */
   const apply = (of: PolicyWorld, actions: readonly Action[], run?: Backup) =>
     carryOut(of, { groups: [{ name: 'all', run, actions }], conclude: () => [], wakeAt: undefined })
-  return { apply, carryOut, calls, written, notes, caches }
+  return { apply, carryOut, calls, written, notes, caches, clock }
 }
 
 const statusOf = (object: Backup | BackupPolicy): Action => ({ do: 'write-status', object })
@@ -158,7 +161,7 @@ test('F71: a status that is not there to be written is refused where its object 
   }
   const without = await passes(of)
   assert.deepEqual(without, {
-    first: { retryAt: at('02:01:05'), wakeAt: at('02:01:05') },
+    first: { retryAt: at('02:00:10'), wakeAt: at('02:00:10') },
     calls: ['status BackupPolicy nightly'],
   })
   for (const there of [undefined, { ...of, metadata: { ...of.metadata, uid: 'made anew' } }]) {
@@ -251,16 +254,35 @@ test('a Job on a lost node that nobody has seen yet goes only when its Backup ca
   assert.deepEqual(await done(['Backup']), [create, `delete Job ${lost.metadata.name}`])
 })
 
-test('a run whose Job is refused waits and says why, and fails after five minutes', async () => {
-  for (const [created, phase] of [
-    ['02:00', 'Pending'],
-    ['01:50', 'Failed'],
-  ] as const) {
+test('a run whose Job is refused waits and says why, and fails after five minutes of that, however long it had waited before', async () => {
+  for (const created of ['02:00', '01:50']) {
     const asked = backup('now', { metadata: { creationTimestamp: stamp(at(created)) } })
-    const { apply, written } = server({ refuses: ['Job'] })
-    await apply(world(policy(), { backups: [asked] }), [startOf(asked)], asked)
-    const { status } = written[0] as Backup
-    assert.deepEqual([status?.phase, status?.reason], [phase, 'CreationRefused'])
+    const { apply, calls, written, clock } = server({ refuses: ['Job'] })
+    async function pass() {
+      calls.length = 0
+      const { retryAt } = await apply(world(policy(), { backups: [asked] }), [startOf(asked)], asked)
+      const { status } = written.at(-1) as Backup
+      return [status?.phase, status?.reason, calls.some(call => call.startsWith('create Job')), retryAt]
+    }
+    assert.deepEqual(await pass(), ['Pending', 'CreationRefused', true, at('02:01:05')])
+    await clock.advance(200_000)
+    assert.deepEqual(await pass(), ['Pending', 'CreationRefused', true, at('02:05:05')])
+    await clock.advance(99_000)
+    assert.deepEqual(await pass(), ['Pending', 'CreationRefused', false, at('02:05:05')])
+    await clock.advance(1_000)
+    assert.deepEqual((await pass()).slice(0, 3), ['Failed', 'CreationRefused', true], 'it is tried once more')
+  }
+})
+
+test('F33: a run whose kind is not served for a moment waits, and none fails of it', async () => {
+  const asked = backup('now', { metadata: { creationTimestamp: stamp(at('01:50')) } })
+  const { apply, written, clock } = server({ absent: 'create Job' })
+  for (let minutes = 0; minutes < 20; minutes += 5) {
+    const { retryAt } = await apply(world(policy(), { backups: [asked] }), [startOf(asked)], asked)
+    if (minutes === 0) assert.deepEqual(retryAt, at('02:00:10'))
+    const { status } = written.at(-1) as Backup
+    assert.deepEqual([status?.phase, status?.reason], ['Pending', 'CreationRefused'])
+    await clock.advance(300_000)
   }
 })
 

@@ -101,14 +101,14 @@ export async function applyPlan(
   const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()
   const taken = new Set<string>()
-  const verdicts: Date[] = []
+  const verdicts: (Date | undefined)[] = []
   const told = new Set<string>()
   const putOff = new Map<string, WaitError>()
   /** Kinds of writes that were not answered in this pass, and the groups that were not tried for it. */
   const unanswered = new Set<string>()
   const left = new Set<string>()
   async function attempt(group: Group, untilMs = pass.beginUntilMs): Promise<void> {
-    const standing = memory.standing(group.name, now)
+    const standing = memory.standing(group.name, now, group.run && failsAt(group.name))
     if (!standing && writesOf(group).some(write => unanswered.has(write))) return leave(group)
     const outcome = standing ? undefined : await pass.carryOut(group, untilMs)
     if (outcome?.is === 'done') done.set(group.name, outcome)
@@ -134,9 +134,14 @@ export async function applyPlan(
     // One that stands for several says what was refused first: the words of each in turn would change its status in every pass.
     if (!group.run || told.has(group.run.metadata.name)) return
     told.add(group.run.metadata.name)
-    const telling = pass.tellingOf(group.run, refusal)
+    const telling = pass.tellingOf(group.run, refusal, memory.refusedSince(group.name))
     if (telling) await attempt(telling)
-    verdicts.push(refusedUntil(group.run, now))
+    verdicts.push(failsAt(group.name))
+  }
+  /** When the run fails that cannot start, if nothing changes; undefined where nothing was said about it. */
+  function failsAt(group: string): Date | undefined {
+    const since = memory.refusedSince(group)
+    return since && refusedUntil(since)
   }
   function leave({ name }: Group): void {
     const known = memory.known(name)
@@ -157,7 +162,7 @@ export async function applyPlan(
   const undone = { taken, putOff: new Set([...putOff.keys(), ...left]) }
   const conclusion = { name: 'conclude', actions: plan.conclude(refused, undone) }
   if (conclusion.actions.length > 0) await attempt(conclusion, Number.POSITIVE_INFINITY)
-  const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time > now))
+  const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time && time > now))
   // Only now: one run of which more is known keeps no other from being planned and told (F71).
   const [first] = putOff.values()
   if (first) throw first
@@ -209,8 +214,8 @@ function refusalOf(action: Action, error: unknown): Extract<Outcome, { readonly 
   if (!lost && !(error instanceof ApiError && (isDenied(error) || ![401, 409].includes(error.status)))) return undefined
   const { kind, name } = subjectOf(action)
   const unanswered = lost ? ({ unanswered: true } as const) : {}
-  // A server that fails, or has too much to do, says nothing about the object.
-  const passing = lost || error.status === 429 || error.status >= 500
+  // A server that fails, or has too much to do, or does not serve the kind for a moment, says nothing about the object.
+  const passing = lost || error.status === 429 || error.status >= 500 || isNotFound(error)
   const words = (error instanceof ApiError && error.detail) || error.message
   return { is: 'refused', refusal: { action: action.do, kind, name, words, passing, ...unanswered }, error }
 }
@@ -367,9 +372,9 @@ class Pass {
   }
 
   /** A run that cannot start says so itself, and fails in the end. Undefined where it does already. */
-  tellingOf(planned: Backup, refusal: Refusal): Group | undefined {
+  tellingOf(planned: Backup, refusal: Refusal, since: Date | undefined): Group | undefined {
     const run = this.#asMade(planned)
-    const status = refusedStatus(run, refusal, this.#context.clock.now())
+    const status = refusedStatus(run, refusal, since, this.#context.clock.now())
     if (sameJson(run.status, status)) return undefined
     const action = { do: 'write-status', object: { ...run, status } } as const
     return { name: `tell/${run.metadata.name}`, actions: [action] }

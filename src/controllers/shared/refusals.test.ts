@@ -13,6 +13,17 @@ test('F71: whatever patience a server asks for, it is asked again after ten minu
   assert.equal(memory.standing('record/b', at('02:10')), undefined)
 })
 
+test('F33: a failure of the server between two refusals begins their time anew', () => {
+  const memory = new RefusalMemory()
+  memory.begin(1)
+  const refused = { ...passing, words: 'exceeded quota: q', passing: false }
+  const since = [refused, refused, passing, refused, refused].map((refusal, minute) => {
+    memory.remember('start/b', refusal, 0, at(`02:0${minute}`))
+    return memory.refusedSince('start/b')
+  })
+  assert.deepEqual(since, [at('02:00'), at('02:00'), undefined, at('02:03'), at('02:03')])
+})
+
 test('F23: a write that was refused for a moment is tried again in time after the clock is put back', () => {
   const memory = new RefusalMemory()
   const wrong = at('14:00')

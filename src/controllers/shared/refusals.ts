@@ -2,7 +2,14 @@
 // (docs/design.md R25). Memory alone holds it: after a restart all is tried at once.
 import type { Refusal, Refusals } from '../../plan/core/actions.ts'
 
-type Remembered = { readonly refusal: Refusal; readonly times: number; readonly at: Date; readonly until: Date }
+/** `since`: of the refusals in a row that were about the object, the first; undefined where the last one was not. */
+type Remembered = {
+  readonly refusal: Refusal
+  readonly times: number
+  readonly at: Date
+  readonly until: Date
+  readonly since: Date | undefined
+}
 
 /** A refusal of what the object is, or of who writes it, lasts until somebody changes something; a failure of the server may pass. */
 const firstDelaySeconds = { refused: 60, passing: 5 } as const
@@ -18,9 +25,13 @@ export class RefusalMemory {
     this.#generation = generation
   }
 
-  /** What a group was refused, while it is too early to try it again. */
-  standing(group: string, now: Date): Refusal | undefined {
+  /**
+   * What a group was refused, while it is too early to try it again.
+   * @param dueAt when a verdict rests on it, which a try of before then does not bear out
+   */
+  standing(group: string, now: Date, dueAt?: Date): Refusal | undefined {
     const known = this.#remembered.get(group)
+    if (known && dueAt && known.at < dueAt && dueAt <= now) return undefined
     // A clock that was put back does not make it stand for longer.
     return known && known.at <= now && now < known.until ? known.refusal : undefined
   }
@@ -35,6 +46,11 @@ export class RefusalMemory {
     return this.#remembered.get(group)?.at
   }
 
+  /** Since when a group is refused for what it is, and not because the server fails: at the earliest, since memory alone holds it. */
+  refusedSince(group: string): Date | undefined {
+    return this.#remembered.get(group)?.since
+  }
+
   /** The kinds of writes, as {@link writeOf} names them, of which some were not answered. */
   unanswered(): ReadonlySet<string> {
     const refusals = [...this.#remembered.values()].map(({ refusal }) => refusal)
@@ -43,11 +59,12 @@ export class RefusalMemory {
 
   /** @param least how long the server asks to wait, in seconds; whoever says so may be a proxy, and asks for hours */
   remember(group: string, refusal: Refusal, least: number, now: Date): void {
-    const times = this.#remembered.get(group)?.times ?? 0
+    const { times = 0, since = now } = this.#remembered.get(group) ?? {}
     const first = firstDelaySeconds[refusal.passing ? 'passing' : 'refused']
     const seconds = Math.min(longestDelaySeconds, Math.max(least, first * 2 ** times))
     const until = new Date(now.getTime() + seconds * 1000)
-    this.#remembered.set(group, { refusal, times: times + 1, at: now, until })
+    const sinceThen = refusal.passing ? undefined : since
+    this.#remembered.set(group, { refusal, times: times + 1, at: now, until, since: sinceThen })
     if (refusal.unanswered) this.#wait(refusal, until)
   }
 

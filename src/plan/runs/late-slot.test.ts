@@ -17,7 +17,7 @@ const dead = {
   words: 'failed calling webhook',
   passing: true,
 } as const
-const waiting = { ...made, status: refusedStatus(made, dead, addSeconds(slot, 10)) }
+const waiting = { ...made, status: refusedStatus(made, dead, undefined, addSeconds(slot, 10)) }
 
 function planned(now: Date, of: Backup = waiting) {
   const status = { accountedUntil: stamp(slot), scheduleSince: stamp(at('00:00')) }

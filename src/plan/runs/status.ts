@@ -62,19 +62,22 @@ export function finished(backup: Backup, facts: Facts, end: Date): BackupStatus 
   }
 }
 
-/** Until when a run whose start is refused waits. */
-export function refusedUntil({ metadata }: Backup, now: Date): Date {
-  return addSeconds(timeOf(metadata.creationTimestamp) ?? now, refusedSeconds)
+/** Until when a run waits whose start was first refused then. */
+export function refusedUntil(since: Date): Date {
+  return addSeconds(since, refusedSeconds)
 }
 
-/** The status of a run whose Job or VolumeSnapshot cannot be created. No run fails because of the control plane alone (F33). */
-export function refusedStatus(backup: Backup, { words, passing }: Refusal, now: Date): BackupStatus {
+/**
+ * The status of a run whose Job or VolumeSnapshot cannot be created. No run fails because of the control plane alone (F33).
+ * @param since of the refusals in a row that are about the run, the first; undefined where the last one says nothing about it
+ */
+export function refusedStatus(backup: Backup, { words }: Refusal, since: Date | undefined, now: Date): BackupStatus {
   const { target } = backup.status ?? {}
   const message = `the API server refuses it: ${words}`
   const facts = { ...(target ? { target } : {}), reason: 'CreationRefused', message } as const
-  return passing || now < refusedUntil(backup, now)
-    ? ongoing(backup, { ...facts, phase: 'Pending' }, now)
-    : finished(backup, { ...facts, phase: 'Failed' }, now)
+  return since && now >= refusedUntil(since)
+    ? finished(backup, { ...facts, phase: 'Failed' }, now)
+    : ongoing(backup, { ...facts, phase: 'Pending' }, now)
 }
 
 export function failure(reason: Reason, message: string) {

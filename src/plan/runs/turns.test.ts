@@ -47,7 +47,7 @@ for (const [strategy, target] of [
 test('R30: it is written once, and the Backup of another target waits for nobody', () => {
   const refusal: Refusal = { ...dead, kind: 'VolumeSnapshot' }
   const first = asked('first', '11:58', 'data')
-  const waits = { ...first, status: refusedStatus(first, refusal, now) }
+  const waits = { ...first, status: refusedStatus(first, refusal, now, now) }
   const second = asked('second', '11:59', 'data')
   const other = asked('other', '11:59', 'logs')
   const { groups } = planPolicy(
