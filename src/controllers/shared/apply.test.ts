@@ -201,6 +201,9 @@ test('F71: a deletion that is refused is told in the status of the policy, and w
   const edited = { ...of, metadata: { ...of.metadata, generation: 2 } }
   await carryOut(world(edited), plan)
   assert.equal(calls.filter(call => call.startsWith('delete VolumeSnapshot')).length, 2, 'an edit is a reason to try')
+  await carryOut(world({ ...edited, metadata: { ...edited.metadata, uid: 'made anew' } }), plan)
+  const tries = calls.filter(call => call.startsWith('delete VolumeSnapshot')).length
+  assert.equal(tries, 3, 'what was refused to a policy that is gone does not stand for the one of its name')
 })
 
 test('F71: a verdict that is put off stops its group and what needs it: all else is done and told, and the plan is made anew', async () => {

@@ -96,7 +96,7 @@ export async function applyPlan(
 ): Promise<{ readonly retryAt: Date | undefined; readonly wakeAt: Date | undefined }> {
   const pass = new Pass(context, owner, log, signal)
   const now = context.clock.now()
-  memory.begin(owner.policy?.metadata.generation)
+  memory.begin(owner.policy)
   const planned = new Set(plan.groups.map(({ name }) => name))
   const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()

@@ -1,5 +1,6 @@
 // What the API server refused, remembered for each owner of decisions, so that it is tried again ever more seldom and everything else goes on
 // (docs/design.md R25). Memory alone holds it: after a restart all is tried at once.
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Refusal, Refusals } from '../../plan/core/actions.ts'
 
 /** `since`: of the refusals in a row that were about the object, the first; undefined where the last one was not. */
@@ -17,12 +18,13 @@ const longestDelaySeconds = 600
 
 export class RefusalMemory {
   readonly #remembered = new Map<string, Remembered>()
-  #generation: number | undefined
+  #of: string | undefined
 
-  /** A change of the spec is a reason to try everything again at once. */
-  begin(generation: number | undefined): void {
-    if (generation !== this.#generation) this.#remembered.clear()
-    this.#generation = generation
+  /** A change of the spec, and a policy that was deleted and made anew, is a reason to try everything again at once. */
+  begin(policy: BackupPolicy | undefined): void {
+    const of = policy && `${policy.metadata.uid}/${policy.metadata.generation}`
+    if (of !== this.#of) this.#remembered.clear()
+    this.#of = of
   }
 
   /**
