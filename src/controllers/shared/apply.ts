@@ -39,13 +39,16 @@ const watchMs = 1000
 /** No action takes longer, its looks and repetitions included; the API server gives itself 34 s for a write (see `answerMs` in `runtime/client/connections.ts`). */
 const actionMs = 40_000
 
+/** A refusal that took longer is put last like a write that is not answered: a webhook that fails after 10 to 30 s, in each pass, for each object. */
+const slowMs = 5_000
+
 /** After so long a pass begins nothing more but its conclusion. */
 const beginMs = 60_000
 
 /** A pass takes no longer: what it began last, and its conclusion. */
 export const longestPassMs = beginMs + 2 * actionMs
 
-/** How soon a plan is made again where something was left, because writes of its kind are not answered, or its status is refused. Seconds. */
+/** How soon a plan is made again where something was left, because writes of its kind are slow or not answered, or its status is refused. Seconds. */
 const leftSeconds = 30
 
 export type ApplyContext = {
@@ -80,8 +83,8 @@ type Outcome =
   | { readonly is: 'withheld'; readonly refusal: Refusal }
 
 /**
- * Does what can be done, then writes the policy's status, which tells what could not. A write that is not answered costs time: what makes
- * writes of its kind comes last, and no other of the kind is tried in this pass.
+ * Does what can be done, then writes the policy's status, which tells what could not. A write that is refused slowly, or not answered, costs
+ * time: what makes writes of its kind comes last, and no other of the kind is tried in this pass.
  * @returns `retryAt`: when to try again what was refused; `wakeAt`: when to plan anew without being woken, for that or by the plan.
  * @throws WaitError at the end, when the API server knows more than a group rests on, or the pass took too long for all of it. ApiError 401
  * and 409 that are not admission's, FencedError, ConnectionError where the API server is not reached: the rest is left to the next plan.
@@ -104,12 +107,12 @@ export async function applyPlan(
   const verdicts: (Date | undefined)[] = []
   const told = new Set<string>()
   const putOff = new Map<string, WaitError>()
-  /** Kinds of writes that were not answered in this pass, and the groups that were not tried for it. */
-  const unanswered = new Set<string>()
+  /** Kinds of writes that were slow, or not answered, in this pass, and the groups that were not tried for it. */
+  const slow = new Set<string>()
   const left = new Set<string>()
   async function attempt(group: Group, untilMs = pass.beginUntilMs): Promise<void> {
     const standing = memory.standing(group.name, now, group.run && failsAt(group.name))
-    if (!standing && writesOf(group).some(write => unanswered.has(write))) return leave(group)
+    if (!standing && writesOf(group).some(write => slow.has(write))) return leave(group)
     const outcome = standing ? undefined : await pass.carryOut(group, untilMs)
     if (outcome?.is === 'done') done.set(group.name, outcome)
     if (outcome?.is === 'taken') taken.add(group.name)
@@ -118,7 +121,7 @@ export async function applyPlan(
     if (outcome?.is === 'refused') {
       log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
       if (outcome.error instanceof ConnectionError && outcome.error.unsent) throw outcome.error
-      if (outcome.refusal.unanswered) unanswered.add(writeOf(outcome.refusal))
+      if (outcome.refusal.slow) slow.add(writeOf(outcome.refusal))
     }
     if (outcome)
       memory.remember(
@@ -149,11 +152,11 @@ export async function applyPlan(
     else left.add(name)
   }
 
-  const before = memory.unanswered()
+  const before = memory.slow()
   const late = new Map<string, Group>()
   for (const group of plan.groups) {
     const waits = (group.needs ?? []).some(need => late.has(need.group))
-    if (waits || writesOf(group).some(write => before.has(write) || unanswered.has(write))) late.set(group.name, group)
+    if (waits || writesOf(group).some(write => before.has(write) || slow.has(write))) late.set(group.name, group)
     else if (isNeeded(group, planned, done, refused)) await attempt(group)
   }
   for (const group of inTurn([...late.values()], memory))
@@ -173,7 +176,7 @@ export async function applyPlan(
   return { retryAt, wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt) }
 }
 
-/** Whoever was tried longest ago comes first, and nobody before what he needs: where many are not answered, each has its turn. */
+/** Whoever was tried longest ago comes first, and nobody before what he needs: where many are slow, each has its turn. */
 function inTurn(groups: readonly Group[], memory: RefusalMemory): readonly Group[] {
   const tried = new Map<string, number>()
   const triedMs = (group: string) => tried.get(group) ?? 0
@@ -207,17 +210,24 @@ function retryAfter(error: Error): number {
   return (error instanceof ApiError && error.retryAfterSeconds) || 0
 }
 
-/** Undefined for what stops the whole pass: an account that is not known, a view of the world that is old, a lease that is lost. */
-function refusalOf(action: Action, error: unknown): Extract<Outcome, { readonly is: 'refused' }> | undefined {
+/**
+ * Undefined for what stops the whole pass: an account that is not known, a view of the world that is old, a lease that is lost.
+ * @param tookMs the action
+ */
+function refusalOf(
+  action: Action,
+  error: unknown,
+  tookMs: number,
+): Extract<Outcome, { readonly is: 'refused' }> | undefined {
   if (action.do === 'event') return undefined
   const lost = error instanceof ConnectionError || error instanceof ResponseError
   if (!lost && !(error instanceof ApiError && (isDenied(error) || ![401, 409].includes(error.status)))) return undefined
   const { kind, name } = subjectOf(action)
-  const unanswered = lost ? ({ unanswered: true } as const) : {}
+  const slow = lost || tookMs > slowMs ? ({ slow: true } as const) : {}
   // A server that fails, or has too much to do, or does not serve the kind for a moment, says nothing about the object.
   const passing = lost || error.status === 429 || error.status >= 500 || isNotFound(error)
   const words = (error instanceof ApiError && error.detail) || error.message
-  return { is: 'refused', refusal: { action: action.do, kind, name, words, passing, ...unanswered }, error }
+  return { is: 'refused', refusal: { action: action.do, kind, name, words, passing, ...slow }, error }
 }
 
 function subjectOf(action: Exclude<Action, { readonly do: 'event' }>): {
@@ -276,6 +286,7 @@ class Pass {
       this.#signal.throwIfAborted()
       if (clock.monotonic() > untilMs)
         return { is: 'put-off', error: new WaitError(watchMs, 'the API server is slow, the rest is planned anew') }
+      const begunMs = clock.monotonic()
       const late = new AbortController()
       const cancel = clock.timer(actionMs, () => late.abort(unansweredError(action)))
       try {
@@ -284,7 +295,7 @@ class Pass {
         if (outcome === 'ended' || outcome === 'taken') return { is: outcome }
         if (outcome === 'adopted') made = false
       } catch (error) {
-        const outcome = refusalOf(action, error)
+        const outcome = refusalOf(action, error, clock.monotonic() - begunMs)
         if (outcome) return outcome
         if (error instanceof Withheld) return { is: 'withheld', refusal: error.refusal }
         if (error instanceof WaitError) return { is: 'put-off', error }

@@ -53,10 +53,10 @@ export class RefusalMemory {
     return this.#remembered.get(group)?.since
   }
 
-  /** The kinds of writes, as {@link writeOf} names them, of which some were not answered. */
-  unanswered(): ReadonlySet<string> {
+  /** The kinds of writes, as {@link writeOf} names them, of which some were refused slowly, or not answered. */
+  slow(): ReadonlySet<string> {
     const refusals = [...this.#remembered.values()].map(({ refusal }) => refusal)
-    return new Set(refusals.filter(({ unanswered }) => unanswered).map(writeOf))
+    return new Set(refusals.filter(({ slow }) => slow).map(writeOf))
   }
 
   /** @param least how long the server asks to wait, in seconds; whoever says so may be a proxy, and asks for hours */
@@ -67,13 +67,13 @@ export class RefusalMemory {
     const until = new Date(now.getTime() + seconds * 1000)
     const sinceThen = refusal.passing ? undefined : since
     this.#remembered.set(group, { refusal, times: times + 1, at: now, until, since: sinceThen })
-    if (refusal.unanswered) this.#wait(refusal, until)
+    if (refusal.slow) this.#wait(refusal, until)
   }
 
-  /** Whatever of the same kind was not answered waits as well: one attempt tells of all, and each costs a worker its time. */
+  /** Whatever of the same kind was slow waits as well: one attempt tells of all, and each costs a worker its time. */
   #wait(refusal: Refusal, until: Date): void {
     for (const [group, known] of this.#remembered)
-      if (known.refusal.unanswered && writeOf(known.refusal) === writeOf(refusal) && known.until < until)
+      if (known.refusal.slow && writeOf(known.refusal) === writeOf(refusal) && known.until < until)
         this.#remembered.set(group, { ...known, until })
   }
 

@@ -1,10 +1,11 @@
-// F71: writes that are never answered (a webhook that hangs, a proxy that swallows them) stop their group, and nothing else.
+// F71: writes that are never answered (a webhook that hangs, a proxy that swallows them), or refused only after long, stop their group, and nothing
+// else.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
 import { alone, deletion, type Action, type Group, type Plan, type Refusals } from '../../plan/core/actions.ts'
 import { Client } from '../../runtime/client/client.ts'
-import { WaitError } from '../../runtime/client/errors.ts'
+import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import { FakeApiServer, json, type Received, type Responder } from '../../runtime/client/fake-api-server.ts'
 import type { CallOptions } from '../../runtime/client/requests.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
@@ -61,13 +62,20 @@ test(
   },
 )
 
-/** An API server that never answers some writes, told as `verb kind name`, and says what it was asked. */
-function silentServer(isSilent: (call: string) => boolean) {
+/**
+ * An API server that never answers some writes, told as `verb kind name`, and says what it was asked.
+ * @param refusesAfterMs it answers them all the same, as for a webhook that does not
+ */
+function silentServer(isSilent: (call: string) => boolean, refusesAfterMs?: number) {
   const clock = new FakeClock(at('02:00'))
   const calls: string[] = []
   async function answer<T>(call: string, { signal }: CallOptions, answered: T): Promise<T> {
     calls.push(call)
     if (!isSilent(call)) return answered
+    if (refusesAfterMs !== undefined) {
+      await clock.wait(refusesAfterMs, signal)
+      throw new ApiError({ request: call, status: 500, reason: 'InternalError', message: 'failed calling webhook "w"' })
+    }
     return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)))
   }
   const client = {
@@ -118,6 +126,31 @@ test('F71: where writes of a kind are not answered, one is tried in a pass, afte
   const second = await pass(groups)
   assert.deepEqual(second.calls, ['delete Backup c', 'put Backup b', conclusion], 'each has its turn')
   assert.deepEqual(second.concluded, ['tell/b', 'tell/a'])
+})
+
+test('F71: where writes of a kind are refused slowly, one is tried in a pass, after all that makes no such write, and each has its turn', async () => {
+  const { pass } = silentServer(call => call.startsWith('put Backup '), 10_000)
+  const groups = [tell('a'), tell('b'), tell('c'), alone('other', deletion(backup('d'), 'a test'))]
+  const first = await pass(groups)
+  assert.deepEqual(first.calls, ['put Backup a', 'delete Backup d', conclusion])
+  assert.deepEqual(first.concluded, ['tell/a', 'tell/b is left', 'tell/c is left'])
+  assert.equal(first.seconds, 10)
+  for (const [name, refused] of [
+    ['b', ['tell/b', 'tell/c is left']],
+    ['c', ['tell/c']],
+    ['a', ['tell/a']],
+  ] as const) {
+    const { calls, concluded } = await pass(groups)
+    assert.deepEqual(calls, ['delete Backup d', `put Backup ${name}`, conclusion])
+    for (const each of refused) assert.ok(concluded.includes(each), `${each}: ${concluded.join(', ')}`)
+  }
+})
+
+test('F71: where they are refused at once all are tried, in their order', async () => {
+  const { pass } = silentServer(call => call.startsWith('put Backup '), 100)
+  const groups = [tell('a'), tell('b'), alone('other', deletion(backup('d'), 'a test'))]
+  for (let passes = 0; passes < 2; passes++)
+    assert.deepEqual((await pass(groups)).calls, ['put Backup a', 'put Backup b', 'delete Backup d', conclusion])
 })
 
 test('F71: where one object alone gets no answer, the others of its kind are written in the next pass', async () => {

@@ -119,8 +119,8 @@ export type Refusal = {
   readonly words: string
   /** The server failed, or had too much to do, and may not the next time; it says nothing about the object. */
   readonly passing: boolean
-  /** No answer came, and perhaps none ever will; the API server may have obeyed. */
-  readonly unanswered?: true
+  /** It cost its pass much time: the answer came late, or none, and perhaps none ever will. */
+  readonly slow?: true
   /** Not the API server refuses it: we keep what somebody needs, or somebody changes what is written; `words` say why. */
   readonly withheld?: Reason
 }

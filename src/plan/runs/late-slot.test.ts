@@ -52,8 +52,19 @@ test('R34: days later it is not cut under its name, and no slot in between was s
   assert.equal(only(night.actions, 'create Backup').length, 1)
 })
 
-test('R34: one that nothing was ever written of is skipped as before, silently', () => {
-  const [written] = only(planned(at('03:00:01'), made).actions, 'status Backup')
-  assert.deepEqual([written?.status.phase, written?.status.reason], ['Skipped', 'SlotPassed'])
-  assert.equal(written?.outcome, undefined)
+test('R34: one whose turn never came is Failed at its deadline as well, told and counted, and nothing else that nothing was written of', () => {
+  const written = (of: Backup) => {
+    const [action] = only(planned(deadline, of).actions, 'status Backup')
+    return [action?.status.phase, action?.status.reason, action?.outcome?.outcome, action?.unless] as const
+  }
+  assert.deepEqual(only(planned(at('02:59:59'), made).actions, 'status Backup'), [], 'it is tried until then')
+  const unless = { kind: 'snapshot', name: 'nightly-data-1' }
+  assert.deepEqual(written(made), ['Failed', 'SlotPassed', 'failure', unless])
+  const labels = { 'velero.io/restore-name': 'monday' }
+  const restored = { ...made, metadata: { ...made.metadata, labels: { ...made.metadata.labels, ...labels } } }
+  assert.deepEqual(written(restored), ['Skipped', 'RestoredObject', undefined, undefined])
+  const { metadata } = made
+  const back = { ...made, metadata: { ...metadata, creationTimestamp: stamp(addSeconds(deadline, 1)) } }
+  const [action] = only(planned(at('03:00:02'), back).actions, 'status Backup')
+  assert.deepEqual([action?.status.phase, action?.status.reason, action?.outcome], ['Skipped', 'SlotPassed', undefined])
 })

@@ -51,13 +51,19 @@ export function startsUntil({ spec }: Backup, policy: BackupPolicy | undefined):
   return slot && addSeconds(slot, deadlineSeconds(policy))
 }
 
-/** Why a slot whose start was put off until its deadline has failed; undefined where it may still start, or has. */
+/**
+ * Why a slot whose start was put off until its deadline has failed; undefined where it may still start, or has. One that nothing was ever
+ * written of was not tried, where it was made in time: its turn never came. One that was made later came back.
+ */
 export function startedInVain(backup: Backup, policy: BackupPolicy, now: Date): Facts | undefined {
   const { spec, status } = backup
   const until = startsUntil(backup, policy)
-  if (!until || now < until || status?.phase !== 'Pending' || status.run !== undefined) return undefined
-  const reason = (status.reason ?? 'SlotPassed') as Reason
-  const message = `it could not start within ${deadlineSeconds(policy)} s of its slot ${spec.slot}, and is not run later; until then: ${status.message ?? ''}`
+  if (!until || now < until || status?.run !== undefined || restoredWithoutStatus(backup)) return undefined
+  const wasMadeInTime = (timeOf(backup.metadata.creationTimestamp) ?? now) <= until
+  if (status?.phase !== 'Pending' && (status?.phase !== undefined || !wasMadeInTime)) return undefined
+  const reason = (status?.reason ?? 'SlotPassed') as Reason
+  const untilThen = status?.message ?? 'its turn did not come, because the API server was slow, or the operator away'
+  const message = `it could not start within ${deadlineSeconds(policy)} s of its slot ${spec.slot}, and is not run later; until then: ${untilThen}`
   return { phase: 'Failed', reason, message, ...targetOf(backup) }
 }
 

@@ -46,19 +46,20 @@ export function planBackup(
   // The list of the bucket, where it is to be read, may know of a run that has begun: that waits for it, and starts nothing. No list knows the
   // name of another one.
   const mayBeListed = catalog?.open === true && hasBegun(run)
-  const never = job || snapshot || mayBeListed ? undefined : neverRuns(backup, view.policy, now)
-  if (never) return planStatus(backup, never, now)
-  if (!view.policy) return planWithoutPolicy(view, run, now)
-  if (job) return planJobRun(backup, job, now)
-  if (snapshot) return planSnapshotRun(view.policy, backup, snapshot, words.get(snapshot.snapshot.metadata.name), now)
-  // Its children go on, whatever the policy wants by now.
   const { policy, strategy } = view
+  const hasNone = policy && strategy.type === 'snapshot' && !isOfCommand(strategy, run) && !job && !snapshot
+  const vain = hasNone ? startedInVain(backup, policy, now) : undefined
+  // A start of which the answer was lost may have been one.
+  if (vain) return planStatus(backup, vain, now, 'snapshot', { kind: 'snapshot', name: snapshotName(backup) })
+  const never = job || snapshot || mayBeListed ? undefined : neverRuns(backup, policy, now)
+  if (never) return planStatus(backup, never, now)
+  if (!policy) return planWithoutPolicy(view, run, now)
+  if (job) return planJobRun(backup, job, now)
+  if (snapshot) return planSnapshotRun(policy, backup, snapshot, words.get(snapshot.snapshot.metadata.name), now)
+  // Its children go on, whatever the policy wants by now.
   if (strategy.type === 'job' && backup.status?.reason === 'Children') return planTargets(run, [], now)
   if (strategy.type === 'job' || isOfCommand(strategy, run))
     return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
-  // A start of which the answer was lost may have been one.
-  const vain = startedInVain(backup, policy, now)
-  if (vain) return planStatus(backup, vain, now, 'snapshot', { kind: 'snapshot', name: snapshotName(backup) })
   const start = planSnapshotStart({ ...view, policy }, strategy, run, now)
   const until = startsUntil(backup, policy)
   return until && until > now ? { ...start, wakeAt: earliest(start.wakeAt, until) ?? until } : start
