@@ -33,6 +33,12 @@ export const blows = [
 ] as const
 export type Blow = (typeof blows)[number]
 
+/**
+ * Where a command calls it a success to be told to stop, and a stranger in its container tells it alone, nobody can tell that from an end of
+ * its own accord: no process learns of a signal to another (docs/failure-modes.md).
+ */
+const blowsThatShow = blows.filter(blow => blow !== 'the command is told to stop')
+
 export type Scenario = {
   readonly server: S3ServerKind
   readonly shape: Shape
@@ -126,8 +132,8 @@ function earlier(draw: Draw): Scenario['earlier'] {
   return Array.from({ length: count }, () => ({ bytes: draw.bytes(draw.between(1, 400_000)), lost: draw.chance(15) }))
 }
 
-function blowOn(draw: Draw, { gates = [] }: Shape): Scenario['blow'] {
-  const what = draw.chance(10) ? 'the mover sleeps past its expiry' : draw.pick(blows)
+function blowOn(draw: Draw, { gates = [], heedsTerm }: Shape): Scenario['blow'] {
+  const what = draw.chance(10) ? 'the mover sleeps past its expiry' : draw.pick(heedsTerm ? blowsThatShow : blows)
   const moments: readonly Moment[] = [
     { at: 'write', nth: draw.between(1, 10), around: draw.pick(['before', 'after']) },
     { at: 'request', nth: draw.between(1, 20) },

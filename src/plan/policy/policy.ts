@@ -175,12 +175,13 @@ function planOf(
     ...(strategy.type === 'snapshot'
       ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, strategy, now)]
       : planSlowBefore(view, policy, histories, keeping, now)),
+    // Jobs before the Backups that tell of them: of a Job whose Backup is gone nobody knows that it was told of.
+    ...recordedJobs(view, catalog?.open === true, now),
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
     ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)], now),
     ...(catalog?.groups ?? []),
-    ...recordedJobs(view, catalog?.open === true, now),
   ]
   const groups = [...planned, ...unmarkGone(view, planned)]
   const facts = {

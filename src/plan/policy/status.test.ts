@@ -272,7 +272,7 @@ test('F67: a run that began earlier and ends later hides nothing of the newer on
   assert.deepEqual([last?.status, last?.reason], ['True', 'Completed'])
 })
 
-test('F87: the status that tells of the first good end counts its backup: no policy is shown as unprotected or overdue then', () => {
+test('F88: the status that tells of the first good end counts its backup: no policy is shown as unprotected or overdue then', () => {
   const slot = at('11:59')
   const location = storeLocation(policy().spec.backend ?? assert.fail())
   const metadata = { annotations: { [annotation.store]: location } }

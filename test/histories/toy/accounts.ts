@@ -5,6 +5,7 @@ import type { Backup } from '../../../src/api/kinds/backup.ts'
 import { snapshotDefaults } from '../../../src/api/kinds/snapshot-defaults.ts'
 import { annotation } from '../../../src/api/labels.ts'
 import { commandTarget } from '../../../src/api/names.ts'
+import { isHeldSnapshot } from '../../../src/plan/runs/marks.ts'
 import { scheduleOf } from '../../../src/plan/policy/schedule.ts'
 import { slotsBetween } from '../../../src/schedule/schedule.ts'
 import { addSeconds } from '../../../src/schedule/times.ts'
@@ -71,6 +72,10 @@ export function checkEnds({ server, operator }: Telling): void {
     assert.ok(
       snapshot.metadata.deletionTimestamp ||
         snapshot.status?.readyToUse ||
+        // Somebody wants it all the same.
+        isHeldSnapshot(snapshot) ||
+        // That verdict says nothing of the snapshot.
+        of?.status?.reason === 'SnapshotCRDsMissing' ||
         // Its Backup object was deleted, and it is slow.
         (!of && snapshot.status?.creationTime !== undefined) ||
         (of && !isFinal(of.status?.phase)),
