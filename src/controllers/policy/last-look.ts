@@ -55,6 +55,7 @@ export async function isThere(
   caches.snapshots.offer(snapshot)
   const { readyToUse, creationTime, error } = snapshot.status ?? {}
   if (kind === 'snapshot' || readyToUse) return true
+  if (kind === 'usable-snapshot') return false
   return kind === 'cut-snapshot' ? creationTime !== undefined : error?.message === undefined
 }
 
@@ -113,7 +114,13 @@ export type LastLook =
  */
 export type Asked = Map<string, readonly KubernetesObject[]>
 
-type Doomed = { readonly kind: string; readonly name: string; readonly uid: string }
+/** `resourceVersion`: it goes only as it was seen; what the plan did not know may be why it is to stay. */
+type Doomed = {
+  readonly kind: string
+  readonly name: string
+  readonly uid: string
+  readonly resourceVersion?: string
+}
 
 const stays = { is: 'stays' } as const
 
@@ -136,13 +143,14 @@ export async function lookLast(
 async function lookAtBackup(
   { client, caches }: Reach,
   { namespace }: Named,
-  { name, uid }: Doomed,
+  doomed: Doomed,
   provided: Provided,
   signal: AbortSignal,
 ): Promise<LastLook> {
+  const { name } = doomed
   const backup = await named<Backup>(client, backups, namespace, name, signal)
   if (backup) caches.backups.offer(backup)
-  if (!backup || backup.metadata.uid !== uid || isHeld(backup)) return stays
+  if (!backup || !isAsSeen(backup, doomed) || isHeld(backup)) return stays
   if (provided.that === 'no-snapshot') {
     const snapshot = await named<VolumeSnapshot>(client, snapshots, namespace, provided.name, signal)
     if (snapshot) return stays
@@ -153,19 +161,20 @@ async function lookAtBackup(
 async function lookAtSnapshot(
   { client, caches }: Reach,
   owner: Named,
-  { name, uid }: Doomed,
+  doomed: Doomed,
   provided: Provided,
   asked: Asked,
   signal: AbortSignal,
 ): Promise<LastLook> {
   const { namespace } = owner
+  const { name, uid } = doomed
   const some =
     provided.that === 'retention'
       ? await once(asked, `snapshots of ${provided.target}`, () => ofTarget(client, owner, provided.target, signal))
       : [await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)].filter(each => each !== undefined)
   const snapshot = some.find(({ metadata }) => metadata.name === name && metadata.uid === uid)
   if (snapshot) caches.snapshots.offer(snapshot)
-  if (!snapshot || isHeldSnapshot(snapshot)) return stays
+  if (!snapshot || !isAsSeen(snapshot, doomed) || isHeldSnapshot(snapshot)) return stays
   const madeForIt = madeFor(snapshot)
   const backup =
     madeForIt === undefined ? undefined : await named<Backup>(client, backups, namespace, madeForIt, signal)
@@ -181,6 +190,11 @@ async function lookAtSnapshot(
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
   const words = `VolumeSnapshot ${name} is kept although it is to go: PersistentVolumeClaim ${claim} names it as its source and is not bound yet. A pod that uses the claim lets it be bound; or delete the claim`
   return { is: 'needed', reason: 'SnapshotInUse', words }
+}
+
+/** The very object, and, where it is to go only as it was seen, nothing has been written to it since. */
+function isAsSeen({ metadata }: KubernetesObject, { uid, resourceVersion }: Doomed): boolean {
+  return metadata.uid === uid && (resourceVersion === undefined || metadata.resourceVersion === resourceVersion)
 }
 
 /** Where the UID is not known any claim of the name may be it. */

@@ -39,7 +39,10 @@ export type Action =
       readonly uid: string
       readonly labels: Readonly<Record<string, string | null>>
     }
-  /** `provided`: what must hold right before, asked of the API server; otherwise the rest of the group is left undone. */
+  /**
+   * `provided`: what must hold right before, asked of the API server; otherwise the rest of the group is left undone. `resourceVersion`: nor
+   * is it done where the object was written to since.
+   */
   | {
       readonly do: 'delete'
       readonly kind: WrittenKind
@@ -60,13 +63,16 @@ export type Action =
 /**
  * What is asked of the API server once more before a verdict is written, because the caches of several kinds are not of one moment:
  * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
- * the snapshot is cut by now, or ready or without its error, or whether there are Backups of the policy that no cache knew. Then the rest of
+ * the snapshot is cut by now, or ready or without its error, or ready to use, or whether there are Backups of the policy that no cache knew. Then the rest of
  * the group, which may tell people of the verdict, is left to the next plan.
  */
 export type Unless =
   /** `uid`: of the Job, where it is known: only its pods are heard. */
   | { readonly kind: 'job' | 'newer-pods'; readonly name: string; readonly uid?: string }
-  | { readonly kind: 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'newer-backups'; readonly name: string }
+  | {
+      readonly kind: 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'usable-snapshot' | 'newer-backups'
+      readonly name: string
+    }
 
 /**
  * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from

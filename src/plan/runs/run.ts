@@ -97,7 +97,9 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
       stop.push(deletion(snapshot, because, { resourceVersion, provided }))
     }
     const facts = failure('PolicyDeleted', `BackupPolicy ${policy} was deleted while this run was going on`)
-    const plan = planStatus(backup, facts, now)
+    // Where it has become ready meanwhile it stays, and the Backup is complete.
+    const unless = snapshot && ({ kind: 'usable-snapshot', name: snapshot.metadata.name } as const)
+    const plan = planStatus(backup, facts, now, undefined, unless)
     const ending = stop.map((action, index) => ({ name: `end/${backup.metadata.name}/${index}`, actions: [action] }))
     return { ...plan, groups: [...ending, ...plan.groups] }
   }
