@@ -14,6 +14,7 @@ import {
   probeJobName,
   slotOfJobName,
   slotRunName,
+  slotOfRunName,
   slotOfText,
   slotText,
 } from './names.ts'
@@ -159,6 +160,18 @@ test('the hash is 64-bit FNV-1a', () => {
   // http://www.isthe.com/chongo/src/fnv/test_fnv.c: "" and "foobar"
   assert.equal(nameHash(''), 0xcbf29ce484222325n.toString(36).padStart(13, '0').slice(-10))
   assert.equal(nameHash('foobar'), 0x85944171f73967e8n.toString(36).padStart(13, '0').slice(-10))
+})
+
+test('the slot of a run is in its name, and in no name that people give', () => {
+  const slot = new Date('2026-01-05T02:00:00Z')
+  assert.deepEqual(slotOfRunName(slotRunName('nightly', 'data', slot)), slot)
+  assert.deepEqual(slotOfRunName(slotRunName('n'.repeat(63), 'd'.repeat(63), slot)), slot)
+  for (const name of [
+    'before-upgrade',
+    'nightly-20260105t020000z',
+    onDemandSnapshotName('nightly-20260105t020000z', 'u'),
+  ])
+    assert.equal(slotOfRunName(name), undefined, name)
 })
 
 test('the text of a slot can be read again, and no other text', () => {

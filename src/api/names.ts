@@ -104,6 +104,11 @@ export function slotOfText(text = ''): Date | undefined {
   return Number.isNaN(ms) ? undefined : new Date(ms)
 }
 
+/** The slot in a name of `slotRunName`; undefined for any other name. */
+export function slotOfRunName(name: string): Date | undefined {
+  return slotOfText(/-(\d{8}t\d{6}z)-[0-9a-z]{5}$/.exec(name)?.[1]?.toUpperCase())
+}
+
 /**
  * The slot of a CronJob's Job from its name, `<cronjob>-<minutes since the epoch>`; undefined for any other name.
  * Source: kubernetes pkg/controller/cronjob/utils.go `getJobName`.

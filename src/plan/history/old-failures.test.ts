@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { kept } from '../../../test/plan/kept.ts'
 import { actionsOf, only } from '../../../test/plan/planned.ts'
 import { at, backup, completed, failed, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { viewOf } from '../view/view.ts'
 import { planCleanUp } from './clean-up.ts'
@@ -20,10 +22,10 @@ function asked(hour: number, status: Partial<BackupStatus> = {}, metadata: Parti
 
 const hours = [1, 2, 3, 4, 5, 6, 7]
 
-function gone(backups: readonly Backup[]): readonly string[] {
+function gone(backups: readonly Backup[], ...snapshots: readonly VolumeSnapshot[]): readonly string[] {
   const actions = actionsOf(
     planCleanUp(
-      viewOf(world(snapshotPolicy({}, { status: { accountedUntil: stamp(at('12:00')) } }), { backups })),
+      viewOf(world(snapshotPolicy({}, { status: { accountedUntil: stamp(at('12:00')) } }), { backups, snapshots })),
       new Set(),
       now,
     ),
@@ -41,6 +43,17 @@ test('F83: of the Backups on demand of a target that failed or were skipped the 
   })
   assert.deepEqual(gone([...some.toReversed(), ...others]), ['now-1', 'now-2'])
   assert.deepEqual(gone(some.slice(0, 5)), [])
+})
+
+test('a failed Backup stays as long as its snapshot does, which nobody could see when it failed', () => {
+  const all = hours.map(hour => kept(hour, { phase: 'Failed' }))
+  const backups = all.map(({ backup }) => ({
+    ...backup,
+    status: { ...backup.status, phase: 'Failed' as const, reason: 'SnapshotCRDsMissing' },
+  }))
+  assert.deepEqual(gone(backups), ['nightly-data-1', 'nightly-data-2'])
+  const first = all[0]?.snapshot ?? assert.fail()
+  assert.deepEqual(gone(backups, first), ['nightly-data-2'])
 })
 
 test('F83: each stays for an hour, so that whoever waits for it sees its end', () => {

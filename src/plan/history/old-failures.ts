@@ -13,7 +13,10 @@ const failuresKept = 5
 const seenSeconds = 3600
 
 export function oldFailures(runs: readonly RunView[], now: Date): readonly Group[] {
-  const ended = runs.filter(({ backup }) => !backup.metadata.deletionTimestamp && !isHeld(backup))
+  // One whose snapshot stands tells why that stays.
+  const ended = runs.filter(
+    ({ backup, snapshot }) => !backup.metadata.deletionTimestamp && !isHeld(backup) && !snapshot,
+  )
   const scheduled = ended.flatMap(({ backup }) => (backup.spec.slot && isFailed(backup) ? [backup] : []))
   // With a Backup over several targets its children would go, which may be complete.
   const onDemand = ended.flatMap(({ backup, children }) => {

@@ -177,8 +177,9 @@ test("a stranger's snapshot under the Backup's name is not followed", () => {
 
 test('F27: a snapshot that was prepared under the name of a run is not followed, whoever made it, and nothing is done to it', () => {
   const of = scheduled(now, { name: 'nightly-data-1', target: 'data' })
+  const { labels } = snapshotOf(of).metadata
   const made = (time: string, claim = 'data') =>
-    snapshotOf(of, { status: ready, claim, metadata: { creationTimestamp: stamp(at(time)) } })
+    snapshotOf(of, { status: ready, claim, metadata: { labels, creationTimestamp: stamp(at(time)) } })
   for (const [what, snapshot, follows] of [
     ['its own', made('12:00'), true],
     ['by a clock that is a little behind', made('11:56'), true],
@@ -196,15 +197,17 @@ test('F27: a snapshot that was prepared under the name of a run is not followed,
       target: 'data',
       status: completed('nightly-data-2', at('13:00'), { target: 'data', snapshot: { name: 'nightly-data-2' } }),
     })
-    for (const status of [ready, {}]) {
-      const seen = world(snapshotPolicy({ retention: 1, schedule: '0 0 29 2 *' }), {
-        claims: [claim('data')],
-        backups: [failed, newer],
-        snapshots: [{ ...snapshot, status }, snapshotOf(newer, { status: ready })],
-      })
-      const { actions } = planPolicy(seen, at('+1d 14:00'))
-      assert.deepEqual(only(actions, 'delete VolumeSnapshot'), [], what)
-    }
+    // Also when that Backup is gone, as old failures go.
+    for (const backups of [[failed, newer], [newer]])
+      for (const status of [ready, {}]) {
+        const seen = world(snapshotPolicy({ retention: 1, schedule: '0 0 29 2 *' }), {
+          claims: [claim('data')],
+          backups,
+          snapshots: [{ ...snapshot, status }, snapshotOf(newer, { status: ready })],
+        })
+        const { actions } = planPolicy(seen, at('+1d 14:00'))
+        assert.deepEqual(only(actions, 'delete VolumeSnapshot'), [], what)
+      }
   }
 })
 

@@ -2,8 +2,8 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
-import { onDemandJobName, onDemandSnapshotName, slotOfJobName } from '../../api/names.ts'
-import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
+import { onDemandJobName, onDemandSnapshotName, slotOfJobName, slotOfRunName, slotOfText } from '../../api/names.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { controllerOf, cronJobOf } from './chain.ts'
 
 /** The clocks that a run and its snapshot are dated by differ by less. Seconds. */
@@ -125,9 +125,26 @@ export function isSnapshotOf(snapshot: VolumeSnapshot, backup: Backup): boolean 
   return status?.snapshot?.name === name || status?.run === name || isOfRun(snapshot, backup)
 }
 
-/** Whether it poses as the snapshot of a Backup and is not: it is not believed, not followed and not deleted. */
+/**
+ * Whether it poses as the snapshot of a Backup and is not: it is not believed, not followed and not deleted. What it says of itself tells that
+ * also when the Backup, which failed for it, is gone.
+ */
 export function isPosing(snapshot: VolumeSnapshot, backup: Backup | undefined): boolean {
-  return backup !== undefined && isNamedFor(snapshot, backup) && !isSnapshotOf(snapshot, backup)
+  if (backup && isSnapshotOf(snapshot, backup)) return false
+  return (backup !== undefined && isNamedFor(snapshot, backup)) || contradictsItself(snapshot)
+}
+
+/** It is not of the claim that its label names, or was made before the slot that its label or its name tells of. */
+function contradictsItself({ metadata, spec }: VolumeSnapshot): boolean {
+  const { labels, name, creationTimestamp } = metadata
+  if (labels?.[label.target] !== labelValue(spec.source.persistentVolumeClaimName ?? '')) return true
+  const slot = latest(slotOfText(labels[label.slot]), slotOfRunName(name))
+  return slot !== undefined && !isMadeFor(timeOf(creationTimestamp), slot)
+}
+
+/** A run's own snapshot is made when the run is due, or later. */
+function isMadeFor(made: Date | undefined, due: Date): boolean {
+  return made !== undefined && made >= addSeconds(due, -skewSeconds)
 }
 
 function isNamedFor(snapshot: VolumeSnapshot, backup: Backup): boolean {
@@ -141,7 +158,7 @@ function isOfRun({ metadata, spec }: VolumeSnapshot, backup: Backup): boolean {
   const made = timeOf(metadata.creationTimestamp)
   const due = earliest(timeOf(backup.spec.slot), timeOf(backup.metadata.creationTimestamp))
   if (claim === undefined || spec.source.persistentVolumeClaimName !== claim) return false
-  return made !== undefined && due !== undefined && made >= addSeconds(due, -skewSeconds)
+  return due !== undefined && isMadeFor(made, due)
 }
 
 /** Whether the operator gave the snapshot its name; a copy that a person made with our labels and annotations has another. */
