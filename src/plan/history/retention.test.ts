@@ -251,7 +251,7 @@ describe('planRetention', () => {
   })
 
   test('property: where data were looked at, something newer that counts and was confirmed stays for all that goes', () => {
-    const seen = fc.constantFrom<RunData>('confirmed', 'whole', 'archived', 'missing', 'unknown')
+    const seen = fc.constantFrom<RunData>('confirmed', 'whole', 'archived', 'missing', 'replaced', 'unknown')
     const lookedAt = fc
       .tuple(someRuns, fc.array(seen, { minLength: 40, maxLength: 40 }))
       .map(([runs, found]) => runs.map((run, index) => ({ ...run, data: found[index] ?? ('whole' as const) })))

@@ -20,6 +20,8 @@ export type RunData =
   | 'archived'
   /** A segment is not there, or has another size; a snapshot that was ready is so no more. */
   | 'missing'
+  /** Of a snapshot: another one has its name by now, whose data are of another time. It is whoever's made it, and no retention deletes it. */
+  | 'replaced'
   /** The store did not tell. */
   | 'unknown'
 
@@ -193,7 +195,7 @@ function judgeVolume(ordered: readonly RetentionRun[], options: RetentionOptions
   const stops = { scheduled: stopOf(judged, 'scheduled'), 'on-demand': stopOf(judged, 'on-demand') }
   const unguarded = withoutGuard(ordered)
   const last = madeLast(ordered)
-  const superseded = judged.filter(each => each.run.good && !each.held && isSuperseded(each))
+  const superseded = judged.filter(each => mayGo(each) && isSuperseded(each))
   const goes = superseded.filter(({ run }) => !stops[triggerOf(run)] && !unguarded.has(run) && !last.has(run))
   return { judged, stops, unguarded, last, goes }
 }
@@ -212,6 +214,7 @@ function verdictOn(each: Judged, { stops, unguarded, last }: Volume, pass: Pass)
   if (!isSuperseded(each)) return within(each)
   const why = superseding(each)
   if (held) return stay('Held', `kept: ${why}, but it is held`)
+  if (run.data === 'replaced') return stay('DataMissing', `kept: ${why}, but ${dataTrouble(run)}`)
   if (last.has(run)) return stay('MadeLast', `kept: ${why} by their slots, but it was made last`)
   const stop = stops[triggerOf(run)]
   if (stop !== undefined) return stay('PruningStopped', `kept for now: ${why}, but ${stop}`)
@@ -250,9 +253,14 @@ function isSuperseded({ newerCounted, keeping }: Judged): boolean {
   return newerCounted >= keeping.keep
 }
 
-function goesWithOneMore({ run, newerCounted, keeping, held }: Judged): boolean {
+function goesWithOneMore(each: Judged): boolean {
+  const { run, newerCounted, keeping } = each
   const more = triggerOf(run) === 'scheduled' ? 1 : 0
-  return run.good && run.ahead !== true && !held && newerCounted + more >= keeping.keep
+  return mayGo(each) && run.ahead !== true && newerCounted + more >= keeping.keep
+}
+
+function mayGo({ run, held }: Judged): boolean {
+  return run.good && !held && run.data !== 'replaced'
 }
 
 /** Only the number of before had kept it. */
@@ -303,11 +311,14 @@ function isTold(run: RetentionRun): boolean {
   return run.good && run.ahead !== true && run.untold !== true
 }
 
-function hasData({ data }: RetentionRun): boolean {
-  return data !== 'missing' && data !== 'unknown'
+/** Whether its data are there, or nobody looked. */
+export function hasData({ data }: RetentionRun): boolean {
+  return data !== 'missing' && data !== 'replaced' && data !== 'unknown'
 }
 
 function dataTrouble({ data }: RetentionRun): string {
+  if (data === 'replaced')
+    return 'a snapshot that was cut at another time has its name by now; restore from another one, and find out who made it'
   return data === 'missing'
     ? 'its data are not all in the store; restore from another one, and find out who deletes there'
     : 'the store did not say whether its data are there'

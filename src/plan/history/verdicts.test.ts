@@ -16,6 +16,7 @@ import {
   world,
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
 import { returnedBackup } from '../../resources/backup-objects.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
@@ -183,6 +184,35 @@ test('F60: a Completed Backup whose snapshot lost its content does not count, st
   assert.deepEqual(deleted(plan(2, later)), ['nightly-data-1', 'nightly-data-2', 'nightly-data-3'])
   const said = only(plan(1, [kept(1), lost(2)]), 'status Backup').map(({ status }) => status.retention?.reason)
   assert.deepEqual(said, ['WithinRetention', 'DataMissing'])
+})
+
+test('F60: a snapshot that was made anew under the name of a Completed Backup is not that backup: it does not count, stops pruning, and stays', () => {
+  /** Its Backup tells of 02:00, and somebody has applied an export of its snapshot at 10:00. */
+  const anew = (cut: string, more: Partial<VolumeSnapshot['spec']> = {}): Kept => {
+    const { backup: of, snapshot } = kept(2)
+    const status = { ...ready, creationTime: stamp(at(cut)) }
+    const { metadata, spec } = snapshot
+    return {
+      backup: { ...of, status: { ...of.status, phase: 'Completed', takenTime: stamp(at('02:00:01')) } },
+      snapshot: {
+        ...snapshot,
+        metadata: { ...metadata, uid: 'another', creationTimestamp: stamp(at(cut)) },
+        spec: { ...spec, ...more },
+        status,
+      },
+    }
+  }
+  const said = (retention: number, some: readonly Kept[]) =>
+    only(plan(retention, some), 'status Backup').map(({ status }) => status.retention?.reason)
+  const replaced = [kept(1), anew('10:00')]
+  assert.deepEqual([said(1, replaced), deleted(plan(1, replaced))], [['WithinRetention', 'DataMissing'], []])
+  const superseded = [...replaced, kept(3), kept(4)]
+  assert.deepEqual(deleted(plan(1, superseded)), ['nightly-data-1', 'nightly-data-3'])
+  assert.deepEqual(said(1, superseded), ['BeyondRetention', 'DataMissing', 'BeyondRetention', 'WithinRetention'])
+  const own = [kept(1), anew('02:00:01')]
+  assert.deepEqual(deleted(plan(1, own)), ['nightly-data-1'])
+  const restored = [kept(1), anew('10:00', { source: {} })]
+  assert.deepEqual(said(1, restored), ['WithinRetention', 'WithinRetention'], 'its time is whatever the driver says')
 })
 
 test('the verdict is written before the snapshot goes, and again only when it changes', () => {

@@ -11,7 +11,7 @@ import { withCondition, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
 import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
-import { timeOf } from '../../schedule/times.ts'
+import { rfc3339, timeOf } from '../../schedule/times.ts'
 import { claimUIDOf, isGenuine } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
@@ -215,7 +215,7 @@ function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMa
 /**
  * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good, and only one that has a Backup counts, since anybody
  * who may create snapshots can give them our labels. One whose Backup is Completed was ready: where it is so no more, its content is gone or
- * broken, as the snapshot controller says of it then, and it is a backup without its data. The order is by our own clock, and that of the storage system decides only
+ * broken, as the snapshot controller says of it then, and it is a backup without its data; so it is where somebody made a snapshot anew under its name. The order is by our own clock, and that of the storage system decides only
  * between those of one second. That it was made last is told by the API server alone.
  */
 export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined, now: Date): RetentionRun {
@@ -226,7 +226,8 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
   const taken = timeOf(status?.creationTime)
   const volume = claimUIDOf(snapshot)
   const ready = status?.readyToUse === true
-  const lost = !ready && backup?.status?.phase === 'Completed'
+  const told = backup?.status?.phase === 'Completed'
+  const data = told && isCutAnew(snapshot, backup) ? 'replaced' : ready ? 'confirmed' : told ? 'missing' : undefined
   return {
     id: metadata.name,
     slot,
@@ -236,10 +237,20 @@ export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined
     trigger: due === undefined ? 'on-demand' : 'scheduled',
     ahead: isAhead(slot, now),
     untold: backup === undefined,
-    good: (ready || lost) && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
-    ...(ready ? { data: 'confirmed' } : lost ? { data: 'missing' } : {}),
+    good: data !== undefined && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
+    ...(data ? { data } : {}),
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
   }
+}
+
+/**
+ * Whether it was cut at another time than its Backup says: an export that was applied again makes one of today's data. One that a restore has
+ * made of a content has the time that the driver gives it, which may be none, or that of a copy.
+ */
+function isCutAnew({ spec, status }: VolumeSnapshot, backup: Backup): boolean {
+  const [cut, told] = [timeOf(status?.creationTime), timeOf(backup.status?.takenTime)]
+  if (spec.source.persistentVolumeClaimName === undefined || !cut || !told) return false
+  return rfc3339(cut) !== rfc3339(told)
 }
 
 /** Undefined where nobody has ever asked. */

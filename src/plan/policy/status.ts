@@ -7,6 +7,7 @@ import { catalogVerdicts } from './catalog-conditions.ts'
 import { clockVerdict } from './clock-change.ts'
 import { cronJobVerdicts } from './cron-job-warnings.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
+import { hasData } from '../history/retention.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
 import { loweringVerdicts } from './lowering-conditions.ts'
@@ -172,9 +173,7 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
-  const good = goodByAge(history.runs).filter(
-    ({ suspect, unchecked, data }) => !suspect && !unchecked && data !== 'missing',
-  )
+  const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && hasData(run))
   const [oldest, newest] = [good[0], good.at(-1)]
   const { nextToGo } = history.plan
   return {
