@@ -103,6 +103,26 @@ test('the snapshot of a failed Backup goes', () => {
   assert.deepEqual(only(cleanUp({ backups: [backup], snapshots: [snapshot] }), 'delete VolumeSnapshot').length, 1)
 })
 
+test('F31: the ready snapshot of a Backup that failed for something else than the snapshot stays, and its Backup with it', () => {
+  const goes = (reason: string, isReady: boolean) => {
+    const { backup, snapshot } = kept(1, { phase: 'Failed', ready: isReady })
+    const of = { ...backup, status: { ...backup.status, phase: 'Failed', reason } } as const
+    return only(cleanUp({ backups: [of], snapshots: [snapshot] }), 'delete VolumeSnapshot')
+  }
+  for (const reason of [
+    'TargetNotFound',
+    'PVCGone',
+    'NoSnapshotClass',
+    'CreationRefused',
+    'PolicyDeleted',
+    'SnapshotDeleted',
+  ]) {
+    assert.deepEqual(goes(reason, true), [], reason)
+    assert.equal(goes(reason, false)[0]?.resourceVersion, '1', `${reason}: it goes unless it became ready meanwhile`)
+  }
+  for (const reason of ['SnapshotNotCut', 'SnapshotNotReady']) assert.equal(goes(reason, true).length, 1, reason)
+})
+
 test("a stranger's snapshot under the name of a failed Backup is left alone", () => {
   const { backup, snapshot } = kept(1, { phase: 'Failed' })
   const stranger = { ...snapshot, metadata: { ...snapshot.metadata, annotations: {} } }

@@ -2,6 +2,7 @@
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'
@@ -16,6 +17,9 @@ import type { RunView, View } from '../view/view.ts'
 
 /** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
 const unseenSeconds = 600
+
+/** Failures that are verdicts on the snapshot itself, which is deleted then, whatever becomes of it. */
+const givenUp: ReadonlySet<string | undefined> = new Set<Reason>(['SnapshotNotCut', 'SnapshotNotReady'])
 
 /** Names of the Jobs of the CronJob that are yet to be recorded as Backups. */
 export type Unrecorded = ReadonlySet<string>
@@ -156,8 +160,14 @@ export function leftoverSnapshots(
     if (isHeldSnapshot(snapshot)) return []
     // That verdict says nothing of the snapshot, which nobody could see then, and which may be good.
     if (backup?.status?.reason === 'SnapshotCRDsMissing') return []
-    if (backup?.status?.phase === 'Failed')
-      return go(`its Backup ${backup.metadata.name} failed`, { provided: { that: 'nobody-needs-it' } })
+    if (backup?.status?.phase === 'Failed') {
+      const isGivenUp = givenUp.has(backup.status.reason)
+      // Its run was ended for something else: it is a good one of its time all the same.
+      if (snapshot.status?.readyToUse && !isGivenUp) return []
+      const provided = { that: 'nobody-needs-it' } as const
+      const more = isGivenUp ? { provided } : { resourceVersion, provided }
+      return go(`its Backup ${backup.metadata.name} failed`, more)
+    }
     return !backup && 'limit' in progressOf(snapshot, limits, now)
       ? go('it never became ready and its Backup is gone', { resourceVersion, provided: { that: 'no-backup' } })
       : []

@@ -77,7 +77,7 @@ test('no snapshot is deleted because the snapshot API was away from its run', ()
     const gone = world(undefined, { backups: [of], snapshots: [snapshot] })
     return [seen, gone].map(each => only(planPolicy(each, now).actions, 'delete VolumeSnapshot').length)
   }
-  assert.deepEqual(deleted('SnapshotError'), [1, 1])
+  assert.deepEqual(deleted('SnapshotNotReady'), [1, 1])
   assert.deepEqual(deleted('SnapshotCRDsMissing'), [0, 0])
 })
 

@@ -33,8 +33,10 @@ export function planSnapshotStart(
 ): BackupPlan {
   const { backup } = run
   const target = backup.spec.target ?? backup.status?.target
-  const fail = (reason: Reason, message: string, of = target) =>
-    planStatus(backup, { phase: 'Failed', reason, message, ...(of ? { target: of } : {}) }, now, 'snapshot')
+  // A start of which the answer was lost may have been one; without the API nobody can look.
+  const unless = snapshotApi ? ({ kind: 'snapshot', name: snapshotName(backup) } as const) : undefined
+  const fail = (reason: Reason, message: string) =>
+    planStatus(backup, { ...failure(reason, message), ...(target ? { target } : {}) }, now, 'snapshot', unless)
   if (target === undefined)
     return planTargets(
       run,

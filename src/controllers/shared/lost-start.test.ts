@@ -1,0 +1,67 @@
+// A VolumeSnapshot that was created, of which neither the answer nor the watch has told, and whose claim went.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { applyContext } from '../../../test/histories/toy/apply-context.ts'
+import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
+import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import {
+  at,
+  backup,
+  claim,
+  ready,
+  scheduled,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
+import type { Backup } from '../../api/kinds/backup.ts'
+import { planPolicy } from '../../plan/policy/policy.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
+import { WaitError } from '../../runtime/client/errors.ts'
+import { silentLog } from '../../runtime/log.ts'
+import { applyPlan } from './apply.ts'
+import { RefusalMemory } from './refusals.ts'
+
+const metadata = { creationTimestamp: stamp(at('11:00')) }
+const slot = scheduled(at('11:00'), { name: 'nightly-data-1', target: 'data' })
+const now = at('11:06')
+
+for (const [what, run] of [
+  ['a slot', slot],
+  ['one that was asked for', backup('now', { spec: { target: 'data' }, metadata })],
+] as const)
+  test(`F31: the run of ${what} whose claim went is not failed where the answer to its start was lost: its snapshot is looked for, and it is complete`, async () => {
+    const server = new ToyApiServer(now)
+    server.create('backups', run)
+    const made = server.update('backups', run.metadata.name, each => ({
+      ...each,
+      metadata: { ...each.metadata, ...metadata },
+    }))
+    const { name } = server.create('volumesnapshots', snapshotOf(made ?? assert.fail())).metadata
+    server.update('volumesnapshots', name, each => ({ ...each, status: ready }))
+    const client = toyClient(server)
+    const caches = toyCaches(client)
+    const context = applyContext(client, new FakeClock(now), { caches })
+    const told: (Backup['status'] | undefined)[] = []
+    for (let pass = 0; pass < 3; pass++) {
+      const known = caches.snapshots.get('shop', name)
+      const seen = world(snapshotPolicy(), {
+        claims: [claim('other')],
+        backups: server.all('backups'),
+        snapshots: known ? [known] : [],
+      })
+      const { groups } = planPolicy(seen, now)
+      const some = groups.filter(({ name: group }) => /^(run|clean)\//.test(group))
+      const plan = { groups: some, conclude: () => [], wakeAt: undefined }
+      await applyPlan(context, seen, plan, new RefusalMemory(), silentLog, new AbortController().signal).catch(
+        (error: unknown) => assert.ok(error instanceof WaitError, String(error)),
+      )
+      told.push(server.get('backups', run.metadata.name)?.status)
+    }
+    assert.deepEqual(
+      told.map(status => status?.phase),
+      [undefined, 'Completed', 'Completed'],
+    )
+    assert.equal(server.get('volumesnapshots', name)?.metadata.deletionTimestamp, undefined)
+  })
