@@ -26,6 +26,13 @@ const artifact = z.object({
 
 const snapshotStatus = z.object({
   name: z.string().max(253).describe('Name of the VolumeSnapshot.'),
+  claimUID: z
+    .string()
+    .max(64)
+    .optional()
+    .describe(
+      'UID of the claim that it is of, where that was still there once the snapshot was cut. Retention counts the snapshots of each UID apart, and one without it alone.',
+    ),
   contentName: z.string().max(253).optional().describe('Name of the VolumeSnapshotContent.'),
   restoreSize: z.string().max(64).optional().describe('Smallest size of a volume that it restores to.'),
   deletionPolicy: z

@@ -44,6 +44,8 @@ async function prune(
   options: {
     readonly absent?: string
     readonly status?: VolumeSnapshot['status']
+    /** As the Backups tell of their snapshots. */
+    readonly claimUIDs?: readonly string[]
     /** After each deletion. */
     readonly onDelete?: (server: ToyApiServer) => void
   } = {},
@@ -51,7 +53,9 @@ async function prune(
   const server = new ToyApiServer(now)
   const notes: EventNote[] = []
   const lists: string[] = []
-  const three = [kept(1), kept(2), kept(3)].map(({ backup, snapshot }) => {
+  const three = [kept(1), kept(2), kept(3)].map(({ backup, snapshot }, index) => {
+    const claimUID = options.claimUIDs?.[index]
+    const told = { name: backup.metadata.name, ...(claimUID === undefined ? {} : { claimUID }) }
     const made = server.create('backups', backup)
     server.create('volumesnapshots', snapshot)
     const current = server.update('volumesnapshots', snapshot.metadata.name, each => ({
@@ -60,9 +64,10 @@ async function prune(
       status: options.status ?? ready,
     }))
     assert.ok(current)
-    const told = server.update('backups', backup.metadata.name, each => ({ ...each, status: backup.status }))
-    assert.ok(made && told)
-    return { backup: told, snapshot: current }
+    const status = { ...backup.status, snapshot: told }
+    const ended = server.update('backups', backup.metadata.name, each => ({ ...each, status }))
+    assert.ok(made && ended)
+    return { backup: ended, snapshot: current }
   })
   server.create('backuppolicies', snapshotPolicy({ retention: 1 }))
   // Not adopted just now: the operator has kept this number for long.
@@ -139,22 +144,20 @@ test('what retention is done with goes, where nobody holds or needs it', async (
 })
 
 test('F82: what retention is done with is judged right before the deletion apart for each volume of the claim', async () => {
-  const annotated = (server: ToyApiServer, n: number, claimUID: string) =>
-    server.update('volumesnapshots', `nightly-data-${n}`, each => ({
-      ...each,
-      metadata: {
-        ...each.metadata,
-        annotations: { ...each.metadata.annotations, [annotation.claimUID]: claimUID },
-      },
-    }))
-  const { going } = await prune(server => {
-    for (const [n, claimUID] of [
-      [1, 'old'],
-      [2, 'old'],
-      [3, 'new'],
-    ] as const)
-      annotated(server, n, claimUID)
-  })
+  const claimUIDs = ['old', 'old', 'new']
+  const { going } = await prune(
+    server => {
+      for (const [index, claimUID] of claimUIDs.entries())
+        server.update('volumesnapshots', `nightly-data-${index + 1}`, each => ({
+          ...each,
+          metadata: {
+            ...each.metadata,
+            annotations: { ...each.metadata.annotations, [annotation.claimUID]: claimUID },
+          },
+        }))
+    },
+    { claimUIDs },
+  )
   assert.deepEqual(going, ['nightly-data-1'])
 })
 

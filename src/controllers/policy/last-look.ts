@@ -16,7 +16,7 @@ import type { Provided, Unless } from '../../plan/core/actions.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRun } from '../../plan/history/verdicts.ts'
 import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
-import { backupOfSnapshot, isGenuine, isOf, isPosing, isSnapshotOf, madeFor } from '../../plan/view/owners.ts'
+import { backupOfSnapshot, isGenuine, isOf, isPosing, isSnapshotOf, madeFor, volumeOf } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
 import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -249,7 +249,11 @@ function stillPrunes(
   { keeping, slow, now }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
   const backupOf = (snapshot: VolumeSnapshot) => backupOfSnapshot(snapshot, each => caches.backups.get(namespace, each))
-  const runs = some.map(snapshot => snapshotRun(snapshot, backupOf(snapshot), now))
+  const runs = some.map(snapshot => {
+    const backup = backupOf(snapshot)
+    const claim = caches.claims.get(namespace, snapshot.spec.source.persistentVolumeClaimName ?? '')
+    return snapshotRun(snapshot, backup, volumeOf(snapshot, backup, claim?.metadata.uid), now)
+  })
   return slow ? goesEvenIfReady(runs, name, keeping) : planRetention(runs, keeping).deleteNow.includes(name)
 }
 

@@ -55,12 +55,12 @@ export function planSlowBefore(
     if (!isWaitedFor(snapshot, limits, now)) return []
     const claim = snapshot.spec.source.persistentVolumeClaimName
     const ofClaim = genuine.filter(each => each.snapshot.spec.source.persistentVolumeClaimName === claim)
-    const { slot } = snapshotRun(snapshot, backup, now)
+    const { slot } = snapshotRun(snapshot, backup, undefined, now)
     // Older ones stay whatever is said of them here, and must not take the few places of one pass.
     // What is in the bucket is of no volume, and nobody can tell when it was made: as the last one of its own this would stay for ever.
     const alike = ofClaim
-      .map(each => snapshotRun(each.snapshot, each.backup, now))
-      .map(({ made: _, volume: _volume, ...run }) => run)
+      .map(each => snapshotRun(each.snapshot, each.backup, undefined, now))
+      .map(({ made: _, ...run }) => run)
     const runs = [...stored, ...alike].filter(each => each.slot >= slot)
     if (!goesEvenIfReady(runs, name, keeping)) return []
     const because = `it is not ready after ${limits.readySeconds} s, and enough newer good backups of the policy exist`

@@ -133,10 +133,15 @@ test('F38: the snapshot of a claim that was made last stays, though Backups name
   assert.deepEqual(new Map(said as never).get('nightly-data-3'), { keep: true, reason: 'MadeLast' })
 })
 
-const ofClaim = (each: Kept, claimUID: string): Kept => {
-  const { metadata } = each.snapshot
+/** @param told by its Backup, once it was cut */
+const ofClaim = ({ backup: of, snapshot }: Kept, claimUID: string, told: string | undefined = claimUID): Kept => {
+  const { metadata } = snapshot
   const annotations = { ...metadata.annotations, [annotation.claimUID]: claimUID }
-  return { ...each, snapshot: { ...each.snapshot, metadata: { ...metadata, annotations } } }
+  const named = { name: metadata.name, ...(told === undefined ? {} : { claimUID: told }) }
+  return {
+    backup: { ...of, status: { ...of.status, snapshot: named } },
+    snapshot: { ...snapshot, metadata: { ...metadata, annotations } },
+  }
 }
 
 test('F82: the snapshots of a claim that was made anew under its name push none of the old volume out', () => {
@@ -155,6 +160,30 @@ test('F82: the snapshots of a claim that was made anew under its name push none 
     [history?.target, history?.plan.nextToGo, history?.plan.verdicts.map(({ id }) => id.at(-1)).join('')],
     ['data', 'nightly-data-4', '654321'],
   )
+})
+
+test('F82: a snapshot that was asked for of a claim which was made anew before the cut counts alone, and pushes none of the old volume out', () => {
+  const old = ofClaim(kept(2), 'old')
+  const { backup: of, snapshot } = ofClaim(kept(3), 'old')
+  const unproven = { backup: { ...of, status: { ...of.status, snapshot: { name: of.metadata.name } } }, snapshot }
+  // Ready in this very plan, and not told yet.
+  const { phase: _, snapshot: __, ...status } = of.status ?? {}
+  const going = { backup: { ...of, status: { ...status, phase: 'Running' as const } }, snapshot }
+  for (const [what, last, live, expected] of [
+    ['its claim was there once it was cut', { backup: of, snapshot }, 'new', ['nightly-data-2']],
+    ['its claim was not', unproven, 'old', []],
+    ['another claim has the name', going, 'new', []],
+    ['its claim is there', going, 'old', ['nightly-data-2']],
+  ] as const) {
+    const seen = world(snapshotPolicy({ retention: 1 }), {
+      claims: [claim('data', { metadata: { uid: live } })],
+      backups: [old.backup, last.backup],
+      snapshots: [old.snapshot, last.snapshot],
+    })
+    assert.deepEqual(deleted(retained(seen)), expected, what)
+  }
+  const newer = [kept(4), kept(5)].map(each => ofClaim(each, 'old'))
+  assert.deepEqual(deleted(plan(1, [old, unproven, ...newer])), ['nightly-data-2', 'nightly-data-4'], 'it stays')
 })
 
 test('F60: a Completed Backup whose snapshot lost its content does not count, stops pruning, and goes when enough newer ones are good', () => {

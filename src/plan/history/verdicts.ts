@@ -12,7 +12,7 @@ import { sameJson } from '../core/equal.ts'
 import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
 import { rfc3339, timeOf } from '../../schedule/times.ts'
-import { claimUIDOf, isGenuine } from '../view/owners.ts'
+import { isGenuine } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
@@ -205,9 +205,9 @@ function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMa
   return collect(
     snapshots
       .filter(({ snapshot }) => isGenuine(snapshot))
-      .map(({ snapshot, backup }) => ({
+      .map(({ snapshot, backup, volume }) => ({
         target: snapshot.spec.source.persistentVolumeClaimName ?? '',
-        run: snapshotRun(snapshot, backup, now),
+        run: snapshotRun(snapshot, backup, volume, now),
       })),
   )
 }
@@ -218,13 +218,17 @@ function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMa
  * broken, as the snapshot controller says of it then, and it is a backup without its data; so it is where somebody made a snapshot anew under its name. The order is by our own clock, and that of the storage system decides only
  * between those of one second. That it was made last is told by the API server alone.
  */
-export function snapshotRun(snapshot: VolumeSnapshot, backup: Backup | undefined, now: Date): RetentionRun {
+export function snapshotRun(
+  snapshot: VolumeSnapshot,
+  backup: Backup | undefined,
+  volume: string | undefined,
+  now: Date,
+): RetentionRun {
   const { metadata, status } = snapshot
   const due = backup ? timeOf(backup.spec.slot) : slotOfText(metadata.labels?.[label.slot])
   const made = timeOf(metadata.creationTimestamp)
   const slot = due ?? made ?? new Date(0)
   const taken = timeOf(status?.creationTime)
-  const volume = claimUIDOf(snapshot)
   const ready = status?.readyToUse === true
   const told = backup?.status?.phase === 'Completed'
   const data = told && isCutAnew(snapshot, backup) ? 'replaced' : ready ? 'confirmed' : told ? 'missing' : undefined

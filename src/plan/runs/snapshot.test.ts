@@ -14,6 +14,7 @@ import {
   stamp,
   world,
 } from '../../../test/plan/world.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
 
@@ -150,6 +151,28 @@ test('F67: the limits are those of the policy, and what is not cut is not ready 
       plan(world(of, { claims: [claim('data')], snapshots: [snapshotOf(data, { status })] }), data).wakeAt
     assert.deepEqual([wakes({}), wakes({ creationTime: stamp(now) })], [cutUntil, readyUntil])
   }
+})
+
+test('F82: a Backup names the claim that its snapshot is of where that is still there once it is cut, and goes on to', () => {
+  const made = snapshotOf(data)
+  const annotations = { ...made.metadata.annotations, [annotation.claimUID]: 'uid-of-claim-data' }
+  const told = (status: VolumeSnapshot['status'], uid: string, of = data) => {
+    const snapshot = { ...made, metadata: { ...made.metadata, annotations }, status }
+    const seen = snapshots({ claims: [claim('data', { metadata: { uid } })], snapshots: [snapshot] })
+    return plan(seen, of, at('12:01')).status
+  }
+  const cut = { readyToUse: false, creationTime: stamp(now) }
+  for (const [what, status, uid, expected] of [
+    ['uncut', { readyToUse: false }, 'uid-of-claim-data', undefined],
+    ['cut', cut, 'uid-of-claim-data', 'uid-of-claim-data'],
+    ['cut, of a claim that was made anew', cut, 'another', undefined],
+    ['ready', ready, 'uid-of-claim-data', 'uid-of-claim-data'],
+    ['ready, of a claim that was made anew', ready, 'another', undefined],
+  ] as const)
+    assert.equal(told(status, uid)?.snapshot?.claimUID, expected, what)
+  const begun = { ...data, status: told(cut, 'uid-of-claim-data') ?? {} }
+  const { phase, snapshot } = told(ready, 'another', begun) ?? {}
+  assert.deepEqual([phase, snapshot?.claimUID], ['Completed', 'uid-of-claim-data'], 'it was proven before')
 })
 
 test('a snapshot that disappeared is a failure, after one more look', () => {

@@ -10,7 +10,7 @@ import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
 import { apiGraceEnd, claimGraceEnd } from './grace.ts'
 import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
-import { isEphemeral, snapshotName } from '../view/owners.ts'
+import { claimUIDOf, isEphemeral, snapshotName } from '../view/owners.ts'
 import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { ClaimTarget, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 
@@ -112,14 +112,23 @@ function waitForOthers(
 export function planSnapshotRun(
   policy: BackupPolicy | undefined,
   backup: Backup,
-  { snapshot, deletionPolicy }: SnapshotView,
+  { snapshot, deletionPolicy, volume }: SnapshotView,
   retention: RetentionWord | undefined,
   now: Date,
 ): BackupPlan {
   const { name, creationTimestamp, deletionTimestamp } = snapshot.metadata
   const target = snapshot.spec.source.persistentVolumeClaimName ?? backup.spec.target ?? ''
-  const { boundVolumeSnapshotContentName: contentName, restoreSize, error, creationTime } = snapshot.status ?? {}
+  const {
+    boundVolumeSnapshotContentName: contentName,
+    restoreSize,
+    error,
+    creationTime,
+    readyToUse,
+  } = snapshot.status ?? {}
   const start = timeOf(creationTimestamp) ?? now
+  // Not before it is cut: until then the claim may still be made anew.
+  const isCut = creationTime !== undefined || readyToUse === true
+  const claimUID = isCut && volume === claimUIDOf(snapshot) ? volume : undefined
   const common = {
     target,
     run: name,
@@ -128,6 +137,7 @@ export function planSnapshotRun(
     attempts: 1,
     snapshot: {
       name,
+      ...(claimUID === undefined ? {} : { claimUID }),
       ...(contentName ? { contentName } : {}),
       ...(restoreSize ? { restoreSize } : {}),
       ...(deletionPolicy ? { deletionPolicy } : {}),

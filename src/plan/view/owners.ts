@@ -1,4 +1,5 @@
 // Who an object was made by and for, told by its labels, annotations and name.
+import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
@@ -102,6 +103,25 @@ export function madeFor({ metadata }: VolumeSnapshot): string | undefined {
 /** The claim that a VolumeSnapshot is of, by its UID: under the name of one that is gone another may be there. */
 export function claimUIDOf({ metadata }: VolumeSnapshot): string | undefined {
   return metadata.annotations?.[annotation.claimUID]
+}
+
+/**
+ * The volume that a VolumeSnapshot is of, by the UID of its claim; undefined where none was written down. That was done before it was cut, and
+ * who cuts it looks for the claim by its name: it is of that claim for certain only where the claim was still there once it was cut. Any other
+ * is of a volume of its own: it counts for no other, and pushes nothing out.
+ * @param live UID of the claim that has the name now
+ */
+export function volumeOf(
+  snapshot: VolumeSnapshot,
+  backup: Backup | undefined,
+  live: string | undefined,
+): string | undefined {
+  const uid = claimUIDOf(snapshot)
+  // Without a Backup nobody can tell any more, and it pushes nothing out.
+  if (uid === undefined || !backup) return uid
+  const { phase, snapshot: told } = backup.status ?? {}
+  const proven = told?.claimUID ?? (isFinal(phase) ? undefined : live)
+  return proven === uid ? uid : `unproven/${snapshot.metadata.uid}`
 }
 
 /** The Backup that a VolumeSnapshot is of, among those with their names. */

@@ -17,7 +17,7 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobOf, jobUIDOf } from './chain.ts'
-import { backupOfSnapshot, isPosing, madeFor, returnedRun, runJobName } from './owners.ts'
+import { backupOfSnapshot, isPosing, madeFor, returnedRun, runJobName, volumeOf } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -28,6 +28,8 @@ export type JobView = { readonly job: Job; readonly pods: readonly Pod[]; readon
 export type SnapshotView = {
   readonly snapshot: VolumeSnapshot
   readonly backup: Backup | undefined
+  /** `volumeOf` in owners.ts. */
+  readonly volume: string | undefined
   /** Of its content, where known. */
   readonly deletionPolicy: 'Delete' | 'Retain' | undefined
 }
@@ -142,11 +144,15 @@ export function viewOf(world: PolicyWorld): View {
   const runJobs = withRole('run')
   const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
   const believable = world.snapshots.filter(each => !isPosing(each, backups.get(madeFor(each) ?? '')))
+  const claims = byName(world.claims)
   const snapshots = believable.map((snapshot): SnapshotView => {
     const content = snapshot.status?.boundVolumeSnapshotContentName
+    const claim = claims.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
+    const backup = backupOfSnapshot(snapshot, each => backups.get(each))
     return {
       snapshot,
-      backup: backupOfSnapshot(snapshot, each => backups.get(each)),
+      backup,
+      volume: volumeOf(snapshot, backup, claim?.metadata.uid),
       deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content),
     }
   })
