@@ -24,7 +24,8 @@ import { keyFrom } from '../../runtime/client/resource.ts'
 import type { Caches } from '../shared/caches.ts'
 import { DryRuns } from './dry-run.ts'
 import { lookFirst } from './first-look.ts'
-import { pods, snapshotContents } from '../shared/resources.ts'
+import { SnapshotContents } from './snapshot-contents.ts'
+import { pods } from '../shared/resources.ts'
 
 /** How soon to look again where a kind is not served. */
 const absentMs = 10_000
@@ -45,6 +46,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     { readonly selector: string; readonly count: number | undefined; readonly untilMs: number }
   >()
 
+  const contents = new SnapshotContents(client, clock)
   const dryRuns = new DryRuns({ client, caches }, settings, clock)
 
   return async function observe(namespace, name, signal) {
@@ -92,7 +94,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     return {
       ...seen,
       selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : undefined,
-      deletionPolicies: await deletionPolicies(unfinished(snapshots), signal),
+      deletionPolicies: await contents.deletionPolicies(key, unfinished(snapshots), signal),
     }
 
     function unfinished(some: readonly VolumeSnapshot[]): readonly VolumeSnapshot[] {
@@ -141,24 +143,6 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const count = items?.length
     podCounts.set(key, { selector, count, untilMs: clock.monotonic() + podCountMs })
     return count
-  }
-
-  /** Read once, when a snapshot becomes ready, to be told in its Backup; where that is refused it is not told. */
-  async function deletionPolicies(
-    snapshots: readonly VolumeSnapshot[],
-    signal: AbortSignal,
-  ): Promise<PolicyWorld['deletionPolicies']> {
-    type Content = KubernetesObject & { readonly spec: { readonly deletionPolicy: 'Delete' | 'Retain' } }
-    const found = new Map<string, 'Delete' | 'Retain'>()
-    for (const { status } of snapshots) {
-      const name = status?.boundVolumeSnapshotContentName
-      const content =
-        name === undefined
-          ? undefined
-          : await unlessRefused(client.get<Content>(snapshotContents, undefined, name, { signal }))
-      if (name !== undefined && content) found.set(name, content.spec.deletionPolicy)
-    }
-    return found
   }
 }
 
