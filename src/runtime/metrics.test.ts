@@ -34,4 +34,8 @@ test('counters are there from the first scrape, and caches are measured at each'
   assert.match(after, /^reflector_objects\{resource="pods"\} 1$/m)
   assert.match(after, /^reflector_synced\{resource="pods"\} 1$/m)
   assert.match(after, /^leader_election_master_status\{name="lock"\} 1$/m)
+  assert.doesNotMatch(before, /^reflector_served\{/m, 'nobody knows yet')
+  assert.match(after, /^reflector_served\{resource="pods"\} 1$/m)
+  store.markAbsent(clock.monotonic())
+  assert.match(await registry.metrics(), /^reflector_served\{resource="pods"\} 0$/m)
 })

@@ -155,4 +155,13 @@ function cacheGauges(registry: Registry, clock: Clock, caches: ReadonlyMap<strin
       for (const [resource, { state }] of caches) this.set({ resource }, state === 'syncing' ? 0 : 1)
     },
   })
+  void new Gauge({
+    ...options,
+    name: 'reflector_served',
+    help: '1 while the API server serves the resource, 0 while it answers that it does not know it. Absent before the first answer.',
+    collect() {
+      for (const [resource, { state }] of caches)
+        if (state !== 'syncing') this.set({ resource }, state === 'absent' ? 0 : 1)
+    },
+  })
 }

@@ -41,7 +41,7 @@ export type PolicyControllerOptions = ApplyContext & {
 
 export function createPolicyController(options: PolicyControllerOptions): Controller {
   const { caches, client, settings, clock, log, hooks, workers } = options
-  const observe = createObserver(caches, client, settings, clock)
+  const observe = createObserver(caches, client, settings, clock, log)
   const ofPolicy = policyKeys(caches)
   /** Policies whose probe is planned and not in the cache yet. */
   const startingProbe = new Set<string>()

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { fillCaches, toyCaches } from '../../../test/histories/toy/caches.ts'
-import { at, controlledBy, job, namespace, policy, settings, stamp } from '../../../test/plan/world.ts'
+import { at, controlledBy, job, namespace, policy, settings, snapshotPolicy, stamp } from '../../../test/plan/world.ts'
 import type { OwnerReference } from '../../api/kubernetes.ts'
 import { WaitError } from '../../runtime/client/errors.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
+import { silentLog } from '../../runtime/log.ts'
 import { createObserver, probesRunning } from './observe.ts'
 
 const now = at('12:00')
@@ -24,7 +25,7 @@ function taken(owners: readonly (readonly OwnerReference[])[]): number {
   return probesRunning(caches, now)
 }
 
-/** What verdicts rest on. */
+/** What verdicts on snapshots rest on. */
 const needed = ['policies', 'backups', 'cronJobs', 'jobs', 'pods', 'claims', 'volumes'] as const
 
 test('what only looks like a probe takes none of the places of all tenants, and a policy takes one at most (F74)', () => {
@@ -63,6 +64,7 @@ for (const kind of needed)
     const client = toyClient(server)
     const caches = toyCaches(client)
     fillCaches(caches, server, false)
+    caches.policies.replace([snapshotPolicy()])
     const observe = createObserver(caches, client, settings, new FakeClock(now))
     const look = () => observe(namespace, 'nightly', new AbortController().signal)
     await look()
@@ -71,3 +73,31 @@ for (const kind of needed)
     caches[kind].replace([])
     await look()
   })
+
+test('F31: claims and volumes that are not served hold up no policy with strategy job', async () => {
+  const server = new ToyApiServer(now)
+  const client = toyClient(server)
+  const caches = toyCaches(client)
+  fillCaches(caches, server, false)
+  caches.policies.replace([policy()])
+  for (const kind of ['claims', 'volumes'] as const) caches[kind].markAbsent(0)
+  const observe = createObserver(caches, client, settings, new FakeClock(now))
+  assert.equal((await observe(namespace, 'nightly', new AbortController().signal)).policy?.metadata.name, 'nightly')
+})
+
+test('F31: a kind that stays unserved is warned of by its name, and not in every pass', async () => {
+  const server = new ToyApiServer(now)
+  const client = toyClient(server)
+  const caches = toyCaches(client)
+  const clock = new FakeClock(now)
+  fillCaches(caches, server, false)
+  const warned: unknown[] = []
+  const log = { ...silentLog, warn: (fields: object) => void warned.push(fields) }
+  const observe = createObserver(caches, client, settings, clock, log)
+  caches.pods.markAbsent(0)
+  for (let n = 0; n < 61; n++) {
+    await assert.rejects(observe(namespace, 'nightly', new AbortController().signal), WaitError)
+    await clock.advance(10_000)
+  }
+  assert.deepEqual(warned, [{ kind: 'pods' }, { kind: 'pods' }])
+})

@@ -21,6 +21,7 @@ import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
+import { silentLog, type Log } from '../../runtime/log.ts'
 import type { Caches } from '../shared/caches.ts'
 import { DryRuns } from './dry-run.ts'
 import { lookFirst } from './first-look.ts'
@@ -29,8 +30,13 @@ import { pods } from '../shared/resources.ts'
 
 /** How soon to look again where a kind is not served. */
 const absentMs = 10_000
-/** What every cluster has that has a Backup. Snapshots come and go with their CRDs, and events are for words only. */
-const always = ['policies', 'backups', 'cronJobs', 'jobs', 'pods', 'claims', 'volumes'] as const
+/** What the plan of every policy rests on, since it may have runs of an earlier strategy. Snapshots come and go with their CRDs, and events are for words only. */
+const always = ['policies', 'backups', 'cronJobs', 'jobs', 'pods'] as const
+/** What that of a policy with strategy snapshot rests on besides. */
+const ofSnapshots = ['claims', 'volumes'] as const
+
+/** How often people are told that a kind is still not served. */
+const toldAgainMs = 600_000
 
 /** How long a count of selected pods is good for: they are counted for a warning only. */
 const podCountMs = 60_000
@@ -40,13 +46,21 @@ export type Observed = Omit<PolicyWorld, 'probesRunning'>
 /** @throws WaitError while the API server does not serve a kind that every verdict rests on. */
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
-export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock): Observer {
+export function createObserver(
+  caches: Caches,
+  client: Client,
+  settings: Settings,
+  clock: Clock,
+  log: Log = silentLog,
+): Observer {
   const podCounts = new Map<
     string,
     { readonly selector: string; readonly count: number | undefined; readonly untilMs: number }
   >()
 
   const contents = new SnapshotContents(client, clock)
+  /** Monotonic milliseconds of the last warning about a kind. */
+  const told = new Map<string, number>()
   const dryRuns = new DryRuns({ client, caches }, settings, clock)
 
   return async function observe(namespace, name, signal) {
@@ -57,14 +71,14 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const later = await lookFirst({ client, caches }, { namespace, name }, signal)
     // Nobody can tell what was deleted from what cannot be seen, if a proxy or an API group that is away for a moment answers 404: policies and
     // runs would be gone, runs be started twice, slots be missed, holds be out of sight (F31, F63).
-    const unseen = always.find(kind => caches[kind].state !== 'synced')
-    if (unseen) throw new WaitError(absentMs, `the API server does not serve ${unseen}`)
+    waitFor(always)
     const policy = caches.policies.get(namespace, name)
+    const strategy = policy?.spec.strategy.type
+    if (strategy === 'snapshot') waitFor(ofSnapshots)
     const backups = byName(caches.backups.byIndex('policy', key).filter(({ metadata }) => !later.has(metadata.uid)))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))
     const snapshots = byName(caches.snapshots.byIndex('policy', labelKey))
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
-    const strategy = policy?.spec.strategy.type
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
     const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
     const cronJobEvents = warningsOf(cronJob)
@@ -101,6 +115,18 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
       return some.filter(({ metadata, status }) => status?.readyToUse && open.has(metadata.name))
     }
+  }
+
+  /** @throws WaitError while one of them is not served, which stops every policy that needs it: people are told. */
+  function waitFor(kinds: readonly (keyof Caches)[]): void {
+    const unseen = kinds.find(kind => caches[kind].state !== 'synced')
+    if (!unseen) return
+    const nowMs = clock.monotonic()
+    if (nowMs >= (told.get(unseen) ?? -toldAgainMs) + toldAgainMs) {
+      told.set(unseen, nowMs)
+      log.warn({ kind: unseen }, 'the API server does not serve a kind that policies rest on; they wait for it')
+    }
+    throw new WaitError(absentMs, `the API server does not serve ${unseen}`)
   }
 
   /** Measured by monotonic time: a clock that jumps ahead must not make a moment a day (F23). */
