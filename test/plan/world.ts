@@ -378,6 +378,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     volumes: new Map(claims.map(({ metadata }) => [`volume-of-${metadata.name}`, volumeOf(metadata.name)])),
     snapshotClasses: [snapshotClass('fast')],
     snapshotApiAwaySince: undefined,
+    snapshotApiBackSince: undefined,
     snapshots: [],
     deletionPolicies: new Map(),
     dryRun: { is: 'accepted', at: at('00:00') },

@@ -58,6 +58,23 @@ test('since when the snapshot API is away is told by the kind that went first, a
   assert.deepEqual(await away(), new Date(now.getTime() + 86_405_000), 'classes went later')
 })
 
+test('since when the snapshot API is back is told by the kind that came last', async () => {
+  const client = toyClient(new ToyApiServer(now))
+  const caches = toyCaches(client)
+  const clock = new FakeClock(now)
+  const observe = createObserver(caches, client, settings, clock)
+  for (const kind of needed) caches[kind].replace([])
+  const back = async () => (await observe(namespace, 'nightly', new AbortController().signal)).snapshotApiBackSince
+  for (const kind of ['snapshots', 'snapshotClasses'] as const) caches[kind].markAbsent(clock.monotonic())
+  await clock.advance(5000)
+  caches.snapshots.replace([], clock.monotonic())
+  assert.equal(await back(), undefined, 'half of it is away')
+  await clock.advance(5000)
+  caches.snapshotClasses.replace([], clock.monotonic())
+  await clock.advance(5000)
+  assert.deepEqual(await back(), at('12:00:10'))
+})
+
 for (const kind of needed)
   test(`F31: ${kind} that the API server does not serve for a moment are not gone: nothing is planned until they are seen again`, async () => {
     const server = new ToyApiServer(now)

@@ -103,6 +103,7 @@ export function createObserver(
       volumes: boundVolumes(claims),
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
       snapshotApiAwaySince: snapshotApiAwaySince(),
+      snapshotApiBackSince: snapshotApi ? snapshotApiBackSince() : undefined,
       snapshots,
     }
     return {
@@ -132,8 +133,17 @@ export function createObserver(
   /** Measured by monotonic time: a clock that jumps ahead must not make a moment a day (F23). */
   function snapshotApiAwaySince(): Date | undefined {
     const absent = [caches.snapshots, caches.snapshotClasses].flatMap(({ absentSince }) => absentSince ?? [])
-    if (absent.length === 0) return undefined
-    return new Date(clock.now().getTime() - (clock.monotonic() - Math.min(...absent)))
+    return absent.length === 0 ? undefined : wallTime(Math.min(...absent))
+  }
+
+  function snapshotApiBackSince(): Date | undefined {
+    const back = [caches.snapshots, caches.snapshotClasses].flatMap(({ backSince }) => backSince ?? [])
+    return back.length === 0 ? undefined : wallTime(Math.max(...back))
+  }
+
+  /** Of a moment that was measured by monotonic time. */
+  function wallTime(monotonicMs: number): Date {
+    return new Date(clock.now().getTime() - (clock.monotonic() - monotonicMs))
   }
 
   async function askDry(namespace: string, name: string, signal: AbortSignal): Promise<DryRun | undefined> {

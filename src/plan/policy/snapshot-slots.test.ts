@@ -10,6 +10,7 @@ import {
   snapshotOf,
   snapshotPolicy,
   stamp,
+  volumeOf,
   world,
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
@@ -205,6 +206,30 @@ test('without the snapshot API a slot waits for its deadline, and is then missed
   assert.deepEqual([waits.started, waits.status?.slots?.missed, waits.wakeAt], [[], 0, at('02:10:01')])
   assert.deepEqual(at0(at('02:10:01'), steady(at('01:00')), { snapshotClasses }).status?.slots?.missed, 1)
   assert.deepEqual(at0(at('02:09'), steady(at('01:00'))).started.length, 2)
+})
+
+test('F31: a slot that waited for the snapshot API waits for the classes that come after it, and is missed at its deadline', () => {
+  const unbound = claim('data', { spec: {}, status: { phase: 'Pending' } })
+  const [of, back] = [steady(at('01:00')), { snapshotApiBackSince: at('02:03') }]
+  for (const lacking of [{ snapshotClasses: [] }, { claims: [unbound] }]) {
+    const waits = at0(at('02:05'), of, { ...back, ...lacking })
+    assert.deepEqual([waits.started, waits.status?.slots?.missed, waits.wakeAt], [[], 0, at('02:10:01')])
+    assert.equal(at0(at('02:10:01'), of, { ...back, ...lacking }).status?.slots?.missed, 1)
+  }
+  assert.deepEqual(at0(at('02:05'), of, back).started, ['data 02:00', 'logs 02:00'])
+  const longAgo = { snapshotApiBackSince: at('01:58'), snapshotClasses: [] }
+  assert.equal(at0(at('02:00'), of, longAgo).status?.slots?.missed, 1, 'what has no class has none')
+})
+
+test('F31: claims that can be snapshotted wait a minute from when the snapshot API came back for those that lack a class, and no longer', () => {
+  const other = { ...volumeOf('logs'), spec: { csi: { driver: 'other.csi' } } }
+  const volumes = new Map([volumeOf('data'), other].map(each => [each.metadata.name, each]))
+  const [of, more] = [steady(at('01:00')), { volumes, snapshotApiBackSince: at('02:03') }]
+  const waits = at0(at('02:03:05'), of, more)
+  assert.deepEqual([waits.started, waits.wakeAt], [[], at('02:04')])
+  assert.deepEqual(at0(at('02:04'), of, more).started, ['data 02:00'])
+  const late = { ...more, snapshotApiBackSince: at('02:09:30') }
+  assert.deepEqual(at0(at('02:10'), of, late).started, ['data 02:00'], 'before the slot is missed')
 })
 
 test('a slot at which nothing is selected was missed', () => {

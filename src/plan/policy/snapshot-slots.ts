@@ -5,11 +5,12 @@ import { slotRunName } from '../../api/names.ts'
 import type { PolicySchedule } from './schedule.ts'
 import { planSlots } from '../../schedule/schedule.ts'
 import { advanceTo, counted, countMissed, type SlotBook, type SlotPlan } from './slots.ts'
-import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone } from '../core/actions.ts'
 import { isCrowded } from '../runs/busy.ts'
 import { snapshotStart } from '../runs/snapshot.ts'
+import { backGraceEnd } from '../runs/grace.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { recording } from '../history/clean-up.ts'
 import { slotsByName } from '../view/owners.ts'
@@ -21,7 +22,13 @@ import type { SnapshotStrategyView, View } from '../view/view.ts'
  * @param ended Backups that this very plan judges as ended: whether that is written yet must not decide about a slot.
  */
 export function planSnapshotSlots(
-  { namespace, runs, snapshots, snapshotApi }: Pick<View, 'namespace' | 'runs' | 'snapshots' | 'snapshotApi'>,
+  {
+    namespace,
+    runs,
+    snapshots,
+    snapshotApi,
+    snapshotApiBackSince,
+  }: Pick<View, 'namespace' | 'runs' | 'snapshots' | 'snapshotApi' | 'snapshotApiBackSince'>,
   policy: BackupPolicy,
   { targets }: SnapshotStrategyView,
   clock: PolicySchedule,
@@ -50,10 +57,17 @@ export function planSnapshotSlots(
   const { due, next } = slots
   if (!due) return { groups: [], book, next, closes: undefined }
   // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
-  if (!snapshotApi) return { groups: [], book, next, closes: addSeconds(due, startingDeadlineSeconds + 1) }
-  book = advanceTo(book, due)
+  const closes = addSeconds(due, startingDeadlineSeconds + 1)
+  if (!snapshotApi) return { groups: [], book, next, closes }
   // What cannot be snapshotted is a fact of the policy (TargetsReady), and no run that fails night after night.
   const able = targets.filter(({ readiness }) => readiness?.ready || readiness?.passing)
+  // It has waited for the snapshot API, and waits for what comes with it: where some can begin, the others have that moment only.
+  const grace = latest(...targets.map(({ readiness }) => backGraceEnd(readiness, snapshotApiBackSince)))
+  if (grace && due < grace) {
+    const until = able.length === 0 ? closes : (earliest(grace, addSeconds(due, startingDeadlineSeconds)) ?? grace)
+    if (now < until) return { groups: [], book, next, closes: until }
+  }
+  book = advanceTo(book, due)
   if (able.length === 0) {
     // It may have begun when there was something to snapshot, and the book not know it yet.
     const hasBegun = recordedSlots(runs).some(slot => slot.getTime() === due.getTime())

@@ -1,4 +1,5 @@
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { Readiness } from '../view/selection.ts'
 import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
 
 /** A pipeline may create a Backup a little before what it needs: its policy, or the CRDs of snapshots. Seconds. */
@@ -25,4 +26,17 @@ export function apiGraceEnd(backup: Backup, awaySince: Date | undefined, now: Da
 /** Until when a Backup that a person asked for waits for a claim, or for its volume. The next slot of a schedule comes anyway. */
 export function claimGraceEnd({ metadata, spec }: Backup, now: Date): Date {
   return spec.slot === undefined ? addSeconds(timeOf(metadata.creationTimestamp) ?? now, claimGraceSeconds) : now
+}
+
+/** What whoever installs the snapshot API brings a moment after it: the classes, and the volumes of claims that are made from snapshots. */
+const comesWithApi: ReadonlySet<string> = new Set(['NoSnapshotClass', 'SnapshotClassNotFound', 'PVCPending'])
+
+/**
+ * Until when a claim that is not ready may be so because the snapshot API has only just come back.
+ * @param backSince when it came back; undefined where it was never away, and nothing more is to be expected of it
+ * @returns undefined where the reason is another
+ */
+export function backGraceEnd(readiness: Readiness | undefined, backSince: Date | undefined): Date | undefined {
+  if (!backSince || !readiness || readiness.ready || !comesWithApi.has(readiness.reason)) return undefined
+  return addSeconds(backSince, graceSeconds)
 }

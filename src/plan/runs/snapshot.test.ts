@@ -65,6 +65,29 @@ test('the CRDs of snapshots may come a little later than a Backup', () => {
   assert.deepEqual([given.status?.phase, given.status?.reason], ['Failed', 'SnapshotCRDsMissing'])
 })
 
+test('F31: a class may come a little later than the CRDs, to which it belongs', () => {
+  const back = { snapshotApiBackSince: at('11:59:58') }
+  for (const [seen, reason] of [
+    [snapshots({ ...back, snapshotClasses: [] }), 'NoSnapshotClass'],
+    [
+      world(snapshotPolicy({ strategy: { type: 'snapshot', snapshot: { volumeSnapshotClassName: 'slow' } } }), {
+        ...back,
+        claims: [claim('data')],
+      }),
+      'SnapshotClassNotFound',
+    ],
+  ] as const) {
+    for (const each of [data, scheduled(now, { target: 'data' })]) {
+      const waiting = plan(seen, each)
+      assert.deepEqual([waiting.status?.phase, waiting.status?.reason], ['Pending', reason])
+      assert.deepEqual(waiting.wakeAt, at('12:00:58'))
+      assert.deepEqual(plan(seen, each, at('12:00:58')).status?.phase, 'Failed')
+    }
+  }
+  const never = plan(snapshots({ ...back, claims: [claim('data', { status: { phase: 'Lost' } })] }), data)
+  assert.equal(never.status?.phase, 'Failed', 'what no API brings back')
+})
+
 test('an error of the storage system is told and decides nothing; ready does', () => {
   const error = { readyToUse: false, error: { message: 'array busy' } }
   const trying = plan(snapshots({ snapshots: [snapshotOf(data, { status: error })] }), data)

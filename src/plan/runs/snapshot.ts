@@ -8,10 +8,10 @@ import { deletion, type Group, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
-import { apiGraceEnd, claimGraceEnd } from './grace.ts'
+import { apiGraceEnd, backGraceEnd, claimGraceEnd } from './grace.ts'
 import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
 import { claimUIDOf, isEphemeral, snapshotName } from '../view/owners.ts'
-import { addSeconds, rfc3339, timeOf } from '../../schedule/times.ts'
+import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { ClaimTarget, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 
 /** Most snapshots are ready by then: nobody waits at the Backup of a slot, which says nothing before, and is written once. Seconds. */
@@ -26,7 +26,10 @@ export function planSnapshotStart(
     snapshots,
     snapshotApi,
     snapshotApiAwaySince,
-  }: Pick<View, 'snapshots' | 'snapshotApi' | 'snapshotApiAwaySince'> & { readonly policy: BackupPolicy },
+    snapshotApiBackSince,
+  }: Pick<View, 'snapshots' | 'snapshotApi' | 'snapshotApiAwaySince' | 'snapshotApiBackSince'> & {
+    readonly policy: BackupPolicy
+  },
   { targets }: SnapshotStrategyView,
   run: RunView,
   now: Date,
@@ -58,13 +61,13 @@ export function planSnapshotStart(
   const claimTarget = targets.find(({ name }) => name === target)
   const readiness = claimTarget?.readiness
   const coming = claimGraceEnd(backup, now)
-  const wait = (reason: Reason, message: string) => ({
+  const wait = (reason: Reason, message: string, end = coming) => ({
     ...planStatus(
       backup,
-      { phase: 'Pending', reason, message: `${message}; it is waited for until ${rfc3339(coming)}`, target },
+      { phase: 'Pending', reason, message: `${message}; it is waited for until ${rfc3339(end)}`, target },
       now,
     ),
-    wakeAt: coming,
+    wakeAt: end,
   })
   if (!claimTarget || !readiness) {
     const message = `the selector of the policy matches no PersistentVolumeClaim ${target}`
@@ -74,7 +77,9 @@ export function planSnapshotStart(
     // The volume of a new claim may come a moment after it.
     const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, volumeGraceSeconds)
     if (readiness.passing && now < until) return { groups: [], wakeAt: until }
-    if (readiness.reason === 'PVCPending' && now < coming) return wait(readiness.reason, readiness.message)
+    const bound = readiness.reason === 'PVCPending' ? coming : undefined
+    const end = latest(bound, backGraceEnd(readiness, snapshotApiBackSince))
+    if (end && now < end) return wait(readiness.reason, readiness.message, end)
     return fail(readiness.reason, readiness.message)
   }
   const busy = backup.spec.slot === undefined ? busyWith(snapshots, target, policy, now) : undefined

@@ -116,6 +116,8 @@ export type View = Wanted & {
    * that comes early is final. No time that an object has will do: that may be of an earlier absence, or of none.
    */
   readonly snapshotApiAwaySince: Date | undefined
+  /** Since when they are again, where this process has seen them away. */
+  readonly snapshotApiBackSince: Date | undefined
   /** Whatever has the name of our CronJob. */
   readonly cronJob: CronJob | undefined
   /** Of the CronJobs whose Jobs are believed, newest first. */
@@ -188,6 +190,7 @@ export function viewOf(world: PolicyWorld): View {
     snapshots,
     snapshotApi: world.snapshotClasses !== undefined,
     snapshotApiAwaySince: world.snapshotApiAwaySince,
+    snapshotApiBackSince: world.snapshotApiBackSince,
     cronJob,
     cronJobUIDs: chain.cronJobUIDs,
     dryRun,

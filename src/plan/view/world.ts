@@ -56,6 +56,8 @@ export type PolicyWorld = {
   readonly snapshotClasses: readonly VolumeSnapshotClass[] | undefined
   /** Since when they are not, as long as this process has looked; undefined where they are, or nobody has looked yet. */
   readonly snapshotApiAwaySince: Date | undefined
+  /** Since when they are again, where this process has seen them away; undefined where they never were. */
+  readonly snapshotApiBackSince: Date | undefined
   /** VolumeSnapshots that carry the policy's labels. */
   readonly snapshots: readonly VolumeSnapshot[]
   /** Deletion policies of bound VolumeSnapshotContents by name, where known. */

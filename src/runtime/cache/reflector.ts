@@ -157,7 +157,7 @@ export class Reflector<T extends KubeObject> {
     // Picked one by one: of a large cluster the whole objects of all pages would be most of what this process ever holds.
     const pick = (item: T): T => this.store.picked(item)
     const { items, resourceVersion } = await client.list<T>(this.resource, { ...selection, pick })
-    this.store.replace(items)
+    this.store.replace(items, this.#clock.monotonic())
     this.store.markSeen(this.#clock.monotonic())
     this.#resourceVersion = resourceVersion
   }
@@ -181,7 +181,7 @@ export class Reflector<T extends KubeObject> {
         if (type === 'BOOKMARK') {
           if (initial !== undefined) {
             if (object.metadata.annotations?.[initialEventsEnd] !== 'true') continue
-            this.store.replace(initial.values())
+            this.store.replace(initial.values(), this.#clock.monotonic())
             initial = undefined
           }
         } else if (initial !== undefined) {

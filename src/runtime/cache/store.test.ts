@@ -158,3 +158,19 @@ test('since when a resource is not served is told by the first answer in a row t
   tell()
   assert.deepEqual(told, [undefined, 1000, undefined, 3000])
 })
+
+test('since when a resource is served again is told while it is, and only where it was away', () => {
+  const store = byApp()
+  const told: (number | undefined)[] = []
+  const tell = () => told.push(store.backSince)
+  store.replace([], 500)
+  tell()
+  store.markAbsent(1000)
+  tell()
+  store.replace([], 2000)
+  store.replace([], 3000)
+  tell()
+  store.markAbsent(4000)
+  tell()
+  assert.deepEqual(told, [undefined, undefined, 2000, undefined])
+})

@@ -47,6 +47,7 @@ export class Store<T extends KubeObject> {
   readonly #removed = new Set<string>()
   #state: StoreState = 'syncing'
   #absentSince: number | undefined
+  #backSince: number | undefined
   #lastSeen: number | undefined
   #lastError: unknown
 
@@ -69,6 +70,11 @@ export class Store<T extends KubeObject> {
   /** Monotonic milliseconds of the first answer, of those in a row, that the server does not know the resource; undefined while it does. */
   get absentSince(): number | undefined {
     return this.#absentSince
+  }
+
+  /** Monotonic milliseconds of the first answer after the server did not know the resource; undefined before that, and while it does not. */
+  get backSince(): number | undefined {
+    return this.#backSince
   }
 
   /** Monotonic milliseconds of the last answer or event of the server, undefined before the first. */
@@ -134,8 +140,12 @@ export class Store<T extends KubeObject> {
     }
   }
 
-  /** The whole truth of one moment, as picked: what is not among `objects` was deleted. */
-  replace(objects: Iterable<T>): void {
+  /**
+   * The whole truth of one moment, as picked: what is not among `objects` was deleted.
+   * @param monotonicMs when the server told it
+   */
+  replace(objects: Iterable<T>, monotonicMs?: number): void {
+    if (this.#state === 'absent') this.#backSince = monotonicMs
     this.#absentSince = undefined
     this.#replace(objects, 'synced')
   }
@@ -143,6 +153,7 @@ export class Store<T extends KubeObject> {
   /** The server does not serve the resource, so no object of it exists. */
   markAbsent(monotonicMs: number): void {
     this.#absentSince ??= monotonicMs
+    this.#backSince = undefined
     this.#replace([], 'absent')
   }
 
