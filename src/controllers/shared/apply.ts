@@ -28,6 +28,7 @@ import type { Resource } from '../../runtime/client/resource.ts'
 import type { Store } from '../../runtime/cache/store.ts'
 import { isSame, takenMessage } from './adoption.ts'
 import type { Caches } from './caches.ts'
+import { changedAgain, cronJobOf } from './put-back.ts'
 import { isThere, lookLast, type Asked } from '../policy/last-look.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
 import { writeOf, type RefusalMemory } from './refusals.ts'
@@ -72,7 +73,7 @@ const resources: Readonly<Record<WrittenKind, Resource>> = {
 
 /**
  * What became of a group. `made`: and nothing that it creates was there before. `ended`: it had nothing more to do. `taken`: a stranger has
- * a name that it needs. `put-off`: the API server knows more than it rests on, and the next plan will.
+ * a name that it needs. `put-off`: the API server knows more than it rests on, and the next plan will. `until`: it is not to be tried before.
  */
 type Outcome =
   | { readonly is: 'done'; readonly made: boolean }
@@ -80,7 +81,7 @@ type Outcome =
   | { readonly is: 'taken' }
   | { readonly is: 'put-off'; readonly error: WaitError }
   | { readonly is: 'refused'; readonly refusal: Refusal; readonly error: ApiError | ConnectionError | ResponseError }
-  | { readonly is: 'withheld'; readonly refusal: Refusal }
+  | { readonly is: 'withheld'; readonly refusal: Refusal; readonly until?: Date }
 
 /**
  * Does what can be done, then writes the policy's status, which tells what could not. A write that is refused slowly, or not answered, costs
@@ -113,8 +114,12 @@ export async function applyPlan(
   async function attempt(group: Group, untilMs = pass.beginUntilMs): Promise<void> {
     const standing = memory.standing(group.name, now, group.run && failsAt(group.name))
     if (!standing && writesOf(group).some(write => slow.has(write))) return leave(group)
-    const outcome = standing ? undefined : await pass.carryOut(group, untilMs)
-    if (outcome?.is === 'done') done.set(group.name, outcome)
+    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs)))
+    if (outcome?.is === 'done') {
+      done.set(group.name, outcome)
+      const cronJob = cronJobOf(group)
+      if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
+    }
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome.error)
     if (outcome && outcome.is !== 'refused' && outcome.is !== 'withheld') return
@@ -124,12 +129,7 @@ export async function applyPlan(
       if (outcome.refusal.slow) slow.add(writeOf(outcome.refusal))
     }
     if (outcome)
-      memory.remember(
-        group.name,
-        outcome.refusal,
-        outcome.is === 'refused' ? retryAfter(outcome.error) : 0,
-        context.clock.now(),
-      )
+      memory.remember(group.name, outcome.refusal, leastSeconds(outcome, context.clock.now()), context.clock.now())
     const refusal = outcome?.refusal ?? standing
     if (!refusal) return
     refused.set(group.name, refusal)
@@ -145,6 +145,14 @@ export async function applyPlan(
   function failsAt(group: string): Date | undefined {
     const since = memory.refusedSince(group)
     return since && refusedUntil(since)
+  }
+  /** Before anything of the group is done: what sets the clock of the CronJob would skip a slot, and nothing follow it. */
+  function contested(group: Group): Outcome | undefined {
+    const cronJob = cronJobOf(group)
+    const until = cronJob && memory.putBack.waitsUntil(cronJob, context.clock.now())
+    if (!until) return undefined
+    const current = context.caches.cronJobs.get(owner.namespace, cronJob.metadata.name)
+    return { is: 'withheld', refusal: changedAgain(current, cronJob), until }
   }
   function leave({ name }: Group): void {
     const known = memory.known(name)
@@ -206,8 +214,10 @@ function isNeeded(
   })
 }
 
-function retryAfter(error: Error): number {
-  return (error instanceof ApiError && error.retryAfterSeconds) || 0
+/** How long it is not to be tried again, whatever is remembered of it. */
+function leastSeconds(outcome: Extract<Outcome, { readonly refusal: Refusal }>, now: Date): number {
+  if (outcome.is === 'withheld') return outcome.until ? (outcome.until.getTime() - now.getTime()) / 1000 : 0
+  return (outcome.error instanceof ApiError && outcome.error.retryAfterSeconds) || 0
 }
 
 /**

@@ -34,6 +34,7 @@ function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob }) {
   const memory = new RefusalMemory()
   async function pass() {
     const seen = world(standing, { cronJob })
+    for (const told of [[], [cronJob]]) context.caches.cronJobs.replace(told)
     const plan = planPolicy(seen, clock.now())
     await applyPlan(context, seen, plan, memory, silentLog, new AbortController().signal)
     const ready = standing.status?.conditions?.find(({ type }) => type === 'Ready')
@@ -76,4 +77,40 @@ test('F77: a webhook that changes the CronJob whenever it is written makes the p
   const { writes, ready } = await pass()
   assert.equal(writes, 2)
   assert.notEqual(ready?.reason, 'CronJobChanged')
+})
+
+test('F77: another controller that puts the CronJob back after each write is not fought without a pause, and is told', async () => {
+  const { clock, pass, edit, notes, standing } = cluster({ mutate: each => each })
+  const written: number[] = []
+  const minutes = 60
+  for (let second = 0; second < minutes * 60; second++) {
+    if (standing().spec.suspend !== true) {
+      edit({ suspend: true })
+      written.push(second)
+    }
+    const { writes, ready } = await pass()
+    assert.ok(writes <= written.length)
+    if (second === 30) assert.deepEqual([ready?.status, ready?.reason], ['False', 'CronJobChanged'])
+    if (second === 30)
+      assert.match(ready?.message ?? '', /CronJob backup-nightly .*changes suspend again after it is put back/)
+    await clock.advance(1000)
+  }
+  const waits = written.map((second, n) => second - (written[n - 1] ?? 0)).slice(3)
+  assert.deepEqual(
+    waits.slice(0, 5).map(wait => Math.round(wait / 60)),
+    [1, 2, 4, 8, 10],
+  )
+  assert.ok(written.length < 14, `${written.length} writes in an hour`)
+  assert.ok(notes.some(({ reason, type }) => reason === 'CronJobChanged' && type === 'Warning'))
+})
+
+test('F77: edits of people are put back at once, each of them once the last is a while ago', async () => {
+  const { clock, pass, edit, standing } = cluster({ mutate: each => each })
+  await pass()
+  for (let n = 0; n < 5; n++) {
+    edit({ concurrencyPolicy: 'Allow' })
+    await pass()
+    assert.equal(standing().spec.concurrencyPolicy, 'Forbid')
+    await clock.advance(1_800_000)
+  }
 })

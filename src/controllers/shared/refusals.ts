@@ -2,6 +2,7 @@
 // (docs/design.md R25). Memory alone holds it: after a restart all is tried at once.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Refusal, Refusals } from '../../plan/core/actions.ts'
+import { PutBack } from './put-back.ts'
 
 /** `since`: of the refusals in a row that were about the object, the first; undefined where the last one was not. */
 type Remembered = {
@@ -18,12 +19,16 @@ const longestDelaySeconds = 600
 
 export class RefusalMemory {
   readonly #remembered = new Map<string, Remembered>()
+  readonly putBack = new PutBack()
   #of: string | undefined
 
   /** A change of the spec, and a policy that was deleted and made anew, is a reason to try everything again at once. */
   begin(policy: BackupPolicy | undefined): void {
     const of = policy && `${policy.metadata.uid}/${policy.metadata.generation}`
-    if (of !== this.#of) this.#remembered.clear()
+    if (of !== this.#of) {
+      this.#remembered.clear()
+      this.putBack.forget()
+    }
     this.#of = of
   }
 

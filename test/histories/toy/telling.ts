@@ -30,6 +30,9 @@ export type Operator = Pick<ToyOperator, 'isAwake' | 'settle'> & {
   snapshotApi: boolean
   readonly wakeAt: Date | undefined
 }
+/** So long a person leaves the CronJob alone once it was put back. */
+const personSeconds = 1800
+
 type MakeOperator = (server: ToyApiServer, watch: Watch, death: Death | undefined) => Operator
 
 const oneProcess: MakeOperator = (server, watch, death) => new ToyOperator(server, name, watch, death)
@@ -51,6 +54,8 @@ export class Telling {
   /** The clock that an operator has last seen, and its `#changed`: what is changed and changed back unseen is no change. */
   #seen: { readonly clock: string; readonly changed: Date } | undefined
   #sequence = 0
+  /** When the operator wrote the CronJob last, other than its status. */
+  #cronJobWritten: Date | undefined
   /** Numbers of backups to keep that the operator has seen, each with when it last did, and until when it applies for that (F64). */
   #numbers: { readonly keep: number; readonly until: Date | undefined }[] = []
 
@@ -210,6 +215,8 @@ export class Telling {
         return
       }
       case 'suspend the CronJob by hand':
+        // Whoever edits it again and again is no person: he waits (`changed-cron-job.test.ts`), and the plan does not come to rest.
+        if (this.#cronJobWritten && server.now < addSeconds(this.#cronJobWritten, personSeconds)) return
         for (const { metadata } of server.all('cronjobs'))
           server.update('cronjobs', metadata.name, current => ({
             ...current,
@@ -273,6 +280,7 @@ export class Telling {
 
   #check({ verb, plural, name: object }: Write, before: KubernetesObject | undefined, body: object | undefined): void {
     if (verb === 'create' && plural === 'backups') this.#checkNewBackup(body as Backup, before !== undefined)
+    if (verb === 'update' && plural === 'cronjobs') this.#cronJobWritten = this.server.now
     if (verb === 'delete' && plural === 'volumesnapshots' && before) this.#checkPruning(before as VolumeSnapshot)
     if (verb === 'delete' && plural === 'backups' && before) this.#checkForgetting(before as Backup)
     if (verb === 'update' && plural === 'backups') {
