@@ -61,8 +61,11 @@ export type CronJob = KubernetesObject & {
 
 export type JobSpec = {
   readonly suspend?: boolean
+  readonly parallelism?: number
+  readonly completions?: number
   readonly backoffLimit?: number
   readonly activeDeadlineSeconds?: number
+  readonly ttlSecondsAfterFinished?: number
   readonly podReplacementPolicy?: 'Failed' | 'TerminatingOrFailed'
   readonly podFailurePolicy?: { readonly rules: readonly object[] }
   readonly template: { readonly metadata?: Partial<ObjectMeta>; readonly spec: PodSpec }
@@ -102,6 +105,9 @@ export type Container = {
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string; readonly readOnly?: boolean }[]
 }
 
+/** Its source is under the name of its kind. */
+export type Volume = { readonly name: string; readonly [source: string]: unknown }
+
 export type PodSpec = {
   readonly restartPolicy: 'Never'
   readonly activeDeadlineSeconds?: number
@@ -113,7 +119,7 @@ export type PodSpec = {
   readonly nodeSelector?: Readonly<Record<string, string>>
   readonly initContainers?: readonly Container[]
   readonly containers: readonly Container[]
-  readonly volumes: readonly object[]
+  readonly volumes: readonly Volume[]
 }
 
 export type ContainerStatus = {

@@ -1,7 +1,7 @@
 // The pods that we create: always `restricted`, without a token, with the credentials as files and with both lifelines of the data path.
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
-import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
+import type { Container, JobSpec, PodSpec, Volume } from '../api/kubernetes.ts'
 import { apiVersion } from '../api/labels.ts'
 import {
   encodeMoverTask,
@@ -218,7 +218,7 @@ function moverContainer(
 }
 
 /** Both are optional, so that the mover starts and says itself what is missing (docs/design.md R2). */
-function storeVolumes(policy: BackupPolicy): readonly object[] {
+function storeVolumes(policy: BackupPolicy): readonly Volume[] {
   const { backend } = policy.spec
   return [
     { name: 'credentials', secret: { secretName: backend?.secretRef, optional: true, defaultMode: 0o444 } },

@@ -18,6 +18,7 @@ import {
   startJob,
 } from '../../../src/resources/jobs.ts'
 import type { Settings } from '../../../src/resources/settings.ts'
+import { cronJobDifferences } from '../../../src/plan/policy/cron-job-difference.ts'
 import { installChart, releaseName, releaseNamespace, renderChart } from '../../chart/chart.ts'
 import { answer, kubectlAs, type Kubectl } from '../control-plane/account.ts'
 import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
@@ -86,6 +87,24 @@ test('the operator may create every object that it builds, and change its CronJo
   for (const object of ours.slice(1)) await operator(['-n', 'shop', 'delete', 'job', object.metadata.name])
 })
 
+test('F77: a CronJob with everything that a policy can ask for comes back from the API server as it was written', async () => {
+  const { job: ofPolicy } = policy.spec.strategy
+  assert.ok(ofPolicy)
+  const job: typeof ofPolicy = {
+    ...ofPolicy,
+    env: [
+      { name: 'EMPTY', value: '' },
+      { name: 'PGPASSWORD', valueFrom: { secretKeyRef: { name: 'db', key: 'password' } } },
+    ],
+    envFrom: [{ configMapRef: { name: 'db' } }, { prefix: 'DB_', secretRef: { name: 'db', optional: false } }],
+  }
+  const withCa = { ...policy, spec: { ...policy.spec, backend: { ...backendOf(policy), ca: 'store-ca' } } }
+  const cronJob = backupCronJob(withCa, job, '0 2 * * *', { held: [], accepted: [] }, settings)
+  const input = JSON.stringify({ ...cronJob, metadata: { ...cronJob.metadata, name: 'whole' } })
+  const stored = await operator(['create', '--dry-run=server', '-o', 'json', '-f', '-'], { input })
+  assert.deepEqual(cronJobDifferences(JSON.parse(stored) as CronJob, cronJob), [])
+})
+
 test('with the operator’s token a privileged Job in kube-system is denied', async () => {
   assert.match(
     await answer(operator, ['create', '-f', '-'], stranger('kube-system')),
@@ -124,6 +143,8 @@ test('F77: what a mutating policy of the cluster makes of our Jobs and CronJobs 
     )
     for (const part of ['"dedicated"', '"fsGroup": 1000', '@sha256:', '"team": "platform"'])
       assert.ok(stored.includes(part), part)
+    if (object.kind === 'CronJob')
+      assert.deepEqual(cronJobDifferences(JSON.parse(stored) as CronJob, object as CronJob), [])
   }
 })
 
