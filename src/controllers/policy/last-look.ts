@@ -20,7 +20,8 @@ import { backupOfSnapshot, isGenuine, isOf, isPosing, isSnapshotOf, madeFor, vol
 import { planRetention } from '../../plan/history/retention.ts'
 import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
 import type { Client } from '../../runtime/client/client.ts'
-import { keyFrom, type Resource } from '../../runtime/client/resource.ts'
+import { keyFrom } from '../../runtime/client/resource.ts'
+import { named } from '../shared/by-name.ts'
 import { podEssence, type Reach } from '../shared/caches.ts'
 import { backups, claims, cronJobs, jobs, pods, snapshots } from '../shared/resources.ts'
 
@@ -215,18 +216,6 @@ async function once<T extends KubernetesObject>(
   const answer = await ask()
   asked.set(what, answer)
   return answer
-}
-
-/** Undefined where there is none. @throws ApiError where its kind is not served. */
-async function named<T extends KubernetesObject>(
-  client: Client,
-  resource: Resource,
-  namespace: string,
-  name: string,
-  signal: AbortSignal,
-): Promise<T | undefined> {
-  const { items } = await client.list<T>(resource, { namespace, fieldSelector: `metadata.name=${name}`, signal })
-  return items.find(({ metadata }) => metadata.name === name)
 }
 
 async function ofTarget(

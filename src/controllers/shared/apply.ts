@@ -27,6 +27,7 @@ import type { Log } from '../../runtime/log.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 import type { Store } from '../../runtime/cache/store.ts'
 import { isSame, takenMessage } from './adoption.ts'
+import { named } from './by-name.ts'
 import type { Caches } from './caches.ts'
 import { changedAgain, cronJobOf } from './put-back.ts'
 import { isThere, lookLast, type Asked } from '../policy/last-look.ts'
@@ -510,12 +511,12 @@ class Pass {
    */
   async #replaceStatus<T extends Written>(resource: Resource, object: T, signal: AbortSignal): Promise<T> {
     const { client } = this.#context
-    const { namespace, name, uid } = object.metadata
+    const { name, uid } = object.metadata
     try {
       return await client.replace<T>(resource, object, { signal, subresource: 'status' })
     } catch (error) {
       if (!isNotFound(error)) throw error
-      const there = await client.get<T>(resource, namespace, name, { signal })
+      const there = await named<T>(client, resource, this.#owner.namespace, name, signal)
       if (there && there.metadata.uid === uid) throw error
       throw new WaitError(watchMs, `${resource.kind} ${name} was deleted meanwhile`, { cause: error })
     }
