@@ -2,6 +2,8 @@
 // people look, with the server's words, and delays nothing that does not need it (docs/design.md R25).
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { CommandError } from '../../../dev/command.ts'
+import { eventually } from '../../../dev/eventually.ts'
 import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
 import type { Condition, KubernetesObject } from '../../../src/api/kubernetes.ts'
@@ -67,6 +69,7 @@ before(async () => {
     snapshotClass,
     ...volume(deletions, 'data'),
   ])
+  await Promise.all([edits, runs, deletions].map(inForce))
   await bind(admin, deletions, 'data')
   await noRoomFor('count/cronjobs.batch')
   hands = [edits, quota, deletions, runs].map(namespace => clusterHands(admin, namespace))
@@ -79,7 +82,7 @@ after(async () => {
   await plane.stop()
 })
 
-/** A policy engine's rule, for one namespace. */
+/** A policy engine's rule, for one namespace; a ConfigMap is refused there, too, which tells when it is in force. */
 function refusing(
   namespace: string,
   operation: 'CREATE' | 'UPDATE' | 'DELETE',
@@ -90,12 +93,16 @@ function refusing(
 ): readonly KubernetesObject[] {
   const metadata = { name: `${namespace}.example.com` }
   const apiVersion = 'admissionregistration.k8s.io/v1'
-  const rules = [{ apiGroups: [group], apiVersions: ['v1'], operations: [operation], resources: [plural] }]
+  const rules = [
+    { apiGroups: [group], apiVersions: ['v1'], operations: [operation], resources: [plural] },
+    { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['configmaps'] },
+  ]
+  const validations = [{ expression: `request.resource.resource != 'configmaps' && (${expression})`, message }]
   const policy = {
     apiVersion,
     kind: 'ValidatingAdmissionPolicy',
     metadata,
-    spec: { failurePolicy: 'Fail', matchConstraints: { resourceRules: rules }, validations: [{ expression, message }] },
+    spec: { failurePolicy: 'Fail', matchConstraints: { resourceRules: rules }, validations },
   }
   const selector = { matchLabels: { 'kubernetes.io/metadata.name': namespace } }
   const binding = {
@@ -109,6 +116,19 @@ function refusing(
     },
   }
   return [policy, binding]
+}
+
+/** Waits until the rule of this namespace is: the API server hears of it a moment after it is made. */
+async function inForce(namespace: string): Promise<void> {
+  const create = ['-n', namespace, 'create', 'configmap', 'any', '--dry-run=server']
+  await eventually(
+    `the rule of ${namespace} to be in force`,
+    async () => {
+      const answer: unknown = await plane.kubectl(create).catch((error: unknown) => error)
+      return answer instanceof CommandError && answer.stderr.includes(`ValidatingAdmissionPolicy '${namespace}.`)
+    },
+    { seconds: 60 },
+  )
 }
 
 /** A quota of nothing, with the status that its controller would write. */
