@@ -30,7 +30,10 @@ type Failure = {
   readonly lastWords?: RegExp
 }
 
-/** Commands that start, and end without a backup. Those marked `long` are told without a cluster too: test/mover/source-faults.test.ts. */
+/**
+ * Commands that start, and end without a backup. Of those marked `long` most are told without a cluster too (test/mover/source-faults.test.ts);
+ * the others are told in much the same way by one that is not marked: want of memory, and PostgreSQL's own last words.
+ */
 const failures = listed<Failure>([
   {
     name: 'exits',

@@ -1,3 +1,4 @@
+import { silentLog } from '../../runtime/log.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
@@ -79,7 +80,7 @@ test('a kind that disappears during the look is no policy that was deleted', asy
   const world = behind(() => world.caches.policies.markAbsent(0))
   const { client, caches, ask } = world
   ask('first')
-  const observe = createObserver(caches, client, settings, new FakeClock(now))
+  const observe = createObserver(caches, client, settings, new FakeClock(now), silentLog)
   await assert.rejects(observe(namespace, 'nightly', signal), WaitError)
 })
 
@@ -92,7 +93,7 @@ test('S19: Backups that come faster than the API server answers do not keep thei
   fillCaches(caches, new ToyApiServer(now), false)
   world.restore()
   ask('first')
-  const observe = createObserver(caches, client, settings, new FakeClock(now))
+  const observe = createObserver(caches, client, settings, new FakeClock(now), silentLog)
   const { backups } = await observe(namespace, 'nightly', signal)
   // The last one counts the pods.
   assert.equal(lists(), 4)

@@ -7,6 +7,7 @@ import { apiVersion } from '../../api/labels.ts'
 import { controllerOf } from '../../plan/view/chain.ts'
 import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../../api/kubernetes.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
+import { named } from '../shared/by-name.ts'
 import { claimEssence, type Reach } from '../shared/caches.ts'
 import { backupPolicies, claims, snapshotClasses } from '../shared/resources.ts'
 
@@ -38,9 +39,8 @@ export async function lookFirst(
 }
 
 async function look({ client, caches }: Reach, { namespace, name }: PolicyName, signal: AbortSignal): Promise<void> {
-  const named = { namespace, fieldSelector: `metadata.name=${name}`, signal }
-  const policies = await client.list<BackupPolicy>(backupPolicies, named)
-  for (const policy of policies.items) caches.policies.offer(policy)
+  const policy = await named<BackupPolicy>(client, backupPolicies, namespace, name, signal)
+  if (policy) caches.policies.offer(policy)
   if (caches.policies.get(namespace, name)?.spec.strategy.type !== 'snapshot') return
   const found = await client.list<PersistentVolumeClaim>(claims, { namespace, signal })
   for (const claim of found.items) caches.claims.offer(claimEssence(claim))

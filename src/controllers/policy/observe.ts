@@ -21,7 +21,7 @@ import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { ApiError, WaitError } from '../../runtime/client/errors.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
-import { silentLog, type Log } from '../../runtime/log.ts'
+import type { Log } from '../../runtime/log.ts'
 import type { Caches } from '../shared/caches.ts'
 import { DryRuns } from './dry-run.ts'
 import { lookFirst } from './first-look.ts'
@@ -30,7 +30,10 @@ import { pods } from '../shared/resources.ts'
 
 /** How soon to look again where a kind is not served. */
 const absentMs = 10_000
-/** What the plan of every policy rests on, since it may have runs of an earlier strategy. Snapshots come and go with their CRDs, and events are for words only. */
+/**
+ * What the plan of every policy rests on, since it may have runs of an earlier strategy. Snapshots come and go with their CRDs, and events are
+ * for words only.
+ */
 const always = ['policies', 'backups', 'cronJobs', 'jobs', 'pods'] as const
 /** What that of a policy with strategy snapshot rests on besides. */
 const ofSnapshots = ['claims', 'volumes'] as const
@@ -46,13 +49,7 @@ export type Observed = Omit<PolicyWorld, 'probesRunning'>
 /** @throws WaitError while the API server does not serve a kind that every verdict rests on. */
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
-export function createObserver(
-  caches: Caches,
-  client: Client,
-  settings: Settings,
-  clock: Clock,
-  log: Log = silentLog,
-): Observer {
+export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock, log: Log): Observer {
   const podCounts = new Map<
     string,
     { readonly selector: string; readonly count: number | undefined; readonly untilMs: number }

@@ -1,4 +1,5 @@
 // The reads of VolumeSnapshotContents, which are for words only, in the look before a plan.
+import { silentLog } from '../../runtime/log.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
@@ -33,7 +34,7 @@ function cluster(count: number, answer: (clock: FakeClock, signal: AbortSignal |
   write(open)
   const status = (n: number) => ({ readyToUse: true, boundVolumeSnapshotContentName: `content-${n}` })
   caches.snapshots.replace(open.map((each, n) => snapshotOf(each, { status: status(n) })))
-  const observe = createObserver(caches, client, settings, clock)
+  const observe = createObserver(caches, client, settings, clock, silentLog)
   const look = async () => (await observe(namespace, 'nightly', new AbortController().signal)).deletionPolicies
   return { clock, look, gets: () => gets, open, write }
 }

@@ -7,7 +7,6 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, KubernetesObject } from '../../api/kubernetes.ts'
 import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKind } from '../../plan/core/actions.ts'
 import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
-import { cronJobDifferences } from '../../plan/policy/cron-job-difference.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { sameJson } from '../../plan/core/equal.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
@@ -29,7 +28,7 @@ import type { Store } from '../../runtime/cache/store.ts'
 import { isSame, takenMessage } from './adoption.ts'
 import { named } from './by-name.ts'
 import type { Caches } from './caches.ts'
-import { changedAgain, cronJobOf } from './put-back.ts'
+import { changedAgain, changedAtOnce, cronJobOf } from './put-back.ts'
 import { isThere, lookLast, type Asked } from '../policy/last-look.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
 import { writeOf, type RefusalMemory } from './refusals.ts'
@@ -38,7 +37,10 @@ import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.
 /** After so long the watch has told what a write, or the look before it, found out first. */
 const watchMs = 1000
 
-/** No action takes longer, its looks and repetitions included; the API server gives itself 34 s for a write (see `answerMs` in `runtime/client/connections.ts`). */
+/**
+ * No action takes longer, its looks and repetitions included; the API server gives itself 34 s for a write (see `answerMs` in
+ * `runtime/client/connections.ts`).
+ */
 const actionMs = 40_000
 
 /** A refusal that took longer is put last like a write that is not answered: a webhook that fails after 10 to 30 s, in each pass, for each object. */
@@ -344,7 +346,8 @@ class Pass {
         const written = await client.replace<Written>(resources[kind], seen, { signal })
         cacheOf(caches, kind).offer(written)
         this.#log.info({ kind, name }, 'changed')
-        if (kind === 'CronJob') checkStanding(written as CronJob, seen as CronJob)
+        const changed = kind === 'CronJob' ? changedAtOnce(written as CronJob, seen as CronJob) : undefined
+        if (changed) throw new Withheld(changed)
         return 'done'
       }
       case 'patch-status': {
@@ -521,16 +524,6 @@ class Pass {
       throw new WaitError(watchMs, `${resource.kind} ${name} was deleted meanwhile`, { cause: error })
     }
   }
-}
-
-/** What is changed as it is written would be changed again at once: it is tried like what is refused. @throws Withheld */
-function checkStanding(written: CronJob, wanted: CronJob): void {
-  const differences = cronJobDifferences(written, wanted)
-  if (differences.length === 0) return
-  const { name } = written.metadata
-  const words = `CronJob ${name} is not what the policy says: something in the cluster, a mutating webhook perhaps, changes ${differences.join(', ')} whenever it is written`
-  const refusal = { action: 'replace', kind: 'CronJob', name, words, passing: false } as const
-  throw new Withheld({ ...refusal, withheld: 'CronJobChanged' })
 }
 
 /** Where what was written is kept until the watch tells of it. */

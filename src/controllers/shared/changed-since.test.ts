@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { passOf } from '../../../test/histories/toy/pass.ts'
 import {
   at,
   claim,
@@ -17,13 +18,8 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import { planPolicy } from '../../plan/policy/policy.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
-import { WaitError } from '../../runtime/client/errors.ts'
-import { silentLog } from '../../runtime/log.ts'
 import { lookLast } from '../policy/last-look.ts'
-import { applyPlan } from './apply.ts'
-import { RefusalMemory } from './refusals.ts'
 
 const signal = new AbortController().signal
 const name = 'nightly-data-1'
@@ -52,13 +48,7 @@ async function twoPasses(now: Date, policy: BackupPolicy | undefined, backups: r
       backups: server.all('backups'),
       snapshots: [caches.snapshots.get('shop', name) ?? assert.fail()],
     })
-    const { groups } = planPolicy(known, now)
-    const ends = groups.filter(({ name: group }) => /^(clean|end|run)\//.test(group))
-    begun.push(...ends.map(({ name: group }) => group))
-    const plan = { groups: ends, conclude: () => [], wakeAt: undefined }
-    await applyPlan(context, known, plan, new RefusalMemory(), silentLog, signal).catch((error: unknown) =>
-      assert.ok(error instanceof WaitError, String(error)),
-    )
+    begun.push(...(await passOf(context, known, now, /^(clean|end|run)\//)))
   }
   const { deletionTimestamp } = server.get('volumesnapshots', name)?.metadata ?? assert.fail('it was deleted')
   assert.equal(deletionTimestamp, undefined, 'it is being deleted')

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
+import { passOf } from '../../../test/histories/toy/pass.ts'
 import {
   at,
   backup,
@@ -16,12 +17,7 @@ import {
   world,
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
-import { planPolicy } from '../../plan/policy/policy.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
-import { WaitError } from '../../runtime/client/errors.ts'
-import { silentLog } from '../../runtime/log.ts'
-import { applyPlan } from './apply.ts'
-import { RefusalMemory } from './refusals.ts'
 
 const metadata = { creationTimestamp: stamp(at('11:00')) }
 const slot = scheduled(at('11:00'), { name: 'nightly-data-1', target: 'data' })
@@ -51,12 +47,7 @@ for (const [what, run] of [
         backups: server.all('backups'),
         snapshots: known ? [known] : [],
       })
-      const { groups } = planPolicy(seen, now)
-      const some = groups.filter(({ name: group }) => /^(run|clean)\//.test(group))
-      const plan = { groups: some, conclude: () => [], wakeAt: undefined }
-      await applyPlan(context, seen, plan, new RefusalMemory(), silentLog, new AbortController().signal).catch(
-        (error: unknown) => assert.ok(error instanceof WaitError, String(error)),
-      )
+      await passOf(context, seen, now, /^(run|clean)\//)
       told.push(server.get('backups', run.metadata.name)?.status)
     }
     assert.deepEqual(

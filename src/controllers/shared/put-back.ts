@@ -52,9 +52,20 @@ export function cronJobOf({ actions }: Group): CronJob | undefined {
 
 /** Why it is not put back now. @param current as it stands */
 export function changedAgain(current: CronJob | undefined, wanted: CronJob): Refusal {
-  const { name } = wanted.metadata
   const fields = (current && cronJobDifferences(current, wanted).join(', ')) || 'its owner or its annotations'
-  const words = `CronJob ${name} is not what the policy says: something in the cluster, another controller perhaps, changes ${fields} again after it is put back`
+  return changed(wanted, 'another controller', fields, 'again after it is put back')
+}
+
+/** Why it is not written again at once: what is changed as it is written would be so again. Undefined where it stands as it was written. */
+export function changedAtOnce(written: CronJob, wanted: CronJob): Refusal | undefined {
+  const fields = cronJobDifferences(written, wanted)
+  return fields.length === 0
+    ? undefined
+    : changed(wanted, 'a mutating webhook', fields.join(', '), 'whenever it is written')
+}
+
+function changed({ metadata: { name } }: CronJob, who: string, fields: string, when: string): Refusal {
+  const words = `CronJob ${name} is not what the policy says: something in the cluster, ${who} perhaps, changes ${fields} ${when}`
   return { action: 'replace', kind: 'CronJob', name, words, passing: false, withheld: 'CronJobChanged' }
 }
 

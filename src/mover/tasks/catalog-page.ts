@@ -25,18 +25,18 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
     limit: mostEntries,
     signal,
   })
+  const { foreign } = splitByOwner(runs, task.owner)
   let page = runs
   const done = () => ({
     ...report.message,
     phase: 'done' as const,
     finishedAt: Date.now(),
     catalog: {
-      entries: splitByOwner(page, task.owner).own.flatMap(({ record }) => (record ? [entryOf(record, holds)] : [])),
+      entries: page.flatMap(run => (run.record && !foreign.includes(run) ? [entryOf(run.record, holds)] : [])),
       next: page.length < runs.length ? page.at(-1)?.key : next,
     },
   })
   for (const { key, problem } of page) if (problem) report.warn('ManifestUnreadable', `${key}: ${problem}`)
-  const { foreign } = splitByOwner(page, task.owner)
   if (foreign.length > 0) report.warn('ForeignBackups', foreignText(foreign))
   while (page.length > 1 && Buffer.byteLength(JSON.stringify(done())) > catalogMessageLimit) page = page.slice(0, -1)
   report.update(done(), catalogMessageLimit)

@@ -3,23 +3,29 @@
 import type { Container, CronJob, EnvVar, JobSpec, PodSpec } from '../../api/kubernetes.ts'
 
 /** Writing any of these lets the CronJob controller fire the latest past slot. */
-export function sameClock(a: CronJob, b: CronJob): boolean {
-  return (
-    a.spec.schedule === b.spec.schedule &&
-    a.spec.timeZone === b.spec.timeZone &&
-    (a.spec.suspend ?? false) === (b.spec.suspend ?? false) &&
-    a.spec.startingDeadlineSeconds === b.spec.startingDeadlineSeconds
-  )
+export function sameClock(current: CronJob, desired: CronJob): boolean {
+  return clockDifferences(current, desired).length === 0
+}
+
+function clockDifferences({ spec: current }: CronJob, { spec: desired }: CronJob): readonly string[] {
+  const times = ['schedule', 'timeZone', 'startingDeadlineSeconds'] as const
+  return [...times.filter(field => current[field] !== desired[field]), ...suspendDifference(current, desired)]
+}
+
+type Suspendable = { readonly suspend?: boolean }
+
+function suspendDifference(current: Suspendable, desired: Suspendable): readonly string[] {
+  return (current.suspend ?? false) === (desired.suspend ?? false) ? [] : ['suspend']
 }
 
 /** The fields that decide when runs start, and what runs; each named as people know it. None where all are as they should be. */
 export function cronJobDifferences(current: CronJob, desired: CronJob): readonly string[] {
-  const fields = ['schedule', 'timeZone', 'startingDeadlineSeconds', ...counted] as const
+  const counts = ['concurrencyPolicy', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit'] as const
   const { metadata, spec: job } = current.spec.jobTemplate
   const { metadata: wantedMetadata, spec: wanted } = desired.spec.jobTemplate
   return [
-    ...fields.filter(field => current.spec[field] !== desired.spec[field]),
-    ...((current.spec.suspend ?? false) === (desired.spec.suspend ?? false) ? [] : ['suspend']),
+    ...clockDifferences(current, desired),
+    ...counts.filter(field => current.spec[field] !== desired.spec[field]),
     ...jobDifferences(job, wanted),
     ...metadataDifferences(metadata, wantedMetadata, 'the Job'),
     ...metadataDifferences(job.template.metadata, wanted.template.metadata, 'the pod'),
@@ -32,15 +38,13 @@ export function cronJobDifferences(current: CronJob, desired: CronJob): readonly
   ]
 }
 
-const counted = ['concurrencyPolicy', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit'] as const
-
 function jobDifferences(current: JobSpec, desired: JobSpec): readonly string[] {
   const asIs = ['backoffLimit', 'activeDeadlineSeconds', 'ttlSecondsAfterFinished'] as const
   return [
     ...asIs.filter(field => current[field] !== desired[field]),
     // The API server writes 1 where nobody says anything.
     ...(['parallelism', 'completions'] as const).filter(field => (current[field] ?? 1) !== (desired[field] ?? 1)),
-    ...((current.suspend ?? false) === (desired.suspend ?? false) ? [] : ['suspend of the Job']),
+    ...suspendDifference(current, desired).map(field => `${field} of the Job`),
     ...(covers(current.podFailurePolicy, desired.podFailurePolicy) ? [] : ['podFailurePolicy']),
   ]
 }

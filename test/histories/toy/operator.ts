@@ -74,7 +74,7 @@ export class ToyOperator {
     clock.monotonic = monotonic
     const events = { record: () => {} } as unknown as ApplyContext['events']
     const context: ApplyContext = { client, caches, events, metrics: { observe: () => {} }, clock }
-    return { caches, context, observe: createObserver(caches, client, settings, clock) }
+    return { caches, context, observe: createObserver(caches, client, settings, clock, silentLog) }
   }
 
   #around(write: Write, before: KubernetesObject | undefined, body: object | undefined, run: () => void): void {

@@ -1,4 +1,5 @@
 // Plays a policy of which some kinds of writes are refused, or never answered, for ever, as a seed has it, and says what became of all the others.
+import { silentLog } from '../../../src/runtime/log.ts'
 import assert from 'node:assert/strict'
 import type { Action, Group, Need } from '../../../src/plan/core/actions.ts'
 import { createObserver } from '../../../src/controllers/policy/observe.ts'
@@ -52,7 +53,13 @@ async function checkRest(server: ToyApiServer, refused: ReadonlySet<WriteKind>):
   const caches = toyCaches(client)
   fillCaches(caches, server, true)
   const clock = new FakeClock(server.now)
-  const world = await createObserver(caches, client, settings, clock)(namespace, name, new AbortController().signal)
+  const world = await createObserver(
+    caches,
+    client,
+    settings,
+    clock,
+    silentLog,
+  )(namespace, name, new AbortController().signal)
   const { groups } = planPolicy({ ...world, probesRunning: 0 }, server.now)
   const isRefused = (group: Group) => group.actions.some(action => refused.has(kindOf(action)))
   // What needs what is not tried is not tried either: that is no refusal.

@@ -48,7 +48,7 @@ export class Replica {
     const events = { record: () => {} } as unknown as ApplyContext['events']
     this.#caches = toyCaches(client)
     this.#context = { client, caches: this.#caches, events, metrics: { observe: () => {} }, clock }
-    this.#observe = createObserver(this.#caches, client, settings, clock)
+    this.#observe = createObserver(this.#caches, client, settings, clock, silentLog)
   }
 
   /** Its watches deliver everything. */
