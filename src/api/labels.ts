@@ -59,3 +59,6 @@ export function labelValue(name: string): string {
 export function policyLabels(policyName: string): Readonly<Record<string, string>> {
   return { [label.managedBy]: managerName, [label.policy]: labelValue(policyName) }
 }
+
+/** In place of the UID of a claim, which it can never be: nobody can tell of which claim the snapshot is. */
+export const unprovenClaim = 'unproven'

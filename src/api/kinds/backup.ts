@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { KubernetesObject } from '../kubernetes.ts'
 import { conditions, dateTime, dnsName, rule } from '../schema/schema.ts'
+import { unprovenClaim } from '../labels.ts'
 import { backupPhases } from './backup-phases.ts'
 
 export const backupSpec = z
@@ -31,7 +32,7 @@ const snapshotStatus = z.object({
     .max(64)
     .optional()
     .describe(
-      'UID of the claim that it is of, where that was still there once the snapshot was cut. Retention counts the snapshots of each UID apart, and one without it alone.',
+      `UID of the claim that it is of, where that was still there once the snapshot was cut; \`${unprovenClaim}\` where it was gone by then, or another one had its name: it may be of either. Retention counts the snapshots of each UID apart, and an unproven one alone. Left out: nobody looked, and the annotation of the VolumeSnapshot is believed.`,
     ),
   contentName: z.string().max(253).optional().describe('Name of the VolumeSnapshotContent.'),
   restoreSize: z.string().max(64).optional().describe('Smallest size of a volume that it restores to.'),

@@ -56,6 +56,20 @@ test('F82: it ends also where the next pod of the name has made another claim of
   assert.deepEqual(expired(of, old, [anew]), [], 'of one that does not tell nobody knows')
 })
 
+test('F82: one that is unproven may be of any claim of its name, and stays while one of them is there', () => {
+  const { of, snapshot } = made()
+  const annotations = { ...snapshot.metadata.annotations, [annotation.claimUID]: 'uid of the claim before' }
+  const known = { ...snapshot, metadata: { ...snapshot.metadata, annotations } }
+  const told = (claimUID: string) => {
+    const status = { ...of.status, snapshot: { name: snapshot.metadata.name, claimUID } }
+    return { of: { ...of, status }, snapshot: known }
+  }
+  assert.deepEqual(expired(told('unproven'), old, [claim('data')]), [])
+  assert.deepEqual(expired(told('unproven'), old), [provided])
+  const uid = 'uid of the claim before'
+  assert.deepEqual(expired(told(uid), old, [claim('data')]), [{ ...provided, uid }])
+})
+
 test('F82: a claim that somebody deleted by mistake keeps its snapshots, however old they are', () => {
   assert.deepEqual(expired(made({ ephemeral: false }), at('+99d 01:00')), [])
 })

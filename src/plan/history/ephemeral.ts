@@ -16,12 +16,12 @@ export function planExpired(
   now: Date,
 ): readonly Group[] {
   const there = new Map(targets.map(({ name, claim }) => [name, claim.metadata.uid]))
-  return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
+  return snapshots.flatMap(({ snapshot, backup, volume }): readonly Group[] => {
     const { metadata, spec } = snapshot
     const claim = spec.source.persistentVolumeClaimName
     if (!isOfEphemeral({ snapshot }) || claim === undefined) return []
-    // The next pod of the name has made a claim of the name, which is another one.
-    const uid = claimUIDOf(snapshot)
+    // The next pod of the name has made a claim of the name, which is another one. One that is unproven may be of any claim of the name.
+    const uid = volume === claimUIDOf(snapshot) ? volume : undefined
     if (there.has(claim) && (uid === undefined || there.get(claim) === uid)) return []
     if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || (backup && isHeld(backup))) return []
     const old = addSeconds(timeOf(metadata.creationTimestamp) ?? now, longestAge) <= now

@@ -165,13 +165,18 @@ test('F82: the snapshots of a claim that was made anew under its name push none 
 test('F82: a snapshot that was asked for of a claim which was made anew before the cut counts alone, and pushes none of the old volume out', () => {
   const old = ofClaim(kept(2), 'old')
   const { backup: of, snapshot } = ofClaim(kept(3), 'old')
-  const unproven = { backup: { ...of, status: { ...of.status, snapshot: { name: of.metadata.name } } }, snapshot }
+  const telling = (claimUID: object) => ({
+    backup: { ...of, status: { ...of.status, snapshot: { name: of.metadata.name, ...claimUID } } },
+    snapshot,
+  })
+  const unproven = telling({ claimUID: 'unproven' })
   // Ready in this very plan, and not told yet.
   const { phase: _, snapshot: __, ...status } = of.status ?? {}
   const going = { backup: { ...of, status: { ...status, phase: 'Running' as const } }, snapshot }
   for (const [what, last, live, expected] of [
     ['its claim was there once it was cut', { backup: of, snapshot }, 'new', ['nightly-data-2']],
     ['its claim was not', unproven, 'old', []],
+    ['it ended under a version that did not look', telling({}), 'new', ['nightly-data-2']],
     ['another claim has the name', going, 'new', []],
     ['its claim is there', going, 'old', ['nightly-data-2']],
   ] as const) {

@@ -188,9 +188,9 @@ test('F82: a Backup names the claim that its snapshot is of where that is still 
   for (const [what, status, uid, expected] of [
     ['uncut', { readyToUse: false }, 'uid-of-claim-data', undefined],
     ['cut', cut, 'uid-of-claim-data', 'uid-of-claim-data'],
-    ['cut, of a claim that was made anew', cut, 'another', undefined],
+    ['cut, of a claim that was made anew', cut, 'another', 'unproven'],
     ['ready', ready, 'uid-of-claim-data', 'uid-of-claim-data'],
-    ['ready, of a claim that was made anew', ready, 'another', undefined],
+    ['ready, of a claim that was made anew', ready, 'another', 'unproven'],
   ] as const)
     assert.equal(told(status, uid)?.snapshot?.claimUID, expected, what)
   const begun = { ...data, status: told(cut, 'uid-of-claim-data') ?? {} }

@@ -4,6 +4,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
 import { volumeSnapshot } from '../../resources/backup-objects.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { unprovenClaim } from '../../api/labels.ts'
 import { deletion, type Group, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { busyWith } from './busy.ts'
@@ -133,7 +134,8 @@ export function planSnapshotRun(
   const start = timeOf(creationTimestamp) ?? now
   // Not before it is cut: until then the claim may still be made anew.
   const isCut = creationTime !== undefined || readyToUse === true
-  const claimUID = isCut && volume === claimUIDOf(snapshot) ? volume : undefined
+  const proof = volume === claimUIDOf(snapshot) ? volume : unprovenClaim
+  const claimUID = backup.status?.snapshot?.claimUID ?? (isCut ? proof : undefined)
   const common = {
     target,
     run: name,

@@ -107,8 +107,8 @@ export function claimUIDOf({ metadata }: VolumeSnapshot): string | undefined {
 
 /**
  * The volume that a VolumeSnapshot is of, by the UID of its claim; undefined where none was written down. That was done before it was cut, and
- * who cuts it looks for the claim by its name: it is of that claim for certain only where the claim was still there once it was cut. Any other
- * is of a volume of its own: it counts for no other, and pushes nothing out.
+ * who cuts it looks for the claim by its name: where that claim was not there any more once it was cut it is of a volume of its own, counts for
+ * no other, and pushes nothing out. A Backup that ended and says nothing is of a version that did not look.
  * @param live UID of the claim that has the name now
  */
 export function volumeOf(
@@ -120,8 +120,8 @@ export function volumeOf(
   // Without a Backup nobody can tell any more, and it pushes nothing out.
   if (uid === undefined || !backup) return uid
   const { phase, snapshot: told } = backup.status ?? {}
-  const proven = told?.claimUID ?? (isFinal(phase) ? undefined : live)
-  return proven === uid ? uid : `unproven/${snapshot.metadata.uid}`
+  const of = told?.claimUID ?? (isFinal(phase) ? uid : live)
+  return of === uid ? uid : `unproven/${snapshot.metadata.uid}`
 }
 
 /** The Backup that a VolumeSnapshot is of, among those with their names. */
