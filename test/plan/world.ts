@@ -375,6 +375,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     jobEvents: [],
     selectedPods: 1,
     claims,
+    claimUIDs: new Map(claims.map(({ metadata: { name, uid = '' } }) => [name, uid])),
     volumes: new Map(claims.map(({ metadata }) => [`volume-of-${metadata.name}`, volumeOf(metadata.name)])),
     snapshotClasses: [snapshotClass('fast')],
     snapshotApiAwaySince: undefined,

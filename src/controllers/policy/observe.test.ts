@@ -2,7 +2,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { fillCaches, toyCaches } from '../../../test/histories/toy/caches.ts'
-import { at, controlledBy, job, namespace, policy, settings, snapshotPolicy, stamp } from '../../../test/plan/world.ts'
+import { kept } from '../../../test/plan/kept.ts'
+import {
+  at,
+  claim,
+  controlledBy,
+  job,
+  namespace,
+  policy,
+  settings,
+  snapshotPolicy,
+  stamp,
+} from '../../../test/plan/world.ts'
 import type { OwnerReference } from '../../api/kubernetes.ts'
 import { WaitError } from '../../runtime/client/errors.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
@@ -100,6 +111,28 @@ test('F31: claims and volumes that are not served hold up no policy with strateg
   for (const kind of ['claims', 'volumes'] as const) caches[kind].markAbsent(0)
   const observe = createObserver(caches, client, settings, new FakeClock(now), silentLog)
   assert.equal((await observe(namespace, 'nightly', new AbortController().signal)).policy?.metadata.name, 'nightly')
+})
+
+test('F82: a policy that has strategy job by now waits for claims while a snapshot of an earlier run has not ended, and sees the claim that it does not select', async () => {
+  const server = new ToyApiServer(now)
+  const { backup, snapshot } = kept(1)
+  const running = { ...backup, status: { phase: 'Running', run: snapshot.metadata.name } } as const
+  const client = toyClient(server)
+  const caches = toyCaches(client)
+  fillCaches(caches, server, false)
+  caches.policies.replace([policy()])
+  caches.backups.replace([running])
+  caches.snapshots.replace([snapshot])
+  caches.claims.markAbsent(0)
+  const observe = createObserver(caches, client, settings, new FakeClock(now), silentLog)
+  const look = () => observe(namespace, 'nightly', new AbortController().signal)
+  await assert.rejects(look(), WaitError)
+  caches.claims.replace([claim('data', { metadata: { labels: {} } }), claim('other')])
+  const { claims, claimUIDs } = await look()
+  assert.deepEqual([claims, [...claimUIDs]], [[], [['data', 'uid-of-claim-data']]])
+  caches.claims.markAbsent(0)
+  caches.backups.replace([{ ...backup, metadata: { ...backup.metadata, resourceVersion: '2' } }])
+  await look()
 })
 
 test('F31: a kind that stays unserved is warned of by its name, and not in every pass', async () => {

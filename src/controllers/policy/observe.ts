@@ -75,6 +75,9 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const backups = byName(caches.backups.byIndex('policy', key).filter(({ metadata }) => !later.has(metadata.uid)))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))
     const snapshots = byName(caches.snapshots.byIndex('policy', labelKey))
+    const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
+    // Of which volume it is rests on its claim, whatever the policy wants by now.
+    if (snapshots.some(({ metadata }) => open.has(metadata.name))) waitFor(['claims'])
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
     const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
@@ -97,6 +100,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),
       claims,
+      claimUIDs: claimUIDs(namespace, snapshots),
       volumes: boundVolumes(claims),
       snapshotClasses: snapshotApi ? caches.snapshotClasses.list() : undefined,
       snapshotApiAwaySince: snapshotApiAwaySince(),
@@ -110,7 +114,6 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     }
 
     function unfinished(some: readonly VolumeSnapshot[]): readonly VolumeSnapshot[] {
-      const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
       return some.filter(({ metadata, status }) => status?.readyToUse && open.has(metadata.name))
     }
   }
@@ -158,6 +161,12 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const { namespace = '' } = policy.metadata
     const claims = caches.claims.byIndex('namespace', namespace)
     return byName(claims.filter(({ metadata }) => matches(policy.spec.selector, metadata.labels)))
+  }
+
+  function claimUIDs(namespace: string, snapshots: readonly VolumeSnapshot[]): PolicyWorld['claimUIDs'] {
+    const names = new Set(snapshots.map(({ spec }) => spec.source.persistentVolumeClaimName ?? ''))
+    const uids = [...names].map(name => [name, caches.claims.get(namespace, name)?.metadata.uid] as const)
+    return new Map(uids.flatMap(([name, uid]) => (uid === undefined ? [] : [[name, uid] as const])))
   }
 
   function boundVolumes(claims: readonly PersistentVolumeClaim[]): PolicyWorld['volumes'] {

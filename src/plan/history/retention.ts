@@ -48,7 +48,7 @@ export interface RetentionRun {
   readonly unchecked?: boolean
   /** Its slot is still to come (`isAhead`). */
   readonly ahead?: boolean
-  /** A snapshot without a Backup: what anybody can make must not push out what the operator made. */
+  /** A snapshot that no Backup tells of: what anybody can make must not push out what the operator made. */
   readonly untold?: boolean
   /** Somebody asked that this run be kept. A hold does not change what counts. */
   readonly held?: boolean

@@ -95,6 +95,17 @@ test('a snapshot of which no Backup tells pushes none out, and goes when enough 
   assert.deepEqual(gone(three.slice(2), three), ['nightly-data-1', 'nightly-data-2'])
 })
 
+test('F79: a snapshot whose Backup was Skipped, and which came later, pushes none out, is not counted, and goes when enough newer ones are good', () => {
+  const skipped = ({ backup: of, snapshot }: Kept): Kept => ({
+    backup: { ...of, status: { phase: 'Skipped', reason: 'RestoredObject', target: 'data' } },
+    snapshot,
+  })
+  assert.deepEqual(deleted(plan(1, [kept(1), skipped(kept(2))])), [])
+  const [old, ...newer] = [skipped(ofClaim(kept(1), 'a')), ofClaim(kept(2), 'a'), ofClaim(kept(3), 'a')]
+  assert.deepEqual(deleted(plan(2, [old, ...newer])), ['nightly-data-1'])
+  assert.deepEqual(deleted(plan(3, [old, ...newer])), [])
+})
+
 test('the label of a slot makes no scheduled one of a snapshot that was asked for', () => {
   const asked = backup('asked', { spec: { target: 'data' } })
   const { name } = snapshotOf(asked).metadata

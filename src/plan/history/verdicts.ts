@@ -214,10 +214,10 @@ function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMa
 
 /**
  * How retention sees a VolumeSnapshot: only a ready one that nobody deletes is good, and only one that has a Backup counts, since anybody
- * who may create snapshots can give them our labels. One whose Backup is Completed was ready: where it is so no more, its content is gone or
- * broken, as the snapshot controller says of it then, and it is a backup without its data; so it is where somebody made a snapshot anew under
- * its name. The order is by our own clock, and that of the storage system decides only between those of one second. That it was made last is
- * told by the API server alone.
+ * who may create snapshots can give them our labels; one that was Skipped tells of no snapshot. One whose Backup is Completed was ready: where
+ * it is so no more, its content is gone or broken, as the snapshot controller says of it then, and it is a backup without its data; so it is
+ * where somebody made a snapshot anew under its name. The order is by our own clock, and that of the storage system decides only between those
+ * of one second. That it was made last is told by the API server alone.
  */
 export function snapshotRun(
   snapshot: VolumeSnapshot,
@@ -241,7 +241,7 @@ export function snapshotRun(
     ...(volume === undefined ? {} : { volume }),
     trigger: due === undefined ? 'on-demand' : 'scheduled',
     ahead: isAhead(slot, now),
-    untold: backup === undefined,
+    untold: backup === undefined || backup.status?.phase === 'Skipped',
     good: data !== undefined && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     ...(data ? { data } : {}),
     held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),

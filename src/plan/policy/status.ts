@@ -173,7 +173,7 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
-  const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && hasData(run))
+  const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && !run.untold && hasData(run))
   const [oldest, newest] = [good[0], good.at(-1)]
   const { nextToGo } = history.plan
   return {

@@ -146,15 +146,14 @@ export function viewOf(world: PolicyWorld): View {
   const runJobs = withRole('run')
   const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
   const believable = world.snapshots.filter(each => !isPosing(each, backups.get(madeFor(each) ?? '')))
-  const claims = byName(world.claims)
   const snapshots = believable.map((snapshot): SnapshotView => {
     const content = snapshot.status?.boundVolumeSnapshotContentName
-    const claim = claims.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
+    const live = world.claimUIDs.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
     const backup = backupOfSnapshot(snapshot, each => backups.get(each))
     return {
       snapshot,
       backup,
-      volume: volumeOf(snapshot, backup, claim?.metadata.uid),
+      volume: volumeOf(snapshot, backup, live),
       deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content),
     }
   })

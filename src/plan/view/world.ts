@@ -51,6 +51,8 @@ export type PolicyWorld = {
   readonly selectedPods: number | undefined
   /** Claims of the namespace that the selector matches (strategy snapshot), by name. */
   readonly claims: readonly PersistentVolumeClaim[]
+  /** UIDs of the claims that the VolumeSnapshots below are of, by their names, whatever the policy selects by now. */
+  readonly claimUIDs: ReadonlyMap<string, string>
   readonly volumes: ReadonlyMap<string, PersistentVolume>
   /** Undefined: the snapshot CRDs are not installed. */
   readonly snapshotClasses: readonly VolumeSnapshotClass[] | undefined
