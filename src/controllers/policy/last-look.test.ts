@@ -46,6 +46,8 @@ async function prune(
     readonly status?: VolumeSnapshot['status']
     /** As the Backups tell of their snapshots. */
     readonly claimUIDs?: readonly string[]
+    /** The Backup that has not ended yet, when the cache of Backups is filled. */
+    readonly going?: string
     /** After each deletion. */
     readonly onDelete?: (server: ToyApiServer) => void
   } = {},
@@ -89,7 +91,11 @@ async function prune(
     },
   })
   const caches = toyCaches(client)
-  for (const { backup } of three) caches.backups.offer(backup)
+  caches.claims.offer(claim('data', { metadata: { uid: 'same' } }))
+  for (const { backup } of three)
+    caches.backups.offer(
+      backup.metadata.name === options.going ? { ...backup, status: { phase: 'Running' as const } } : backup,
+    )
   const seen = world(of, {
     claims: [claim('data')],
     backups: three.map(each => each.backup),
@@ -159,6 +165,34 @@ test('F82: what retention is done with is judged right before the deletion apart
     { claimUIDs },
   )
   assert.deepEqual(going, ['nightly-data-1'])
+})
+
+test('F31: right before a deletion a snapshot whose Backup does not tell yet of which claim it is pushes nothing out', async () => {
+  const { going } = await prune(
+    server => {
+      for (const n of [1, 2, 3])
+        server.update('volumesnapshots', `nightly-data-${n}`, each => ({
+          ...each,
+          metadata: { ...each.metadata, annotations: { ...each.metadata.annotations, [annotation.claimUID]: 'same' } },
+        }))
+    },
+    { claimUIDs: ['same', 'same', 'same'], going: 'nightly-data-3' },
+  )
+  assert.deepEqual(going, ['nightly-data-1'])
+})
+
+test('F31: whether another claim has the name is asked of the API server, and the cache knows it then', async () => {
+  const server = new ToyApiServer(now)
+  const client = toyClient(server)
+  const reach = { client, caches: toyCaches(client) }
+  const owner = { namespace: 'shop', name: 'nightly' }
+  const isAnother = (uid: string | undefined) =>
+    isThere(reach, owner, { kind: 'other-claim', name: 'data', uid }, kept(1).backup, signal)
+  assert.deepEqual([await isAnother(undefined), await isAnother('old')], [false, true])
+  add(server, claim('data'))
+  const uid = server.get('persistentvolumeclaims', 'data')?.metadata.uid
+  assert.deepEqual([await isAnother(undefined), await isAnother('old'), await isAnother(uid)], [true, true, false])
+  assert.equal(reach.caches.claims.get('shop', 'data')?.metadata.uid, uid)
 })
 
 test('F86: the snapshot that an unbound claim names as its source stays, which is told, and the others go', async () => {

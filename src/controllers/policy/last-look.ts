@@ -22,7 +22,7 @@ import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import { named } from '../shared/by-name.ts'
-import { podEssence, type Reach } from '../shared/caches.ts'
+import { claimEssence, podEssence, type Reach } from '../shared/caches.ts'
 import { backups, claims, cronJobs, jobs, pods, snapshots } from '../shared/resources.ts'
 
 type Named = { readonly namespace: string; readonly name: string }
@@ -43,6 +43,7 @@ export async function isThere(
   const { namespace } = owner
   if (unless.kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, unless, signal)
   if (unless.kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, unless.name, signal)
+  if (unless.kind === 'other-claim') return await isAnotherClaim({ client, caches }, namespace, unless, signal)
   if (unless.kind === 'job') {
     const job = await named<Job>(client, jobs, namespace, unless.name, signal)
     if (!job || !isOf(job, owner.name) || !(await isOurs({ client, caches }, owner, job, signal)))
@@ -58,6 +59,18 @@ export async function isThere(
   if (kind === 'snapshot' || readyToUse) return true
   if (kind === 'usable-snapshot') return false
   return kind === 'cut-snapshot' ? creationTime !== undefined : error?.message === undefined
+}
+
+/** Of one that is gone only the watch can tell the cache. */
+async function isAnotherClaim(
+  { client, caches }: Reach,
+  namespace: string,
+  { name, uid }: Extract<Unless, { readonly kind: 'other-claim' }>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const claim = await named<PersistentVolumeClaim>(client, claims, namespace, name, signal)
+  if (claim) caches.claims.offer(claimEssence(claim))
+  return claim?.metadata.uid !== uid
 }
 
 /** By the chain of controllers (docs/design.md R27), as the Job of a run; the first link may be newer than the caches. */
@@ -229,7 +242,10 @@ async function ofTarget(
   return items.filter(isGenuine)
 }
 
-/** Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. */
+/**
+ * Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. Whose Backup does not
+ * tell yet of which claim it is pushes nothing out: what is in the cache of claims proves nothing.
+ */
 function stillPrunes(
   { caches }: Pick<Reach, 'caches'>,
   namespace: string,
@@ -240,8 +256,7 @@ function stillPrunes(
   const backupOf = (snapshot: VolumeSnapshot) => backupOfSnapshot(snapshot, each => caches.backups.get(namespace, each))
   const runs = some.map(snapshot => {
     const backup = backupOf(snapshot)
-    const claim = caches.claims.get(namespace, snapshot.spec.source.persistentVolumeClaimName ?? '')
-    return snapshotRun(snapshot, backup, volumeOf(snapshot, backup, claim?.metadata.uid), now)
+    return snapshotRun(snapshot, backup, volumeOf(snapshot, backup, undefined), now)
   })
   return slow ? goesEvenIfReady(runs, name, keeping) : planRetention(runs, keeping).deleteNow.includes(name)
 }

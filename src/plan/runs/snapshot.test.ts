@@ -193,6 +193,15 @@ test('F82: a Backup names the claim that its snapshot is of where that is still 
     ['ready, of a claim that was made anew', ready, 'another', 'unproven'],
   ] as const)
     assert.equal(told(status, uid)?.snapshot?.claimUID, expected, what)
+  const cutNow = { ...made, metadata: { ...made.metadata, annotations }, status: cut }
+  const write = (of: typeof data) => {
+    const { actions } = plan(snapshots({ claims: [claim('data')], snapshots: [cutNow] }), of, at('12:01'))
+    return only(actions, 'status Backup')[0]
+  }
+  const asked = { kind: 'other-claim', name: 'data', uid: 'uid-of-claim-data' }
+  assert.deepEqual(write(data)?.unless, asked, 'the cache of claims may be behind')
+  const again = { ...data, status: { ...told(cut, 'uid-of-claim-data'), message: 'of before' } }
+  assert.deepEqual([write(again)?.status.message !== 'of before', write(again)?.unless], [true, undefined])
   const begun = { ...data, status: told(cut, 'uid-of-claim-data') ?? {} }
   const { phase, snapshot } = told(ready, 'another', begun) ?? {}
   assert.deepEqual([phase, snapshot?.claimUID], ['Completed', 'uid-of-claim-data'], 'it was proven before')

@@ -118,12 +118,13 @@ function waitForOthers(
 export function planSnapshotRun(
   policy: BackupPolicy | undefined,
   backup: Backup,
-  { snapshot, deletionPolicy, volume }: SnapshotView,
+  { snapshot, deletionPolicy, liveClaim }: SnapshotView,
   retention: RetentionWord | undefined,
   now: Date,
 ): BackupPlan {
   const { name, creationTimestamp, deletionTimestamp } = snapshot.metadata
-  const target = snapshot.spec.source.persistentVolumeClaimName ?? backup.spec.target ?? ''
+  const claim = snapshot.spec.source.persistentVolumeClaimName
+  const target = claim ?? backup.spec.target ?? ''
   const {
     boundVolumeSnapshotContentName: contentName,
     restoreSize,
@@ -132,11 +133,14 @@ export function planSnapshotRun(
     readyToUse,
   } = snapshot.status ?? {}
   const start = timeOf(creationTimestamp) ?? now
+  const told = backup.status?.snapshot?.claimUID
+  const asked = claimUIDOf(snapshot)
   // Not before it is cut: until then the claim may still be made anew.
   const isCut = creationTime !== undefined || readyToUse === true
-  const proof = volume === claimUIDOf(snapshot) ? volume : unprovenClaim
-  const claimUID = backup.status?.snapshot?.claimUID ?? (isCut ? proof : undefined)
-  const common = {
+  const isNews = told === undefined && asked !== undefined && claim !== undefined && isCut
+  // The cache of claims may be behind, and what is written once is never asked for again.
+  const unless = isNews ? ({ kind: 'other-claim', name: claim, uid: liveClaim } as const) : undefined
+  const of = (claimUID: string | undefined) => ({
     target,
     run: name,
     ...(timeOf(creationTime) ? { takenTime: rfc3339(timeOf(creationTime) ?? start) } : {}),
@@ -149,41 +153,45 @@ export function planSnapshotRun(
       ...(restoreSize ? { restoreSize } : {}),
       ...(deletionPolicy ? { deletionPolicy } : {}),
     },
-  }
-  const end = (facts: Pick<Facts, 'phase' | 'reason' | 'message' | 'retention'>, unless?: Unless) =>
-    planStatus(backup, { ...common, ...facts }, now, 'snapshot', unless)
+  })
+  const common = of(isNews ? (asked === liveClaim ? asked : unprovenClaim) : told)
+  // A failure counts for nothing, of whatever claim it is.
+  const fail = (facts: ReturnType<typeof failure>, unlessNow?: Unless) =>
+    planStatus(backup, { ...of(told), ...facts }, now, 'snapshot', unlessNow)
   const limits = limitsOf(policy)
-  if (deletionTimestamp) return end(gone(policy, backup, name))
+  if (deletionTimestamp) return fail(gone(policy, backup, name))
   const reported = error?.message ? `; the storage system says: ${error.message}` : ''
   const progress = progressOf(snapshot, limits, now)
   switch (progress.is) {
     case 'ready': {
       const taken = creationTime ? `, taken at ${creationTime}` : ''
       const message = `VolumeSnapshot ${name} is ready to use${taken}`
-      return end({ phase: 'Completed', reason: 'Completed', message, ...(retention ? { retention } : {}) })
+      const good = { phase: 'Completed', reason: 'Completed', message, ...(retention ? { retention } : {}) } as const
+      return planStatus(backup, { ...common, ...good }, now, 'snapshot', unless)
     }
     case 'not-cut': {
       const message = `the storage system did not cut VolumeSnapshot ${name} within ${progress.limit} s, and it was deleted${reported}`
-      return givenUp(snapshot, end(failure('SnapshotNotCut', message), { kind: 'cut-snapshot', name }))
+      return givenUp(snapshot, fail(failure('SnapshotNotCut', message), { kind: 'cut-snapshot', name }))
     }
     case 'not-ready': {
-      const unless = { kind: 'ready-snapshot', name } as const
-      return givenUp(snapshot, end(failure('SnapshotNotReady', `${tooSlow(name, limits)}${reported}`), unless))
+      const message = `${tooSlow(name, limits)}${reported}`
+      return givenUp(snapshot, fail(failure('SnapshotNotReady', message), { kind: 'ready-snapshot', name }))
     }
     case 'slow':
-      return planSlow(policy, backup, common, limits, now)
+      return planSlow(policy, backup, common, limits, unless, now)
     case 'uncut':
     case 'unready': {
-      const told = addSeconds(start, quickSeconds)
-      if (backup.spec.slot !== undefined && !backup.status?.phase && !error?.message && now < told)
-        return { groups: [], wakeAt: told }
+      const quick = addSeconds(start, quickSeconds)
+      if (backup.spec.slot !== undefined && !backup.status?.phase && !error?.message && now < quick)
+        return { groups: [], wakeAt: quick }
       const [reason, message] = error?.message
         ? ([
             'SnapshotError',
             `the storage system reports an error and is tried again until ${rfc3339(progress.until)}${reported}`,
           ] as const)
         : (['SnapshotPending', waitsFor(progress, creationTime)] as const)
-      return { ...planStatus(backup, { ...common, phase: 'Running', reason, message }, now), wakeAt: progress.until }
+      const facts = { ...common, phase: 'Running', reason, message } as const
+      return { ...planStatus(backup, facts, now, undefined, unless), wakeAt: progress.until }
     }
   }
 }
@@ -219,12 +227,14 @@ function planSlow(
   backup: Backup,
   common: Omit<Facts, 'phase' | 'reason' | 'message'>,
   { readySeconds }: Limits,
+  unless: Unless | undefined,
   now: Date,
 ): BackupPlan {
   const reason = 'SnapshotSlow'
   const enough = policy ? `, or until ${newerNeeded(policy, backup)} newer ones of its kind are good` : ''
   const message = `VolumeSnapshot ${common.run} was cut, and is not ready after ${readySeconds} s; it stays, and is waited for until it is ready${enough}. Look at the storage system: it reports no error`
-  const { groups } = planStatus(backup, { ...common, phase: 'Running', reason, message }, now)
+  const facts = { ...common, phase: 'Running', reason, message } as const
+  const { groups } = planStatus(backup, facts, now, undefined, unless)
   if (backup.status?.reason === reason) return { groups }
   const notice = { do: 'event', about: backup, type: 'Warning', reason, message } as const
   return { groups: groups.map(group => ({ ...group, actions: [...group.actions, notice] })) }

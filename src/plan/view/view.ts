@@ -30,6 +30,8 @@ export type SnapshotView = {
   readonly backup: Backup | undefined
   /** `volumeOf` in owners.ts. */
   readonly volume: string | undefined
+  /** UID of the claim that has the name of its claim now. */
+  readonly liveClaim: string | undefined
   /** Of its content, where known. */
   readonly deletionPolicy: 'Delete' | 'Retain' | undefined
 }
@@ -148,12 +150,13 @@ export function viewOf(world: PolicyWorld): View {
   const believable = world.snapshots.filter(each => !isPosing(each, backups.get(madeFor(each) ?? '')))
   const snapshots = believable.map((snapshot): SnapshotView => {
     const content = snapshot.status?.boundVolumeSnapshotContentName
-    const live = world.claimUIDs.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
+    const liveClaim = world.claimUIDs.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
     const backup = backupOfSnapshot(snapshot, each => backups.get(each))
     return {
       snapshot,
       backup,
-      volume: volumeOf(snapshot, backup, live),
+      volume: volumeOf(snapshot, backup, liveClaim),
+      liveClaim,
       deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content),
     }
   })
