@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asked, plan, snapshots } from '../../../test/plan/backup-plan.ts'
-import { at, policy, ready, scheduled, snapshotOf, stamp, world } from '../../../test/plan/world.ts'
+import {
+  at,
+  claim,
+  policy,
+  ready,
+  scheduled,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
 import { does, only, planBackup, planPolicy } from '../../../test/plan/planned.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import { annotation } from '../../api/labels.ts'
@@ -18,10 +28,40 @@ test('F79: a Backup of a slot that has passed gets no snapshot of today, and nob
   assert.deepEqual(plan(snapshots(), broughtBack(at('11:30'))).does, ['create VolumeSnapshot'], 'inside the deadline')
 })
 
+/** What becomes of a Backup whose snapshot was made then. */
+function withSnapshot(of: Backup, made: string, spec: object = {}, later = now) {
+  const metadata = { creationTimestamp: stamp(at(made)) }
+  const snapshot = snapshotOf(of, { status: { ...ready, creationTime: stamp(at(made)) }, metadata })
+  const seen = world(snapshotPolicy(spec), { claims: [claim('data')], snapshots: [snapshot], backups: [of] })
+  return plan(seen, of, later)
+}
+
 test('F79: where its snapshot stands it is Completed', () => {
-  const of = broughtBack(at('02:00'))
-  const seen = snapshots({ snapshots: [snapshotOf(of, { status: ready, claim: 'data' })] })
-  assert.equal(plan(seen, of).status?.phase, 'Completed')
+  assert.equal(withSnapshot(broughtBack(at('02:00')), '02:00').status?.phase, 'Completed')
+})
+
+test('F79: where its snapshot came back as well, and was cut anew, it says so, and tells nothing of it', () => {
+  const { status, does } = withSnapshot(broughtBack(at('02:00')), '11:59')
+  assert.deepEqual([status?.phase, status?.reason, does], ['Skipped', 'RestoredObject', ['status Backup']])
+  assert.match(status?.message ?? '', /was made at 2026-01-05T11:59:00Z: the data are of then/)
+  assert.deepEqual([status?.run, status?.snapshot], [undefined, undefined])
+})
+
+test('F79: a snapshot that is late for its slot is its own where the run could be started until then, or has begun', () => {
+  const late = scheduled(at('02:00'), { target: 'data', metadata: { creationTimestamp: stamp(at('05:00')) } })
+  const inTime = scheduled(at('02:00'), { target: 'data' })
+  const begun = { ...late, status: { phase: 'Running' as const } }
+  for (const [what, of, made, startingDeadlineSeconds] of [
+    ['the operator was down, inside a long deadline', late, '05:00', 4 * 3600],
+    ['begun at the deadline, by a pass that took minutes', late, '05:00', 3 * 3600 - 599],
+    ['made in time, and the deadline was lowered since', inTime, '05:00', 60],
+    ['something was written of it', begun, '05:00', 60],
+  ] as const)
+    assert.equal(withSnapshot(of, made, { startingDeadlineSeconds }).status?.phase, 'Completed', what)
+  const behind = withSnapshot(late, '05:00', {}, at('02:00:10'))
+  assert.equal(behind.status?.phase, 'Completed', 'our own clock is behind')
+  const tooLate = withSnapshot(late, '05:00', { startingDeadlineSeconds: 3 * 3600 - 601 })
+  assert.equal(tooLate.status?.phase, 'Skipped')
 })
 
 test('F79: with strategy job it waits for the list of the bucket only where that is to be read', () => {

@@ -2,6 +2,7 @@
 // (Velero, GitOps, an import). Today's data under an old name would be a lie (docs/design.md R34).
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import type { Reason } from '../../api/conditions.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { returnedRun } from '../view/owners.ts'
@@ -9,6 +10,8 @@ import type { Facts } from './status.ts'
 
 /** Where the policy is not there to say. Seconds. */
 const defaultDeadlineSeconds = 3600
+/** What is begun at the deadline exists no later: a pass takes minutes, and its clock is not that of the API server. Seconds. */
+const lateSeconds = 600
 /** Velero sets it on everything that it restores. */
 const restoredByVelero = 'velero.io/restore-name'
 
@@ -38,6 +41,27 @@ export function restoredWithoutStatus(backup: Backup): Facts | undefined {
   const { metadata, status } = backup
   if (status?.phase !== undefined || metadata.labels?.[restoredByVelero] === undefined) return undefined
   const message = 'it was restored without its status; what it once made is told by the bucket and by its snapshot'
+  return { phase: 'Skipped', reason: 'RestoredObject', message, ...targetOf(backup) }
+}
+
+/**
+ * Why a Backup of a slot, of which no status tells, tells nothing of its snapshot; undefined where it may. Both were made when the run could
+ * not be started any more: both came back, and the snapshot was cut anew. A Backup that was made in time is our own, and one that came back
+ * tells of a snapshot that was. By our own clock it is late, too: one that is behind makes slots late by that of the API server.
+ */
+export function cutAgain(
+  backup: Backup,
+  snapshot: VolumeSnapshot,
+  policy: BackupPolicy | undefined,
+  now: Date,
+): Facts | undefined {
+  const until = startsUntil(backup, policy)
+  if (!until || backup.status?.phase !== undefined) return undefined
+  const times = [now, ...[backup, snapshot].map(({ metadata }) => timeOf(metadata.creationTimestamp))]
+  const late = addSeconds(until, lateSeconds)
+  if (!times.every(time => time !== undefined && time > late)) return undefined
+  const { name, creationTimestamp } = snapshot.metadata
+  const message = `it came back without its status, and its VolumeSnapshot ${name} was made at ${creationTimestamp}: the data are of then, and not of its slot ${backup.spec.slot}`
   return { phase: 'Skipped', reason: 'RestoredObject', message, ...targetOf(backup) }
 }
 

@@ -12,7 +12,7 @@ import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
 import { factsOfEntry, goesOn, hasBegun, planJobRun, planJobStart } from './job.ts'
 import { isOutOfSight, planOutOfSight } from './out-of-sight.ts'
-import { neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
+import { cutAgain, neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { isHeld, isHeldSnapshot } from './marks.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
@@ -53,6 +53,8 @@ export function planBackup(
   if (vain) return planStatus(backup, vain, now, 'snapshot', { kind: 'snapshot', name: snapshotName(backup) })
   const never = job || snapshot || mayBeListed ? undefined : neverRuns(backup, policy, now)
   if (never) return planStatus(backup, never, now)
+  const again = snapshot && cutAgain(backup, snapshot.snapshot, policy, now)
+  if (again) return planStatus(backup, again, now)
   if (!policy) return planWithoutPolicy(view, run, now)
   if (job) return planJobRun(backup, job, now)
   if (snapshot) return planSnapshotRun(policy, backup, snapshot, words.get(snapshot.snapshot.metadata.name), now)
