@@ -92,9 +92,10 @@ test('F85: the alerts fire where the Prometheus operator enforces the namespace 
     const rules = await readFile(alertsFile, 'utf8')
     // As prom-label-proxy and the Prometheus operator do it: a matcher in each selector, and the label on each alert.
     const enforced = rules
-      .replaceAll(/(?<=[( ])(backup_\w+)(?=[)[])/g, '$1{namespace="backup-system"}')
+      .replaceAll(/(?<=[( ])((?:backup|reflector)_\w+)(?=[)[])/g, '$1{namespace="backup-system"}')
+      .replaceAll(/(?<=[( ])(reflector_\w+\{)(?=resource)/g, '$1namespace="backup-system", ')
       .replaceAll(/^( *)severity: \w+$/gm, '$&\n$1namespace: backup-system')
-    assert.equal(enforced.match(/\{namespace="backup-system"\}/g)?.length, 10)
+    assert.equal(enforced.match(/\{namespace="backup-system"/g)?.length, 12)
     await writeFile(join(folder, 'alerts.yaml'), enforced)
     const tests = await readFile(join(repository, 'test/chart/alerts-enforced.test.yaml'), 'utf8')
     await writeFile(join(folder, 'alerts.test.yaml'), tests)
@@ -125,11 +126,12 @@ test('every alert asks for metrics and labels that the operator exports, and has
       'BackupTargetsNotReady',
       'BackupSuspect',
       'BackupRetentionBlocked',
+      'BackupOperatorBlind',
       'BackupOperatorDown',
     ],
   )
   for (const { alert, expr, annotations } of rules) {
-    const names = expr.match(/\bbackup_\w+/g) ?? []
+    const names = expr.match(/\b(backup|reflector)_\w+/g) ?? []
     assert.ok(names.length > 0, alert)
     for (const name of names) assert.ok(exported.has(name), `${alert} asks for ${name}, which nobody exports`)
     assert.ok(annotations.summary && annotations.description && annotations.runbook, alert)

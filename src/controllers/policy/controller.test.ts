@@ -32,8 +32,13 @@ const start = at('00:00:05')
 /**
  * The controller at work on a toy API server that has one policy with strategy job; caches know only what the operator wrote, and this.
  * @param serve the client as this API server serves it
+ * @param refused of which nothing is ever listed
  */
-function operator(t: TestContext, serve = (client: Client, _: ToyApiServer) => client) {
+function operator(
+  t: TestContext,
+  serve = (client: Client, _: ToyApiServer) => client,
+  refused?: 'snapshots' | 'snapshotClasses' | 'jobEvents' | 'volumes',
+) {
   const server = new ToyApiServer(start)
   const clock = new FakeClock(start)
   const creates: string[] = []
@@ -44,6 +49,7 @@ function operator(t: TestContext, serve = (client: Client, _: ToyApiServer) => c
   })
   const client = serve(plain, server)
   const caches = toyCaches(client)
+  const unlisted = refused && caches[refused]
   const events = { record: (_: unknown, note: EventNote) => void notes.push(note) }
   const controller = createPolicyController({
     client,
@@ -74,8 +80,8 @@ function operator(t: TestContext, serve = (client: Client, _: ToyApiServer) => c
       caches.claims,
       caches.volumes,
     ])
-      empty.replace([])
-    for (const absent of [caches.snapshots, caches.snapshotClasses]) absent.markAbsent(0)
+      if (empty !== unlisted) empty.replace([])
+    for (const absent of [caches.snapshots, caches.snapshotClasses]) if (absent !== unlisted) absent.markAbsent(0)
     const stop = new AbortController()
     const running = controller.run(stop.signal)
     t.after(async () => {
@@ -124,6 +130,15 @@ test('where a stranger has the name of the CronJob, ours is made as soon as the 
   await clock.advance(0)
   assert.equal(server.get('cronjobs', name)?.metadata.labels?.[label.managedBy], managerName)
 })
+
+for (const kind of ['snapshots', 'snapshotClasses', 'jobEvents', 'volumes'] as const)
+  test(`F31: while the list of ${kind} is refused from the start on a policy with strategy job gets its CronJob all the same`, async t => {
+    const { server, clock, run } = operator(t, client => client, kind)
+    await run()
+    assert.equal(server.all('cronjobs').length, 0, 'all kinds are waited for, for a while')
+    await clock.advance(60_000)
+    assert.equal(server.all('cronjobs').length, 1)
+  })
 
 test('a run that has begun is judged as soon as the snapshot API is there again, also when its policy is gone', async t => {
   const { server, clock, caches, run } = operator(t)

@@ -57,7 +57,7 @@ test('since when the snapshot API is away is told by the kind that went first, a
     assert.equal(snapshotClasses, undefined)
     return snapshotApiAwaySince
   }
-  assert.equal(await away(), undefined, 'nobody has looked yet')
+  for (const kind of ['snapshots', 'snapshotClasses'] as const) caches[kind].replace([])
   const since = clock.monotonic()
   caches.snapshots.markAbsent(since)
   await clock.advance(5000)
@@ -134,6 +134,25 @@ test('F82: a policy that has strategy job by now waits for claims while a snapsh
   caches.backups.replace([{ ...backup, metadata: { ...backup.metadata, resourceVersion: '2' } }])
   await look()
 })
+
+for (const kind of ['snapshots', 'snapshotClasses', 'claims', 'volumes', 'jobEvents', 'cronJobEvents'] as const)
+  test(`F31: ${kind} that the API server has refused to list since the start are unknown, and hold up what rests on them alone`, async () => {
+    const isForWords = kind.endsWith('Events')
+    for (const some of [[policy()], [snapshotPolicy()], []]) {
+      const server = new ToyApiServer(now)
+      const client = toyClient(server)
+      const filled = toyCaches(client)
+      fillCaches(filled, server, true)
+      filled.policies.replace(some)
+      const caches = { ...filled, [kind]: toyCaches(client)[kind] }
+      const observe = createObserver(caches, client, settings, new FakeClock(now), silentLog)
+      const look = observe(namespace, 'nightly', new AbortController().signal)
+      const [of] = some.map(({ spec }) => spec.strategy.type)
+      const rests = of === 'snapshot' || (of === undefined && kind.startsWith('snapshot'))
+      if (rests && !isForWords) await assert.rejects(look, /^WaitError: the API server has not listed/)
+      else assert.equal((await look).policy, some[0])
+    }
+  })
 
 test('F31: a kind that stays unserved is warned of by its name, and not in every pass', async () => {
   const server = new ToyApiServer(now)

@@ -28,7 +28,7 @@ import { lookFirst } from './first-look.ts'
 import { SnapshotContents } from './snapshot-contents.ts'
 import { pods } from '../shared/resources.ts'
 
-/** How soon to look again where a kind is not served. */
+/** How soon to look again where a kind is not seen. */
 const absentMs = 10_000
 /**
  * What the plan of every policy rests on, since it may have runs of an earlier strategy. Snapshots come and go with their CRDs, and events are
@@ -37,8 +37,10 @@ const absentMs = 10_000
 const always = ['policies', 'backups', 'cronJobs', 'jobs', 'pods'] as const
 /** What that of a policy with strategy snapshot rests on besides. */
 const ofSnapshots = ['claims', 'volumes'] as const
+/** That these are not served is a fact that a plan may rest on; that nothing is known of them is none. */
+const snapshotKinds = ['snapshots', 'snapshotClasses'] as const
 
-/** How often people are told that a kind is still not served. */
+/** How often people are told that a kind is still not seen. */
 const toldAgainMs = 600_000
 
 /** How long a count of selected pods is good for: they are counted for a warning only. */
@@ -46,7 +48,7 @@ const podCountMs = 60_000
 
 /** All but what changes while other policies are planned: see `probesRunning`. */
 export type Observed = Omit<PolicyWorld, 'probesRunning'>
-/** @throws WaitError while the API server does not serve a kind that every verdict rests on. */
+/** @throws WaitError while the API server does not show a kind that the plan rests on. */
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
 export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock, log: Log): Observer {
@@ -68,10 +70,12 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const later = await lookFirst({ client, caches }, { namespace, name }, signal)
     // Nobody can tell what was deleted from what cannot be seen, if a proxy or an API group that is away for a moment answers 404: policies and
     // runs would be gone, runs be started twice, slots be missed, holds be out of sight (F31, F63).
-    waitFor(always)
+    waitFor(always.filter(isUnseen))
     const policy = caches.policies.get(namespace, name)
     const strategy = policy?.spec.strategy.type
-    if (strategy === 'snapshot') waitFor(ofSnapshots)
+    if (strategy === 'snapshot') waitFor(ofSnapshots.filter(isUnseen))
+    // Of one that is gone, too: its Backups may have snapshots. Under strategy job what may have one is out of sight, and not judged.
+    if (strategy !== 'job') waitFor(snapshotKinds.filter(isUnknown))
     const backups = byName(caches.backups.byIndex('policy', key).filter(({ metadata }) => !later.has(metadata.uid)))
     const jobs = byName(caches.jobs.byIndex('policy', labelKey))
     const snapshots = byName(caches.snapshots.byIndex('policy', labelKey))
@@ -118,16 +122,25 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     }
   }
 
-  /** @throws WaitError while one of them is not served, which stops every policy that needs it: people are told. */
-  function waitFor(kinds: readonly (keyof Caches)[]): void {
-    const unseen = kinds.find(kind => caches[kind].state !== 'synced')
+  function isUnseen(kind: keyof Caches): boolean {
+    return caches[kind].state !== 'synced'
+  }
+
+  /** It was not listed yet since the start: it may be refused, and there may be many. */
+  function isUnknown(kind: keyof Caches): boolean {
+    return caches[kind].state === 'syncing'
+  }
+
+  /** @throws WaitError where there is one, which stops every policy that needs it: people are told. */
+  function waitFor([unseen]: readonly (keyof Caches)[]): void {
     if (!unseen) return
+    const what = isUnknown(unseen) ? 'has not listed' : 'does not serve'
     const nowMs = clock.monotonic()
     if (nowMs >= (told.get(unseen) ?? -toldAgainMs) + toldAgainMs) {
       told.set(unseen, nowMs)
-      log.warn({ kind: unseen }, 'the API server does not serve a kind that policies rest on; they wait for it')
+      log.warn({ kind: unseen }, `the API server ${what} a kind that policies rest on; they wait for it`)
     }
-    throw new WaitError(absentMs, `the API server does not serve ${unseen}`)
+    throw new WaitError(absentMs, `the API server ${what} ${unseen}`)
   }
 
   /** Measured by monotonic time: a clock that jumps ahead must not make a moment a day (F23). */

@@ -78,6 +78,29 @@ test('nothing is reconciled before every cache is settled, then everything that 
   await stop()
 })
 
+test('F31: a cache that is never filled is waited for a minute; what it has later is reconciled then', async () => {
+  const pods = new Store<KubeObject>()
+  const others = new Store<KubeObject>()
+  const keys: string[] = []
+  const { clock, lines, stop } = run({
+    watches: [pods, others].map(store => watching(store, object => [keyOf(object)])),
+    reconcile: async key => void keys.push(key),
+  })
+  pods.replace([pod('x', '1')])
+  await clock.advance(59_999)
+  assert.deepEqual(keys, [])
+  await clock.advance(1)
+  assert.deepEqual(keys, ['a/x'])
+  assert.deepEqual(
+    lines.filter(line => line.startsWith('warn')),
+    ['warn some resources are not listed yet; what does not need them begins without'],
+  )
+  others.replace([pod('y', '1')])
+  await clock.advance(0)
+  assert.deepEqual(keys, ['a/x', 'a/y'])
+  await stop()
+})
+
 test('a change enqueues the keys of the old and of the new state', async () => {
   const pods = new Store<KubeObject>()
   pods.replace([pod('x', '1', 'one')])

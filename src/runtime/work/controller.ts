@@ -42,6 +42,9 @@ export function watchingState<T extends KubeObject>(cache: Cache<T>, keys: () =>
 /** A server that asks for more patience is asked again all the same: it may be a proxy's page of maintenance that is over by then. */
 const longestRetryAfterSeconds = 60
 
+/** So long it is waited for the first answer about every resource. One that the server refuses to list may be refused for days. */
+const longestFillMs = 60_000
+
 /** What became of one reconcile, also the metric label. */
 export type ReconcileResult = 'done' | 'requeued' | 'waiting' | 'conflict' | 'error' | 'fenced' | 'stopped'
 
@@ -53,7 +56,8 @@ export type ControllerOptions = {
   readonly name: string
   readonly watches: readonly Watch[]
   /**
-   * Brings one key closer to its wish, reading the world anew. Throw WaitError to look again later and anything else to
+   * Brings one key closer to its wish, reading the world anew. A cache may still be `syncing`, and then tells nothing: neither what there is,
+   * nor that there is nothing. Throw WaitError to look again later and anything else to
    * back off. The signal aborts at a forced stop and after `timeoutMs`.
    */
   readonly reconcile: (key: string, signal: AbortSignal) => Promise<{ readonly requeueAfterMs?: number } | void>
@@ -91,7 +95,7 @@ export class Controller {
     this.#queue.addAfter(key, ms)
   }
 
-  /** Waits for the caches, works until the signal aborts, lets running reconciles finish within `graceMs`. Runs once. */
+  /** Waits for the caches, though not for ever, works until the signal aborts, lets running reconciles finish within `graceMs`. Runs once. */
   async run(signal: AbortSignal): Promise<void> {
     const { watches, workers = 2, graceMs = 5000 } = this.#options
     const forced = new AbortController()
@@ -104,7 +108,7 @@ export class Controller {
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       signal.throwIfAborted()
-      await Promise.all(watches.map(watch => watch.settled(signal)))
+      await this.#fill(signal)
       for (const watch of watches) stops.push(watch.start(key => this.#queue.add(key)))
       this.#log.info({ workers }, 'controller started')
       await Promise.all(Array.from({ length: workers }, () => this.#work(forced.signal)))
@@ -117,6 +121,21 @@ export class Controller {
       signal.removeEventListener('abort', onAbort)
     }
     this.#log.info({}, 'controller stopped')
+  }
+
+  /** All at once is best: what comes one after the other is reconciled as often. */
+  async #fill(signal: AbortSignal): Promise<void> {
+    const late = new AbortController()
+    const cancel = this.#clock.timer(longestFillMs, () => late.abort(new Error('not every cache is filled')))
+    const either = AbortSignal.any([signal, late.signal])
+    try {
+      await Promise.all(this.#options.watches.map(watch => watch.settled(either)))
+    } catch (error) {
+      if (signal.aborted || !late.signal.aborted) throw error
+      this.#log.warn({}, 'some resources are not listed yet; what does not need them begins without')
+    } finally {
+      cancel()
+    }
   }
 
   async #work(forced: AbortSignal): Promise<void> {
