@@ -221,6 +221,28 @@ test('F31: a slot that waited for the snapshot API waits for the classes that co
   assert.equal(at0(at('02:00'), of, longAgo).status?.slots?.missed, 1, 'what has no class has none')
 })
 
+for (const [deadline, back, waits] of [
+  [30, '02:00:05', '02:00:20'],
+  [8, '02:00:02', '02:00:05'],
+  [3600, '02:59:30', '02:59:50'],
+  [3600, '02:59:56', '02:59:58'],
+] as const)
+  test(`F31: they begin some seconds before their deadline of ${deadline} s is over where the snapshot API came back at ${back}`, () => {
+    const lacking = { ...claim('waits'), status: { phase: 'Pending' as const } }
+    const pending = { ...lacking, spec: { ...lacking.spec, volumeName: undefined } }
+    const of = steady(at('01:00'), { schedule: '0 2 * * *', startingDeadlineSeconds: deadline })
+    const seen = {
+      snapshotApiBackSince: at(back),
+      claims: [claim('data'), pending],
+      volumes: new Map([['pv-data', volumeOf('data')]]),
+    }
+    const first = at0(at(back), of, seen)
+    assert.deepEqual([first.started, first.wakeAt], [[], at(waits)])
+    // A timer is late.
+    const late = new Date(at(waits).getTime() + 1007)
+    assert.deepEqual(at0(late, of, seen).started, ['data 02:00'])
+  })
+
 test('F31: claims that can be snapshotted wait a minute from when the snapshot API came back for those that lack a class, and no longer', () => {
   const other = { ...volumeOf('logs'), spec: { csi: { driver: 'other.csi' } } }
   const volumes = new Map([volumeOf('data'), other].map(each => [each.metadata.name, each]))

@@ -16,6 +16,9 @@ import { recording } from '../history/clean-up.ts'
 import { slotsByName } from '../view/owners.ts'
 import type { SnapshotStrategyView, View } from '../view/view.ts'
 
+/** Left to begin in, before the deadline of a slot. Workers may be busy, and the API server slow. */
+const spareSeconds = 10
+
 /**
  * A due slot makes one Backup per selected claim; its name is the lock that makes it happen once, also after a crash between two of
  * them. A claim whose earlier scheduled run is not cut yet is skipped, and one of which many snapshots are cut and not ready.
@@ -64,7 +67,8 @@ export function planSnapshotSlots(
   // It has waited for the snapshot API, and waits for what comes with it: where some can begin, the others have that moment only.
   const grace = latest(...targets.map(({ readiness }) => backGraceEnd(readiness, snapshotApiBackSince)))
   if (grace && due < grace) {
-    const until = able.length === 0 ? closes : (earliest(grace, addSeconds(due, startingDeadlineSeconds)) ?? grace)
+    const from = latest(due, snapshotApiBackSince) ?? due
+    const until = able.length === 0 ? closes : waitsUntil(grace, from, addSeconds(due, startingDeadlineSeconds))
     if (now < until) return { groups: [], book, next, closes: until }
   }
   book = advanceTo(book, due)
@@ -105,6 +109,15 @@ export function planSnapshotSlots(
     next,
     closes: undefined,
   }
+}
+
+/**
+ * Until when those that can begin wait for the others, from that time on: a pass is never begun to the millisecond, and at the deadline the
+ * slot would be missed for all.
+ */
+function waitsUntil(grace: Date, from: Date, deadline: Date): Date {
+  const leftSeconds = (deadline.getTime() - from.getTime()) / 1000
+  return earliest(grace, addSeconds(deadline, -Math.min(spareSeconds, leftSeconds / 2))) ?? grace
 }
 
 /** The slots that have a Backup, one for each Backup. */
