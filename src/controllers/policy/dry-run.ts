@@ -8,7 +8,7 @@ import type { DryRun, DryRunRefusal } from '../../plan/view/world.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { ApiError, ConnectionError, isDenied, ResponseError } from '../../runtime/client/errors.ts'
+import { ApiError, ConnectionError, isDenied, refusesDryRun, ResponseError } from '../../runtime/client/errors.ts'
 import { keyOf } from '../../runtime/client/resource.ts'
 import type { Reach } from '../shared/caches.ts'
 import { cronJobs, jobs } from '../shared/resources.ts'
@@ -164,8 +164,8 @@ export class DryRuns {
     if (!failure) return 'accepted'
     if (!(failure instanceof ApiError)) return 'unsaid'
     const words = failure.detail || failure.message
-    // Whoever would have to be asked takes part in no dry run, and the rest has no objection.
-    if (failure.status === 400 && words.includes('does not support dry run')) return 'accepted'
+    // The rest has no objection.
+    if (refusesDryRun(failure)) return 'accepted'
     if (silent.has(failure.status) && !isDenied(failure)) return 'unsaid'
     const isOurs = (each: Job) => each.metadata.namespace === metadata.namespace && !isFinished(each)
     const ours = this.#reach.caches.jobs.list().filter(isOurs).length

@@ -9,6 +9,7 @@ import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKi
 import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { sameJson } from '../../plan/core/equal.ts'
+import { sameClock } from '../../plan/policy/cron-job-difference.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -18,6 +19,7 @@ import {
   isAlreadyExists,
   isDenied,
   isNotFound,
+  refusesDryRun,
   ResponseError,
   WaitError,
 } from '../../runtime/client/errors.ts'
@@ -117,12 +119,14 @@ export async function applyPlan(
   async function attempt(group: Group, untilMs = pass.beginUntilMs): Promise<void> {
     const standing = memory.standing(group.name, now, group.run && failsAt(group.name))
     if (!standing && writesOf(group).some(write => slow.has(write))) return leave(group)
-    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs)))
+    const cronJob = cronJobOf(group)
+    const isDoubted = cronJob !== undefined && memory.putBack.isChanged
+    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, isDoubted)))
     if (outcome?.is === 'done') {
       done.set(group.name, outcome)
-      const cronJob = cronJobOf(group)
       if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
     }
+    if (cronJob && outcome?.is === 'withheld') memory.putBack.changed()
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome.error)
     if (outcome && outcome.is !== 'refused' && outcome.is !== 'withheld') return
@@ -290,8 +294,11 @@ class Pass {
     this.beginUntilMs = context.clock.monotonic() + beginMs
   }
 
-  /** @param untilMs monotonic: after that no action is begun, and the group is put off. */
-  async carryOut(group: Group, untilMs: number): Promise<Outcome> {
+  /**
+   * @param untilMs monotonic: after that no action is begun, and the group is put off
+   * @param isDoubted the CronJob that it writes was changed as it was written the last time
+   */
+  async carryOut(group: Group, untilMs: number, isDoubted = false): Promise<Outcome> {
     const { clock } = this.#context
     const left: Left = new Map()
     let made = true
@@ -304,6 +311,7 @@ class Pass {
       const cancel = clock.timer(actionMs, () => late.abort(unansweredError(action)))
       try {
         const signal = AbortSignal.any([this.#signal, late.signal])
+        if (isDoubted && action.do === 'patch-status' && !(await this.#willSetTimes(group, signal))) continue
         const outcome = await this.take(action, left, signal, group.run)
         if (outcome === 'ended' || outcome === 'taken') return { is: outcome }
         if (outcome === 'adopted') made = false
@@ -318,6 +326,24 @@ class Pass {
       }
     }
     return { is: 'done', made }
+  }
+
+  /**
+   * Whether the CronJob will have other times once it is written. Where a webhook leaves those that it has, nothing can fire for the past, and a
+   * clock that is set again with every try would take the slot from a run that waits (F77).
+   */
+  async #willSetTimes(group: Group, signal: AbortSignal): Promise<boolean> {
+    const { client, caches } = this.#context
+    const wanted = cronJobOf(group)
+    const standing = wanted && caches.cronJobs.get(this.#owner.namespace, wanted.metadata.name)
+    if (!standing) return true
+    try {
+      return !sameClock(await client.replace<CronJob>(cronJobs, wanted, { signal, dryRun: true }), standing)
+    } catch (error) {
+      // Whoever changes it takes part in no dry run, and is still there.
+      if (refusesDryRun(error)) return false
+      throw error
+    }
   }
 
   /** @returns `ended` or `taken` when the rest of the group is not to be done, `adopted` where what is created was there before. */

@@ -5,30 +5,40 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import type { Client } from '../../runtime/client/client.ts'
+import { ApiError } from '../../runtime/client/errors.ts'
+import type { WriteOptions } from '../../runtime/client/requests.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 import type { EventNote } from '../../runtime/events.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { silentLog } from '../../runtime/log.ts'
 import { applyContext } from '../../../test/histories/toy/apply-context.ts'
-import { at, policy, world } from '../../../test/plan/world.ts'
+import { at, policy, stamp, world } from '../../../test/plan/world.ts'
 import { applyPlan } from './apply.ts'
 import { RefusalMemory } from './refusals.ts'
 
-/** One policy and its CronJob, which a webhook changes as it is written. */
-function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob }) {
+/** One policy and its CronJob, which a webhook changes as it is written, and perhaps refuses to be asked by a dry run. */
+function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob; refusesDryRun?: boolean }) {
   const clock = new FakeClock(at('12:00'))
+  const clockSet: string[] = []
   let standing = policy()
   let cronJob = world(standing).cronJob ?? assert.fail()
   let writes = 0
   const notes: EventNote[] = []
   const client = {
-    async replace(resource: Resource, object: CronJob | BackupPolicy) {
+    async replace(resource: Resource, object: CronJob | BackupPolicy, { dryRun }: WriteOptions) {
       if (resource.kind === 'BackupPolicy') return (standing = object as BackupPolicy)
+      const message = 'admission webhook "x" does not support dry run'
+      if (dryRun && webhook.refusesDryRun)
+        throw new ApiError({ request: 'PUT', status: 400, reason: 'BadRequest', message })
+      if (dryRun) return webhook.mutate(object as CronJob)
       writes++
       return (cronJob = webhook.mutate(object as CronJob))
     },
     create: async (_: Resource, object: object) => object,
-    patch: async () => undefined,
+    async patch(_: Resource, __: string, ___: string, { body }: { body: { status: { lastScheduleTime: string } } }) {
+      clockSet.push(body.status.lastScheduleTime)
+      return undefined
+    },
   } as unknown as Client
   const context = applyContext(client, clock, { record: (_, note) => void notes.push(note) })
   const memory = new RefusalMemory()
@@ -41,7 +51,7 @@ function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob }) {
     return { writes, ready }
   }
   const edit = (change: Partial<CronJob['spec']>) => (cronJob = { ...cronJob, spec: { ...cronJob.spec, ...change } })
-  return { clock, pass, edit, notes, standing: () => cronJob }
+  return { clock, clockSet, pass, edit, notes, standing: () => cronJob }
 }
 
 test('F77: a CronJob that somebody edited is written once, and nobody is told', async () => {
@@ -114,3 +124,27 @@ test('F77: edits of people are put back at once, each of them once the last is a
     await clock.advance(1_800_000)
   }
 })
+
+for (const refusesDryRun of [false, true])
+  test(`F77: a webhook that changes a time sets the clock of the CronJob back with no further try${refusesDryRun ? ', also where it refuses dry runs' : ''}`, async () => {
+    const spec = { startingDeadlineSeconds: 200 }
+    const webhook = {
+      mutate: (each: CronJob): CronJob => ({ ...each, spec: { ...each.spec, ...spec } }),
+      refusesDryRun,
+    }
+    const { clock, clockSet, pass, edit, standing } = cluster(webhook)
+    edit(spec)
+    let last = 0
+    for (let minute = 0; minute < 180; minute++) {
+      last = (await pass()).writes
+      await clock.advance(60_000)
+    }
+    assert.ok(last > 10, `${last} tries`)
+    assert.deepEqual(clockSet, [stamp(at('12:00'))])
+    if (refusesDryRun) return
+    webhook.mutate = each => each
+    await clock.advance(600_000)
+    await pass()
+    assert.equal(standing().spec.startingDeadlineSeconds, 3600)
+    assert.deepEqual(clockSet.slice(1), [stamp(clock.now())], 'before the write that sticks')
+  })

@@ -16,6 +16,12 @@ const quietSeconds = 1800
 export class PutBack {
   #written: string | undefined
   #last: { readonly at: Date; readonly times: number } | undefined
+  #isChanged = false
+
+  /** Whether what was written last did not stick: the next time may be no better. */
+  get isChanged(): boolean {
+    return this.#isChanged
+  }
 
   /** Until when what would be written waits; undefined where it is new, or was left alone for long enough. */
   waitsUntil(wanted: CronJob, now: Date): Date | undefined {
@@ -30,10 +36,17 @@ export class PutBack {
     const state = stateOf(cronJob)
     if (state === this.#written) this.#last = { at: now, times: (this.#recent(now)?.times ?? 0) + 1 }
     this.#written = state
+    this.#isChanged = false
+  }
+
+  /** It does not stand as it was written. */
+  changed(): void {
+    this.#isChanged = true
   }
 
   forget(): void {
     this.#written = undefined
+    this.#isChanged = false
     this.#last = undefined
   }
 

@@ -104,6 +104,11 @@ export function isAlreadyExists(error: unknown): error is ApiError {
   return error instanceof ApiError && error.status === 409 && error.reason === 'AlreadyExists' && !isDenied(error)
 }
 
+/** An admission webhook has side effects, and takes part in no dry run: nobody knows what it would say. */
+export function refusesDryRun(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 400 && error.message.includes('does not support dry run')
+}
+
 /** The resourceVersion or continue token is too old: list again. */
 export function isGone(error: unknown): error is ApiError {
   return error instanceof ApiError && (error.status === 410 || error.reason === 'Expired' || error.reason === 'Gone')

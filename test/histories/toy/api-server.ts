@@ -59,6 +59,9 @@ export class ToyApiServer {
   /** The version that the last change of each kind has made. */
   readonly #changed = new Map<Plural, number>()
 
+  /** What an admission webhook makes of what the operator writes, also in a dry run. */
+  webhook: <T extends KubernetesObject>(object: T) => T = object => object
+
   constructor(now: Date) {
     this.now = now
   }
@@ -234,20 +237,22 @@ export function toyClient(
       return { items, resourceVersion: '' }
     },
     async create(resource: Resource, object: Kinds[Plural], { dryRun }: WriteOptions = {}) {
-      if (dryRun) return object
+      const admitted = server.webhook(object)
+      if (dryRun) return admitted
       const plural = pluralOf(resource)
       const write = { verb: 'create', plural, name: object.metadata.name } as const
-      return written(write, object, () => server.create(plural, object))
+      return written(write, object, () => server.create(plural, admitted))
     },
     async replace(
       resource: Resource,
       object: Kinds[Plural],
       options: WriteOptions & { readonly subresource?: string },
     ) {
-      if (options.dryRun) return object
+      const admitted = options.subresource ? object : server.webhook(object)
+      if (options.dryRun) return admitted
       const plural = pluralOf(resource)
       const write = { verb: 'update', plural, name: object.metadata.name } as const
-      return written(write, object, () => server.replace(plural, object, options.subresource))
+      return written(write, object, () => server.replace(plural, admitted, options.subresource))
     },
     /** Only what the operator patches, by merge, with its uid: the status of a CronJob, and the hold of a VolumeSnapshot. */
     async patch(

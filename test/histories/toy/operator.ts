@@ -135,6 +135,13 @@ export class ToyOperator {
     assert.fail(`at ${stamp(this.#server.now)} the plan never comes to rest:\n${done.join('\n')}`)
   }
 
+  /** Sees everything, plans and applies once: where something is refused or withheld it never comes to rest. */
+  async pass(): Promise<void> {
+    this.#sync()
+    const plan = await this.plan(this.#server.now)
+    await applyPlan(this.#context, plan.world, plan, this.#memory, silentLog, never)
+  }
+
   /** At rest: it does not ask to be woken at once, and would have nothing to do if it were woken earlier (looked at now and then, for speed). */
   async #checkQuiet(wakeAt: Date | undefined): Promise<void> {
     this.wakeAt = wakeAt
