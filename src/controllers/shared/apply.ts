@@ -117,7 +117,9 @@ export async function applyPlan(
   const slow = new Set<string>()
   const left = new Set<string>()
   async function attempt(group: Group, untilMs = pass.beginUntilMs): Promise<void> {
-    const standing = memory.standing(group.name, now, group.run && failsAt(group.name))
+    const known = memory.standing(group.name, now, group.run && failsAt(group.name))
+    // What was refused of another write says nothing of these: a CronJob that may not be changed, and is gone by now, is made.
+    const standing = known && writesOf(group).includes(writeOf(known)) ? known : undefined
     if (!standing && writesOf(group).some(write => slow.has(write))) return leave(group)
     const cronJob = cronJobOf(group)
     const isDoubted = cronJob !== undefined && memory.putBack.isChanged

@@ -1,5 +1,6 @@
 // A CronJob that somebody changes after we wrote it. A person's edit is put back at once; another controller would change it again, and the two
-// would write against each other without a pause, so that every further time within half an hour waits for longer (F77).
+// would write against each other without a pause, so that every further time within half an hour waits for longer (F77). One that is deleted is
+// made at once, some times: while it is away nothing runs.
 import type { CronJob } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { cronJobDifferences } from '../../plan/policy/cron-job-difference.ts'
@@ -9,13 +10,16 @@ import { addSeconds } from '../../schedule/times.ts'
 const firstWaitSeconds = 60
 const longestWaitSeconds = 600
 
+/** So often in half an hour one that is gone is made at once; then a minute after the last time. */
+const madeAtOnce = 3
+
 /** Whoever has left it alone for so long begins anew. */
 const quietSeconds = 1800
 
 /** What was written of the CronJob of one policy, as long as the process lives and the policy does not change. */
 export class PutBack {
   #written: string | undefined
-  #last: { readonly at: Date; readonly times: number } | undefined
+  readonly #last = new Map<Trouble, { readonly at: Date; readonly times: number }>()
   #isChanged = false
 
   /** Whether what was written last did not stick: the next time may be no better. */
@@ -25,16 +29,19 @@ export class PutBack {
 
   /** Until when what would be written waits; undefined where it is new, or was left alone for long enough. */
   waitsUntil(wanted: CronJob, now: Date): Date | undefined {
-    const last = this.#recent(now)
+    const trouble = troubleOf(wanted)
+    const last = this.#recent(trouble, now)
     if (!last || stateOf(wanted) !== this.#written) return undefined
-    const until = addSeconds(last.at, Math.min(longestWaitSeconds, firstWaitSeconds * 2 ** (last.times - 1)))
+    const until = addSeconds(last.at, waitSeconds(trouble, last.times))
     return now < until ? until : undefined
   }
 
   /** It stands as it should: for the first time, or put back. */
   wrote(cronJob: CronJob, now: Date): void {
     const state = stateOf(cronJob)
-    if (state === this.#written) this.#last = { at: now, times: (this.#recent(now)?.times ?? 0) + 1 }
+    const trouble = troubleOf(cronJob)
+    const { times } = this.#recent(trouble, now) ?? { times: 0 }
+    if (state === this.#written) this.#last.set(trouble, { at: now, times: times + 1 })
     this.#written = state
     this.#isChanged = false
   }
@@ -47,14 +54,26 @@ export class PutBack {
   forget(): void {
     this.#written = undefined
     this.#isChanged = false
-    this.#last = undefined
+    this.#last.clear()
   }
 
   /** A clock that was put back makes nobody wait for longer. */
-  #recent(now: Date): { readonly at: Date; readonly times: number } | undefined {
-    const last = this.#last
+  #recent(trouble: Trouble, now: Date): { readonly at: Date; readonly times: number } | undefined {
+    const last = this.#last.get(trouble)
     return last && last.at <= now && now < addSeconds(last.at, quietSeconds) ? last : undefined
   }
+}
+
+type Trouble = 'deleted' | 'changed'
+
+/** What is to be made has no UID yet. */
+function troubleOf({ metadata }: CronJob): Trouble {
+  return metadata.uid === undefined ? 'deleted' : 'changed'
+}
+
+function waitSeconds(trouble: Trouble, times: number): number {
+  if (trouble === 'deleted') return times <= madeAtOnce ? 0 : firstWaitSeconds
+  return Math.min(longestWaitSeconds, firstWaitSeconds * 2 ** (times - 1))
 }
 
 /** The CronJob that a group brings to what it should be. */
@@ -65,8 +84,14 @@ export function cronJobOf({ actions }: Group): CronJob | undefined {
 
 /** Why it is not put back now. @param current as it stands */
 export function changedAgain(current: CronJob | undefined, wanted: CronJob): Refusal {
+  if (troubleOf(wanted) === 'deleted') return deletedAgain(wanted)
   const fields = (current && cronJobDifferences(current, wanted).join(', ')) || 'its owner or its annotations'
   return changed(wanted, 'another controller', fields, 'again after it is put back')
+}
+
+function deletedAgain({ metadata: { name } }: CronJob): Refusal {
+  const words = `CronJob ${name} is not there, and no scheduled run starts: somebody, or another controller, deletes it again after it is made`
+  return { action: 'create', kind: 'CronJob', name, words, passing: false, withheld: 'CronJobChanged' }
 }
 
 /** Why it is not written again at once: what is changed as it is written would be so again. Undefined where it stands as it was written. */

@@ -108,7 +108,9 @@ function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
   const refusal = refused.get(cronJobGroup)
   if (!refusal) return undefined
   if (refusal.withheld) {
-    const message = `${refusal.words}; exempt what is labelled app.kubernetes.io/managed-by: ${managerName} from it: it is written again, at the latest after 10 minutes`
+    const again =
+      refusal.action === 'create' ? 'made again within a minute' : 'written again, at the latest after 10 minutes'
+    const message = `${refusal.words}; exempt what is labelled app.kubernetes.io/managed-by: ${managerName} from it: it is ${again}`
     return { reason: refusal.withheld, message, next: 'mend' }
   }
   const message = `the API server refuses CronJob ${refusal.name}, which runs the schedule: ${refusal.words}; change the policy, or what refuses it: it is tried again, at the latest after 10 minutes`

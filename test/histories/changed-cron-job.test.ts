@@ -1,0 +1,98 @@
+// Whoever changes the CronJob whenever it is written, or deletes it, told on the toy cluster (F77).
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { CronJob, KubernetesObject } from '../../src/api/kubernetes.ts'
+import { addSeconds } from '../../src/schedule/times.ts'
+import { at, policy, stamp } from '../plan/world.ts'
+import { ToyApiServer } from './toy/api-server.ts'
+import { ToyCronController } from './toy/cron-controller.ts'
+import { ToyOperator } from './toy/operator.ts'
+
+/** Makes everything of this kind so. */
+function mutating(startingDeadlineSeconds: number) {
+  return <T extends KubernetesObject>(object: T): T => {
+    if (object.kind !== 'CronJob') return object
+    const { spec } = object as unknown as CronJob
+    return { ...object, spec: { ...spec, startingDeadlineSeconds } }
+  }
+}
+
+test('F77: a slot that waits for a long run is run, though a webhook changes startingDeadlineSeconds at each try', async () => {
+  const server = new ToyApiServer(at('01:30'))
+  const { resourceVersion: _, ...metadata } = policy().metadata
+  const hourly = policy({ schedule: '0 * * * *', startingDeadlineSeconds: 3600 })
+  server.create('backuppolicies', { ...hourly, metadata })
+  server.webhook = mutating(1800)
+  const cron = new ToyCronController(server)
+  const operator = new ToyOperator(server, 'nightly', { onWrite: () => {} })
+  const started: string[] = []
+  for (let minute = 0; minute < 120; minute++) {
+    server.now = addSeconds(at('01:30'), minute * 60)
+    cron.sync()
+    for (let n = 0; n < 3; n++) await operator.pass()
+    const runs = server
+      .all('jobs')
+      .filter(each => each.metadata.ownerReferences?.some(({ kind }) => kind === 'CronJob'))
+    for (const { metadata, status } of runs) {
+      const { name, creationTimestamp = '' } = metadata
+      if (!started.includes(creationTimestamp)) started.push(creationTimestamp)
+      // That of 02:00 ends at 03:10.
+      const end = addSeconds(new Date(creationTimestamp), creationTimestamp === stamp(at('02:00')) ? 4200 : 300)
+      if (status?.completionTime || server.now < end) continue
+      const time = stamp(server.now)
+      const conditions = [{ type: 'Complete', status: 'True', lastTransitionTime: time }] as const
+      const ended = { startTime: creationTimestamp, completionTime: time, conditions }
+      server.update('jobs', name, each => ({ ...each, status: ended }))
+    }
+  }
+  assert.deepEqual(started, [stamp(at('02:00')), stamp(at('03:11'))])
+})
+
+/** Somebody deletes the CronJob so often; seconds. How long it is away, and what is told then. */
+async function deletedEvery(seconds: number, change: (server: ToyApiServer) => void = () => {}) {
+  const server = new ToyApiServer(at('01:00'))
+  const { resourceVersion: _, ...metadata } = policy().metadata
+  server.create('backuppolicies', { ...policy(), metadata })
+  let made = 0
+  const operator = new ToyOperator(server, 'nightly', {
+    onWrite: ({ verb, plural }) => void (made += verb === 'create' && plural === 'cronjobs' ? 1 : 0),
+  })
+  const away: number[] = []
+  const told = new Set<string | undefined>()
+  for (let second = 0; second < 3600; second += 10) {
+    server.now = addSeconds(at('01:00'), second)
+    change(server)
+    if (second % seconds === 0)
+      for (const { metadata } of server.all('cronjobs')) server.delete('cronjobs', metadata.name)
+    for (let n = 0; n < 3; n++) await operator.pass()
+    if (server.all('cronjobs').length > 0) continue
+    away.push(second)
+    const { conditions = [] } = server.get('backuppolicies', 'nightly')?.status ?? {}
+    const ready = conditions.find(({ type }) => type === 'Ready')
+    told.add(ready && `${ready.status} ${ready.reason} ${ready.message}`)
+  }
+  return { made, away, told: [...told] }
+}
+
+test('F77: a CronJob that is deleted now and then is made at once, however often', async () => {
+  assert.deepEqual((await deletedEvery(300)).away, [])
+})
+
+test('F77: one that is deleted whenever it is there is made three times at once, then each minute, and it is told that somebody deletes it', async () => {
+  const { made, away, told } = await deletedEvery(10)
+  assert.ok(made > 50 && made < 70, `${made} times in an hour`)
+  assert.equal(away[0], 50)
+  assert.equal(told.length, 1)
+  assert.match(
+    told[0] ?? '',
+    /^False CronJobChanged CronJob backup-nightly is not there, and no scheduled run starts: somebody, or another controller, deletes it again/,
+  )
+})
+
+test('F77: one that is deleted while a change of it waits is made at once', async () => {
+  const suspended = (server: ToyApiServer) =>
+    void server.update('cronjobs', 'backup-nightly', each =>
+      each.spec.suspend === true ? each : { ...each, spec: { ...each.spec, suspend: true } },
+    )
+  assert.deepEqual((await deletedEvery(300, suspended)).away, [])
+})
