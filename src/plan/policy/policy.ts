@@ -164,6 +164,7 @@ function planOf(
   const { policy, strategy, runs, snapshotApi, dryRun } = view
   const { cronJob, probe, dryStart, catalog, holds, unrecorded, backups, schedule, nameTaken } = plan
   const { clock, since, before, kept, numbers, keeping, histories } = basis
+  const starts = oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)], policy, now)
   const planned: readonly Group[] = [
     ...cronJob,
     ...(probe?.groups ?? []),
@@ -180,7 +181,7 @@ function planOf(
     ...planCleanUp(view, unrecorded, now),
     ...schedule.groups,
     ...stuckJobs(view, unrecorded, now),
-    ...oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)], now),
+    ...starts.groups,
     ...(catalog?.groups ?? []),
   ]
   const groups = [...planned, ...unmarkGone(view, planned)]
@@ -231,6 +232,7 @@ function planOf(
     begunUntil,
     schedule.next,
     schedule.closes,
+    starts.wakeAt,
     probe?.wakeAt,
     dryStart?.wakeAt,
     dryRun?.againAt,

@@ -9,7 +9,7 @@ import { deletion, type Group, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
-import { apiGraceEnd, backGraceEnd, claimGraceEnd } from './grace.ts'
+import { apiGraceEnd, backGraceEnd, claimGraceEnd, waitsUntil } from './grace.ts'
 import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
 import { claimUIDOf, isEphemeral, snapshotName } from '../view/owners.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -98,15 +98,9 @@ export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimT
   return [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }]
 }
 
-function waitForOthers(
-  { spec: { whenBusy, startingDeadlineSeconds } }: BackupPolicy,
-  backup: Backup,
-  target: string,
-  busy: string,
-  now: Date,
-): BackupPlan {
-  const until = addSeconds(timeOf(backup.metadata.creationTimestamp) ?? now, startingDeadlineSeconds)
-  if (whenBusy === 'Skip' || now >= until) {
+function waitForOthers(policy: BackupPolicy, backup: Backup, target: string, busy: string, now: Date): BackupPlan {
+  const until = waitsUntil(backup, policy, now)
+  if (policy.spec.whenBusy === 'Skip' || now >= until) {
     const message = `${busy}; create a new Backup later`
     return planStatus(backup, { phase: 'Skipped', reason: 'Overlapping', message, target }, now)
   }

@@ -67,3 +67,39 @@ test('R30: it is written once, and the Backup of another target waits for nobody
   const again = { ...second, status } as Backup
   assert.deepEqual(told([waits, again, other], 'snapshot', true), [])
 })
+
+for (const [strategy, target] of [
+  ['job', undefined],
+  ['snapshot', 'data'],
+] as const) {
+  const backups = [asked('second', '11:50', target), asked('first', '11:40', target)]
+  const seen = (spec: object) =>
+    strategy === 'job'
+      ? world(policy(spec), { backups })
+      : world(snapshotPolicy(spec), { backups, claims: [claim('data')] })
+
+  test(`F81: the second wakes at its deadline, and is skipped then where the start of the first is still refused: ${strategy}`, () => {
+    const spec = { startingDeadlineSeconds: 900 }
+    const due = at('12:05')
+    assert.equal(planPolicy(seen(spec), now).wakeAt?.getTime(), due.getTime())
+    const { groups } = planPolicy(seen(spec), due)
+    const told = groups.find(({ name }) => name === 'run/second')
+    assert.deepEqual(told?.needs, [{ group: 'start/first', was: 'refused' }])
+    const [action] = told?.actions ?? []
+    assert.ok(action?.do === 'write-status')
+    const { phase, reason, message } = (action.object as Backup).status ?? {}
+    assert.deepEqual([phase, reason], ['Skipped', 'Overlapping'])
+    assert.match(message ?? '', /^Backup first of the same target has its turn first.*; create a new Backup later$/)
+    assert.equal(action.unless?.kind, strategy, 'it may have had its turn before')
+  })
+
+  test(`F81: with whenBusy Skip it is skipped at once: ${strategy}`, () => {
+    const { groups } = planPolicy(seen({ whenBusy: 'Skip' }), now)
+    const statuses = groups.flatMap(({ name, actions }) =>
+      actions.flatMap(action =>
+        name === 'run/second' && action.do === 'write-status' ? [(action.object as Backup).status?.phase] : [],
+      ),
+    )
+    assert.deepEqual(statuses, ['Skipped'])
+  })
+}

@@ -1,16 +1,20 @@
 // Runs of one target that could start in one pass: whose turn it is, and what the others say meanwhile (docs/design.md R5, R30).
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { commandTarget } from '../../api/names.ts'
 import type { Group } from '../core/actions.ts'
-import { planStatus } from './status.ts'
+import { earliest, rfc3339 } from '../../schedule/times.ts'
+import { runJobName, snapshotName } from '../view/owners.ts'
+import { waitsUntil } from './grace.ts'
+import { planStatus, type BackupPlan } from './status.ts'
 
 /**
  * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass. What a slot starts comes
  * before them, unless the Backup of the slot is not made: without it that run does not begin, and may not for long. Where the start of the
- * first one is refused there is no run to be found, and they say for whom they wait.
+ * first one is refused there is no run to be found: they say for whom they wait, and wait as long as for a run.
  */
-export function oneStart(groups: readonly Group[], now: Date): readonly Group[] {
+export function oneStart(groups: readonly Group[], policy: BackupPolicy, now: Date): BackupPlan {
   const byTarget = Map.groupBy(groups, startedTarget)
   byTarget.delete(undefined)
   const instead = new Map(
@@ -20,15 +24,20 @@ export function oneStart(groups: readonly Group[], now: Date): readonly Group[] 
       const record = first.needs?.find(({ was }) => was === 'made')?.group
       const late = others.filter(group => !isOfSlot(group))
       return late.map((group, place) => {
-        const behindFirst = waiting(group, target, first, now)
+        const behindFirst = waiting(group, target, first, policy, now)
         if (record === undefined) return [group, behindFirst] as const
-        const without = place === 0 ? [ifUndone(group, record)] : waiting(group, target, late[0] ?? first, now)
+        const without = place === 0 ? [ifUndone(group, record)] : waiting(group, target, late[0] ?? first, policy, now)
         return [group, [...behindFirst, ...without]] as const
       })
     }),
   )
-  // Behind the starts: only then it is known which was refused.
-  return [...groups.filter(group => !instead.has(group)), ...[...instead.values()].flat()]
+  const ends = [...instead.keys()].flatMap(({ run }) => (run ? [waitsUntil(run, policy, now)] : []))
+  const wakeAt = earliest(...ends.filter(end => end > now))
+  return {
+    // Behind the starts: only then it is known which was refused.
+    groups: [...groups.filter(group => !instead.has(group)), ...[...instead.values()].flat()],
+    ...(wakeAt ? { wakeAt } : {}),
+  }
 }
 
 function ifUndone(group: Group, other: string): Group {
@@ -43,15 +52,26 @@ function order(group: Group): string {
   return isOfSlot(group) ? '' : `${group.run?.metadata.creationTimestamp} ${group.run?.metadata.uid}`
 }
 
-function waiting({ run }: Group, target: string, first: Group, now: Date): readonly Group[] {
+function waiting({ run }: Group, target: string, first: Group, policy: BackupPolicy, now: Date): readonly Group[] {
   if (!run || !first.run) return []
   const needs = [{ group: first.name, was: 'refused' }] as const
-  return planStatus(run, behind(first.run, target), now).groups.map(group => ({ ...group, needs }))
+  const facts = behind(first.run, target, policy.spec.whenBusy, waitsUntil(run, policy, now), now)
+  // It may have had its turn before, and the answer have been lost.
+  const unless =
+    target === commandTarget
+      ? ({ kind: 'job', name: runJobName(run) } as const)
+      : ({ kind: 'snapshot', name: snapshotName(run) } as const)
+  const { groups } = planStatus(run, facts, now, undefined, facts.phase === 'Skipped' ? unless : undefined)
+  return groups.map(group => ({ ...group, needs }))
 }
 
-function behind({ metadata }: Backup, target: string) {
-  const message = `Backup ${metadata.name} of the same target has its turn first, and the API server refuses to start that: its message has the words; this one starts after it`
-  return { phase: 'Pending', reason: 'Overlapping', message, target } as const
+function behind({ metadata }: Backup, target: string, whenBusy: 'Wait' | 'Skip', until: Date, now: Date) {
+  const why = `Backup ${metadata.name} of the same target has its turn first, and the API server refuses to start that: its message has the words`
+  const reason = 'Overlapping'
+  if (whenBusy === 'Skip' || now >= until)
+    return { phase: 'Skipped', reason, message: `${why}; create a new Backup later`, target } as const
+  const message = `${why}; this one starts after it, or is skipped at ${rfc3339(until)}`
+  return { phase: 'Pending', reason, message, target } as const
 }
 
 /** The target of which this group starts a run. */
