@@ -89,6 +89,34 @@ test('F64: of what only the number before had kept at most 20 go an hour and tar
   assert.equal(pending(), undefined)
 })
 
+const claimAnew: readonly Step[] = [
+  { do: 'claims', names: [] },
+  wait(20),
+  { do: 'claims', names: [...targets] },
+  wait(3 * 3600 + 100),
+]
+const onDemand: readonly Step[] = Array.from({ length: 30 }, (): readonly Step[] => [
+  { do: 'back up now', target: 'data' },
+  wait(30),
+]).flat()
+
+for (const [what, before] of [
+  ['of three volumes of a claim that was made anew twice', [...claimAnew, ...claimAnew]],
+  ['of scheduled snapshots and of those on demand', [{ do: 'edit', spec: { schedule: '0 0 1 1 *' } }, ...onDemand]],
+] as const satisfies readonly (readonly [string, readonly Step[]])[])
+  test(`F64: at most 20 go an hour and target ${what} together`, async () => {
+    const { telling, names } = await longKept()
+    await telling.tell([...before, { do: 'edit', spec: { schedule: '0 0 1 1 *' } }, lowered])
+    const all = names('data').length
+    assert.ok(all >= 60)
+    await telling.tell([wait(3500)])
+    assert.equal(names('data').length, all)
+    for (const hours of [1, 2]) {
+      await telling.tell([wait(3600)])
+      assert.equal(names('data').length, all - hours * slowDeletesPerHour)
+    }
+  })
+
 test('F64: a policy that finds snapshots without remembering its number deletes none of them for an hour', async () => {
   const { telling, names, pending } = await longKept()
   await telling.tell([

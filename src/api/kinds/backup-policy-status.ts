@@ -74,9 +74,18 @@ const retentionChange = z.object({
     .int()
     .optional()
     .describe(
-      'A larger number from before: it applies until an hour after since, and what only it kept goes slowly after that. Of snapshots it comes down by 20 an hour, until value is reached.',
+      'A larger number from before: it applies until an hour after since, and what only it kept goes slowly after that.',
     ),
-  since: dateTime('When value was first seen, or previous last came down. Each lowering starts the hour anew.'),
+  since: dateTime('When value was first seen. Each lowering starts the hour anew.'),
+  share: z
+    .object({
+      before: dateTime('Snapshots of slots before this are kept by value only.'),
+      since: dateTime('When that was written. The next share follows an hour later.'),
+    })
+    .optional()
+    .describe(
+      'How far previous was given up for snapshots: once an hour by so much that no target loses more than 20, of all its volumes, scheduled and on demand together.',
+    ),
 })
 
 export const backupPolicyStatus = z

@@ -96,7 +96,13 @@ export type Provided =
   | { readonly that: 'nobody-needs-it' }
 
 /** How many runs retention keeps, of a schedule and on demand. */
-type RetentionKeeping = { readonly keep: number; readonly onDemand: { readonly keep: number } }
+type RetentionKeeping = TriggerKeeping & { readonly onDemand: TriggerKeeping }
+
+/** `previous`: a larger number from before, which keeps what is of slots from `from` until `before`. */
+type TriggerKeeping = {
+  readonly keep: number
+  readonly previous?: { readonly keep: number; readonly before: Date; readonly from?: Date }
+}
 
 /** A run that has just become final, for the counters. */
 export type RunOutcome = {

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { comeDown, lowerAt, remembered, retentionInForce, slowDeletesNow, slowDeletesPerHour } from './lowering.ts'
+import {
+  nextShare,
+  remembered,
+  retentionInForce,
+  shareEnd,
+  slowDeletesNow,
+  slowDeletesPerHour,
+  snapshotsInForce,
+} from './lowering.ts'
 import { planRetention } from './retention.ts'
 
 const since = new Date('2026-11-22T10:20:00Z')
@@ -84,22 +92,46 @@ describe('a retention that was lowered', () => {
           70,
           { value: 1, previous: 70, since: now },
         ],
+        [
+          'a share that is not yet',
+          { value: 1, previous: 70, since: then, share: { before: then, since: '2027-01-01T00:00:00Z' } },
+          1,
+          70,
+          { value: 1, previous: 70, since: now },
+        ],
+        [
+          'lowered once more after a share: all that is left waits for the hour',
+          { value: 7, previous: 70, since: then, share: { before: then, since: then } },
+          1,
+          70,
+          { value: 1, previous: 70, since: now },
+        ],
         ['no time', { value: 1, previous: 70, since: 'soon' }, 1, 70, { value: 1, previous: 70, since: now }],
       ]
     for (const [what, before, value, found, expected] of cases)
       assert.deepEqual(remembered(before, value, found, new Date(now)), expected, what)
   })
 
-  test('F64: the number of snapshots comes down by 20 an hour, and never twice for hours in which nobody looked', () => {
-    const start = { value: 2, previous: 50, since: '2026-11-22T10:20:00Z' }
-    assert.deepEqual(comeDown(start, later(59)), start)
-    const first = comeDown(start, later(300))
-    assert.deepEqual(first, { value: 2, previous: 30, since: '2026-11-22T15:20:00Z' })
-    assert.deepEqual(comeDown(first, later(359)), first)
-    assert.deepEqual(lowerAt(first), later(360))
-    const second = comeDown(first, later(360))
-    assert.equal(second.previous, 10)
-    assert.deepEqual(comeDown(second, later(420)), { value: 2, since: second.since })
-    assert.equal(lowerAt({ value: 2, since: second.since }), undefined)
+  test('F64: of snapshots a larger number keeps all but the shares that are written down, and what came later by nothing', () => {
+    const lowered = { value: 2, previous: 50, since: '2026-11-22T10:20:00Z' }
+    const share = { before: '2026-11-20T00:00:00Z', since: '2026-11-22T11:20:00Z' }
+    assert.equal(snapshotsInForce(lowered, later(59)).keep, 50)
+    const previous = { keep: 50, before: later(60) }
+    assert.deepEqual(snapshotsInForce(lowered, later(300)), { keep: 2, previous: { ...previous, from: new Date(0) } })
+    const from = new Date(share.before)
+    assert.deepEqual(snapshotsInForce({ ...lowered, share }, later(300)), { keep: 2, previous: { ...previous, from } })
+    assert.deepEqual(snapshotsInForce({ value: 2, since: lowered.since }, later(300)), { keep: 2 })
+    assert.deepEqual(
+      [nextShare(lowered), nextShare({ ...lowered, share }), nextShare({ value: 2, since: lowered.since, share })],
+      [later(60), later(120), undefined],
+    )
+  })
+
+  test('F64: a share ends where a target would lose the twenty-first, and always takes something', () => {
+    const slots = (count: number, seconds: number) =>
+      Array.from({ length: count }, (_, index) => ({ slot: new Date(since.getTime() + index * seconds * 1000) }))
+    assert.equal(shareEnd(slots(20, 60)), undefined)
+    assert.deepEqual(shareEnd(slots(21, 60)), later(20))
+    assert.deepEqual(shareEnd(slots(21, 0)), new Date(since.getTime() + 1000))
   })
 })

@@ -12,11 +12,20 @@ export interface RetentionSetting {
   readonly changed?: { readonly previous: number; readonly since: Date }
 }
 
+/** A larger number from before, whose runs go slowly. */
+export interface Previous {
+  readonly keep: number
+  /** The instant from which the lower number applies: of later slots nothing is kept by this one. */
+  readonly before: Date
+  /** Of slots from here on it still keeps what it had kept; absent: of none. */
+  readonly from?: Date
+}
+
 export interface RetentionInForce {
   /** How many newest good runs are kept now. */
   readonly keep: number
   /** What this larger number has kept goes slowly: runs of slots before `before`, the instant from which the lower one applies. */
-  readonly previous?: { readonly keep: number; readonly before: Date }
+  readonly previous?: Previous
   /** The lower number, and when it applies: nothing that only the larger one keeps goes before. */
   readonly pending?: { readonly value: number; readonly at: Date }
 }
@@ -62,23 +71,43 @@ export function remembered(
   if (!before) return found > value ? { value, previous: found, since } : { value, since }
   const from = timeOf(before.since)
   // A clock ran wild, or somebody else wrote it.
-  if (!from || from > now) return remembered({ ...before, since }, value, found, now)
+  const shared = before.share && (timeOf(before.share.since) ?? now)
+  if (!from || from > now || (shared && shared > now)) {
+    const { share: _, ...rest } = before
+    return remembered({ ...rest, since }, value, found, now)
+  }
   if (value === before.value) return before
   const largest = Math.max(before.value, before.previous ?? 0)
   if (value < before.value) return { value, previous: largest, since }
   return largest > value ? { ...before, value } : { value, since }
 }
 
-/** Snapshots go with no run that could pace them: an hour after since their number comes down by one hour's share, and waits again. */
-export function comeDown(number: RetentionChange, now: Date): RetentionChange {
-  const { value, previous, since } = number
-  const at = lowerAt(number)
-  if (previous === undefined || !at || now < at) return number
-  const next = previous - slowDeletesPerHour
-  return next > value ? { value, previous: next, since: rfc3339(now) } : { value, since }
+/** Snapshots go with no run that could pace them: the larger number keeps them but for the shares that the status tells of. */
+export function snapshotsInForce(number: RetentionChange, now: Date): RetentionInForce {
+  const { previous, ...rest } = retentionInForce(settingOf(number), now)
+  if (!previous) return rest
+  return { ...rest, previous: { ...previous, from: timeOf(number.share?.before) ?? new Date(0) } }
 }
 
-/** When the lower number applies, or the next lower one; undefined where none is. */
+/** When of snapshots the next share goes; undefined where none is to. */
+export function nextShare(number: RetentionChange): Date | undefined {
+  const last = timeOf(number.share?.since)
+  const first = lowerAt(number)
+  return first && last ? addSeconds(last, loweringDelayMs / 1000) : first
+}
+
+/**
+ * Up to which slot a share goes, that no target may lose more than an hour's for; undefined: to the end.
+ * @param slow what only the larger number keeps of one target, oldest first
+ */
+export function shareEnd(slow: readonly { readonly slot: Date }[]): Date | undefined {
+  const [first, end] = [slow[0], slow[slowDeletesPerHour]]
+  if (!first || !end) return undefined
+  // So many of one second go together, or none would ever.
+  return end.slot > first.slot ? end.slot : addSeconds(first.slot, 1)
+}
+
+/** When the lower number applies; undefined where none is. */
 export function lowerAt({ value, previous, since }: RetentionChange): Date | undefined {
   const from = timeOf(since)
   return previous !== undefined && previous > value && from ? addSeconds(from, loweringDelayMs / 1000) : undefined

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import * as fc from 'fast-check'
 import { at, policy, snapshotPolicy, stamp } from '../../../test/plan/world.ts'
-import { keepingOf, keepingOfTask, lowerings, numbersOf } from './numbers.ts'
-import type { RetentionRun } from './retention.ts'
+import { keepingOf, keepingOfTask, lowerings, numbersOf, withNextShare } from './numbers.ts'
+import { planRetention, type RetentionRun } from './retention.ts'
 
 const now = at('12:00')
 const runs = (count: number, trigger: RetentionRun['trigger'] = 'scheduled', more: Partial<RetentionRun> = {}) =>
@@ -34,11 +35,89 @@ test('F64: onDemandRetention that is taken out of the spec is a change like any 
 test('F64: a share of snapshots is written down before it is taken', () => {
   const before = { value: 2, previous: 50, since: stamp(at('10:30')) }
   const of = snapshotPolicy({ retention: 2 }, known(before))
-  const numbers = numbersOf(of, new Map(), now)
-  assert.deepEqual(numbers.scheduled, { value: 2, previous: 30, since: stamp(now) })
-  assert.deepEqual(keepingOf(of, numbers, now), { keep: 50, onDemand: { keep: 50 } })
-  const next = snapshotPolicy({ retention: 2 }, known(numbers.scheduled))
-  assert.equal(keepingOf(next, numbersOf(next, new Map(), now), now).keep, 30)
+  const some = new Map([['data', runs(50)]])
+  const numbers = numbersOf(of, some, now)
+  const next = withNextShare(of, numbers, some, now)
+  const share = { before: stamp(new Date(at('00:00').getTime() - 29 * 3_600_000)), since: stamp(now) }
+  assert.deepEqual(next.scheduled, { ...before, share }, 'the thirtieth and what is younger stays')
+  const goes = (keeping: ReturnType<typeof keepingOf>) => planRetention(runs(50), keeping).deleteNow.length
+  assert.equal(goes(keepingOf(of, numbers, now)), 0)
+  const then = snapshotPolicy({ retention: 2 }, known(next.scheduled))
+  assert.equal(goes(keepingOf(then, numbersOf(then, some, now), now)), 20)
+})
+
+test('F64: of two numbers that were lowered one after the other no share goes before the hour of both is over', () => {
+  const number = (since: string) => ({ value: 2, previous: 50, since: stamp(at(since)) })
+  const numbers = { scheduled: number('09:00'), 'on-demand': number('11:30') }
+  const some = new Map([['data', [...runs(30), ...runs(30, 'on-demand')]]])
+  assert.deepEqual(withNextShare(snapshotPolicy(), numbers, some, now), numbers)
+  const { scheduled, 'on-demand': onDemand } = withNextShare(snapshotPolicy(), numbers, some, at('12:30'))
+  const share = { before: stamp(new Date(at('00:00').getTime() - 19 * 3_600_000)), since: stamp(at('12:30')) }
+  assert.deepEqual([scheduled.share, onDemand.share], [share, share], 'ten of each, of twenty that go')
+  assert.deepEqual(withNextShare(policy(), numbers, some, at('12:30')), numbers, 'of a bucket movers see to it')
+})
+
+test('F64, property: of any targets, whatever volumes and triggers they have, at most 20 go in an hour, and in the end all that are too many', () => {
+  const hourMs = 3_600_000
+  const trigger = fc.constantFrom('scheduled', 'on-demand')
+  const made = fc.record({ volume: fc.constantFrom('a', 'b', 'c'), trigger, age: fc.integer({ min: 1, max: 90 }) })
+  const target = fc.array(made, { minLength: 30, maxLength: 160 })
+  const edit = fc.record({
+    pass: fc.integer({ min: 0, max: 40 }),
+    field: fc.constantFrom('retention', 'onDemandRetention'),
+    value: fc.integer({ min: 1, max: 40 }),
+  })
+  const history = fc.record({
+    targets: fc.array(target, { minLength: 1, maxLength: 3 }),
+    edits: fc.array(edit, { maxLength: 4 }),
+  })
+  fc.assert(
+    fc.property(history, ({ targets, edits }) => {
+      const begin = at('00:00').getTime()
+      const kept = new Map(
+        targets.map((some, index): [string, readonly RetentionRun[]] => [
+          `target ${index}`,
+          some.map(({ age, ...run }, id) => ({
+            ...run,
+            id: `${id}`,
+            slot: new Date(begin - age * hourMs),
+            good: true,
+          })),
+        ]),
+      )
+      let numbers = {
+        retention: { value: 160, since: stamp(at('00:00')) },
+        onDemandRetention: { value: 160, since: stamp(at('00:00')) },
+      }
+      const spec = { retention: 2, onDemandRetention: 160 }
+      const gone: { readonly target: string; readonly time: number }[] = []
+      for (let pass = 0; pass < 400; pass++) {
+        for (const each of edits) if (each.pass === pass) spec[each.field] = each.value
+        const time = new Date(begin + pass * 420_000)
+        const of = snapshotPolicy(spec, { status: numbers })
+        const before = numbersOf(of, kept, time)
+        const keeping = keepingOf(of, before, time)
+        for (const [name, some] of kept) {
+          const { deleteNow } = planRetention(some, keeping)
+          gone.push(...deleteNow.map(() => ({ target: name, time: time.getTime() })))
+          kept.set(
+            name,
+            some.filter(({ id }) => !deleteNow.includes(id)),
+          )
+        }
+        const next = withNextShare(of, before, kept, time)
+        numbers = { retention: next.scheduled, onDemandRetention: next['on-demand'] }
+      }
+      for (const { target: name, time } of gone) {
+        const hour = gone.filter(each => each.target === name && each.time >= time && each.time < time + hourMs)
+        assert.ok(hour.length <= 20, `${hour.length} in an hour`)
+      }
+      for (const some of kept.values())
+        for (const each of Map.groupBy(some, run => `${run.volume} ${run.trigger}`).values())
+          assert.ok(each.length <= (each[0]?.trigger === 'on-demand' ? spec.onDemandRetention : spec.retention))
+    }),
+    { numRuns: 20, seed: 20261129 },
+  )
 })
 
 test('F64: of backups in a bucket operator and mover keep the same', () => {
@@ -57,6 +136,8 @@ test('F64: of backups in a bucket operator and mover keep the same', () => {
   const { slowDeletes, held, maxDeletes, ...told } = keepingOfTask(task, [at('11:10')], now, now)
   assert.deepEqual([told, slowDeletes, held, maxDeletes], [keeping, 20, [], 20])
   assert.equal(keepingOfTask(task, [at('12:00')], now, now).slowDeletes, 0)
+  const both = planRetention([...runs(50), ...runs(50, 'on-demand')], keepingOfTask(task, [at('11:10')], now, now))
+  assert.equal(both.deleteNow.length, 20, 'of both triggers together')
   // Somebody may have taken it back since: the run began within the hour.
   assert.equal(keepingOfTask(task, [], at('11:20'), now).keep, 50)
 })

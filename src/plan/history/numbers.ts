@@ -2,8 +2,25 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { RetentionChange } from '../../api/kinds/backup-policy-status.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
-import { comeDown, lowerAt, remembered, retentionInForce, settingOf, slowDeletesNow } from './lowering.ts'
-import { planRetention, type Keeping, type RetentionOptions, type RetentionRun, type RunTrigger } from './retention.ts'
+import { earliest, rfc3339 } from '../../schedule/times.ts'
+import {
+  lowerAt,
+  nextShare,
+  remembered,
+  retentionInForce,
+  settingOf,
+  shareEnd,
+  slowDeletesNow,
+  snapshotsInForce,
+} from './lowering.ts'
+import {
+  planRetention,
+  slowRuns,
+  type Keeping,
+  type RetentionOptions,
+  type RetentionRun,
+  type RunTrigger,
+} from './retention.ts'
 
 /** Good and other runs of each target. */
 export type RunsByTarget = ReadonlyMap<string, readonly RetentionRun[]>
@@ -11,38 +28,47 @@ export type RunsByTarget = ReadonlyMap<string, readonly RetentionRun[]>
 /** Scheduled and on-demand backups are counted apart (docs/design.md R30). */
 export type Numbers = Readonly<Record<RunTrigger, RetentionChange>>
 
-/** As the status should remember them from now on. */
+/** As far as they are known before a share of what goes slowly is planned. */
 export function numbersOf({ spec, status }: BackupPolicy, runs: RunsByTarget, now: Date): Numbers {
   const onDemand = spec.onDemandRetention ?? spec.retention
   const found = (trigger: RunTrigger) =>
     Math.max(0, ...[...runs.values()].map(some => some.filter(isGood(trigger)).length))
-  const next = (before: RetentionChange | undefined, value: number, trigger: RunTrigger) => {
-    const number = remembered(before, value, found(trigger), now)
-    return spec.strategy.type === 'snapshot' ? comeDown(number, now) : number
-  }
   return {
-    scheduled: next(status?.retention, spec.retention, 'scheduled'),
-    'on-demand': next(status?.onDemandRetention, onDemand, 'on-demand'),
+    scheduled: remembered(status?.retention, spec.retention, found('scheduled'), now),
+    'on-demand': remembered(status?.onDemandRetention, onDemand, found('on-demand'), now),
   }
 }
 
 /**
- * What applies now. Of snapshots never less than what the status says already: a share of what goes is written down before it is taken, so
- * that a crash between the two cannot take it twice.
+ * As the status should remember them from now on. Of snapshots a share is given up once an hour, of all volumes and both triggers of a target
+ * together. What an earlier share could not delete counts in it again, so that what is late never comes on top.
+ */
+export function withNextShare({ spec }: BackupPolicy, numbers: Numbers, runs: RunsByTarget, now: Date): Numbers {
+  const times = [numbers.scheduled, numbers['on-demand']].flatMap(each => nextShare(each) ?? [])
+  if (spec.strategy.type === 'job' || times.length === 0 || times.some(time => time > now)) return numbers
+  const inForce = (number: RetentionChange) => retentionInForce(settingOf(number), now)
+  const keeping = { ...inForce(numbers.scheduled), onDemand: inForce(numbers['on-demand']) }
+  const end = earliest(...[...runs.values()].map(some => shareEnd(slowRuns(some, keeping))))
+  const next = (number: RetentionChange): RetentionChange => {
+    const { value, since } = number
+    if (!nextShare(number)) return number
+    return end ? { ...number, share: { before: rfc3339(end), since: rfc3339(now) } } : { value, since }
+  }
+  return { scheduled: next(numbers.scheduled), 'on-demand': next(numbers['on-demand']) }
+}
+
+/**
+ * What applies now. A share of snapshots is written down before it is taken, so that a crash between the two cannot take it twice.
+ * @param numbers before the next share
  */
 export function keepingOf(
-  { spec, status }: BackupPolicy,
+  { spec }: BackupPolicy,
   numbers: Numbers,
   now: Date,
 ): Keeping & { readonly onDemand: Keeping } {
-  const keeping = (before: RetentionChange | undefined, number: RetentionChange): Keeping => {
-    if (spec.strategy.type === 'job') return retentionInForce(settingOf(number), now)
-    return { keep: Math.max(before ? largest(before) : 0, largest(number)) }
-  }
-  return {
-    ...keeping(status?.retention, numbers.scheduled),
-    onDemand: keeping(status?.onDemandRetention, numbers['on-demand']),
-  }
+  const keeping = (number: RetentionChange): Keeping =>
+    spec.strategy.type === 'job' ? retentionInForce(settingOf(number), now) : snapshotsInForce(number, now)
+  return { ...keeping(numbers.scheduled), onDemand: keeping(numbers['on-demand']) }
 }
 
 /**

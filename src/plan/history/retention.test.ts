@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { isAhead, planRetention, type RetentionReason, type RetentionRun, type RunData } from './retention.ts'
+import { isAhead, planRetention, slowRuns, type RetentionReason, type RetentionRun, type RunData } from './retention.ts'
 
 const data: Readonly<Record<string, RunData>> = {
   c: 'confirmed',
@@ -237,6 +237,17 @@ describe('planRetention', () => {
     assert.equal(plan.deleteLater, 1)
     assert.match(plan.verdicts.find(({ id }) => id === 'g5')?.message ?? '', /at most 1$/)
     assert.deepEqual(planRetention(history('gggg'), { keep: 1, previous, slowDeletes: 0 }).deleteNow, [])
+  })
+
+  test('F64: from a slot on the number before keeps what it had kept, and nothing that came after the lower one applied', () => {
+    const slot = (day: number) => new Date(Date.UTC(2026, 0, day))
+    const days = history('gggggggg').map((run, index) => ({ ...run, slot: slot(index + 1) }))
+    const previous = { keep: 6, before: slot(7), from: slot(5) }
+    const plan = planRetention(days, { keep: 1, previous })
+    assert.deepEqual(plan.deleteNow, ['g0', 'g1', 'g2', 'g3', 'g6'])
+    assert.match(plan.verdicts.find(({ id }) => id === 'g4')?.message ?? '', /number 4 of the newest 6 /)
+    const slow = slowRuns(days, { keep: 1, previous: { keep: 6, before: slot(7) } }).map(({ id }) => id)
+    assert.deepEqual(slow, ['g2', 'g3', 'g4', 'g5'])
   })
 
   test('of all volumes together no more go in a pass than one may delete, the oldest first, and no more go slowly', () => {

@@ -8,7 +8,7 @@
  * that was made last. A run is never old, only superseded. One that is dated in the future tells of a clock that was wrong, and not of
  * fresh data: it supersedes nothing.
  */
-import { slowDeletesPerHour } from './lowering.ts'
+import { slowDeletesPerHour, type Previous } from './lowering.ts'
 
 /** What a look at the data of a run found. */
 export type RunData =
@@ -112,7 +112,7 @@ export interface Keeping {
   /** N of `spec.retention`, a whole number ≥ 1. */
   readonly keep: number
   /** A larger number that applied until lately: what only it had kept goes slowly (`lowering.ts`). */
-  readonly previous?: { readonly keep: number; readonly before: Date }
+  readonly previous?: Previous
 }
 
 export interface RetentionOptions extends Keeping {
@@ -176,6 +176,17 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
     oldestKept: newest?.judged.findLast(each => counts(each.run) && !isSuperseded(each))?.run.id,
     nextToGo: newest?.judged.findLast(each => goesWithOneMore(each) && !newest.stops[triggerOf(each.run)])?.run.id,
   }
+}
+
+/** What only the number of before keeps, of all volumes and both triggers, oldest first; also what something else keeps for now. */
+export function slowRuns(runs: readonly RetentionRun[], options: RetentionOptions): readonly RetentionRun[] {
+  const { onDemand = options } = options
+  const volumes = Map.groupBy([...runs].sort(newestFirst), ({ volume }) => volume)
+  return [...volumes.values()]
+    .flatMap(each => judge(each, { scheduled: options, 'on-demand': onDemand }, new Set(options.held)))
+    .filter(each => mayGo(each) && isSuperseded(each) && isSlow(each))
+    .map(({ run }) => run)
+    .sort((a, b) => newestFirst(b, a))
 }
 
 /** The runs of one volume. */
@@ -249,14 +260,20 @@ function triggerOf({ trigger = 'scheduled' }: RetentionRun): RunTrigger {
   return trigger
 }
 
-function isSuperseded({ newerCounted, keeping }: Judged): boolean {
-  return newerCounted >= keeping.keep
+function isSuperseded({ run, newerCounted, keeping }: Judged): boolean {
+  return newerCounted >= keepOf(run, keeping)
+}
+
+/** How many are kept of what is as old as this run. */
+function keepOf({ slot }: RetentionRun, { keep, previous }: Keeping): number {
+  const isKept = previous?.from && slot >= previous.from && slot < previous.before
+  return isKept ? Math.max(keep, previous.keep) : keep
 }
 
 function goesWithOneMore(each: Judged): boolean {
   const { run, newerCounted, keeping } = each
   const more = triggerOf(run) === 'scheduled' ? 1 : 0
-  return mayGo(each) && run.ahead !== true && newerCounted + more >= keeping.keep
+  return mayGo(each) && run.ahead !== true && newerCounted + more >= keepOf(run, keeping)
 }
 
 function mayGo({ run, held }: Judged): boolean {
@@ -295,7 +312,7 @@ function within({ run, newerCounted, keeping }: Judged): RetentionVerdict {
     )
   }
   if (run.untold === true) return stay('NotCounted', 'kept but not counted: no Backup tells of it')
-  return stay('WithinRetention', `kept: number ${newerCounted + 1} of the newest ${keeping.keep} good backups`)
+  return stay('WithinRetention', `kept: number ${newerCounted + 1} of the newest ${keepOf(run, keeping)} good backups`)
 }
 
 function counts(run: RetentionRun): boolean {

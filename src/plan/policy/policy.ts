@@ -11,8 +11,8 @@ import { planExpired } from '../history/ephemeral.ts'
 import { markGone, unmarkGone } from '../history/policy-gone.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
 import { planStoredHolds, type HoldsPlan } from '../history/holds.ts'
-import { lowerAt } from '../history/lowering.ts'
-import { keepingOf, lowerings, numbersOf, type Numbers, type RunsByTarget } from '../history/numbers.ts'
+import { nextShare } from '../history/lowering.ts'
+import { keepingOf, lowerings, numbersOf, withNextShare, type Numbers, type RunsByTarget } from '../history/numbers.ts'
 import { ordersOf } from '../history/orders.ts'
 import { planSlow, planSlowBefore } from '../history/slow-snapshots.ts'
 import {
@@ -185,6 +185,7 @@ function planOf(
     ...(catalog?.groups ?? []),
   ]
   const groups = [...planned, ...unmarkGone(view, planned)]
+  const remembered = withNextShare(policy, numbers, kept, now)
   const facts = {
     policy,
     strategy,
@@ -194,8 +195,8 @@ function planOf(
     next: schedule.next,
     histories,
     // Without the snapshot API nobody sees what is there, and so what is to be protected.
-    numbers: strategy.type === 'job' || snapshotApi ? numbers : undefined,
-    lowerings: lowerings(numbers, kept, now),
+    numbers: strategy.type === 'job' || snapshotApi ? remembered : undefined,
+    lowerings: lowerings(remembered, kept, now),
     store: probe?.store,
     cronJobUIDs: view.cronJobUIDs,
     start: dryStart?.start,
@@ -241,7 +242,7 @@ function planOf(
     nextCleanUp(view, now),
     nextOverdue(policy, now),
     nextRecorded(runs, now),
-    ...[lowerAt(numbers.scheduled), lowerAt(numbers['on-demand'])].filter(time => time && time > now),
+    ...[nextShare(remembered.scheduled), nextShare(remembered['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
 }
