@@ -35,7 +35,7 @@ export function planCleanUp(
   const { accountedUntil, scheduleSince } = view.policy?.status ?? {}
   const until = latest(timeOf(accountedUntil), timeOf(scheduleSince))
   const booked = view.runs.filter(({ backup }) => isBooked(backup, until))
-  return [...withoutData(view, booked, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(booked, now)]
+  return [...withoutData(view, booked, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(booked, view, now)]
 }
 
 /**

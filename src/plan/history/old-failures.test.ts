@@ -6,6 +6,7 @@ import { at, backup, completed, failed, snapshotPolicy, stamp, world } from '../
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
+import { commandTarget } from '../../api/names.ts'
 import { viewOf } from '../view/view.ts'
 import { planCleanUp } from './clean-up.ts'
 
@@ -31,7 +32,7 @@ function gone(backups: readonly Backup[], ...snapshots: readonly VolumeSnapshot[
     ),
   )
   const deletions = only(actions, 'delete Backup')
-  assert.ok(deletions.every(({ provided, uid }) => provided?.that === 'nobody-needs-it' && uid))
+  assert.ok(deletions.every(({ provided, uid }) => provided?.that === 'no-snapshot' && uid))
   return deletions.map(({ name }) => name).toSorted()
 }
 
@@ -54,6 +55,38 @@ test('a failed Backup stays as long as its snapshot does, which nobody could see
   assert.deepEqual(gone(backups), ['nightly-data-1', 'nightly-data-2'])
   const first = all[0]?.snapshot ?? assert.fail()
   assert.deepEqual(gone(backups, first), ['nightly-data-2'])
+})
+
+test('F83: without the snapshot API nobody sees whether a failed Backup has a snapshot, and it stays; with it the last look asks', () => {
+  const plan = (snapshotApi: boolean, some: readonly Backup[]) => {
+    const of = world(snapshotPolicy({}, { status: { accountedUntil: stamp(at('12:00')) } }), { backups: some })
+    const view = viewOf({ ...of, ...(snapshotApi ? {} : { snapshotClasses: undefined }) })
+    const deletions = only(actionsOf(planCleanUp(view, new Set(), now)), 'delete Backup')
+    return deletions.map(({ name, provided }) => ({ name, provided })).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  }
+  const scheduledOnes = hours.map(hour => kept(hour, { phase: 'Failed' }).backup)
+  const asks = (name: string) => ({ that: 'no-snapshot', name })
+  assert.deepEqual(plan(true, scheduledOnes), [
+    { name: 'nightly-data-1', provided: asks('nightly-data-1') },
+    { name: 'nightly-data-2', provided: asks('nightly-data-2') },
+  ])
+  assert.deepEqual(plan(false, scheduledOnes), [])
+  const onDemand = hours.map(hour => asked(hour, hour < 3 ? { phase: 'Skipped', reason: 'Overlapping' } : {}))
+  assert.deepEqual(plan(true, onDemand)[0], { name: 'now-1', provided: asks('run-1') })
+  assert.deepEqual(plan(false, onDemand), [])
+  const ofCommand = hours.map(hour => asked(hour, { target: commandTarget }))
+  const needless = { that: 'nobody-needs-it' }
+  for (const api of [true, false])
+    assert.deepEqual(plan(api, ofCommand), [
+      { name: 'now-1', provided: needless },
+      { name: 'now-2', provided: needless },
+    ])
+  const taken = hours.map(hour => asked(hour, { reason: 'NameTaken' }))
+  assert.deepEqual(
+    plan(true, taken)[0],
+    { name: 'now-1', provided: needless },
+    'a stranger has the name, and may keep it',
+  )
 })
 
 test('F83: each stays for an hour, so that whoever waits for it sees its end', () => {

@@ -1,10 +1,11 @@
 // Backups that came to nothing stay for people to read, and not for ever (docs/design.md R34).
 import type { Backup } from '../../api/kinds/backup.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
-import { alone, deletion, type Group } from '../core/actions.ts'
+import { alone, deletion, type Group, type Provided } from '../core/actions.ts'
 import { isHeld } from '../runs/marks.ts'
-import { isTracked } from '../view/owners.ts'
-import type { RunView } from '../view/view.ts'
+import { isOfClaim } from '../runs/out-of-sight.ts'
+import { isTracked, snapshotName } from '../view/owners.ts'
+import type { RunView, View } from '../view/view.ts'
 
 /** Of each target, of the schedule and on demand alike. */
 const failuresKept = 5
@@ -12,10 +13,15 @@ const failuresKept = 5
 /** So long everyone who waits for the end of a Backup that he created can see it, however many end at once. Seconds. */
 const seenSeconds = 3600
 
-export function oldFailures(runs: readonly RunView[], now: Date): readonly Group[] {
-  // One whose snapshot stands tells why that stays.
+export function oldFailures(
+  runs: readonly RunView[],
+  { snapshotApi }: Pick<View, 'snapshotApi'>,
+  now: Date,
+): readonly Group[] {
+  // One whose snapshot stands tells why that stays; without the snapshot API nobody sees it.
   const ended = runs.filter(
-    ({ backup, snapshot }) => !backup.metadata.deletionTimestamp && !isHeld(backup) && !snapshot,
+    ({ backup, snapshot }) =>
+      !backup.metadata.deletionTimestamp && !isHeld(backup) && !snapshot && (snapshotApi || !isOfClaim(backup)),
   )
   const scheduled = ended.flatMap(({ backup }) => (backup.spec.slot && isFailed(backup) ? [backup] : []))
   // With a Backup over several targets its children would go, which may be complete.
@@ -29,9 +35,14 @@ export function oldFailures(runs: readonly RunView[], now: Date): readonly Group
     ...beyond(onDemand, ({ metadata }) => metadata.creationTimestamp ?? '').filter(wasSeen),
   ].map(backup => {
     const because = `the newest ${failuresKept} failed Backups of a target are kept`
-    const provided = { that: 'nobody-needs-it' } as const
-    return alone(`clean/${backup.metadata.name}`, deletion(backup, because, { provided }))
+    return alone(`clean/${backup.metadata.name}`, deletion(backup, because, { provided: providedThat(backup) }))
   })
+}
+
+/** What has the name of one that failed because it was taken is a stranger's, and may stay for ever. */
+function providedThat(backup: Backup): Provided {
+  if (!isOfClaim(backup) || backup.status?.reason === 'NameTaken') return { that: 'nobody-needs-it' }
+  return { that: 'no-snapshot', name: snapshotName(backup) }
 }
 
 function isFailed({ status }: Backup): boolean {

@@ -15,9 +15,14 @@ const outOfSightSeconds = 86_400
 export function isOutOfSight({ snapshotApi }: View, { backup, job, snapshot }: RunView): boolean {
   if (snapshotApi || job || snapshot) return false
   const { spec, status } = backup
+  const hasBegun = status?.snapshot !== undefined || spec.slot !== undefined || status?.run !== undefined
+  return isOfClaim(backup) && hasBegun
+}
+
+/** Whether what its run makes is a snapshot, whatever strategy its policy has by now. */
+export function isOfClaim({ spec, status }: Backup): boolean {
   const target = status?.target ?? spec.target
-  const ofClaim = target !== undefined && target !== commandTarget
-  return status?.snapshot !== undefined || (ofClaim && (spec.slot !== undefined || status?.run !== undefined))
+  return status?.snapshot !== undefined || (target !== undefined && target !== commandTarget)
 }
 
 /**
