@@ -55,6 +55,8 @@ export type PodOptions = {
   readonly sharedProcesses?: true
   /** The folder `cgroup` of the pod's directory, with what the kernel would count (`memory.events`), is the command's /sys/fs/cgroup. */
   readonly cgroup?: string
+  /** Whether the log, whose stream is broken, takes this line of the mover. */
+  readonly logs?: (line: string) => boolean
   /** The image of the mover cannot be pulled. */
   readonly withoutMover?: true
 }
@@ -134,7 +136,11 @@ export function startPod(options: PodOptions): Promise<Pod> {
 export async function runPod(options: PodOptions, signal = new AbortController().signal): Promise<PodResult> {
   const pod = await launch(options, async ({ shared, terminationLog }, environment) => {
     let output = ''
-    const log = createLog({ stream: { write: line => (output += line) } })
+    const write = (line: string) => {
+      if (options.logs?.(line) === false) throw new Error('write EIO')
+      output += line
+    }
+    const log = createLog({ stream: { write } })
     const now = () => Date.now() + aheadOf(options)
     return { ended: runMover({ environment, log, shared, terminationLog, now }, signal), output: () => output }
   })

@@ -11,7 +11,7 @@ import type { ObjectStore } from '../../storage/object-store.ts'
 import { isStoreError } from '../../storage/store-error.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
-import { CommitFailure, commitRecord, findOwnRecord } from './commit.ts'
+import { CommitFailure, commitRecord, findOwnRecord, type CommitOutcome } from './commit.ts'
 import { commitMarginMs, lastLook } from './last-look.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import { failureOf, MoverFailure } from '../failure.ts'
@@ -76,12 +76,19 @@ export async function runBackup(task: BackupTask, context: BackupContext): Promi
     reportCommitted(run, earlier)
     return
   }
-  const runs = await attempt(run)
-  await afterCommit(run, runs)
+  await afterCommit(run, await attempt(run))
 }
 
-/** @returns all runs of the target after the commit; undefined when they could not be listed. */
-async function attempt(run: Run): Promise<readonly CatalogRun[] | undefined> {
+/** What is in the bucket after the commit. */
+interface Committed {
+  readonly outcome: CommitOutcome
+  readonly upload: SegmentedUpload
+  /** All runs of the target before it; undefined when they could not be listed. */
+  readonly before: readonly CatalogRun[] | undefined
+}
+
+/** Up to the manifest. Nothing that fails later may reach its end, which deletes the data. */
+async function attempt(run: Run): Promise<Committed> {
   const { report, stores } = run
   // Aborted by the pod's end, and by the first part that fails while the command is silent.
   const ending = new AbortController()
@@ -156,12 +163,17 @@ async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): 
   })
 }
 
-async function commit(run: Run, received: Received, segments: readonly BackupSegment[], upload: SegmentedUpload) {
+async function commit(
+  run: Run,
+  received: Received,
+  segments: readonly BackupSegment[],
+  upload: SegmentedUpload,
+): Promise<Committed> {
   const { task, stores, layout, report, manifest, conditionalPut, identity } = run
   const { bytes, sha256, lateWriters } = received
   if (lateWriters.length > 0) report.warn('LateWriters', lateWritersText(lateWriters))
-  const runs = await readTarget(run)
-  const own = runs && splitByOwner(runs, task.owner).own
+  const before = await readTarget(run)
+  const own = before && splitByOwner(before, task.owner).own
   const size = checkSize({ id: identity.run, slot: run.slot, bytes }, own, task)
   if (size.suspect) {
     report.warn('Suspect', `${bytes} bytes, far fewer than the good backups before it: nothing is pruned`)
@@ -205,11 +217,7 @@ async function commit(run: Run, received: Received, segments: readonly BackupSeg
   })
   const store = stores.patientAfter(look)
   const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
-  reportCommitted(run, outcome.record)
-  if (!conditionalPut) report.warn('UnconditionalCommit', 'the store does not honour If-None-Match')
-  if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)
-  const made: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
-  return runs && [...runs.filter(({ key }) => key !== manifest), made].sort((a, b) => (a.key < b.key ? -1 : 1))
+  return { outcome, upload, before }
 }
 
 /**
@@ -243,8 +251,14 @@ function reportFailure({ task, slot, now, report }: Run, failure: MoverFailure) 
 }
 
 /** Only what the pod's end leaves time for; the run is decided. */
-async function afterCommit(run: Run, runs: readonly CatalogRun[] | undefined): Promise<void> {
-  const { stores, report } = run
+async function afterCommit(run: Run, { outcome, upload, before }: Committed): Promise<void> {
+  const { stores, report, manifest, identity } = run
+  reportCommitted(run, outcome.record)
+  if (!run.conditionalPut) report.warn('UnconditionalCommit', 'the store does not honour If-None-Match')
+  if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)
+  const made: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
+  const runs =
+    before && [...before.filter(({ key }) => key !== manifest), made].sort((a, b) => (a.key < b.key ? -1 : 1))
   const signal = AbortSignal.any([run.signal, AbortSignal.timeout(afterCommitMs)])
   const options = { ...run, run: run.identity.run, store: stores.quick, now: run.now(), signal }
   if (runs) await withoutFailing(report, 'cannot prune', () => applyRetention({ ...options, runs }))
