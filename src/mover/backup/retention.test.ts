@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { silentLog } from '../../runtime/log.ts'
 import { readCatalog } from '../../storage/bucket/catalog.ts'
+import { writeHold } from '../../storage/bucket/holds.ts'
 import { layoutOf } from '../../storage/bucket/layout.ts'
 import { MemoryStore } from '../../storage/memory.ts'
 import { Report } from '../protocol/report.ts'
@@ -46,4 +47,34 @@ test('F43: backups of another cluster, namespace or policy in the folder are nev
     assert.equal(warning?.reason, 'ForeignBackups')
     assert.match(warning?.message ?? '', /^3 .* neither counted nor deleted.*run-0\.json/)
   }
+})
+
+test('F63: a run that could not be told of all holds prunes nothing and says so; what the bucket holds stays without being told of', async t => {
+  const directory = await mkdtemp(join(tmpdir(), 'retention-'))
+  t.after(() => rm(directory, { recursive: true }))
+  const store = new MemoryStore(() => 0)
+  for (const minute of [1, 2, 3, 4])
+    await putBackup(store, layout, { run: `run-${minute}`, slot: new Date(minute * 60_000), change: { owner } })
+  await writeHold(store, layout, { run: 'run-1', since: 0 })
+  const prune = async (maxDeletes: number, retention = 2) => {
+    const report = new Report(join(directory, 'termination-log'), silentLog, { phase: 'committed' })
+    await applyRetention({
+      task: { owner, retention, held: [], accepted: [], maxDeletes },
+      run: 'run-4',
+      store,
+      layout,
+      runs: await readCatalog(store, layout, 'command'),
+      adoptedAt: 0,
+      now: 3_600_000,
+      report,
+      signal: AbortSignal.timeout(10_000),
+    })
+    const { deleted, warnings = [] } = report.message
+    return [deleted, ...warnings.map(({ reason, message }) => `${reason}: ${message}`)]
+  }
+  const [deleted, warning] = await prune(0)
+  assert.deepEqual(deleted, [])
+  assert.match(String(warning), /^RetentionPaused: more backups are to be held than a run can be told of/)
+  assert.deepEqual(await prune(0, 7), [[]], 'nothing is to go')
+  assert.deepEqual(await prune(20), [['run-2']])
 })

@@ -77,7 +77,9 @@ async function pruneOwn(options: PruningOptions): Promise<void> {
   }
   const judged = judgedRuns(options)
   const numbers = numbersOf(options)
-  if (planRetention(judged, numbers).deleteNow.length === 0) return tellStop(report, judged, numbers)
+  const { deleteNow, deleteLater } = planRetention(judged, numbers)
+  if (numbers.maxDeletes === 0 && deleteLater > 0) return report.warn('RetentionPaused', tooManyHeld)
+  if (deleteNow.length === 0) return tellStop(report, judged, numbers)
   const stop = adoptionStop(options)
   if (stop !== undefined) {
     report.warn('RetentionPaused', stop)
@@ -102,6 +104,9 @@ async function pruneOwn(options: PruningOptions): Promise<void> {
   }
   await persevere(plan.deleteNow, remove, signal)
 }
+
+const tooManyHeld =
+  'more backups are to be held than a run can be told of, and their holds are not in the bucket yet (condition Held of the Backups); nothing is pruned until they are'
 
 /** Aborts and deletes what attempts of jobs that are over left behind. */
 export async function sweepLeftovers(

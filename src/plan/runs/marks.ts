@@ -9,18 +9,27 @@ import { runJobName } from '../view/owners.ts'
 const mostNames = 1000
 
 /**
- * Runs that the mover must treat in a special way; they travel in its task (docs/design.md R7, R14). Where more are held than it has room for
- * nothing is pruned; one that is not told as accepted only stops pruning.
+ * Runs that the mover must treat in a special way; they travel in its task (docs/design.md R7, R14). Where more are held by the task alone than
+ * it has room for nothing is pruned; one that is not told as accepted only stops pruning.
  */
 export function marksOf(backups: readonly Backup[]): Marks {
   // Also by the run that it is to have: its status may be refused, or about to be written, and its data be there.
   const names = (some: readonly Backup[]) => some.map(backup => backup.status?.run ?? runJobName(backup))
-  const [held, accepted] = [names(backups.filter(isHeld)), names(backups.filter(isAccepted))]
+  const held = backups.filter(backup => isHeld(backup) && !backup.status?.snapshot)
+  const urgent = Map.groupBy(held, urgencyOf)
+  const told = new Set([0, 1, 2].flatMap(each => urgent.get(each) ?? []).slice(0, mostNames))
   return {
-    held: held.slice(0, mostNames),
-    accepted: accepted.slice(0, mostNames),
-    ...(held.length > mostNames ? { maxDeletes: 0 } : {}),
+    held: names(held.filter(each => told.has(each))),
+    accepted: names(backups.filter(isAccepted)).slice(0, mostNames),
+    ...((urgent.get(0)?.length ?? 0) > mostNames ? { maxDeletes: 0 } : {}),
   }
+}
+
+/** How much the mover must be told of it: 0 where nothing else holds it, 1 where there should be no data, 2 where the bucket holds it. */
+function urgencyOf(backup: Backup): number {
+  const { status, reason } = heldCondition(backup) ?? {}
+  if (status === 'True' && reason === 'Held') return 2
+  return backup.status?.phase === 'Failed' || backup.status?.phase === 'Skipped' ? 1 : 0
 }
 
 /**
