@@ -18,7 +18,8 @@ import { snapshotRun } from '../../plan/history/verdicts.ts'
 import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
 import { backupOfSnapshot, isGenuine, isOf, isPosing, isSnapshotOf, madeFor, volumeOf } from '../../plan/view/owners.ts'
 import { planRetention } from '../../plan/history/retention.ts'
-import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
+import { isHeld, isHeldSnapshot, staysWithoutPolicy } from '../../plan/runs/marks.ts'
+import { timeOf } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import { named } from '../shared/by-name.ts'
@@ -55,10 +56,11 @@ export async function isThere(
   const snapshot = await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)
   if (!snapshot || !isOf(snapshot, owner.name) || !isSnapshotOf(snapshot, about as Backup)) return false
   caches.snapshots.offer(snapshot)
+  if (kind === 'snapshot') return true
+  if (kind === 'wanted-snapshot') return staysWithoutPolicy(snapshot, about as Backup)
   const { readyToUse, creationTime, error } = snapshot.status ?? {}
-  if (kind === 'snapshot' || readyToUse) return true
-  if (kind === 'usable-snapshot') return false
-  return kind === 'cut-snapshot' ? creationTime !== undefined : error?.message === undefined
+  if (readyToUse) return true
+  return kind === 'cut-snapshot' ? timeOf(creationTime) !== undefined : !error?.message
 }
 
 /** Of one that is gone only the watch can tell the cache. */

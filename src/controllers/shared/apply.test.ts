@@ -228,6 +228,32 @@ test('F71: a verdict that is put off stops its group and what needs it: all else
   assert.deepEqual(told, [0, new Set(['run/now'])])
 })
 
+test('F71: what is put off again and again waits longer each time, up to a minute, and never beyond what else is to be done', async () => {
+  const asked = backup('now', { spec: { target: 'data' } })
+  const there = snapshotOf(asked)
+  const unless = { kind: 'snapshot', name: there.metadata.name } as const
+  const object: Backup = { ...asked, status: { phase: 'Failed' } }
+  const groups = [alone('run/now', { do: 'write-status', object, unless })]
+  const { carryOut } = server({ there })
+  const waits = async (planned: readonly Group[], wakeAt?: Date) => {
+    const pass = carryOut(world(policy()), { groups: planned, conclude: () => [], wakeAt })
+    return await pass.then(
+      () => undefined,
+      (error: unknown) => error instanceof WaitError && error.afterMs,
+    )
+  }
+  const inTurn = async (times: number) => {
+    const found: unknown[] = []
+    for (let pass = 0; pass < times; pass++) found.push(await waits(groups))
+    return found
+  }
+  assert.deepEqual(await inTurn(8), [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000])
+  assert.equal(await waits(groups, at('02:00:25')), 20_000, 'the next slot does not wait with it')
+  assert.equal(await waits(groups, at('02:00:00')), 1000)
+  assert.equal(await waits([]), undefined)
+  assert.deepEqual(await inTurn(2), [1000, 2000], 'it was not put off in between')
+})
+
 test('a slot whose Backup could not be created stays open in the book', async () => {
   const of = snapshotPolicy({}, { status: { accountedUntil: stamp(at('01:00')), slots: { missed: 3, skipped: 0 } } })
   const seen = world(of, { claims: [claim('data')] })

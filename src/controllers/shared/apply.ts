@@ -39,6 +39,9 @@ import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.
 /** After so long the watch has told what a write, or the look before it, found out first. */
 const watchMs = 1000
 
+/** What is put off again and again waits for longer each time: no plan may see what the look saw, and each look costs the API server a list. */
+const longestPutOffMs = 60_000
+
 /**
  * No action takes longer, its looks and repetitions included; the API server gives itself 34 s for a write (see `answerMs` in
  * `runtime/client/connections.ts`).
@@ -78,13 +81,13 @@ const resources: Readonly<Record<WrittenKind, Resource>> = {
 
 /**
  * What became of a group. `made`: and nothing that it creates was there before. `ended`: it had nothing more to do. `taken`: a stranger has
- * a name that it needs. `put-off`: the API server knows more than it rests on, and the next plan will. `until`: it is not to be tried before.
+ * a name that it needs. `put-off`: the API server knows more than it rests on, and the next plan will; or it was not `begun`. `until`: it is not to be tried before.
  */
 type Outcome =
   | { readonly is: 'done'; readonly made: boolean }
   | { readonly is: 'ended' }
   | { readonly is: 'taken' }
-  | { readonly is: 'put-off'; readonly error: WaitError }
+  | { readonly is: 'put-off'; readonly error: WaitError; readonly begun: boolean }
   | { readonly is: 'refused'; readonly refusal: Refusal; readonly error: ApiError | ConnectionError | ResponseError }
   | { readonly is: 'withheld'; readonly refusal: Refusal; readonly until?: Date }
 
@@ -112,7 +115,7 @@ export async function applyPlan(
   const taken = new Set<string>()
   const verdicts: (Date | undefined)[] = []
   const told = new Set<string>()
-  const putOff = new Map<string, WaitError>()
+  const putOff = new Map<string, Extract<Outcome, { readonly is: 'put-off' }>>()
   /** Kinds of writes that were slow, or not answered, in this pass, and the groups that were not tried for it. */
   const slow = new Set<string>()
   const left = new Set<string>()
@@ -130,7 +133,7 @@ export async function applyPlan(
     }
     if (cronJob && outcome?.is === 'withheld') memory.putBack.changed()
     if (outcome?.is === 'taken') taken.add(group.name)
-    if (outcome?.is === 'put-off') putOff.set(group.name, outcome.error)
+    if (outcome?.is === 'put-off') putOff.set(group.name, outcome)
     if (outcome && outcome.is !== 'refused' && outcome.is !== 'withheld') return
     if (outcome?.is === 'refused') {
       log.warn({ group: group.name, err: outcome.error }, 'a write was not carried out')
@@ -183,10 +186,20 @@ export async function applyPlan(
   const conclusion = { name: 'conclude', actions: plan.conclude(refused, undone) }
   if (conclusion.actions.length > 0) await attempt(conclusion, Number.POSITIVE_INFINITY)
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time && time > now))
+  const leftAt = left.size > 0 ? addSeconds(context.clock.now(), leftSeconds) : undefined
+  const waitsMs = [...putOff].map(([group, { error, begun }]) =>
+    begun ? error.afterMs * 2 ** memory.timesPutOff(group) : error.afterMs,
+  )
+  memory.settlePutOff([...putOff].flatMap(([group, { begun }]) => (begun ? [group] : [])))
   // Only now: one run of which more is known keeps no other from being planned and told (F71).
   const [first] = putOff.values()
-  if (first) throw first
-  const leftAt = left.size > 0 ? addSeconds(context.clock.now(), leftSeconds) : undefined
+  if (first) {
+    const until = earliest(plan.wakeAt, retryAt, leftAt)
+    const untilMs = until ? until.getTime() - context.clock.now().getTime() : longestPutOffMs
+    throw new WaitError(Math.max(watchMs, Math.min(longestPutOffMs, untilMs, ...waitsMs)), first.error.message, {
+      cause: first.error,
+    })
+  }
   // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again. It may have
   // other times, too, which its first hides.
   const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
@@ -307,7 +320,11 @@ class Pass {
     for (const action of group.actions) {
       this.#signal.throwIfAborted()
       if (clock.monotonic() > untilMs)
-        return { is: 'put-off', error: new WaitError(watchMs, 'the API server is slow, the rest is planned anew') }
+        return {
+          is: 'put-off',
+          error: new WaitError(watchMs, 'the API server is slow, the rest is planned anew'),
+          begun: false,
+        }
       const begunMs = clock.monotonic()
       const late = new AbortController()
       const cancel = clock.timer(actionMs, () => late.abort(unansweredError(action)))
@@ -321,7 +338,7 @@ class Pass {
         const outcome = refusalOf(action, error, clock.monotonic() - begunMs)
         if (outcome) return outcome
         if (error instanceof Withheld) return { is: 'withheld', refusal: error.refusal }
-        if (error instanceof WaitError) return { is: 'put-off', error }
+        if (error instanceof WaitError) return { is: 'put-off', error, begun: true }
         throw error
       } finally {
         cancel()

@@ -19,6 +19,7 @@ const longestDelaySeconds = 600
 
 export class RefusalMemory {
   readonly #remembered = new Map<string, Remembered>()
+  readonly #timesPutOff = new Map<string, number>()
   readonly putBack = new PutBack()
   #of: string | undefined
 
@@ -27,6 +28,7 @@ export class RefusalMemory {
     const of = policy && `${policy.metadata.uid}/${policy.metadata.generation}`
     if (of !== this.#of) {
       this.#remembered.clear()
+      this.#timesPutOff.clear()
       this.putBack.forget()
     }
     this.#of = of
@@ -62,6 +64,18 @@ export class RefusalMemory {
   slow(): ReadonlySet<string> {
     const refusals = [...this.#remembered.values()].map(({ refusal }) => refusal)
     return new Set(refusals.filter(({ slow }) => slow).map(writeOf))
+  }
+
+  /** In how many passes in a row a group was put off because the API server knew more than the plan. */
+  timesPutOff(group: string): number {
+    return this.#timesPutOff.get(group) ?? 0
+  }
+
+  /** @param groups those that were put off in this pass; all others begin anew */
+  settlePutOff(groups: readonly string[]): void {
+    const times = groups.map(group => [group, this.timesPutOff(group) + 1] as const)
+    this.#timesPutOff.clear()
+    for (const [group, each] of times) this.#timesPutOff.set(group, each)
   }
 
   /** @param least how long the server asks to wait, in seconds; whoever says so may be a proxy, and asks for hours */

@@ -64,3 +64,13 @@ export function isAccepted({ metadata }: Backup): boolean {
 export function isHeldSnapshot({ metadata }: VolumeSnapshot): boolean {
   return metadata.labels?.[label.hold] === 'true'
 }
+
+/**
+ * Whether the run of this snapshot goes on without its policy. The plan and the last look both ask this: if they differed, the verdict would be
+ * put off for ever.
+ */
+export function staysWithoutPolicy(snapshot: VolumeSnapshot, backup: Backup): boolean {
+  const { metadata, status } = snapshot
+  if (metadata.deletionTimestamp) return false
+  return status?.readyToUse === true || isHeld(backup) || isHeldSnapshot(snapshot)
+}

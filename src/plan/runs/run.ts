@@ -14,7 +14,7 @@ import { factsOfEntry, goesOn, hasBegun, planJobRun, planJobStart } from './job.
 import { isOutOfSight, planOutOfSight } from './out-of-sight.ts'
 import { cutAgain, neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
-import { isHeld, isHeldSnapshot } from './marks.ts'
+import { staysWithoutPolicy } from './marks.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
 
 /** What is known of the bucket while a run is judged. */
@@ -85,8 +85,7 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
   if (backup.status?.reason === 'Children') return planTargets(run, [], now)
   if (job && !goesOn(job, now)) return planJobRun(backup, job, now)
   const snapshot = run.snapshot?.snapshot
-  const isWanted = snapshot?.status?.readyToUse || (snapshot && (isHeld(backup) || isHeldSnapshot(snapshot)))
-  if (run.snapshot && isWanted && !snapshot.metadata.deletionTimestamp)
+  if (run.snapshot && staysWithoutPolicy(run.snapshot.snapshot, backup))
     return planSnapshotRun(undefined, backup, run.snapshot, undefined, now)
   const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
   if (slot !== undefined || job || snapshot || !waits) {
@@ -100,7 +99,7 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
     }
     const facts = failure('PolicyDeleted', `BackupPolicy ${policy} was deleted while this run was going on`)
     // Where it has become ready meanwhile it stays, and the Backup is complete.
-    const unless = snapshot && ({ kind: 'usable-snapshot', name: snapshot.metadata.name } as const)
+    const unless = snapshot && ({ kind: 'wanted-snapshot', name: snapshot.metadata.name } as const)
     const plan = planStatus(backup, facts, now, undefined, unless)
     const ending = stop.map((action, index) => ({ name: `end/${backup.metadata.name}/${index}`, actions: [action] }))
     return { ...plan, groups: [...ending, ...plan.groups] }
