@@ -48,6 +48,8 @@ async function prune(
     readonly claimUIDs?: readonly string[]
     /** The Backup that has not ended yet, when the cache of Backups is filled. */
     readonly going?: string
+    /** What a restore has made of contents. */
+    readonly restored?: true
     /** After each deletion. */
     readonly onDelete?: (server: ToyApiServer) => void
   } = {},
@@ -59,7 +61,10 @@ async function prune(
     const claimUID = options.claimUIDs?.[index]
     const told = { name: backup.metadata.name, ...(claimUID === undefined ? {} : { claimUID }) }
     const made = server.create('backups', backup)
-    server.create('volumesnapshots', snapshot)
+    server.create(
+      'volumesnapshots',
+      options.restored ? { ...snapshot, spec: { ...snapshot.spec, source: {} } } : snapshot,
+    )
     const current = server.update('volumesnapshots', snapshot.metadata.name, each => ({
       ...each,
       metadata: { ...each.metadata, creationTimestamp: snapshot.metadata.creationTimestamp },
@@ -193,6 +198,38 @@ test('F31: whether another claim has the name is asked of the API server, and th
   const uid = server.get('persistentvolumeclaims', 'data')?.metadata.uid
   assert.deepEqual([await isAnother(undefined), await isAnother('old'), await isAnother(uid)], [true, true, false])
   assert.equal(reach.caches.claims.get('shop', 'data')?.metadata.uid, uid)
+})
+
+test('F27: snapshots that pose, which no plan counts, take nothing from those that are to go, however many they are', async () => {
+  const poses: readonly VolumeSnapshot['spec']['source'][] = [{}, { persistentVolumeClaimName: 'logs' }]
+  for (const source of poses) {
+    const { going } = await prune(server => {
+      const { snapshot } = kept(1)
+      for (let n = 0; n < 25; n++) {
+        const name = `nightly-data-old-${n}`
+        const labels = { ...snapshot.metadata.labels, [label.slot]: '20260101T000000Z' }
+        const metadata = { ...snapshot.metadata, name, labels, annotations: { [annotation.backup]: name } }
+        server.create('volumesnapshots', { ...snapshot, metadata, spec: { ...snapshot.spec, source } })
+        server.update('volumesnapshots', name, each => ({ ...each, status: ready }))
+      }
+    })
+    assert.deepEqual(going, both)
+  }
+})
+
+test('F38: snapshots that a restore has made of contents are of the claims that their Backups name, before a deletion as in the plan', async () => {
+  assert.deepEqual((await prune(() => {}, { restored: true })).going, both)
+})
+
+test('F38: a label of a snapshot that somebody changed moves it to no other claim', async () => {
+  const { going } = await prune(server => {
+    for (const name of [...both, 'nightly-data-3'])
+      server.update('volumesnapshots', name, each => ({
+        ...each,
+        metadata: { ...each.metadata, labels: { ...each.metadata.labels, [label.target]: 'other' } },
+      }))
+  })
+  assert.deepEqual(going, both)
 })
 
 test('F86: the snapshot that an unbound claim names as its source stays, which is told, and the others go', async () => {

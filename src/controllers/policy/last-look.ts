@@ -14,10 +14,11 @@ import { label, labelValue, managerName } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
 import type { Provided, Unless } from '../../plan/core/actions.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
-import { snapshotRun } from '../../plan/history/verdicts.ts'
+import { snapshotRuns } from '../../plan/history/verdicts.ts'
 import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
-import { backupOfSnapshot, isGenuine, isOf, isPosing, isSnapshotOf, madeFor, volumeOf } from '../../plan/view/owners.ts'
-import { planRetention } from '../../plan/history/retention.ts'
+import { backupOfSnapshot, isOf, isPosing, isSnapshotOf, madeFor, targetOf } from '../../plan/view/owners.ts'
+import { isDoneWith, planRetention } from '../../plan/history/retention.ts'
+import { believedSnapshots } from '../../plan/view/view.ts'
 import { isHeld, isHeldSnapshot, staysWithoutPolicy } from '../../plan/runs/marks.ts'
 import { timeOf } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -186,7 +187,7 @@ async function lookAtSnapshot(
   const { name, uid } = doomed
   const some =
     provided.that === 'retention'
-      ? await once(asked, `snapshots of ${provided.target}`, () => ofTarget(client, owner, provided.target, signal))
+      ? await once(asked, 'snapshots', () => ofPolicy(client, owner, signal))
       : [await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)].filter(each => each !== undefined)
   const snapshot = some.find(({ metadata }) => metadata.name === name && metadata.uid === uid)
   if (snapshot) caches.snapshots.offer(snapshot)
@@ -197,7 +198,7 @@ async function lookAtSnapshot(
   if (backup) caches.backups.offer(backup)
   if (isPosing(snapshot, backup)) return stays
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
-  if (provided.that === 'retention' && !stillPrunes({ caches }, namespace, name, some, provided)) return stays
+  if (provided.that === 'retention' && !stillPrunes({ caches }, owner, name, some, provided)) return stays
   const items = await once(asked, 'claims', async () => {
     return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
   })
@@ -233,34 +234,36 @@ async function once<T extends KubernetesObject>(
   return answer
 }
 
-async function ofTarget(
+/** Of all targets, as the caches select them: a label that somebody changed moves none from the target that the plan has it in. */
+async function ofPolicy(
   client: Client,
   { namespace, name: policy }: Named,
-  target: string,
   signal: AbortSignal,
 ): Promise<readonly VolumeSnapshot[]> {
-  const labelSelector = `${label.policy}=${labelValue(policy)},${label.target}=${labelValue(target)}`
-  const { items } = await client.list<VolumeSnapshot>(snapshots, { namespace, labelSelector, signal })
-  return items.filter(isGenuine)
+  const labelSelector = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
+  return (await client.list<VolumeSnapshot>(snapshots, { namespace, labelSelector, signal })).items
 }
 
 /**
  * Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. Whose Backup does not
- * tell yet of which claim it is pushes nothing out: what is in the cache of claims proves nothing.
+ * tell yet of which claim it is pushes nothing out: what is in the cache of claims proves nothing. How many go in a pass is up to the plan:
+ * whatever comes before this one in order may stay.
  */
 function stillPrunes(
   { caches }: Pick<Reach, 'caches'>,
-  namespace: string,
+  { namespace, name: policy }: Named,
   name: string,
   some: readonly VolumeSnapshot[],
-  { keeping, slow, now }: Extract<Provided, { readonly that: 'retention' }>,
+  { target, keeping, slow, now }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
-  const backupOf = (snapshot: VolumeSnapshot) => backupOfSnapshot(snapshot, each => caches.backups.get(namespace, each))
-  const runs = some.map(snapshot => {
-    const backup = backupOf(snapshot)
-    return snapshotRun(snapshot, backup, volumeOf(snapshot, backup, undefined), now)
-  })
-  return slow ? goesEvenIfReady(runs, name, keeping) : planRetention(runs, keeping).deleteNow.includes(name)
+  const backupNamed = (each: string) => {
+    const backup = caches.backups.get(namespace, each)
+    return backup?.spec.policy === policy ? backup : undefined
+  }
+  const alike = some.filter(each => targetOf(each, backupOfSnapshot(each, backupNamed)) === target)
+  const believed = believedSnapshots(alike, backupNamed, new Map())
+  const runs = snapshotRuns(believed, now).get(target) ?? []
+  return slow ? goesEvenIfReady(runs, name, keeping) : isDoneWith(planRetention(runs, keeping), name)
 }
 
 /** A claim that is to be made from the snapshot: once it is bound it has the data, and the snapshot may go (F86). */

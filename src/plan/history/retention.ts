@@ -189,6 +189,11 @@ export function slowRuns(runs: readonly RetentionRun[], options: RetentionOption
     .sort((a, b) => newestFirst(b, a))
 }
 
+/** Whether retention is done with a run, whether it goes in this pass or in a later one. */
+export function isDoneWith({ verdicts }: RetentionPlan, id: string): boolean {
+  return verdicts.some(verdict => verdict.id === id && !verdict.keep)
+}
+
 /** The runs of one volume. */
 interface Volume {
   /** Newest first. */

@@ -6,7 +6,7 @@ import { alone, deletion, type Group } from '../core/actions.ts'
 import { limitsOf, progressOf, type Limits } from '../runs/snapshot-limits.ts'
 import { isGenuine } from '../view/owners.ts'
 import type { View } from '../view/view.ts'
-import { planRetention, type RetentionRun } from './retention.ts'
+import { isDoneWith, planRetention, type RetentionRun } from './retention.ts'
 import { snapshotRun, type TargetHistory, type TargetsKeeping } from './verdicts.ts'
 
 export function planSlow(
@@ -56,7 +56,7 @@ export function planSlowBefore(
     const claim = snapshot.spec.source.persistentVolumeClaimName
     const ofClaim = genuine.filter(each => each.snapshot.spec.source.persistentVolumeClaimName === claim)
     const { slot } = snapshotRun(snapshot, backup, undefined, now)
-    // Older ones stay whatever is said of them here, and must not take the few places of one pass.
+    // Older ones change nothing of what is said of this one.
     // What is in the bucket is of no volume, and nobody can tell when it was made: as the last one of its own this would stay for ever.
     const alike = ofClaim
       .map(each => snapshotRun(each.snapshot, each.backup, undefined, now))
@@ -76,5 +76,5 @@ function isWaitedFor(snapshot: VolumeSnapshot, limits: Limits, now: Date): boole
 /** Whether retention would delete this one even if it were good. */
 export function goesEvenIfReady(runs: readonly RetentionRun[], id: string, keeping: TargetsKeeping): boolean {
   const asIfReady = runs.map(run => (run.id === id ? { ...run, good: true } : run))
-  return planRetention(asIfReady, keeping).deleteNow.includes(id)
+  return isDoneWith(planRetention(asIfReady, keeping), id)
 }

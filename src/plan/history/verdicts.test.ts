@@ -257,7 +257,8 @@ test('F60: a snapshot that was made anew under the name of a Completed Backup is
   const own = [kept(1), anew('02:00:01')]
   assert.deepEqual(deleted(plan(1, own)), ['nightly-data-1'])
   const restored = [kept(1), anew('10:00', { source: {} })]
-  assert.deepEqual(said(1, restored), ['WithinRetention', 'WithinRetention'], 'its time is whatever the driver says')
+  assert.deepEqual(said(1, restored), ['BeyondRetention', 'WithinRetention'], 'its time is whatever the driver says')
+  assert.deepEqual(deleted(plan(1, [...restored, kept(3)])), ['nightly-data-1'], 'it was made last')
 })
 
 test('the verdict is written before the snapshot goes, and again only when it changes', () => {

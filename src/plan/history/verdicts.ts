@@ -12,7 +12,7 @@ import { sameJson } from '../core/equal.ts'
 import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
 import { rfc3339, timeOf } from '../../schedule/times.ts'
-import { isGenuine } from '../view/owners.ts'
+import { isGenuine, targetOf } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
@@ -201,12 +201,16 @@ function storedRun(backup: Backup, size: SizeVerdict | undefined, now: Date): Re
   }
 }
 
-function snapshotRuns(snapshots: readonly SnapshotView[], now: Date): ReadonlyMap<string, RetentionRun[]> {
+/** The snapshots of each claim, as retention sees them. */
+export function snapshotRuns(
+  snapshots: readonly Pick<SnapshotView, 'snapshot' | 'backup' | 'volume'>[],
+  now: Date,
+): ReadonlyMap<string, RetentionRun[]> {
   return collect(
     snapshots
       .filter(({ snapshot }) => isGenuine(snapshot))
       .map(({ snapshot, backup, volume }) => ({
-        target: snapshot.spec.source.persistentVolumeClaimName ?? '',
+        target: targetOf(snapshot, backup),
         run: snapshotRun(snapshot, backup, volume, now),
       })),
   )

@@ -11,7 +11,7 @@ import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
 import { apiGraceEnd, backGraceEnd, claimGraceEnd, waitsUntil } from './grace.ts'
 import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
-import { claimUIDOf, isEphemeral, snapshotName } from '../view/owners.ts'
+import { claimUIDOf, isEphemeral, snapshotName, targetOf } from '../view/owners.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { ClaimTarget, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 
@@ -118,7 +118,7 @@ export function planSnapshotRun(
 ): BackupPlan {
   const { name, creationTimestamp, deletionTimestamp } = snapshot.metadata
   const claim = snapshot.spec.source.persistentVolumeClaimName
-  const target = claim ?? backup.spec.target ?? ''
+  const target = targetOf(snapshot, backup)
   const {
     boundVolumeSnapshotContentName: contentName,
     restoreSize,

@@ -134,6 +134,14 @@ export function backupOfSnapshot(
 }
 
 /**
+ * The claim that a VolumeSnapshot is of. One that a restore has made of a content names none: its Backup does.
+ * @param backup the one that it is of
+ */
+export function targetOf({ spec }: VolumeSnapshot, backup: Backup | undefined): string {
+  return spec.source.persistentVolumeClaimName ?? backup?.spec.target ?? backup?.status?.target ?? ''
+}
+
+/**
  * By its name, by who it was made for, and by what it is of: the name of a slot's run is known beforehand to everybody, and what somebody has
  * made under it of another claim, or long before the run, has not the data of the run. The view, the last look and the adoption of what
  * exists all ask this: if they differed, the one would put off for ever what the other plans.

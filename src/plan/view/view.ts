@@ -147,19 +147,12 @@ export function viewOf(world: PolicyWorld): View {
   const believed = new Set([...chain.recorded, ...own.flatMap(({ job }) => job.metadata.uid ?? [])])
   const runJobs = withRole('run')
   const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
-  const believable = world.snapshots.filter(each => !isPosing(each, backups.get(madeFor(each) ?? '')))
-  const snapshots = believable.map((snapshot): SnapshotView => {
-    const content = snapshot.status?.boundVolumeSnapshotContentName
-    const liveClaim = world.claimUIDs.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
-    const backup = backupOfSnapshot(snapshot, each => backups.get(each))
-    return {
-      snapshot,
-      backup,
-      volume: volumeOf(snapshot, backup, liveClaim),
-      liveClaim,
-      deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content),
-    }
-  })
+  const snapshots = believedSnapshots(world.snapshots, each => backups.get(each), world.claimUIDs).map(
+    (each): SnapshotView => {
+      const content = each.snapshot.status?.boundVolumeSnapshotContentName
+      return { ...each, deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content) }
+    },
+  )
   const snapshotsByBackup = new Map(snapshots.flatMap(each => (each.backup ? [[each.backup, each] as const] : [])))
   const children = byOwner(world.backups, backup => controllerOf(backup, apiVersion, 'Backup')?.uid)
   const runs = world.backups.map((backup): RunView => {
@@ -198,6 +191,25 @@ export function viewOf(world: PolicyWorld): View {
     dryRun,
     probesRunning,
   }
+}
+
+/**
+ * The VolumeSnapshots of a policy that are believed, each with its Backup and its volume. The view and the last look both gather by this: what
+ * the one alone counts would keep for ever what the other wants to go.
+ * @param claimUIDs of the claims that there are now, by their names
+ */
+export function believedSnapshots(
+  snapshots: readonly VolumeSnapshot[],
+  named: (name: string) => Backup | undefined,
+  claimUIDs: PolicyWorld['claimUIDs'],
+): readonly Omit<SnapshotView, 'deletionPolicy'>[] {
+  return snapshots
+    .filter(each => !isPosing(each, named(madeFor(each) ?? '')))
+    .map(snapshot => {
+      const liveClaim = claimUIDs.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
+      const backup = backupOfSnapshot(snapshot, named)
+      return { snapshot, backup, volume: volumeOf(snapshot, backup, liveClaim), liveClaim }
+    })
 }
 
 function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted {

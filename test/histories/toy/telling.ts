@@ -343,10 +343,12 @@ export class Telling {
     // Where the policy is gone, what is not ready is ended with its run.
     if (!good(snapshot) && !(slow && this.server.get('backuppolicies', name))) return
     const policyNow = this.server.get('backuppolicies', name)
-    const source = snapshot.spec.source.persistentVolumeClaimName
+    // What a restore has made of a content names no claim.
+    const targetOf = ({ metadata, spec }: VolumeSnapshot) =>
+      spec.source.persistentVolumeClaimName ?? metadata.labels?.[label.target]
     const others = this.server
       .all('volumesnapshots')
-      .filter(each => each.spec.source.persistentVolumeClaimName === source && each !== snapshot && good(each))
+      .filter(each => targetOf(each) === targetOf(snapshot) && each !== snapshot && good(each))
     const of = this.server
       .all('backups')
       .find(({ metadata }) => metadata.name === snapshot.metadata.annotations?.[annotation.backup])
