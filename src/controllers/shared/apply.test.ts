@@ -254,6 +254,37 @@ test('F71: what is put off again and again waits longer each time, up to a minut
   assert.deepEqual(await inTurn(2), [1000, 2000], 'it was not put off in between')
 })
 
+test('F65: of what shares a limit so many are carried out in a pass, and so many that fail are tried; the others are left to the next', async () => {
+  const share = { of: 'prune/data', most: 2, mostFailures: 3 }
+  const groups = ['a', 'b', 'c', 'd', 'e', 'f'].map(name => ({
+    ...alone(`prune/${name}`, deletion(backup(name), 'a test')),
+    share,
+  }))
+  const others = [{ ...alone('other', deletion(backup('z'), 'a test')), share: { ...share, of: 'prune/logs' } }]
+  const passOf = async (refuses: readonly string[]) => {
+    const { carryOut, calls } = server({ refuses })
+    const plan = { groups: [...groups, ...others], conclude: () => [], wakeAt: undefined }
+    const pass = async () => {
+      calls.length = 0
+      const { wakeAt } = await carryOut(world(snapshotPolicy()), plan)
+      return [calls.map(call => call.split(' ').at(-1)).join(''), wakeAt]
+    }
+    return [await pass(), await pass()]
+  }
+  const left = at('02:00:35')
+  assert.deepEqual(
+    await passOf([]),
+    [
+      ['abz', left],
+      ['abz', left],
+    ],
+    'the plan is still of what was there',
+  )
+  const [first, second] = await passOf(['delete Backup'])
+  assert.deepEqual(first, ['abcz', left])
+  assert.deepEqual(second, ['def', at('02:01:05')], 'what was refused waits, and takes no turn of the others')
+})
+
 test('a slot whose Backup could not be created stays open in the book', async () => {
   const of = snapshotPolicy({}, { status: { accountedUntil: stamp(at('01:00')), slots: { missed: 3, skipped: 0 } } })
   const seen = world(of, { claims: [claim('data')] })

@@ -119,14 +119,16 @@ export async function applyPlan(
   /** Kinds of writes that were slow, or not answered, in this pass, and the groups that were not tried for it. */
   const slow = new Set<string>()
   const left = new Set<string>()
+  const shares = new Shares()
   async function attempt(group: Group, untilMs = pass.beginUntilMs): Promise<void> {
     const known = memory.standing(group.name, now, group.run && failsAt(group.name))
     // What was refused of another write says nothing of these: a CronJob that may not be changed, and is gone by now, is made.
     const standing = known && writesOf(group).includes(writeOf(known)) ? known : undefined
-    if (!standing && writesOf(group).some(write => slow.has(write))) return leave(group)
+    if (!standing && (shares.isSpent(group) || writesOf(group).some(write => slow.has(write)))) return leave(group)
     const cronJob = cronJobOf(group)
     const isDoubted = cronJob !== undefined && memory.putBack.isChanged
     const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, isDoubted)))
+    if (outcome) shares.spend(group, outcome)
     if (outcome?.is === 'done') {
       done.set(group.name, outcome)
       if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
@@ -204,6 +206,26 @@ export async function applyPlan(
   // other times, too, which its first hides.
   const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
   return { retryAt, wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt) }
+}
+
+/** How much of what groups share a pass has used. */
+class Shares {
+  readonly #done = new Map<string, number>()
+  readonly #failed = new Map<string, number>()
+
+  isSpent({ share }: Group): boolean {
+    if (!share) return false
+    const { of, most, mostFailures } = share
+    return (this.#done.get(of) ?? 0) >= most || (this.#failed.get(of) ?? 0) >= mostFailures
+  }
+
+  /** What a server that fails was asked to do it may have done, or do later. */
+  spend({ share }: Group, outcome: Outcome): void {
+    if (!share) return
+    const used =
+      outcome.is === 'done' || (outcome.is === 'refused' && outcome.refusal.passing) ? this.#done : this.#failed
+    used.set(share.of, (used.get(share.of) ?? 0) + 1)
+  }
 }
 
 /** Whoever was tried longest ago comes first, and nobody before what he needs: where many are slow, each has its turn. */

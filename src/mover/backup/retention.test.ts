@@ -2,14 +2,17 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { silentLog } from '../../runtime/log.ts'
 import { readCatalog } from '../../storage/bucket/catalog.ts'
 import { writeHold } from '../../storage/bucket/holds.ts'
 import { layoutOf } from '../../storage/bucket/layout.ts'
 import { MemoryStore } from '../../storage/memory.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { StoreError } from '../../storage/store-error.ts'
 import { Report } from '../protocol/report.ts'
 import { applyRetention } from './retention.ts'
+import { changed } from '../../../test/storage/changed-store.ts'
 import { putBackup } from '../../../test/storage/made-up-backup.ts'
 
 const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
@@ -77,4 +80,83 @@ test('F63: a run that could not be told of all holds prunes nothing and says so;
   assert.match(String(warning), /^RetentionPaused: more backups are to be held than a run can be told of/)
   assert.deepEqual(await prune(0, 7), [[]], 'nothing is to go')
   assert.deepEqual(await prune(20), [['run-2']])
+})
+
+/** Passes over a folder in which a backup is made each time; how many there are after each. */
+async function passes(
+  t: TestContext,
+  backups: number,
+  change: (memory: MemoryStore) => Partial<ObjectStore>,
+  count: number,
+) {
+  const directory = await mkdtemp(join(tmpdir(), 'retention-'))
+  t.after(() => rm(directory, { recursive: true }))
+  const memory = new MemoryStore(() => 0)
+  const put = (n: number) => putBackup(memory, layout, { run: runOf(n), slot: new Date(n * 60_000), change: { owner } })
+  for (let n = 0; n < backups; n++) await put(n)
+  const left: number[] = []
+  for (let last = backups; last < backups + count; last++) {
+    await put(last)
+    const report = new Report(join(directory, 'termination-log'), silentLog, { phase: 'committed' })
+    const pruning = applyRetention({
+      task: { owner, retention: 2, held: [], accepted: [], maxDeletes: 20 },
+      run: runOf(last),
+      store: changed(memory, change(memory)),
+      layout,
+      runs: await readCatalog(memory, layout, 'command'),
+      adoptedAt: 0,
+      now: 36_000_000,
+      report,
+      signal: AbortSignal.timeout(10_000),
+    })
+    await assert.rejects(pruning, StoreError)
+    left.push((await readCatalog(memory, layout, 'command')).length)
+    assert.ok((report.message.deleted ?? []).length <= 20)
+  }
+  return left
+}
+
+const runOf = (n: number) => `run-${String(n).padStart(3, '0')}`
+
+test('F65: backups that cannot be deleted stand in the way of no others, however many they are, and a pass deletes 20', async t => {
+  const locked = Array.from({ length: 30 }, (_, n) => runOf(n))
+  const left = await passes(
+    t,
+    70,
+    memory => ({
+      delete: async (keys, signal) => {
+        if (keys.some(key => locked.some(run => key.includes(run))))
+          throw new StoreError('AccessDenied', 'object is WORM protected')
+        await memory.delete(keys, signal)
+      },
+    }),
+    3,
+  )
+  assert.deepEqual(left, [51, 32, 32])
+})
+
+test('F41: a pass deletes at most 20, also where the store fails after each and does not say whether it is gone', async t => {
+  const left = await passes(
+    t,
+    70,
+    memory => {
+      let silent = false
+      return {
+        delete: async (keys, signal) => {
+          await memory.delete(keys, signal)
+          silent = true
+          throw new StoreError('AccessDenied', 'a policy came between')
+        },
+        read: async (key, ...rest) => {
+          if (silent) {
+            silent = false
+            throw new StoreError('AccessDenied', 'a policy came between')
+          }
+          return await memory.read(key, ...rest)
+        },
+      }
+    },
+    1,
+  )
+  assert.deepEqual(left, [51])
 })

@@ -7,14 +7,22 @@ import { triggerOf } from '../../api/record.ts'
 import { keepingOfTask } from '../../plan/history/numbers.ts'
 import {
   countsWithData,
+  inOnePass,
   isAhead,
   planRetention,
+  type Going,
   type RetentionOptions,
   type RetentionRun,
   type RunData,
 } from '../../plan/history/retention.ts'
 import { judgeSizes } from '../../plan/history/sizes.ts'
-import { deleteBackup, foreignText, splitByOwner, type CatalogRun } from '../../storage/bucket/catalog.ts'
+import {
+  deleteBackup,
+  foreignText,
+  splitByOwner,
+  type CatalogRun,
+  type Deletion,
+} from '../../storage/bucket/catalog.ts'
 import { listHolds } from '../../storage/bucket/holds.ts'
 import type { Layout } from '../../storage/bucket/layout.ts'
 import { confirmsReadable, listData, stateOf } from '../../storage/bucket/segments.ts'
@@ -89,20 +97,24 @@ async function pruneOwn(options: PruningOptions): Promise<void> {
   const seen = await lookAtData(options, judged)
   const plan = planRetention(seen, { ...numbers, held })
   tellStop(report, seen, { ...numbers, held })
-  const remove = async (id: string) => {
+  const stays = new Set<string>()
+  const remove = async ({ id, message: why }: Going) => {
     const backup = runs.find(({ run }) => run === id)
     if (!backup?.record) return
-    const why = plan.verdicts.find(verdict => verdict.id === id)?.message
+    let outcome: Deletion | undefined
     try {
-      const outcome = await deleteBackup(store, layout, { key: backup.key, record: backup.record }, signal)
+      outcome = await deleteBackup(store, layout, { key: backup.key, record: backup.record }, signal)
       report.log.info({ run: id, why, outcome }, 'retention is done with a backup')
     } finally {
+      const manifest = await lookFor(store, backup.key, signal)
       // Also when its data could not be deleted: without its manifest, which goes first, it is no backup any more.
-      if (await isGone(store, backup.key, signal)) deleted.push(id)
+      if (manifest === 'gone') deleted.push(id)
+      // A store may show for a while what it has deleted.
+      if (manifest === 'there' && outcome !== 'deleted') stays.add(id)
       tellKept()
     }
   }
-  await persevere(plan.deleteNow, remove, signal)
+  await persevere(inOnePass(plan.goes, numbers, stays), remove, signal)
 }
 
 const tooManyHeld =
@@ -220,13 +232,13 @@ function summary(runs: readonly CatalogRun[]): KeptRuns {
   }
 }
 
-/** When the store cannot say, the manifest counts as there: the operator then reads the catalog. */
-async function isGone(store: ObjectStore, key: string, signal: AbortSignal): Promise<boolean> {
+/** When the store cannot say, the manifest is not told as gone, so that the operator reads the catalog; and it takes a place of this pass. */
+async function lookFor(store: ObjectStore, key: string, signal: AbortSignal): Promise<'there' | 'gone' | 'unknown'> {
   try {
     const stream = await store.read(key, signal)
     stream.destroy()
-    return false
+    return 'there'
   } catch (error) {
-    return isStoreError(error, 'NotFound')
+    return isStoreError(error, 'NotFound') ? 'gone' : 'unknown'
   }
 }

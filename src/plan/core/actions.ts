@@ -119,8 +119,15 @@ export type Group = {
   readonly needs?: readonly Need[]
   /** The run that it is for, which says so itself where it cannot start. */
   readonly run?: Backup
+  readonly share?: Share
   readonly actions: readonly Action[]
 }
+
+/**
+ * Of the groups of one pass that have this in common at most `most` are carried out, in their order. Those that were tried and not carried out
+ * take none of these places; `mostFailures` of them end it as well. All others are left to a later pass.
+ */
+export type Share = { readonly of: string; readonly most: number; readonly mostFailures: number }
 
 /** `made`: done, and what it creates was not there before. `undone`: it is in the plan, and for whatever reason was not done. */
 export type Need = { readonly group: string; readonly was: 'done' | 'made' | 'refused' | 'undone' }

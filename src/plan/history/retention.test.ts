@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { isAhead, planRetention, slowRuns, type RetentionReason, type RetentionRun, type RunData } from './retention.ts'
+import {
+  inOnePass,
+  isAhead,
+  planRetention,
+  slowRuns,
+  type RetentionReason,
+  type RetentionRun,
+  type RunData,
+} from './retention.ts'
 
 const data: Readonly<Record<string, RunData>> = {
   c: 'confirmed',
@@ -156,6 +164,54 @@ describe('planRetention', () => {
     assert.equal(plan.deleteNow[0], 'g0')
     assert.equal(plan.verdicts.filter(v => v.reason === 'BeyondRetentionLater').length, 29)
     assert.deepEqual(planRetention(history('ggg'), { keep: 1, maxDeletes: 1 }).deleteNow, ['g0'])
+  })
+
+  test('F65: stops after 20 that went, whatever number of others cannot go, and of these tries 100', () => {
+    const { goes } = planRetention(history('g'.repeat(200)), { keep: 1 })
+    assert.equal(goes.length, 199)
+    const carriedOut = (undeletable: (n: number) => boolean, limits = {}) => {
+      const stays = new Set<string>()
+      const gone: string[] = []
+      for (const { id } of inOnePass(goes, limits, stays)) {
+        if (undeletable(Number(id.slice(1)))) stays.add(id)
+        else gone.push(id)
+      }
+      return [gone.length, gone[0], stays.size]
+    }
+    assert.deepEqual(
+      carriedOut(() => false),
+      [20, 'g0', 0],
+    )
+    assert.deepEqual(
+      carriedOut(n => n < 50),
+      [20, 'g50', 50],
+    )
+    assert.deepEqual(
+      carriedOut(() => true),
+      [0, undefined, 100],
+    )
+    assert.deepEqual(
+      carriedOut(n => n % 2 === 0, { maxDeletes: 3 }),
+      [3, 'g1', 3],
+    )
+    assert.deepEqual(
+      carriedOut(() => false, { maxDeletes: 0 }),
+      [0, undefined, 0],
+    )
+  })
+
+  test('F64: one that cannot be deleted takes no place of those that go slowly', () => {
+    const previous = { keep: 6, before: new Date(Date.UTC(2100, 0)) }
+    const { goes } = planRetention(history('g'.repeat(8)), { keep: 2, previous })
+    assert.deepEqual(
+      goes.map(({ slow }) => slow),
+      [false, false, true, true, true, true],
+    )
+    const stays = new Set(['g0', 'g2'])
+    assert.deepEqual(
+      [...inOnePass(goes, { slowDeletes: 1 }, stays)].map(({ id }) => id),
+      ['g0', 'g1', 'g2', 'g3'],
+    )
   })
 
   test('the next to go is known before it goes', () => {

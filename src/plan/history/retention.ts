@@ -97,7 +97,9 @@ export interface RetentionVerdict {
 export interface RetentionPlan {
   /** One verdict a run, newest run first. */
   readonly verdicts: readonly RetentionVerdict[]
-  /** The ids to delete in this pass, oldest first. */
+  /** All that retention is done with, oldest first. */
+  readonly goes: readonly Going[]
+  /** The ids to delete in this pass, oldest first, where each of them can be deleted. */
   readonly deleteNow: readonly string[]
   /** How many more go in later passes. */
   readonly deleteLater: number
@@ -105,6 +107,15 @@ export interface RetentionPlan {
   readonly oldestKept: string | undefined
   /** What goes first: now, or when one more good scheduled run arrives. Undefined when nothing would. */
   readonly nextToGo: string | undefined
+}
+
+/** A run that retention is done with. */
+export interface Going {
+  readonly id: string
+  /** Only a number that was lowered had kept it: it goes slowly. */
+  readonly slow: boolean
+  /** One sentence for people. */
+  readonly message: string
 }
 
 /** How many runs of one trigger are kept. */
@@ -115,18 +126,24 @@ export interface Keeping {
   readonly previous?: Previous
 }
 
-export interface RetentionOptions extends Keeping {
-  /** For on-demand runs. Default: as for scheduled ones. */
-  readonly onDemand?: Keeping
-  /** Ids of held runs, besides those that say so themselves. */
-  readonly held?: Iterable<string>
+export interface RetentionLimits {
   /** Most deletions a pass; the guard against a mass deletion by mistake. */
   readonly maxDeletes?: number
   /** Most deletions of this pass among what only `previous` had kept. */
   readonly slowDeletes?: number
 }
 
-const DEFAULT_MAX_DELETES = 20
+export interface RetentionOptions extends Keeping, RetentionLimits {
+  /** For on-demand runs. Default: as for scheduled ones. */
+  readonly onDemand?: Keeping
+  /** Ids of held runs, besides those that say so themselves. */
+  readonly held?: Iterable<string>
+}
+
+export const mostDeletes = 20
+
+/** So many that cannot be deleted are tried in a pass: they stand in the way of no other, and each costs time. */
+export const mostFailures = 100
 
 /** Clocks of a cluster differ by less, ms. */
 const mostSkewMs = 300_000
@@ -152,7 +169,7 @@ interface Judged {
  * occurs twice (its double would push a good run out).
  */
 export function planRetention(runs: readonly RetentionRun[], options: RetentionOptions): RetentionPlan {
-  const { maxDeletes = DEFAULT_MAX_DELETES, slowDeletes = slowDeletesPerHour, onDemand = options } = options
+  const { maxDeletes = mostDeletes, slowDeletes = slowDeletesPerHour, onDemand = options } = options
   for (const { keep } of [options, onDemand]) refuseKeep(keep)
   refuseLimit('maxDeletes', maxDeletes)
   refuseLimit('slowDeletes', slowDeletes)
@@ -161,8 +178,11 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
   const ordered = [...runs].sort(newestFirst)
   const volumes = [...Map.groupBy(ordered, ({ volume }) => volume).values()].map(each => judgeVolume(each, options))
   // The limits are of all volumes together: they guard against a mistake, which concerns the whole target.
-  const goes = volumes.flatMap(volume => volume.goes).sort((a, b) => newestFirst(b.run, a.run))
-  const deleteNow = firstOf(goes, maxDeletes, slowDeletes)
+  const goes = volumes
+    .flatMap(volume => volume.goes)
+    .sort((a, b) => newestFirst(b.run, a.run))
+    .map(each => ({ id: each.run.id, slow: isSlow(each), message: deletedMessage(each) }))
+  const deleteNow = [...inOnePass(goes, { maxDeletes, slowDeletes })].map(({ id }) => id)
   const pass: Pass = { now: new Set(deleteNow), maxDeletes, slowDeletes }
   const verdicts = new Map(
     volumes.flatMap(volume => volume.judged.map(each => [each.run.id, verdictOn(each, volume, pass)])),
@@ -171,6 +191,7 @@ export function planRetention(runs: readonly RetentionRun[], options: RetentionO
   const [newest] = volumes
   return {
     verdicts: ordered.flatMap(({ id }) => verdicts.get(id) ?? []),
+    goes,
     deleteNow,
     deleteLater: goes.length - deleteNow.length,
     oldestKept: newest?.judged.findLast(each => counts(each.run) && !isSuperseded(each))?.run.id,
@@ -190,8 +211,31 @@ export function slowRuns(runs: readonly RetentionRun[], options: RetentionOption
 }
 
 /** Whether retention is done with a run, whether it goes in this pass or in a later one. */
-export function isDoneWith({ verdicts }: RetentionPlan, id: string): boolean {
-  return verdicts.some(verdict => verdict.id === id && !verdict.keep)
+export function isDoneWith({ goes }: RetentionPlan, id: string): boolean {
+  return goes.some(each => each.id === id)
+}
+
+/**
+ * What is deleted in one pass, one after the other. The limits are of what went, or may have gone: one that cannot be deleted stands in the way
+ * of no other.
+ * @param stays ids that were found not to go; whoever deletes adds to it before he asks for the next one
+ */
+export function* inOnePass(
+  goes: readonly Going[],
+  { maxDeletes = mostDeletes, slowDeletes = slowDeletesPerHour }: RetentionLimits,
+  stays: ReadonlySet<string> = new Set(),
+): Iterable<Going> {
+  let [places, slow, failures] = [maxDeletes, slowDeletes, mostFailures]
+  for (const each of goes) {
+    if (places <= 0 || failures <= 0) return
+    if (each.slow && slow <= 0) continue
+    yield each
+    if (stays.has(each.id)) failures--
+    else {
+      places--
+      if (each.slow) slow--
+    }
+  }
 }
 
 /** The runs of one volume. */
@@ -237,7 +281,7 @@ function verdictOn(each: Judged, { stops, unguarded, last }: Volume, pass: Pass)
   if (unguarded.has(run)) {
     return stay('NewestReadable', `kept: ${why}, but none of them was seen to be whole and readable at once`)
   }
-  if (pass.now.has(run.id)) return { id: run.id, keep: false, reason: 'BeyondRetention', message: `deleted: ${why}` }
+  if (pass.now.has(run.id)) return { id: run.id, keep: false, reason: 'BeyondRetention', message: deletedMessage(each) }
   const most = isSlow(each) ? Math.min(pass.maxDeletes, pass.slowDeletes) : pass.maxDeletes
   return {
     id: run.id,
@@ -290,17 +334,6 @@ function isSlow({ run, newerCounted, keeping: { previous } }: Judged): boolean {
   return previous !== undefined && newerCounted < previous.keep && run.slot < previous.before
 }
 
-function firstOf(goes: readonly Judged[], maxDeletes: number, slowDeletes: number): readonly string[] {
-  const first: string[] = []
-  let slow = slowDeletes
-  for (const each of goes) {
-    if (first.length >= maxDeletes) break
-    if (isSlow(each) && slow-- <= 0) continue
-    first.push(each.run.id)
-  }
-  return first
-}
-
 function within({ run, newerCounted, keeping }: Judged): RetentionVerdict {
   const stay = (reason: RetentionReason, message: string) => ({ id: run.id, keep: true, reason, message })
   if (run.suspect === true) {
@@ -344,6 +377,10 @@ function dataTrouble({ data }: RetentionRun): string {
   return data === 'missing'
     ? 'its data are not all in the store; restore from another one, and find out who deletes there'
     : 'the store did not say whether its data are there'
+}
+
+function deletedMessage(each: Judged): string {
+  return `deleted: ${superseding(each)}`
 }
 
 function superseding({ keeping: { keep } }: Judged): string {

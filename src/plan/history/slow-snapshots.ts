@@ -2,12 +2,12 @@
 // retention would not keep it even then (docs/design.md R31).
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
-import { alone, deletion, type Group } from '../core/actions.ts'
+import { deletion, type Group } from '../core/actions.ts'
 import { limitsOf, progressOf, type Limits } from '../runs/snapshot-limits.ts'
-import { isGenuine } from '../view/owners.ts'
+import { isGenuine, targetOf } from '../view/owners.ts'
 import type { View } from '../view/view.ts'
 import { isDoneWith, planRetention, type RetentionRun } from './retention.ts'
-import { snapshotRun, type TargetHistory, type TargetsKeeping } from './verdicts.ts'
+import { pruning, snapshotRun, type TargetHistory, type TargetsKeeping } from './verdicts.ts'
 
 export function planSlow(
   { snapshots }: Pick<View, 'snapshots'>,
@@ -31,7 +31,7 @@ export function planSlow(
       const provided = { that: 'retention', target, keeping, slow: true, now } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       const told = { do: 'event', about: policy, type: 'Normal', reason: 'Pruned', message } as const
-      return [alone(`prune/${id}`, deletion(snapshot, because, { provided }), told)]
+      return [pruning(target, id, deletion(snapshot, because, { provided }), told)]
     }),
   )
 }
@@ -53,8 +53,8 @@ export function planSlowBefore(
   return genuine.flatMap(({ snapshot, backup }): readonly Group[] => {
     const { name } = snapshot.metadata
     if (!isWaitedFor(snapshot, limits, now)) return []
-    const claim = snapshot.spec.source.persistentVolumeClaimName
-    const ofClaim = genuine.filter(each => each.snapshot.spec.source.persistentVolumeClaimName === claim)
+    const target = targetOf(snapshot, backup)
+    const ofClaim = genuine.filter(each => targetOf(each.snapshot, each.backup) === target)
     const { slot } = snapshotRun(snapshot, backup, undefined, now)
     // Older ones change nothing of what is said of this one.
     // What is in the bucket is of no volume, and nobody can tell when it was made: as the last one of its own this would stay for ever.
@@ -64,7 +64,7 @@ export function planSlowBefore(
     const runs = [...stored, ...alike].filter(each => each.slot >= slot)
     if (!goesEvenIfReady(runs, name, keeping)) return []
     const because = `it is not ready after ${limits.readySeconds} s, and enough newer good backups of the policy exist`
-    return [alone(`prune/${name}`, deletion(snapshot, because, { provided: { that: 'nobody-needs-it' } }))]
+    return [pruning(target, name, deletion(snapshot, because, { provided: { that: 'nobody-needs-it' } }))]
   })
 }
 

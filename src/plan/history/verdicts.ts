@@ -6,7 +6,7 @@ import type { Condition, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { commandTarget, slotOfText } from '../../api/names.ts'
-import { alone, deletion, type Group, type Unless } from '../core/actions.ts'
+import { alone, deletion, type Action, type Group, type Unless } from '../core/actions.ts'
 import { withCondition, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
 import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
@@ -16,7 +16,15 @@ import { isGenuine, targetOf } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
-import { isAhead, planRetention, type Keeping, type RetentionPlan, type RetentionRun } from './retention.ts'
+import {
+  isAhead,
+  mostDeletes,
+  mostFailures,
+  planRetention,
+  type Keeping,
+  type RetentionPlan,
+  type RetentionRun,
+} from './retention.ts'
 import { judgeSizes, type SizeVerdict, type SizedRun } from './sizes.ts'
 
 /** What a Backup should say of its hold. `unless`: what that rests on being unsaid. */
@@ -52,6 +60,11 @@ export function retentionByTarget(runs: RunsByTarget, keeping: TargetsKeeping): 
 export function retentionWords(histories: readonly TargetHistory[]): RetentionWords {
   const verdicts = histories.flatMap(({ plan }) => plan.verdicts)
   return new Map(verdicts.map(({ id, keep, reason }) => [id, { keep, reason }]))
+}
+
+/** What ends a snapshot: so many of a claim go in one pass, and those that cannot be deleted stand in the way of no other. */
+export function pruning(target: string, name: string, ...actions: readonly Action[]): Group {
+  return { name: `prune/${name}`, share: { of: `prune/${target}`, most: mostDeletes, mostFailures }, actions }
 }
 
 /** The good ones, oldest first. */
@@ -96,16 +109,15 @@ export function planRetained(
   if (strategy?.type !== 'snapshot') return writes
   const byName = new Map(snapshots.map(each => [each.snapshot.metadata.name, each]))
   const deletions = histories.flatMap(({ target, plan }) =>
-    plan.deleteNow.flatMap((id): readonly Group[] => {
+    plan.goes.flatMap(({ id, message: because }): readonly Group[] => {
       const { snapshot, backup } = byName.get(id) ?? {}
       if (!snapshot || snapshot.metadata.deletionTimestamp) return []
       // Its success is written first: once the snapshot is gone nobody could tell that it was ever ready.
       if (backup && !isFinal(backup.status?.phase)) return []
-      const because = plan.verdicts.find(verdict => verdict.id === id)?.message ?? ''
       const provided = { that: 'retention', target, keeping, now } as const
       const message = `VolumeSnapshot ${id} of ${target}: ${because}`
       return [
-        alone(`prune/${id}`, deletion(snapshot, because, { provided }), {
+        pruning(target, id, deletion(snapshot, because, { provided }), {
           do: 'event',
           about: policy,
           type: 'Normal',
