@@ -81,7 +81,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const snapshots = byName(caches.snapshots.byIndex('policy', labelKey))
     const open = new Set(backups.filter(({ status }) => !isFinal(status?.phase)).map(snapshotName))
     // Of which volume it is rests on its claim, whatever the policy wants by now.
-    if (snapshots.some(({ metadata }) => open.has(metadata.name))) waitFor(['claims'])
+    if (snapshots.some(({ metadata }) => open.has(metadata.name))) waitFor((['claims'] as const).filter(isUnseen))
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
     const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
