@@ -232,7 +232,7 @@ test('strategy job', { concurrency: 8 }, async t => {
         const { phase, suspect, message, manifest } = await run(namespace, name, 'shrunk')
         kept.push(manifest)
         assert.deepEqual([phase, suspect, await manifests()], ['Completed', true, kept])
-        assert.match(message ?? '', /far smaller than the one before; look at it/)
+        assert.match(message ?? '', /far smaller than the largest good one; look at it/)
         await policyCondition(namespace, 'shrunk', 'RetentionBlocked', 'Suspect')
       }
 

@@ -92,7 +92,7 @@ export const backupStatus = z
       .boolean()
       .optional()
       .describe(
-        'true: far smaller than the one before. It does not count for retention and stops pruning until the annotation backup.dev/accepted is set to true on it.',
+        'true: far smaller than the largest good one since the newest accepted one. It does not count for retention and stops pruning until the annotation backup.dev/accepted is set to true on it.',
       ),
     sizeCheck: z
       .enum(['compared', 'unchecked'])

@@ -115,7 +115,7 @@ export const moverWarnings = [
   'VersionedBucket',
   /** Processes that the command left behind wrote on after it had ended; they closed its output by themselves, but nobody knows their status. */
   'LateWriters',
-  /** This backup is far smaller than the last good one. */
+  /** This backup is far smaller than the largest good one since the newest accepted one. */
   'Suspect',
   /** An upload or an object of this attempt could not be removed; a later run does it. */
   'LeftoverUpload',

@@ -84,7 +84,7 @@ export const policyFamilies: readonly PolicyFamily[] = [
   {
     ...gauge,
     name: 'backup_suspect',
-    help: 'Completed backups that are far smaller than the one before and that nobody has accepted: they stop retention.',
+    help: 'Completed backups that are far smaller than the good ones before and that nobody has accepted: they stop retention.',
     of: ({ backups }) => completed(backups).filter(isSuspect).length,
   },
   {

@@ -244,5 +244,9 @@ function ended(status: number, bytes: number): MoverFailure {
       options,
     )
   }
-  return new MoverFailure('SourceExit', `the command ended with status ${status} after ${bytes} bytes`, options)
+  return new MoverFailure(
+    'SourceExit',
+    `the command ended with status ${status} after ${bytes} bytes; what it said last is in status.stderr of the Backup`,
+    options,
+  )
 }

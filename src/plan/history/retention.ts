@@ -32,6 +32,8 @@ export type RunTrigger = 'scheduled' | 'on-demand'
 export interface RetentionRun {
   /** Unique among the runs of the target. */
   readonly id: string
+  /** The Backup that tells of it, where that has another name. */
+  readonly backup?: string
   /** Which volume it is of, where a target has had several: what a new one holds replaces nothing of an older one. */
   readonly volume?: string
   /** What orders runs: the scheduled slot, or the creation time of an on-demand run. */
@@ -337,7 +339,10 @@ function isSlow({ run, newerCounted, keeping: { previous } }: Judged): boolean {
 function within({ run, newerCounted, keeping }: Judged): RetentionVerdict {
   const stay = (reason: RetentionReason, message: string) => ({ id: run.id, keep: true, reason, message })
   if (run.suspect === true) {
-    return stay('Suspect', 'kept but not counted: it is far smaller than the one before; accept it, or take a good one')
+    return stay(
+      'Suspect',
+      'kept but not counted: it is far smaller than the good ones before; accept it, or take a good one',
+    )
   }
   if (run.unchecked === true) {
     return stay('Unchecked', 'kept but not counted: its size was compared with no other; look at it and accept it')
@@ -383,6 +388,11 @@ function deletedMessage(each: Judged): string {
   return `deleted: ${superseding(each)}`
 }
 
+/** What people know it by. */
+export function backupName({ id, backup = id }: RetentionRun): string {
+  return backup
+}
+
 function superseding({ keeping: { keep } }: Judged): string {
   return keep === 1 ? '1 newer good backup exists' : `${keep} newer good backups exist`
 }
@@ -394,7 +404,7 @@ function superseding({ keeping: { keep } }: Judged): string {
 function stopOf(judged: readonly Judged[], trigger: RunTrigger): string | undefined {
   const newest = judged.find(({ run }) => isTold(run))?.run
   const until = 'nothing is deleted until it is accepted or a good one follows'
-  if (newest?.suspect === true) return `the newest backup, ${newest.id}, is suspect, and ${until}`
+  if (newest?.suspect === true) return `the newest backup, ${backupName(newest)}, is suspect, and ${until}`
   const trouble = judged.find(
     each =>
       triggerOf(each.run) === trigger &&
@@ -405,8 +415,8 @@ function stopOf(judged: readonly Judged[], trigger: RunTrigger): string | undefi
   )?.run
   if (!trouble) return undefined
   return trouble.unchecked === true
-    ? `the size of ${trouble.id} was compared with no other, and ${until}`
-    : `of ${trouble.id}, ${dataTrouble(trouble)}`
+    ? `the size of ${backupName(trouble)} was compared with no other, and ${until}`
+    : `of ${backupName(trouble)}, ${dataTrouble(trouble)}`
 }
 
 /** Where data were looked at: the runs that no newer one guards, which counts and was seen to be readable at once. */

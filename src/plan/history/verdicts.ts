@@ -203,6 +203,7 @@ function storedRun(backup: Backup, size: SizeVerdict | undefined, now: Date): Re
   const slot = dueTime(backup) ?? new Date(0)
   return {
     id: status?.run ?? '',
+    backup: backup.metadata.name,
     slot,
     good: true,
     ahead: isAhead(slot, now),

@@ -273,7 +273,7 @@ const rows: readonly Row[] = [
     },
     'Running',
     'Running',
-    /attempt 2/,
+    /attempt 2; the attempt before failed \(StoreUnavailable: told: StoreUnavailable\)/,
   ],
   [
     'a mover that failed while the image of the command is still pulled waits: the command will see it and end',

@@ -1,6 +1,7 @@
 // What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
 import type { Reason } from '../../api/conditions.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
+import { annotation } from '../../api/labels.ts'
 import { isCommitted, type MoverMessage } from '../../api/mover/message.ts'
 import { isPermanent } from '../../api/mover/reasons.ts'
 import { failureOf } from './failure.ts'
@@ -50,7 +51,7 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
       phase: 'Completed',
       reason: 'Completed',
       message: committed.suspect
-        ? 'the backup is complete, but far smaller than the one before; look at it, and at the condition RetentionBlocked of its policy'
+        ? `the backup is complete, but far smaller than the largest good one; look at it: it counts once it has the annotation ${annotation.accepted}=true`
         : committed.sizeCheck === 'unchecked'
           ? 'the backup is complete, but its size could be compared with no other when it was made; it counts for retention once it can be, or is accepted'
           : 'the backup is complete',
@@ -129,11 +130,13 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
   }
   const running = newest?.status?.phase === 'Running'
   const attempt = attempts > 1 ? `, attempt ${attempts}` : ''
+  const failedBefore = pods.map(moverMessageOf).findLast(message => message?.phase === 'failed')
+  const because = failedBefore ? `; the attempt before failed (${failedBefore.reason}: ${failedBefore.message})` : ''
   return {
     ...base,
     phase: running ? 'Running' : 'Pending',
     reason: running ? 'Running' : 'PodPending',
-    message: running ? `the backup is being made${attempt}` : `waiting for the pod to start${attempt}`,
+    message: `${running ? 'the backup is being made' : 'waiting for the pod to start'}${attempt}${because}`,
     moverMessage,
     endTime: undefined,
     wakeAt: earliest(deadline, stuckUntil),

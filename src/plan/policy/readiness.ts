@@ -190,6 +190,6 @@ function notStartable({ start }: PolicyFacts): Violation | undefined {
 
 function storeUnusable({ store }: PolicyFacts): Violation | undefined {
   if (store?.result !== 'Unusable') return undefined
-  const message = `${store.message}; it is tried again, at the latest after 10 minutes`
+  const message = `${store.message}; it is tried again, at the latest after 10 minutes, and at once with a new value of the annotation ${annotation.probe}`
   return { reason: store.reason as Reason, message, next: 'mend' }
 }

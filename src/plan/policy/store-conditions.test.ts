@@ -69,7 +69,7 @@ test('F57: a backup that was compared in size with none is told in its Backup an
 
   // The words of the older one are lost: there is nothing to compare with.
   const older = scheduled(at('01:00'), { name: 'older', status: completed('older', at('01:10'), { store }) })
-  const oldest = scheduled(at('00:30'), { name: 'oldest', status: completed('oldest', at('00:40'), { store }) })
+  const oldest = scheduled(at('00:30'), { name: 'oldest', status: completed('run-of-oldest', at('00:40'), { store }) })
   const told = (newest: Backup) => {
     const { actions } = planPolicy(world(of, { backups: [oldest, older, newest] }), now)
     const [status] = only(actions, 'status BackupPolicy')
@@ -80,7 +80,7 @@ test('F57: a backup that was compared in size with none is told in its Backup an
   const newest = scheduled(at('02:00'), { status: written.status })
   const { kept, reason, message: words } = told(newest)
   assert.deepEqual([kept, reason], [2, 'RetentionPaused'], 'it does not count')
-  assert.match(words, new RegExp(`run oldest is kept for now.*${name}.*backup.dev/accepted=true`))
+  assert.match(words, new RegExp(`Backup oldest is kept for now.*${name}.*backup.dev/accepted=true`))
   const accepted = { ...newest, metadata: { ...newest.metadata, annotations: { [annotation.accepted]: 'true' } } }
   assert.deepEqual([told(accepted).kept, told(accepted).reason], [3, undefined])
 })

@@ -3,6 +3,7 @@ import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import type { MoverWarningReason } from '../../api/mover/reasons.ts'
 import type { Verdict } from '../core/conditions.ts'
+import { backupName } from '../history/retention.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import type { PolicyFacts } from './facts.ts'
 import { deletionVerdict } from './refusals.ts'
@@ -74,19 +75,23 @@ function warned({ warnings = [], store }: PolicyFacts): readonly Verdict[] {
   return [{ type: 'BackupWarned', status: 'True', reason: first.reason as Reason, message }]
 }
 
-/** A newest backup that is far smaller than the one before must be seen by a person before anything older goes (docs/design.md R14). */
+/** A newest backup that is far smaller than the good ones before must be seen by a person before anything older goes (docs/design.md R14). */
 function suspectVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
   const newest = histories.flatMap(({ runs }) => goodByAge(runs).at(-1) ?? []).filter(({ suspect }) => suspect)
   if (newest.length === 0) return undefined
-  const names = newest.map(({ id }) => id).join(', ')
-  const message = `the newest backup, run ${names}, is far smaller than the one before. Nothing is deleted until a good one follows, or somebody has looked and annotated its Backup with ${annotation.accepted}=true`
+  const names = newest.map(backupName).join(', ')
+  const message = `the newest backup, Backup ${names}, is far smaller than the largest good one. Nothing is deleted until a good one follows, or somebody has looked and annotated it with ${annotation.accepted}=true`
   return [{ type: 'RetentionBlocked', status: 'True', reason: 'Suspect', message }]
 }
 
 /** One that is to be kept was compared in size with none: what it should replace may be needed (docs/design.md R24). */
 function pausedVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
-  const stopped = histories.flatMap(({ plan }) => plan.verdicts).find(({ reason }) => reason === 'PruningStopped')
-  if (!stopped) return undefined
-  const message = `run ${stopped.id} is ${stopped.message}. To accept one after a look: annotate its Backup with ${annotation.accepted}=true`
-  return [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionPaused', message }]
+  for (const { plan, runs } of histories) {
+    const stopped = plan.verdicts.find(({ reason }) => reason === 'PruningStopped')
+    const run = stopped && runs.find(({ id }) => id === stopped.id)
+    if (!run) continue
+    const message = `Backup ${backupName(run)} is ${stopped.message}. To accept one after a look: annotate it with ${annotation.accepted}=true`
+    return [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionPaused', message }]
+  }
+  return undefined
 }
