@@ -11,6 +11,7 @@ import { customResourceDefinition, kinds } from '../../src/api/schema/crd.ts'
 import { annotation, label } from '../../src/api/labels.ts'
 import { moverReasons, moverWarnings } from '../../src/api/mover/reasons.ts'
 import { readinessChecks } from '../../src/plan/policy/readiness.ts'
+import { troubleWords } from '../../src/plan/policy/state.ts'
 import { specPagePath, withFields } from '../../tools/field-docs.ts'
 
 const read = (path: string) => readFileSync(join(repository, path), 'utf8')
@@ -107,6 +108,11 @@ test('docs/failure-modes.md has a row for every reason that means trouble', () =
   assert.deepEqual(missing, [])
 })
 
+test('docs/failure-modes.md explains every word of STATUS', () => {
+  const table = section(read('docs/failure-modes.md'), '## The words of STATUS')
+  assert.deepEqual(entries(table), [...troubleWords, 'Suspended', 'Ready'])
+})
+
 /** Without what is generated: it holds other words of the schema. */
 const handWritten = (page: string) => page.replaceAll(/<!-- generated: \w+ -->[^]*?<!-- end -->/g, '')
 
@@ -123,6 +129,7 @@ test('no document names a reason that does not exist', () => {
     ...Object.keys(moverReasons),
     ...moverWarnings,
     ...retentionWords,
+    ...troubleWords,
     ...kubernetesWords,
     ...kinds.map(({ kind }) => kind),
   ])

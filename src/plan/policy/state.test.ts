@@ -28,5 +28,6 @@ test('F88: the one word about a policy is the worst thing that matters', () => {
     ['AccessDenied', [verdict('Ready', 'False', 'AccessDenied'), failed], [target(3)], 7],
     ['Probing', [verdict('Ready', 'Unknown', 'Probing'), failed], [target(0)], undefined],
   ] as const
-  for (const [word, verdicts, targets, overdue] of rows) assert.equal(stateOf(verdicts, targets, overdue), word)
+  for (const [word, verdicts, targets, overdueSeconds] of rows)
+    assert.equal(stateOf({ verdicts, targets, overdueSeconds }), word)
 })

@@ -78,7 +78,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...(selected === undefined ? {} : { selected }),
     kept: all.reduce((sum, target) => sum + (target.kept ?? 0), 0),
     ...storedSize(facts, backups),
-    state: stateOf(verdicts, all, overdueSeconds(asTold, now)),
+    state: stateOf({ verdicts, targets: all, overdueSeconds: overdueSeconds(asTold, now) }),
     targets: all,
     ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
     ...(lastRun ? { lastRun: rfc3339(lastRun) } : {}),
