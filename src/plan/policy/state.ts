@@ -27,7 +27,7 @@ export const troubleWords = Object.keys(troubles)
 export function stateOf(seen: Seen): string {
   const ready = seen.verdicts.find(({ type }) => type === 'Ready')
   if (ready && ready.status !== 'True') return ready.reason
-  return Object.entries(troubles).find(([, holds]) => holds(seen))?.[0] ?? ready?.reason ?? 'Ready'
+  return troubleWords.find(word => troubles[word]?.(seen)) ?? ready?.reason ?? 'Ready'
 }
 
 function has(verdicts: readonly Verdict[], type: Verdict['type'], status: Verdict['status']): boolean {
