@@ -14,6 +14,7 @@ import {
   snapshotsInForce,
 } from './lowering.ts'
 import {
+  backupName,
   planRetention,
   slowRuns,
   type Keeping,
@@ -101,8 +102,8 @@ export type Lowering = {
   readonly previous: number
   /** From when on the lower number applies. */
   readonly at: Date
-  /** How many backups go for it, of all targets. */
-  readonly going: number
+  /** The Backups that go for it, of all targets. */
+  readonly going: readonly string[]
 }
 
 /** The lowerings for which backups are still to go. */
@@ -115,10 +116,11 @@ export function lowerings(numbers: Numbers, runs: RunsByTarget, now: Date): read
     const { value, previous } = numbers[trigger]
     const at = lowerAt(numbers[trigger])
     if (previous === undefined || !at) return []
-    const going = [...lower].filter(
-      run => !larger.has(run) && triggerOf(run) === trigger && (now < at || run.slot < at),
-    ).length
-    return going > 0 ? [{ trigger, value, previous, at, going }] : []
+    const going = [...lower]
+      .filter(run => !larger.has(run) && triggerOf(run) === trigger && (now < at || run.slot < at))
+      .sort((a, b) => a.slot.getTime() - b.slot.getTime())
+      .map(backupName)
+    return going.length > 0 ? [{ trigger, value, previous, at, going }] : []
   })
 }
 

@@ -252,6 +252,7 @@ export function snapshotRun(
   const data = told && isCutAnew(snapshot, backup) ? 'replaced' : ready ? 'confirmed' : told ? 'missing' : undefined
   return {
     id: metadata.name,
+    ...(backup ? { backup: backup.metadata.name } : {}),
     slot,
     ...(taken ? { taken } : {}),
     ...(made ? { made } : {}),

@@ -40,7 +40,7 @@ test('F64: a lowered retention deletes nothing, says until when and how many, an
   assert.deepEqual([pending?.status, pending?.reason], ['True', 'RetentionLowered'])
   assert.equal(
     pending?.message,
-    '1 scheduled backups of each target are to be kept, and 5 were: until 2026-01-05T12:00:00Z none is deleted for it, after that 4 go, at most 20 an hour of each target. Set the number back, or annotate the Backups that must stay with backup.dev/hold=true',
+    '1 scheduled backup of each target is to be kept, and 5 were: until 2026-01-05T12:00:00Z none is deleted for it, after that 4 go (nightly-data-1, nightly-data-2, nightly-data-3, nightly-data-4), at most 20 an hour of each target. Set spec.retention back to 5, or annotate the Backups that must stay with backup.dev/hold=true',
   )
   assert.equal(events.length, 1)
   assert.ok(wakeAt && wakeAt <= at('12:00'))
@@ -70,8 +70,11 @@ test('F64: of backups in a bucket the condition says that the runs after that de
   })
   const message = (now: Date, some = backups) =>
     told(world(policy({ retention: 1 }, status(1, 3)), { backups: some }), now).pending?.message ?? ''
-  assert.match(message(at('11:00')), /until 2026-01-05T11:30:00Z none .* with the runs after that 2 go/)
-  assert.match(message(at('12:00')), /with the next runs 2 go, at most 20 an hour of each target/)
-  assert.match(message(at('12:00'), backups.slice(1)), /with the next runs 1 goes/)
+  assert.match(
+    message(at('11:00')),
+    /until 2026-01-05T11:30:00Z none .* with the runs after that 2 go \(run-1, run-2\)/,
+  )
+  assert.match(message(at('12:00')), /with the next runs 2 go \(run-1, run-2\), at most 20 an hour of each target/)
+  assert.match(message(at('12:00'), backups.slice(1)), /with the next runs 1 goes \(run-2\)/)
   assert.equal(message(at('12:00'), backups.slice(2)), '')
 })
