@@ -198,10 +198,10 @@ async function lookAtSnapshot(
   if (backup) caches.backups.offer(backup)
   if (isPosing(snapshot, backup)) return stays
   if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
-  if (provided.that === 'retention' && !stillPrunes({ caches }, owner, name, some, provided)) return stays
   const items = await once(asked, 'claims', async () => {
     return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
   })
+  if (provided.that === 'retention' && !stillPrunes({ caches }, owner, name, { some, items }, provided)) return stays
   if (provided.that === 'no-claim' && items.some(each => isClaim(each, provided))) return stays
   const claim = waitingClaim(items, name)
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
@@ -245,15 +245,14 @@ async function ofPolicy(
 }
 
 /**
- * Retention judged once more, on what the API server says now: a cache that is behind must not cost the last good one. Whose Backup does not
- * tell yet of which claim it is pushes nothing out: what is in the cache of claims proves nothing. How many go in a pass is up to the plan:
- * whatever comes before this one in order may stay.
+ * Retention judged once more, on what the API server says now, of claims as well: a cache that is behind must not cost the last good one. How
+ * many go in a pass is up to the plan: whatever comes before this one in order may stay.
  */
 function stillPrunes(
   { caches }: Pick<Reach, 'caches'>,
   { namespace, name: policy }: Named,
   name: string,
-  some: readonly VolumeSnapshot[],
+  { some, items }: { readonly some: readonly VolumeSnapshot[]; readonly items: readonly PersistentVolumeClaim[] },
   { target, keeping, slow, now }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
   const backupNamed = (each: string) => {
@@ -261,7 +260,8 @@ function stillPrunes(
     return backup?.spec.policy === policy ? backup : undefined
   }
   const alike = some.filter(each => targetOf(each, backupOfSnapshot(each, backupNamed)) === target)
-  const believed = believedSnapshots(alike, backupNamed, new Map())
+  const claimUIDs = new Map(items.map(({ metadata }) => [metadata.name, metadata.uid ?? '']))
+  const believed = believedSnapshots(alike, backupNamed, claimUIDs)
   const runs = snapshotRuns(believed, now).get(target) ?? []
   return slow ? goesEvenIfReady(runs, name, keeping) : isDoneWith(planRetention(runs, keeping), name)
 }

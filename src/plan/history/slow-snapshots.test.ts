@@ -25,6 +25,11 @@ function slow(hour: number, more: { readonly status?: VolumeSnapshot['status']; 
   }
 }
 
+function pending(hour: number): Kept {
+  const { backup, snapshot } = slow(hour)
+  return { snapshot, backup: { ...backup, status: { phase: 'Running', reason: 'SnapshotPending' } } }
+}
+
 function goes(some: readonly Kept[], now = at('12:00')) {
   const seen = world(snapshotPolicy({ retention: 2, ...limits }), {
     claims: [claim('data')],
@@ -41,6 +46,7 @@ test('F67: a slow snapshot goes when as many newer ones are good as retention ke
     ['two newer are good', [slow(1), kept(2), kept(3)], ['nightly-data-1']],
     ['one older and one newer is good', [kept(1), slow(2), kept(3)], []],
     ['two newer are slow as well', [slow(1), slow(2), slow(3)], []],
+    ['its Backup does not say so yet', [pending(1), kept(2), kept(3)], []],
     ['it is held', [slow(1, { held: true }), kept(2), kept(3)], []],
     ['its Backup object is gone', [lonely, kept(2), kept(3)], ['nightly-data-1']],
     ['two newer ones of another claim', [slow(1), kept(2, { target: 'logs' }), kept(3, { target: 'logs' })], []],

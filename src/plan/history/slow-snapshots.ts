@@ -1,11 +1,11 @@
 // Snapshots that are cut and take longer than they may, without an error: each may still become a good backup, so that it goes only when
 // retention would not keep it even then (docs/design.md R31).
+import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { deletion, type Group } from '../core/actions.ts'
 import { limitsOf, progressOf, type Limits } from '../runs/snapshot-limits.ts'
 import { isGenuine, targetOf } from '../view/owners.ts'
-import type { View } from '../view/view.ts'
+import type { SnapshotView, View } from '../view/view.ts'
 import { isDoneWith, planRetention, type RetentionRun } from './retention.ts'
 import { pruning, snapshotRun, type TargetHistory, type TargetsKeeping } from './verdicts.ts'
 
@@ -18,10 +18,7 @@ export function planSlow(
 ): readonly Group[] {
   const limits = limitsOf(policy)
   const slow = new Map(
-    snapshots
-      .map(({ snapshot }) => snapshot)
-      .filter(each => isWaitedFor(each, limits, now))
-      .map(each => [each.metadata.name, each]),
+    snapshots.filter(each => isWaitedFor(each, limits, now)).map(({ snapshot }) => [snapshot.metadata.name, snapshot]),
   )
   return histories.flatMap(({ target, runs }) =>
     runs.flatMap(({ id }): readonly Group[] => {
@@ -52,7 +49,7 @@ export function planSlowBefore(
   const genuine = snapshots.filter(({ snapshot }) => isGenuine(snapshot))
   return genuine.flatMap(({ snapshot, backup }): readonly Group[] => {
     const { name } = snapshot.metadata
-    if (!isWaitedFor(snapshot, limits, now)) return []
+    if (!isWaitedFor({ snapshot, backup }, limits, now)) return []
     const target = targetOf(snapshot, backup)
     const ofClaim = genuine.filter(each => targetOf(each.snapshot, each.backup) === target)
     const { slot } = snapshotRun(snapshot, backup, undefined, now)
@@ -68,9 +65,17 @@ export function planSlowBefore(
   })
 }
 
-/** It is slow, and nobody has given it up. */
-function isWaitedFor(snapshot: VolumeSnapshot, limits: Limits, now: Date): boolean {
-  return !snapshot.metadata.deletionTimestamp && progressOf(snapshot, limits, now).is === 'slow'
+/**
+ * It is slow, as its Backup says, and nobody has given it up. Not before that is written: once the snapshot is gone nobody could tell why any
+ * more.
+ */
+function isWaitedFor(
+  { snapshot, backup }: Pick<SnapshotView, 'snapshot' | 'backup'>,
+  limits: Limits,
+  now: Date,
+): boolean {
+  if (snapshot.metadata.deletionTimestamp || progressOf(snapshot, limits, now).is !== 'slow') return false
+  return !backup || isFinal(backup.status?.phase) || backup.status?.reason === 'SnapshotSlow'
 }
 
 /** Whether retention would delete this one even if it were good. */
