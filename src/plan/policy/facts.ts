@@ -28,6 +28,8 @@ export type PolicyFacts = {
   readonly store: StoreStatus | undefined
   /** Of the CronJobs whose Jobs are believed, newest first. */
   readonly cronJobUIDs: readonly string[]
+  /** This pass has made the CronJob, or brought it to what it should be: no cache shows that yet. */
+  readonly cronJobWritten: boolean
   /** Whether the command can be started. */
   readonly start: StartStatus | undefined
   /** Why the CronJob cannot be ours. */

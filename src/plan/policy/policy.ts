@@ -31,7 +31,7 @@ import { addSeconds, earliest } from '../../schedule/times.ts'
 import { isOf } from '../view/owners.ts'
 import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
-import { accountForJobs, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
+import { accountForJobs, cronJobGroup, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
 import { cronJobWarning } from './cron-job-warnings.ts'
 import { planDryStart, type DryStartPlan } from './dry-start.ts'
 import { notices } from './notices.ts'
@@ -218,7 +218,8 @@ function planOf(
     const book = bookAfter(schedule, before, refused, undone)
     const carriedOut = groups.filter(({ name }) => !refused.has(name) && !undone.putOff.has(name))
     const told = toldRuns(runs, carriedOut)
-    const status = policyStatus({ ...facts, histories: historiesWith(told), book, refused }, told, now)
+    const cronJobWritten = carriedOut.some(({ name }) => name === cronJobGroup)
+    const status = policyStatus({ ...facts, histories: historiesWith(told), cronJobWritten, book, refused }, told, now)
     if (sameJson(policy.status, status)) return []
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
     // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.

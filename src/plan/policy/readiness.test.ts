@@ -42,7 +42,11 @@ test('F72: without its CronJob a job policy is not Ready, and a snapshot policy 
   const start = { ...known.start, result: 'Startable', lastTime: time } as const
   const probed = policy({}, { status: { store, start } })
   assert.deepEqual(readyOf(world(probed)).slice(0, 2), ['True', 'Ready'])
-  assert.deepEqual(readyOf(world(probed, { cronJob: undefined })).slice(0, 2), ['Unknown', 'CronJobPending'])
+  assert.deepEqual(readyOf(world(probed, { cronJob: undefined }))[1], 'Ready', 'the pass that makes it tells so')
+  const { cronJob } = world(probed)
+  assert.ok(cronJob)
+  const going = { ...cronJob, metadata: { ...cronJob.metadata, deletionTimestamp: time } }
+  assert.deepEqual(readyOf(world(probed, { cronJob: going })).slice(0, 2), ['Unknown', 'CronJobPending'])
   assert.notEqual(readyOf(world(snapshotPolicy(), { cronJob: undefined }))[1], 'CronJobPending')
 })
 

@@ -146,8 +146,9 @@ function jobsNotStarted({ cronJobWarning }: PolicyFacts): Violation | undefined 
 }
 
 /** Also of an earlier policy of this name, and one that is going: what runs the schedule then is not this policy's. */
-function cronJobMissing({ strategy, policy }: PolicyFacts): Violation | undefined {
-  if (strategy.type !== 'job' || strategy.targets.every(({ cronJob }) => isStanding(cronJob, policy))) return undefined
+function cronJobMissing({ strategy, policy, cronJobWritten }: PolicyFacts): Violation | undefined {
+  if (strategy.type !== 'job' || cronJobWritten) return undefined
+  if (strategy.targets.every(({ cronJob }) => isStanding(cronJob, policy))) return undefined
   const message = 'the CronJob that runs the schedule is about to be created'
   return { reason: 'CronJobPending', message, next: 'wait' }
 }
