@@ -22,8 +22,8 @@ function taskOf({ template }: JobSpec): BackupTask {
 }
 
 /** The tasks of the CronJob and of a Backup on demand. */
-function tasks(of: BackupPolicy, backups: readonly Backup[]): readonly BackupTask[] {
-  const { actions } = planPolicy(world(of, { cronJob: undefined, backups: [...backups, backup('now')] }), now)
+function tasks(of: BackupPolicy, backups: readonly Backup[], time = now): readonly BackupTask[] {
+  const { actions } = planPolicy(world(of, { cronJob: undefined, backups: [...backups, backup('now')] }), time)
   const [cronJob] = only(actions, 'create CronJob')
   const [job] = only(actions, 'create run Job')
   assert.ok(cronJob && job, actions.map(does).join())
@@ -62,6 +62,14 @@ test('F64: a mover is told what a number was before, and since when it is anothe
     [2, justNow, 2, justNow],
     'in the pass that first sees it',
   )
+})
+
+test('F71: while a lowering cannot be remembered the task is the same in every pass of an hour, and no lower number applies too early', () => {
+  const number = { value: 7, since: stamp(at('01:00')) }
+  const of = policy({ retention: 2 }, { status: { retention: number, onDemandRetention: number } })
+  const times = ['11:01', '11:30', '12:00'].map(text => tasks(of, [], at(text))[0]?.retentionChanged)
+  const told = { previous: 7, since: at('12:00').getTime() }
+  assert.deepEqual(times, [told, told, told])
 })
 
 test('F57: a mover is told the size that its run must not be far smaller than, of this very store, made coarse', () => {

@@ -108,7 +108,7 @@ function planJobStrategy(
   now: Date,
 ): StrategyPlan {
   const { policy, strategy, runs, settings } = view
-  const orders = ordersOf(runs, strategy, numbers)
+  const orders = ordersOf(runs, strategy, numbers, policy.status)
   const desired = desiredCronJob(policy, orders, settings)
   const cronJobs = desired
     ? strategy.targets.map(target => planCronJob(target, policy, view.cronJobUIDs, desired, now))

@@ -48,6 +48,29 @@ for (const reason of moverWarnings)
     assert.equal(told?.length, 1, JSON.stringify(told))
   })
 
+test('F71: that deletions are refused is told also while a suspect backup stops all pruning', () => {
+  const store = storeLocation(policy().spec.backend ?? assert.fail())
+  const newest = scheduled(at('02:00'), {
+    name: 'small',
+    status: completed('run-of-small', at('02:10'), { store, bytes: 10, suspect: true }),
+  })
+  const refusal = {
+    action: 'delete',
+    kind: 'Backup',
+    name: 'failed',
+    words: 'nobody deletes here',
+    passing: false,
+  } as const
+  const { actions } = planPolicy(world(policy(), { backups: [newest] }), now, new Map([['clean/failed', refusal]]))
+  const [written] = only(actions, 'status BackupPolicy')
+  const blocked = written?.status.conditions?.find(({ type }) => type === 'RetentionBlocked')
+  assert.equal(blocked?.reason, 'Suspect')
+  assert.match(
+    blocked?.message ?? '',
+    /Backup small, is far smaller .*; and the API server refuses to delete Backup failed.*nobody deletes here/,
+  )
+})
+
 test('F57: a backup that was compared in size with none is told in its Backup and in the policy, which keeps what it would replace, until it is accepted', () => {
   const number = { value: 1, since: stamp(at('00:00')) }
   const status = { retention: number, onDemandRetention: number }

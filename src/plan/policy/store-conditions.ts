@@ -25,10 +25,11 @@ export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
     ({ reason }) => retentionWarnings.includes(reason) && !(isSuspect && reason === 'RetentionPaused'),
   )
   const refusal = deletionVerdict(facts.refused)
+  const stopped = suspectVerdict(facts.histories) ?? pausedVerdict(facts.histories)
   const blocked: readonly Verdict[] =
-    suspectVerdict(facts.histories) ??
-    pausedVerdict(facts.histories) ??
-    (refusal ? [refusal] : undefined) ??
+    (stopped && refusal ? [{ ...stopped, message: `${stopped.message}; and ${refusal.message}` }] : undefined) ??
+    (stopped && [stopped]) ??
+    (refusal && [refusal]) ??
     (warnings
       ? warning
         ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
@@ -76,22 +77,22 @@ function warned({ warnings = [], store }: PolicyFacts): readonly Verdict[] {
 }
 
 /** A newest backup that is far smaller than the good ones before must be seen by a person before anything older goes (docs/design.md R14). */
-function suspectVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
+function suspectVerdict(histories: readonly TargetHistory[]): Verdict | undefined {
   const newest = histories.flatMap(({ runs }) => goodByAge(runs).at(-1) ?? []).filter(({ suspect }) => suspect)
   if (newest.length === 0) return undefined
   const names = newest.map(backupName).join(', ')
   const message = `the newest backup, Backup ${names}, is far smaller than the largest good one. Nothing is deleted until a good one follows, or somebody has looked and annotated it with ${annotation.accepted}=true`
-  return [{ type: 'RetentionBlocked', status: 'True', reason: 'Suspect', message }]
+  return { type: 'RetentionBlocked', status: 'True', reason: 'Suspect', message }
 }
 
 /** One that is to be kept was compared in size with none: what it should replace may be needed (docs/design.md R24). */
-function pausedVerdict(histories: readonly TargetHistory[]): readonly Verdict[] | undefined {
+function pausedVerdict(histories: readonly TargetHistory[]): Verdict | undefined {
   for (const { plan, runs } of histories) {
     const stopped = plan.verdicts.find(({ reason }) => reason === 'PruningStopped')
     const run = stopped && runs.find(({ id }) => id === stopped.id)
     if (!run) continue
     const message = `Backup ${backupName(run)} is ${stopped.message}. To accept one after a look: annotate it with ${annotation.accepted}=true`
-    return [{ type: 'RetentionBlocked', status: 'True', reason: 'RetentionPaused', message }]
+    return { type: 'RetentionBlocked', status: 'True', reason: 'RetentionPaused', message }
   }
   return undefined
 }
