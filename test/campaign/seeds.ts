@@ -31,7 +31,10 @@ export async function playAll<V extends Verdict>(
   async function worker(): Promise<void> {
     for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
       try {
-        played.push(await play(seed))
+        const verdict = await play(seed)
+        played.push(verdict)
+        // The rest may take an hour.
+        if (verdict.problems.length > 0) console.error(`seed ${seed}: ${verdict.problems.join('; ')}`)
       } catch (error) {
         thrown.push({ seed, about: 'it could not be played', problems: [String((error as Error).stack ?? error)] })
       }

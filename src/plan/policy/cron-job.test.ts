@@ -213,6 +213,16 @@ test('a slot that a run covered was skipped', () => {
   assert.deepEqual(slotsAfter(actions), { missed: 0, skipped: 1, lastSkipped: stamp(at('02:00')) })
 })
 
+test('F28: a slot that has its Backup is neither missed nor skipped, though its Job is gone and the book was never moved past it', () => {
+  const of = steady(hourly, { accountedUntil: stamp(at('01:00')) })
+  const told = scheduled(at('02:00'), { status: failed('', at('02:30'), { startTime: stamp(at('02:00')) }) })
+  const slots = (jobs: readonly Job[], now: Date) =>
+    slotsAfter(planPolicy(world(of, { jobs, backups: [told] }), now).actions)
+  const none = { missed: 0, skipped: 0 }
+  assert.deepEqual(slots([], at('02:40')), none)
+  assert.deepEqual(slots([jobOfSlot(at('03:00'))], at('03:01')), none)
+})
+
 test('the Job of a slot closes the book on all slots before it', () => {
   const jobs = [jobOfSlot(at('05:00'))]
   const of = steady({ ...hourly, startingDeadlineSeconds: 36_000 }, { accountedUntil: stamp(at('02:00')) })
@@ -230,6 +240,11 @@ test('slots whose Jobs the CronJob controller may have forgotten are not called 
   const after = (jobs: readonly Job[]) => slotsAfter(planPolicy(world(of, { jobs }), at('15:30')).actions)
   const oneMissed = { missed: 1, skipped: 0, lastMissed: stamp(at('13:00')) }
   assert.deepEqual(after([ofHour(1, jobFailed), ...good]), oneMissed, 'an older failure says nothing of successes')
+  const inTime = scheduled(at('05:00'), { metadata: { creationTimestamp: stamp(at('05:00')) } })
+  const late = scheduled(at('05:00'), { metadata: { creationTimestamp: stamp(at('15:00')) } })
+  const beside = (backup: Backup) =>
+    slotsAfter(planPolicy(world(of, { jobs: good, backups: [backup] }), at('15:30')).actions)?.missed
+  assert.deepEqual([beside(late), beside(inTime)], [1, 5], 'who recorded the oldest when it ran saw those before it')
   assert.deepEqual(after(good), oneMissed)
   assert.equal(after([ofHour(1, jobFailed), ...good.slice(1)])?.missed, 5, 'nine are not the whole history')
   const seen = steady(hourly, { accountedUntil: stamp(at('05:00')) })

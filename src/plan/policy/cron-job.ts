@@ -125,14 +125,15 @@ export function accountForJobs(
     }),
   ]
   const recorded = slotsByName(view.runs.map(({ backup }) => backup))
+  const slots = new Set(recorded.values())
 
   const groups: Group[] = []
   let book = before
-  const remembered = rememberedFrom(view.cronJob, fresh)
+  const remembered = rememberedFrom(view, fresh)
   // Slots before this that have no Job may have run: calling them missed would be a guess. Their backups come back from the bucket.
   for (const { job, slot } of fresh) {
     const range = { from: latest(book.accountedUntil, since, remembered) ?? since, to: new Date(slot.getTime() - 1) }
-    if (range.from < range.to) book = countUnrun(book, clock, range, intervals)
+    if (range.from < range.to) book = countUnrun(book, clock, range, intervals, slots)
     book = advanceTo(book, slot)
     const { name } = job.metadata
     if (recorded.get(name) === slot.getTime()) continue
@@ -143,7 +144,7 @@ export function accountForJobs(
   const openSeconds = policy.spec.startingDeadlineSeconds + lateJobSeconds
   const closed = addSeconds(now, -openSeconds)
   const from = latest(book.accountedUntil, since) ?? since
-  if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals)
+  if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals, slots)
   const open = nextSlot(clock.schedule, clock.timeZone, latest(from, closed) ?? from, clock.rule)
   const next = nextSlot(clock.schedule, clock.timeZone, now, clock.rule)
   return { groups, book, next, closes: open && addSeconds(open, openSeconds) }
@@ -151,14 +152,24 @@ export function accountForJobs(
 
 /**
  * Where the operator was down for so long that a CronJob's history is full of Jobs that it has not seen, older ones may have been
- * forgotten: the oldest that is left (docs/design.md R6). Each outcome has a history of its own.
+ * forgotten: the oldest that is left (docs/design.md R6). Each outcome has a history of its own. Where that oldest one got its Backup when it ran
+ * the operator was there, and only its book was not written.
  * @param fresh Jobs that are not in the book yet, oldest first.
  */
-function rememberedFrom(cronJob: CronJob | undefined, fresh: readonly SlotJob[]): Date | undefined {
+function rememberedFrom(
+  { cronJob, runs }: Pick<View, 'cronJob' | 'runs'>,
+  fresh: readonly SlotJob[],
+): Date | undefined {
   const { successfulJobsHistoryLimit, failedJobsHistoryLimit } = cronJob?.spec ?? {}
+  const madeAt = new Map(runs.map(({ backup: { metadata } }) => [metadata.name, timeOf(metadata.creationTimestamp)]))
+  const wasSeen = ({ job: { metadata } }: SlotJob) => {
+    const [made, started] = [madeAt.get(metadata.name), timeOf(metadata.creationTimestamp)]
+    return made !== undefined && started !== undefined && made <= addSeconds(started, lateJobSeconds)
+  }
   const oldest = (outcome: 'Complete' | 'Failed', limit = Infinity) => {
     const kept = fresh.filter(({ job }) => conditionTime(job, outcome))
-    return kept.length >= limit ? kept[0]?.slot : undefined
+    const [first] = kept
+    return first && kept.length >= limit && !wasSeen(first) ? first.slot : undefined
   }
   return latest(oldest('Complete', successfulJobsHistoryLimit), oldest('Failed', failedJobsHistoryLimit))
 }

@@ -39,22 +39,28 @@ export function bookOf(status: BackupPolicyStatus | undefined, now: Date): SlotB
 /** When a run was going on; without an end it still is. */
 export type Interval = { readonly from: Date; readonly to: Date | undefined }
 
-/** Counts the slots with `from` < slot ≤ `to` that have no run: skipped where a run covered them, otherwise missed. */
+/**
+ * Counts the slots with `from` < slot ≤ `to` that have no run: skipped where a run covered them, otherwise missed.
+ * @param recorded slots that have a Backup: their Jobs may be gone while the book waits for the Backups of others
+ */
 export function countUnrun(
   book: SlotBook,
   clock: PolicySchedule,
   range: { readonly from: Date; readonly to: Date },
   runs: readonly Interval[],
+  recorded: ReadonlySet<number>,
 ): SlotBook {
   const all = summarizeSlots(clock.schedule, clock.timeZone, range, clock.rule)
   if (!all) return book
   const each = slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
-  const skipped = each.filter(slot => runs.some(({ from, to }) => from <= slot && (to === undefined || slot <= to)))
+  const ran = each.filter(slot => recorded.has(slot.getTime()))
+  const covers = ({ from, to }: Interval, slot: Date) => from <= slot && (to === undefined || slot <= to)
+  const skipped = each.filter(slot => !ran.includes(slot) && runs.some(run => covers(run, slot)))
   return counted(
     counted(advanceTo(book, all.newest), 'skipped', skipped.length, skipped.at(-1)),
     'missed',
-    all.count - skipped.length,
-    newestMissed(all, each, skipped),
+    all.count - ran.length - skipped.length,
+    newestMissed(all, each, [...ran, ...skipped]),
   )
 }
 

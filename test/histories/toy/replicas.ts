@@ -114,7 +114,8 @@ export class ToyReplicas implements Operator {
     const stay = this.#refusals.filter(({ kind, times }) => times > 0 && kinds.includes(kind))
     const changes = this.#refusals.some(refusal => refusal.times > 0 && !stay.includes(refusal))
     this.#refusals = stay
-    if (changes) this.wakeAt = this.#server.now
+    // While nobody leads there is nobody to wake.
+    if (changes) this.wakeAt = this.#leaseFreeAt ?? this.#server.now
     return changes
   }
 
