@@ -13,6 +13,7 @@ import {
   policy,
   saying,
   scheduled,
+  stamp,
   world,
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
@@ -75,9 +76,15 @@ function page(cursor: string, found: readonly CatalogEntry[], next?: string, aft
   return { job: of, pod: pod(of, 1, { status: { phase: 'Succeeded', containerStatuses } }) }
 }
 
-function plan(kept: readonly string[], backups: readonly Backup[], pages: readonly ReturnType<typeof page>[] = []) {
+/** `until`: the slot that the status of the policy accounts for. */
+function plan(
+  kept: readonly string[],
+  backups: readonly Backup[],
+  pages: readonly ReturnType<typeof page>[] = [],
+  until = at('03:00'),
+) {
   const last = afterLastRun(kept)
-  const seen = world(policy(), {
+  const seen = world(policy({}, { status: { accountedUntil: stamp(until) } }), {
     backups,
     jobs: [...last.jobs, ...pages.map(each => each.job)],
     pods: [...last.pods, ...pages.map(each => each.pod)],
@@ -126,6 +133,12 @@ test('a Backup whose run is in no page goes', () => {
     actions.map(action => (action.do === 'delete' ? action.name : does(action))),
     [first],
   )
+})
+
+test('F71: one whose slot the status of the policy does not account for yet stays, and the list is not done with before it goes', () => {
+  const pages = [page('', entries.slice(1))]
+  const { actions, digest } = plan([second, third], runs.map(known), pages, at('00:00'))
+  assert.deepEqual([actions.map(does), digest], [[], undefined])
 })
 
 test('F97: a Backup that was made but has no status yet, because of a crash, is filled from the list', () => {

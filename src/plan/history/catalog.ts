@@ -13,7 +13,7 @@ import type { CatalogKnowledge } from '../runs/run.ts'
 import { asksForHold, heldCondition, isHeld } from '../runs/marks.ts'
 import { backupsInStore } from './verdicts.ts'
 import { readPages, type CatalogTrouble, type Reading } from './catalog-pages.ts'
-import { recording } from './clean-up.ts'
+import { isBooked, recording } from './clean-up.ts'
 import { haveMoversEnded, moverMessageOf } from '../jobs/pods.ts'
 import { isFinished } from '../jobs/verdict.ts'
 import { returnedRun, runJobName } from '../view/owners.ts'
@@ -67,9 +67,12 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
     return { ...unread, groups: [...old, ...groups], wakeAt, trouble }
   }
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
-  const changes = differences(view, entries, message, read)
+  const lost = lostBackups(view, entries, message, read)
+  const booked = lost.filter(backup => isBooked(backup, policy))
+  const changes = differences(view, entries, booked)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
-  const settled = changes.length === 0 && !view.runs.some(run => isUntold(run, entries))
+  const settled =
+    changes.length === 0 && booked.length === lost.length && !view.runs.some(run => isUntold(run, entries))
   return {
     groups: [...old, ...changes],
     digest: settled ? kept.digest : before,
@@ -120,11 +123,30 @@ function digestOfObjects({ runs, strategy }: Pick<CatalogView, 'runs' | 'strateg
   return runsDigest(backupsInStore(runs, strategy).flatMap(({ status }) => status?.run ?? []))
 }
 
-function differences(
-  { namespace, name: policyName, runs, strategy }: CatalogView,
+/** Backups of which the bucket has nothing. */
+function lostBackups(
+  { runs, strategy }: CatalogView,
   entries: ReadonlyMap<string, CatalogEntry>,
   message: MoverMessage,
   { begun, unreadable }: Reading,
+): readonly Backup[] {
+  // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
+  if (unreadable) return []
+  // What somebody holds no list takes away, however whole it looks (F63).
+  return backupsInStore(runs, strategy).filter(
+    backup =>
+      !isHeld(backup) &&
+      backup.status?.run !== undefined &&
+      !entries.has(backup.status.run) &&
+      backup.status.run !== message.run &&
+      !isLater(backup.status, begun),
+  )
+}
+
+function differences(
+  { namespace, name: policyName, runs, strategy }: CatalogView,
+  entries: ReadonlyMap<string, CatalogEntry>,
+  lost: readonly Backup[],
 ): readonly Group[] {
   const wrong = new Set(runs.filter(each => isRefuted(each, entries)).map(({ backup }) => backup))
   // Also by the run that it is to have: its status may be refused, or about to be written. But never by a name alone, which anybody may give.
@@ -137,12 +159,6 @@ function differences(
   const replaced = [...wrong].filter(backup => backup.spec.slot !== undefined || returnedRun(backup) !== undefined)
   const taken = new Set(replaced.map(({ metadata }) => metadata.name))
   const missing = [...entries.values()].filter(({ run }) => !known.has(run) && !taken.has(run))
-  // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
-  // What somebody holds no list takes away, however whole it looks (F63).
-  const lost = (unreadable ? [] : backupsInStore(runs, strategy).filter(backup => !isHeld(backup))).filter(
-    ({ status }) =>
-      status?.run !== undefined && !entries.has(status.run) && status.run !== message.run && !isLater(status, begun),
-  )
   const { location } = strategy.store ?? {}
   const moved = location === undefined ? [] : runs.flatMap(({ backup }) => found(backup, entries, location))
   return [

@@ -32,19 +32,18 @@ export function planCleanUp(
   unrecorded: Unrecorded,
   now: Date,
 ): readonly Group[] {
-  const { accountedUntil, scheduleSince } = view.policy?.status ?? {}
-  const until = latest(timeOf(accountedUntil), timeOf(scheduleSince))
-  const booked = view.runs.filter(({ backup }) => isBooked(backup, until))
+  const booked = view.runs.filter(({ backup }) => isBooked(backup, view.policy))
   return [...withoutData(view, booked, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(booked, view, now)]
 }
 
 /**
  * Whether the status of the policy accounts for its slot. Until then its Backup is the proof that the slot has run: without it a slot would
  * be counted as missed, or its Job be recorded once more, where the status cannot be written for long.
- * @param until the last slot that it accounts for
  */
-function isBooked({ spec }: Backup, until: Date | undefined): boolean {
+export function isBooked({ spec }: Backup, policy: BackupPolicy | undefined): boolean {
   const slot = timeOf(spec.slot)
+  const { accountedUntil, scheduleSince } = policy?.status ?? {}
+  const until = latest(timeOf(accountedUntil), timeOf(scheduleSince))
   return slot === undefined || (until !== undefined && slot <= until)
 }
 

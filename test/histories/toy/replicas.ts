@@ -79,6 +79,7 @@ export class ToyReplicas implements Operator {
   /** How often another process has taken the lead. */
   takeovers = 0
   refused = 0
+  readonly refusedKinds = new Set<WriteKind>()
   snapshotApi = true
   wakeAt: Date | undefined
 
@@ -226,6 +227,7 @@ export class ToyReplicas implements Operator {
     if (!refusal) return make()
     refusal.times--
     this.refused++
+    this.refusedKinds.add(refusal.kind)
     if (typeof refusal.answer === 'number')
       throw new ApiError({ request, status: refusal.answer, reason: 'Refused', message: `no ${refusal.kind} today` })
     if (refusal.answer === 'silence') writer.wait(silenceSeconds)
