@@ -56,7 +56,7 @@ export const moverReasons = {
   ClockSkew: 21,
   /** The store refuses a request that we must make (400, 501); the message holds its own words. */
   StoreRejected: 21,
-  /** What this attempt stored was gone, or of another size, when its manifest was about to be written. */
+  /** What this attempt stored was gone, or of another size, when its manifest was about to be written, or right after. */
   DataLost: 20,
   /** The manifest of this run was written by another Job. */
   RunExists: 22,

@@ -13,6 +13,7 @@ import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
 import { CommitFailure, commitRecord, findOwnRecord, type CommitOutcome } from './commit.ts'
 import { commitMarginMs, lastLook } from './last-look.ts'
+import { lookBehind } from './look-behind.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import { failureOf, MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
@@ -207,16 +208,12 @@ async function commit(
   // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.
   run.signal.throwIfAborted()
   const patience = delayed(run.signal, cleanupMs)
-  const look = lastLook({
-    store: stores.bare,
-    segments,
-    expiresAt: expiryOf(run),
-    marginMs: commitMarginMs(task),
-    now: run.now,
-    signal: patience,
-  })
-  const store = stores.patientAfter(look)
+  const looking = { segments, marginMs: commitMarginMs(task), now: run.now, signal: patience }
+  const store = stores.patientAfter(lastLook({ ...looking, store: stores.bare, expiresAt: expiryOf(run) }))
   const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
+  // It is late now, perhaps, but what is all there is a backup.
+  const behind = lastLook({ ...looking, store: stores.quick, expiresAt: Infinity })
+  if (outcome.committed === 'this attempt') await lookBehind(behind, () => stores.quick.delete([manifest], patience))
   return { outcome, upload, before }
 }
 
