@@ -232,6 +232,16 @@ test('F38: a label of a snapshot that somebody changed moves it to no other clai
   assert.deepEqual(going, both)
 })
 
+test('F31: right before a deletion the Backups of the other snapshots are as the API server has them: a failed one pushes nothing out', async () => {
+  const { going } = await prune(server => {
+    server.update('backups', 'nightly-data-3', each => ({
+      ...each,
+      status: { ...each.status, phase: 'Failed', reason: 'SnapshotNotCut' },
+    }))
+  })
+  assert.deepEqual(going, ['nightly-data-1'])
+})
+
 test('F86: the snapshot that an unbound claim names as its source stays, which is told, and the others go', async () => {
   for (const spec of [{ dataSource: source }, { dataSourceRef: source }]) {
     const { going, blocked, notes } = await prune(server => add(server, restoring(spec)))
@@ -361,11 +371,11 @@ test('F67: a slow snapshot that is to go stays when the API server knows fewer n
   assert.equal(await look(), 'stays')
 })
 
-test('the snapshots of a target are listed once for all that go of it; the Backup, by which people hold, is read for each', async () => {
+test('snapshots, claims and Backups are listed once for all that go; the Backup, by which people hold, is read for each besides', async () => {
   const { going, lists } = await prune(() => {})
   assert.equal(going.length, 2)
   const count = (kind: string) => lists.filter(each => each === kind).length
-  assert.deepEqual([count('VolumeSnapshot'), count('PersistentVolumeClaim'), count('Backup')], [1, 1, 2])
+  assert.deepEqual([count('VolumeSnapshot'), count('PersistentVolumeClaim'), count('Backup')], [1, 1, 3])
 })
 
 test('F63: a label that is set between the list and the deletion keeps the snapshot', async () => {

@@ -22,7 +22,7 @@ import { believedSnapshots } from '../../plan/view/view.ts'
 import { isHeld, isHeldSnapshot, staysWithoutPolicy } from '../../plan/runs/marks.ts'
 import { timeOf } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
-import { keyFrom } from '../../runtime/client/resource.ts'
+import { keyFrom, type Resource } from '../../runtime/client/resource.ts'
 import { named } from '../shared/by-name.ts'
 import { claimEssence, podEssence, type Reach } from '../shared/caches.ts'
 import { backups, claims, cronJobs, jobs, pods, snapshots } from '../shared/resources.ts'
@@ -113,9 +113,8 @@ async function hasNewerBackups(
   policy: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const labelSelector = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
-  const { items } = await client.list<Backup>(backups, { namespace, labelSelector, signal })
-  const unknown = items.filter(({ metadata }) => !caches.backups.get(namespace, metadata.name))
+  const listed = await ofLabels<Backup>(client, backups, { namespace, name: policy }, signal)
+  const unknown = listed.filter(({ metadata }) => !caches.backups.get(namespace, metadata.name))
   return unknown.filter(backup => caches.backups.offer(backup)).length > 0
 }
 
@@ -187,7 +186,7 @@ async function lookAtSnapshot(
   const { name, uid } = doomed
   const some =
     provided.that === 'retention'
-      ? await once(asked, 'snapshots', () => ofPolicy(client, owner, signal))
+      ? await once(asked, 'snapshots', () => ofLabels<VolumeSnapshot>(client, snapshots, owner, signal))
       : [await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)].filter(each => each !== undefined)
   const snapshot = some.find(({ metadata }) => metadata.name === name && metadata.uid === uid)
   if (snapshot) caches.snapshots.offer(snapshot)
@@ -201,7 +200,12 @@ async function lookAtSnapshot(
   const items = await once(asked, 'claims', async () => {
     return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
   })
-  if (provided.that === 'retention' && !stillPrunes({ caches }, owner, name, { some, items }, provided)) return stays
+  if (provided.that === 'retention') {
+    // Those that people made have no labels, and are as the cache has them.
+    for (const each of await once(asked, 'backups', () => ofLabels<Backup>(client, backups, owner, signal)))
+      caches.backups.offer(each)
+    if (!stillPrunes({ caches }, owner, name, { some, items }, provided)) return stays
+  }
   if (provided.that === 'no-claim' && items.some(each => isClaim(each, provided))) return stays
   const claim = waitingClaim(items, name)
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
@@ -235,13 +239,14 @@ async function once<T extends KubernetesObject>(
 }
 
 /** Of all targets, as the caches select them: a label that somebody changed moves none from the target that the plan has it in. */
-async function ofPolicy(
+async function ofLabels<T extends KubernetesObject>(
   client: Client,
+  resource: Resource,
   { namespace, name: policy }: Named,
   signal: AbortSignal,
-): Promise<readonly VolumeSnapshot[]> {
+): Promise<readonly T[]> {
   const labelSelector = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
-  return (await client.list<VolumeSnapshot>(snapshots, { namespace, labelSelector, signal })).items
+  return (await client.list<T>(resource, { namespace, labelSelector, signal })).items
 }
 
 /**

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import { checkEnds, checkSlots, longestRunSeconds } from './accounts.ts'
+import type { ToyApiServer } from './api-server.ts'
 import { calmStory, death, story } from './stories.ts'
 import { Telling } from './telling.ts'
 
@@ -26,12 +27,17 @@ export function survivesCrashes(stories: Stories): Promise<void> {
       const [lucky, unlucky] = [new Telling(told), new Telling(told, dies)]
       await lucky.tell(told.steps)
       await unlucky.tell(told.steps)
-      assert.deepEqual(unlucky.server.dump(), lucky.server.dump())
+      assert.deepEqual(withoutHints(unlucky.server.dump()), withoutHints(lucky.server.dump()))
       assert.deepEqual([...unlucky.kube.bucket.runs.keys()], [...lucky.kube.bucket.runs.keys()])
       assert.deepEqual(unlucky.recorded, lucky.recorded)
     }),
     stories,
   )
+}
+
+/** What a run is told of sizes may be one backup older where it starts in the pass that records the one before. */
+function withoutHints(dump: ReturnType<ToyApiServer['dump']>): unknown {
+  return JSON.parse(JSON.stringify(dump).replaceAll(/\\"sizeHint\\":\d+,/g, ''))
 }
 
 export function accountsForSlots(stories: Stories): Promise<void> {

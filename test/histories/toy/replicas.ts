@@ -79,7 +79,8 @@ export class ToyReplicas implements Operator {
   /** How often another process has taken the lead. */
   takeovers = 0
   refused = 0
-  readonly refusedKinds = new Set<WriteKind>()
+  /** From the first refusal of a kind to the last. */
+  readonly refusedWhile = new Map<WriteKind, { readonly from: Date; readonly to: Date }>()
   snapshotApi = true
   wakeAt: Date | undefined
 
@@ -227,7 +228,8 @@ export class ToyReplicas implements Operator {
     if (!refusal) return make()
     refusal.times--
     this.refused++
-    this.refusedKinds.add(refusal.kind)
+    const { now } = this.#server
+    this.refusedWhile.set(refusal.kind, { from: this.refusedWhile.get(refusal.kind)?.from ?? now, to: now })
     if (typeof refusal.answer === 'number')
       throw new ApiError({ request, status: refusal.answer, reason: 'Refused', message: `no ${refusal.kind} today` })
     if (refusal.answer === 'silence') writer.wait(silenceSeconds)

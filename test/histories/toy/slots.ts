@@ -35,11 +35,11 @@ async function playOne(seed: number): Promise<Outcome> {
     await operators.calm()
     operators.allowAllBut(neededByNoSlot)
     await telling.end(story.spec.startingDeadlineSeconds + longestRunSeconds + 100)
-    checkSlots(telling, start, until, operators.refusedKinds.has('create backups'))
+    checkSlots(telling, start, until, operators.refusedWhile.get('create backups'))
     checkNothingTwice(telling)
     checkReasons(telling)
     if (operators.allowAllBut([])) await telling.end(longestRunSeconds)
-    checkSlots(telling, start, until, operators.refusedKinds.has('create backups'))
+    checkSlots(telling, start, until, operators.refusedWhile.get('create backups'))
     checkNothingTwice(telling)
     checkEnds(telling)
   } catch (error) {
