@@ -68,7 +68,7 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   }
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
   const lost = lostBackups(view, entries, message, read)
-  const booked = lost.filter(backup => isBooked(backup, policy))
+  const booked = lost.filter(backup => isBooked(backup, policy, now))
   const changes = differences(view, entries, booked)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
   const settled =

@@ -32,19 +32,20 @@ export function planCleanUp(
   unrecorded: Unrecorded,
   now: Date,
 ): readonly Group[] {
-  const booked = view.runs.filter(({ backup }) => isBooked(backup, view.policy))
+  const booked = view.runs.filter(({ backup }) => isBooked(backup, view.policy, now))
   return [...withoutData(view, booked, unrecorded), ...leftoverSnapshots(view, now), ...oldFailures(booked, view, now)]
 }
 
 /**
  * Whether the status of the policy accounts for its slot. Until then its Backup is the proof that the slot has run: without it a slot would
- * be counted as missed, or its Job be recorded once more, where the status cannot be written for long.
+ * be counted as missed, or its Job be recorded once more, where the status cannot be written for long. What is dated ahead, by a clock that was
+ * wrong, waits for no book.
  */
-export function isBooked({ spec }: Backup, policy: BackupPolicy | undefined): boolean {
+export function isBooked({ spec }: Backup, policy: BackupPolicy | undefined, now: Date): boolean {
   const slot = timeOf(spec.slot)
   const { accountedUntil, scheduleSince } = policy?.status ?? {}
   const until = latest(timeOf(accountedUntil), timeOf(scheduleSince))
-  return slot === undefined || (until !== undefined && slot <= until)
+  return slot === undefined || slot > now || (until !== undefined && slot <= until)
 }
 
 /** When something is next to be cleaned up though nothing changes. */

@@ -44,7 +44,7 @@ const usable = { conditionalPut: true, canList: true, canDelete: true }
 function backUp(task: BackupTask, run: string, runs: Map<string, CatalogEntry>, now: Date): MoverMessage {
   const slot = task.slot === undefined ? slotOfJobName(run, task.cronJob ?? '') : new Date(task.slot)
   const entry = entryOf(run, slot ?? now, now)
-  runs.set(run, entry)
+  runs.set(run, task.trigger === 'on-demand' ? { ...entry, trigger: 'on-demand' } : entry)
   const good = [...runs.values()].map(each => ({ id: each.run, slot: new Date(each.slot), good: true }))
   const held = [...task.held, ...[...runs.values()].flatMap(each => (each.held ? [each.run] : []))]
   const deleted = planRetention(good, { keep: task.retention, held }).deleteNow
