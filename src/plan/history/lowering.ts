@@ -55,6 +55,11 @@ export function slowDeletesNow(ends: readonly Date[], now: Date): number {
   return ends.some(end => Math.floor(end.getTime() / hourMs) === hour) ? 0 : slowDeletesPerHour
 }
 
+/** Of the clock. */
+export function endOfHour(time: Date): Date {
+  return new Date(Math.ceil(time.getTime() / hourMs) * hourMs)
+}
+
 /**
  * What the status remembers of a number from now on. A lowering starts the hour anew, with the largest number that was ever in force since
  * the last raise above it: a second typo must not make the first one fast.

@@ -3,12 +3,10 @@ import type { BackupPolicyStatus, RetentionChange } from '../../api/kinds/backup
 import type { Marks } from '../../resources/jobs.ts'
 import { marksOf } from '../runs/marks.ts'
 import type { JobStrategyView, RunView } from '../view/view.ts'
-import { lowerAt, settingOf } from './lowering.ts'
+import { endOfHour, lowerAt, settingOf } from './lowering.ts'
 import type { Numbers } from './numbers.ts'
 import { referenceSize, sizeHint } from './sizes.ts'
 import { backupsInStore, sizedBackup } from './verdicts.ts'
-
-const hourMs = 3_600_000
 
 /** @param status where what `numbers` says is remembered once it can be written */
 export function ordersOf(
@@ -35,10 +33,6 @@ function changeOf(
   if (!changed || !lowerAt(number)) return {}
   // While it cannot be remembered each pass sees it for the first time: the end of this hour is the same in all of them, and no lower number
   // applies before its time.
-  const since = told?.since === number.since ? changed.since.getTime() : endOfHour(changed.since)
+  const since = told?.since === number.since ? changed.since.getTime() : endOfHour(changed.since).getTime()
   return { [name]: { previous: changed.previous, since } }
-}
-
-function endOfHour(time: Date): number {
-  return Math.ceil(time.getTime() / hourMs) * hourMs
 }

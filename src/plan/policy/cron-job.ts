@@ -161,9 +161,9 @@ function rememberedFrom(
   fresh: readonly SlotJob[],
 ): Date | undefined {
   const { successfulJobsHistoryLimit, failedJobsHistoryLimit } = cronJob?.spec ?? {}
-  const madeAt = new Map(runs.map(({ backup: { metadata } }) => [metadata.name, timeOf(metadata.creationTimestamp)]))
   const wasSeen = ({ job: { metadata } }: SlotJob) => {
-    const [made, started] = [madeAt.get(metadata.name), timeOf(metadata.creationTimestamp)]
+    const told = runs.find(({ backup }) => backup.metadata.name === metadata.name)?.backup
+    const [made, started] = [told, { metadata }].map(each => timeOf(each?.metadata.creationTimestamp))
     return made !== undefined && started !== undefined && made <= addSeconds(started, lateJobSeconds)
   }
   const oldest = (outcome: 'Complete' | 'Failed', limit = Infinity) => {

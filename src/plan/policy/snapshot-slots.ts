@@ -68,7 +68,7 @@ export function planSnapshotSlots(
   const grace = latest(...targets.map(({ readiness }) => backGraceEnd(readiness, snapshotApiBackSince)))
   if (grace && due < grace) {
     const from = latest(due, snapshotApiBackSince) ?? due
-    const until = able.length === 0 ? closes : waitsUntil(grace, from, addSeconds(due, startingDeadlineSeconds))
+    const until = able.length === 0 ? closes : othersUntil(grace, from, addSeconds(due, startingDeadlineSeconds))
     if (now < until) return { groups: [], book, next, closes: until }
   }
   book = advanceTo(book, due)
@@ -115,7 +115,7 @@ export function planSnapshotSlots(
  * Until when those that can begin wait for the others, from that time on: a pass is never begun to the millisecond, and at the deadline the
  * slot would be missed for all.
  */
-function waitsUntil(grace: Date, from: Date, deadline: Date): Date {
+function othersUntil(grace: Date, from: Date, deadline: Date): Date {
   const leftSeconds = (deadline.getTime() - from.getTime()) / 1000
   return earliest(grace, addSeconds(deadline, -Math.min(spareSeconds, leftSeconds / 2))) ?? grace
 }

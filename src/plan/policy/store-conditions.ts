@@ -25,12 +25,13 @@ export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
     ({ reason }) => retentionWarnings.includes(reason) && !(isSuspect && reason === 'RetentionPaused'),
   )
   const refusal = deletionVerdict(facts.refused)
-  const stopped = suspectVerdict(facts.histories) ?? pausedVerdict(facts.histories)
-  const blocked: readonly Verdict[] =
-    (stopped && refusal ? [{ ...stopped, message: `${stopped.message}; and ${refusal.message}` }] : undefined) ??
-    (stopped && [stopped]) ??
-    (refusal && [refusal]) ??
-    (warnings
+  const told = [suspectVerdict(facts.histories) ?? pausedVerdict(facts.histories), refusal].filter(
+    each => each !== undefined,
+  )
+  const [first] = told
+  const blocked: readonly Verdict[] = first
+    ? [{ ...first, message: told.map(({ message }) => message).join('; and ') }]
+    : warnings
       ? warning
         ? [{ type: 'RetentionBlocked', status: 'True', reason: warning.reason, message: warning.message }]
         : []
@@ -49,7 +50,7 @@ export function storeVerdicts(facts: PolicyFacts): readonly Verdict[] {
                 message: before.message,
               },
             ]
-          : [])
+          : []
   const unconditional: readonly Verdict[] =
     store?.unconditionalCommit || warnings?.some(({ reason }) => reason === 'UnconditionalCommit')
       ? [

@@ -29,9 +29,14 @@ export function claimGraceEnd({ metadata, spec }: Backup, now: Date): Date {
   return spec.slot === undefined ? addSeconds(timeOf(metadata.creationTimestamp) ?? now, claimGraceSeconds) : now
 }
 
-/** Until when a Backup on demand waits for another run of its target. */
-export function waitsUntil({ metadata }: Backup, { spec }: BackupPolicy, now: Date): Date {
-  return addSeconds(timeOf(metadata.creationTimestamp) ?? now, spec.startingDeadlineSeconds)
+/** Until when a Backup on demand waits for another run of its target, and whether it waits no longer, or never did. */
+export function waitOf(
+  { metadata }: Backup,
+  { spec }: BackupPolicy,
+  now: Date,
+): { readonly until: Date; readonly isOver: boolean } {
+  const until = addSeconds(timeOf(metadata.creationTimestamp) ?? now, spec.startingDeadlineSeconds)
+  return { until, isOver: spec.whenBusy === 'Skip' || now >= until }
 }
 
 /** What whoever installs the snapshot API brings a moment after it: the classes, and the volumes of claims that are made from snapshots. */

@@ -5,7 +5,7 @@ import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
-import { waitsUntil } from './grace.ts'
+import { waitOf } from './grace.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { attemptsOf } from '../jobs/obstacles.ts'
 import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs/pods.ts'
@@ -44,9 +44,8 @@ export function planJobStart(
   const running = view.runJobs.find(isRunning)?.job
   if (running) {
     const message = `another run of the policy, Job ${running.metadata.name}, is still going on`
-    const until = waitsUntil(backup, view.policy, now)
-    if (view.policy.spec.whenBusy === 'Skip' || now >= until)
-      return end('Skipped', 'Overlapping', `${message}; create a new Backup when it has ended`)
+    const { until, isOver } = waitOf(backup, view.policy, now)
+    if (isOver) return end('Skipped', 'Overlapping', `${message}; create a new Backup when it has ended`)
     const waits = `${message}; this one starts when that has ended, or is skipped at ${rfc3339(until)}`
     const facts = { phase: 'Pending', reason: 'Overlapping', message: waits, target: commandTarget } as const
     return { ...planStatus(backup, facts, now), wakeAt: until }

@@ -9,7 +9,7 @@ import { deletion, type Group, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
-import { apiGraceEnd, backGraceEnd, claimGraceEnd, waitsUntil } from './grace.ts'
+import { apiGraceEnd, backGraceEnd, claimGraceEnd, waitOf } from './grace.ts'
 import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
 import { claimUIDOf, isEphemeral, snapshotName, targetOf } from '../view/owners.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -99,8 +99,8 @@ export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimT
 }
 
 function waitForOthers(policy: BackupPolicy, backup: Backup, target: string, busy: string, now: Date): BackupPlan {
-  const until = waitsUntil(backup, policy, now)
-  if (policy.spec.whenBusy === 'Skip' || now >= until) {
+  const { until, isOver } = waitOf(backup, policy, now)
+  if (isOver) {
     const message = `${busy}; create a new Backup later`
     return planStatus(backup, { phase: 'Skipped', reason: 'Overlapping', message, target }, now)
   }

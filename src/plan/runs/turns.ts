@@ -6,7 +6,7 @@ import { commandTarget } from '../../api/names.ts'
 import type { Group } from '../core/actions.ts'
 import { earliest, rfc3339 } from '../../schedule/times.ts'
 import { runJobName, snapshotName } from '../view/owners.ts'
-import { waitsUntil } from './grace.ts'
+import { waitOf } from './grace.ts'
 import { planStatus, type BackupPlan } from './status.ts'
 
 /**
@@ -31,7 +31,7 @@ export function oneStart(groups: readonly Group[], policy: BackupPolicy, now: Da
       })
     }),
   )
-  const ends = [...instead.keys()].flatMap(({ run }) => (run ? [waitsUntil(run, policy, now)] : []))
+  const ends = [...instead.keys()].flatMap(({ run }) => (run ? [waitOf(run, policy, now).until] : []))
   const wakeAt = earliest(...ends.filter(end => end > now))
   return {
     // Behind the starts: only then it is known which was refused.
@@ -55,7 +55,7 @@ function order(group: Group): string {
 function waiting({ run }: Group, target: string, first: Group, policy: BackupPolicy, now: Date): readonly Group[] {
   if (!run || !first.run) return []
   const needs = [{ group: first.name, was: 'refused' }] as const
-  const facts = behind(first.run, target, policy.spec.whenBusy, waitsUntil(run, policy, now), now)
+  const facts = behind(first.run, target, waitOf(run, policy, now))
   // It may have had its turn before, and the answer have been lost.
   const unless =
     target === commandTarget
@@ -65,11 +65,10 @@ function waiting({ run }: Group, target: string, first: Group, policy: BackupPol
   return groups.map(group => ({ ...group, needs }))
 }
 
-function behind({ metadata }: Backup, target: string, whenBusy: 'Wait' | 'Skip', until: Date, now: Date) {
+function behind({ metadata }: Backup, target: string, { until, isOver }: ReturnType<typeof waitOf>) {
   const why = `Backup ${metadata.name} of the same target has its turn first, and the API server refuses to start that: its message has the words`
   const reason = 'Overlapping'
-  if (whenBusy === 'Skip' || now >= until)
-    return { phase: 'Skipped', reason, message: `${why}; create a new Backup later`, target } as const
+  if (isOver) return { phase: 'Skipped', reason, message: `${why}; create a new Backup later`, target } as const
   const message = `${why}; this one starts after it, or is skipped at ${rfc3339(until)}`
   return { phase: 'Pending', reason, message, target } as const
 }
