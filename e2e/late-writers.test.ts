@@ -30,7 +30,7 @@ const shapes = listed<Shape>([
     long: true,
     what: 'a compressor in a process substitution',
     // The compressor alone is there or gone by milliseconds when somebody looks; test/mover/late-writers.test.ts has it.
-    script: 'seq 1 3000000 > >(gzip -n; sleep 1)',
+    script: 'seq 1 3000000 > >(gzip -n; sleep 3)',
     late: ['bash', 'sleep', 'gzip'],
     content: (plain: Buffer) => gunzipSync(plain),
     last: 3_000_000,

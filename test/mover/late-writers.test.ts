@@ -9,6 +9,7 @@ import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { zstdDecompressSync } from 'node:zlib'
 import { eventually } from '../../dev/eventually.ts'
+import { repository } from '../../dev/paths.ts'
 import { parseBackupRecord } from '../../src/api/record.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
 import { settingsOf, startS3Server, type S3Server } from '../storage/s3-servers.ts'
@@ -25,30 +26,32 @@ import {
 
 const secret = { accessKey: 'minioadmin', secretKey: 'minioadmin' }
 
-/** Bash that returns once the newest child in the background is that program: between fork and exec it is another bash. */
-function started(program: string): string {
-  return `until [[ ! -e /proc/$! || $(</proc/$!/comm) == ${program} ]]; do :; done`
-}
+/** Bash that goes on once the helper that started the script has named who writes late, and has ended. Alone, the script has no such helper. */
+const named = 'until [[ $(</proc/$PPID/comm) != artifact ]]; do sleep 0.05; done 2>/dev/null'
 
 /** Bash scripts; with the programs that still hold the standard output when the script has ended. */
 const whole: readonly (readonly [what: string, script: string, late: readonly string[]])[] = [
-  ['a process substitution that goes on', 'seq 1 300000 > >(cat; sleep 0.5; echo TRAILER)', ['bash']],
+  ['a process substitution that goes on', `seq 1 300000 > >(cat; ${named}; echo TRAILER)`, ['bash']],
   // Whether these two are still there when somebody looks is a matter of milliseconds; what they write is not.
   ['a compressor in a process substitution', 'seq 1 1000000 > >(gzip -n)', []],
   ['a compressor behind an exec', 'exec > >(gzip -n); seq 1 1000000', []],
-  ['a compressor that is slow to end', 'exec > >(gzip -n; sleep 0.5); seq 1 1000000', ['bash']],
-  ['a tee with a process substitution', 'seq 1 1000 | tee >(sleep 0.5; cat)', ['bash']],
-  ['a loop that nobody waits for', 'for i in 1 2 3; do seq 1 100000; sleep 0.3; done & sleep 0.4', ['bash']],
-  ['a subshell in the background', 'seq 1 100000; (sleep 0.5; seq 100001 200000) & exit 0', ['bash']],
-  ['one in a process group of its own', 'set -m; seq 1 100000; (sleep 0.5; seq 100001 200000) & exit 0', ['bash']],
+  ['a compressor that is slow to end', `exec > >(gzip -n; ${named}); seq 1 1000000`, ['bash']],
+  ['a tee with a process substitution', `seq 1 1000 | tee >(${named}; cat)`, ['bash']],
+  ['a loop that nobody waits for', `for i in 1 2 3; do seq 1 100000; ${named}; done & sleep 0.4`, ['bash']],
+  ['a subshell in the background', `seq 1 100000; (${named}; seq 100001 200000) & exit 0`, ['bash']],
+  ['one in a process group of its own', `set -m; seq 1 100000; (${named}; seq 100001 200000) & exit 0`, ['bash']],
   ['one in a session of its own', 'seq 1 1000; setsid bash -c "sleep 0.5; seq 1001 2000" & exit 0', []],
   ['one that forked into a session of its own', 'seq 1 1000; setsid --fork bash -c "sleep 0.5; seq 1001 2000"', []],
-  ['one behind nohup', 'nohup bash -c "seq 1 1000; sleep 0.5; seq 1001 2000" & sleep 0.2; exit 0', ['bash']],
-  ['a double fork', '( ( (sleep 0.5; seq 1 1000) & ) & ); exit 0', ['bash']],
-  ['a child that alone writes anything', '(sleep 0.5; seq 1 200000) & exit 0', ['bash']],
-  ['a child with more than a pipe and a part hold', `yes | head -c 20000000 & ${started('head')}; exit 0`, ['head']],
-  ['a pipe in the background', '(sleep 0.3; seq 1 1000) | (cat; sleep 0.3; echo end) & exit 0', ['bash']],
-  ['a child that inherits the output and never writes', `seq 1 1000; sleep 1 & ${started('sleep')}; exit 0`, ['sleep']],
+  [
+    'one behind nohup',
+    `nohup bash -c "seq 1 1000; ${named.replace('$(', '\\$(')}; seq 1001 2000" & sleep 0.2; exit 0`,
+    ['bash'],
+  ],
+  ['a double fork', `( ( (${named}; seq 1 1000) & ) & ); exit 0`, ['bash']],
+  ['a child that alone writes anything', `(${named}; seq 1 200000) & exit 0`, ['bash']],
+  ['a child with more than a pipe and a part hold', `(yes | head -c 20000000; ${named}) & exit 0`, ['bash']],
+  ['a pipe in the background', `(sleep 0.3; seq 1 1000) | (cat; ${named}; echo end) & exit 0`, ['bash']],
+  ['a child that inherits the output and never writes', `seq 1 1000; (${named}) & exit 0`, ['bash']],
   ['a pipe that ends before its command', '(seq 1 100000; sleep 0.5; seq 100001 200000) | cat', []],
   ['a command that closes its output and goes on working', 'seq 1 1000; exec >&-; sleep 0.5; exit 0', []],
   ['children that are gone before their command', 'seq 1 1000; (sleep 0.2; seq 1 10) & sleep 0.6; exit 0', []],
@@ -103,6 +106,22 @@ describe('commands with writers that outlive them', { timeout: 600_000, concurre
       const warnings = result.message.warnings?.map(({ reason }) => reason) ?? []
       assert.deepEqual(warnings, lateWriters.length > 0 ? ['LateWriters'] : [])
     })
+
+  test('F54: writers that fork and end while they are looked at hide nobody', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'forks-'))
+    const hidden = `for ((i = 0; i < 60; i++)); do
+      mkfifo $i; exec 9<>$i
+      bash -c '( ( ( (until [ -e $0.looked ]; do sleep 0.01; done) & ) & ) & )' $i >&9 9>&-
+      [ -n "$(exec 9>&-; /bin/busybox sh ${join(repository, 'src/mover/shell/writers')} $i $$)" ] || echo $i
+      touch $i.looked
+    done`
+    try {
+      const { stdout, stderr, status } = spawnSync('bash', ['-c', hidden], { cwd: directory, encoding: 'utf8' })
+      assert.deepEqual([stdout, stderr, status], ['', '', 0])
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
 
   test('F54: in a PID namespace that containers share nothing else holds', async () => {
     const script = 'seq 1 1000; (sleep 0.5; seq 1001 2000) & exit 0'
