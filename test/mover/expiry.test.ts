@@ -7,7 +7,7 @@ import { eventually } from '../../dev/eventually.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
 import { startFaultProxy, type FaultProxy } from '../storage/s3-fault-proxy.ts'
 import { settingsOf, startS3Server, type S3Server } from '../storage/s3-servers.ts'
-import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type Pod } from './backup-pod.ts'
+import { jobOf, runPod, startPod, taskFor, type BackupTaskInput, type Pod, type PodResult } from './backup-pod.ts'
 
 const secret = { accesskey: 'minioadmin', secretkey: 'minioadmin' }
 const small = ['sh', '-c', 'seq 1 1000']
@@ -95,6 +95,47 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     assert.deepEqual([message.phase, message.reason], ['failed', 'DataLost'], JSON.stringify(message))
     const { objects, uploads } = await kindsOf(bucket)
     assert.deepEqual([objects, uploads], [['data', 'manifests'], []])
+  })
+
+  async function remove(bucket: string, keys: readonly string[]) {
+    const store = openS3(settingsOf(server, bucket))
+    await store.delete(keys)
+    store.close()
+  }
+  const failedForLoss = ({ message }: PodResult) =>
+    assert.deepEqual([message.phase, message.reason], ['failed', 'DataLost'], JSON.stringify(message))
+
+  test('F59: a manifest without data that could not be taken back is no backup for the next attempt, which takes it back', async () => {
+    const { proxy, bucket, task } = await setUp()
+    const act = async () => remove(bucket, await dataKeys(bucket, jobOf(0)))
+    proxy.fail('put', { kind: 'meanwhile', act }, { key: manifests, times: 1 })
+    proxy.fail('delete', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: manifests })
+    failedForLoss(await runPod({ task, secret, command: small }))
+    assert.deepEqual((await kindsOf(bucket)).objects, ['manifests'])
+    const { endpoint } = server
+    const direct = { ...task, backend: { ...task.backend, endpoint } }
+    failedForLoss(await runPod({ task: direct, secret, command: small }))
+    assert.deepEqual(await kindsOf(bucket), nothing)
+    const { message } = await runPod({ task: direct, secret, command: small })
+    assert.equal(message.phase, 'committed', JSON.stringify(message))
+  })
+
+  test('F59: an attempt that finds the manifest of another one looks at its data before it gives up its own', async () => {
+    const { proxy, bucket, task } = await setUp()
+    const { endpoint } = server
+    const direct = { ...task, backend: { ...task.backend, endpoint } }
+    const act = async () => {
+      const own = await dataKeys(bucket, jobOf(0))
+      const { message } = await runPod({ task: direct, secret, command: small })
+      assert.equal(message.phase, 'committed', JSON.stringify(message))
+      await remove(
+        bucket,
+        (await dataKeys(bucket, jobOf(0))).filter(key => !own.includes(key)),
+      )
+    }
+    proxy.fail('put', { kind: 'meanwhile', act }, { key: manifests, times: 1 })
+    failedForLoss(await runPod({ task, secret, command: small }))
+    assert.deepEqual(await kindsOf(bucket), nothing)
   })
 
   test('F23: a run on a node whose clock is ahead of the store leaves alone what a run on another node is writing', async () => {

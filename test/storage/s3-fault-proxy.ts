@@ -49,6 +49,8 @@ export type Fault =
   | { readonly kind: 'cut-reply' }
   /** The store obeys so much later, even when nobody waits for its answer any more. */
   | { readonly kind: 'slow'; readonly ms: number; readonly onObeyed?: () => void }
+  /** The store obeys once this has been done. */
+  | { readonly kind: 'meanwhile'; readonly act: () => Promise<void> }
   /** As `slow`, behind a proxy that has given up long before: it answers with this status at once. */
   | { readonly kind: 'given-up'; readonly status: number; readonly ms: number; readonly onObeyed?: () => void }
   /** The store obeys, and lists and heads tell that the objects with such keys are in an archive, as a lifecycle rule puts them there. */
@@ -211,6 +213,10 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'slow':
       sent = [await buffer(incoming)]
       await delay(fault.ms)
+      break
+    case 'meanwhile':
+      sent = [await buffer(incoming)]
+      await fault.act()
       break
     case 'ignore-condition':
     case 'lose-reply':

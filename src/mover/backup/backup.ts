@@ -13,7 +13,7 @@ import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
 import { CommitFailure, commitRecord, findOwnRecord, type CommitOutcome } from './commit.ts'
 import { commitMarginMs, lastLook } from './last-look.ts'
-import { lookBehind } from './look-behind.ts'
+import { lookBehind, type LookBehind } from './look-behind.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import { failureOf, MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
@@ -72,6 +72,7 @@ export async function runBackup(task: BackupTask, context: BackupContext): Promi
   const run: Run = { ...context, ...claim, task, stores, layout, slot, startedAt, manifest }
   const earlier = await findOwnRecord(stores.quick, layout, manifest, identity.jobUid, signal)
   if (earlier) {
+    await lookBehind(behind(run, earlier, signal), earlier)
     // The command's container must end well too, or the Job would count this attempt as failed.
     writeFileSync(join(context.shared, 'kept'), '')
     reportCommitted(run, earlier)
@@ -118,7 +119,7 @@ async function attempt(run: Run): Promise<Committed> {
 
 function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) => void): SegmentedUpload {
   const { task, identity, layout, stores, report, manifest } = run
-  const expiresAt = expiryOf(run)
+  const expiresAt = expiryOf(run, run.startedAt.getTime())
   const openingSignal = delayed(signal, openingMs)
   const note = (segment: number, record: Parameters<typeof encodeUploadRecord>[0]) =>
     stores.patient.put(uploadRecordKey(layout, identity, segment), encodeUploadRecord(record), openingSignal)
@@ -148,9 +149,14 @@ function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) =
   })
 }
 
-/** When the Job is certainly over, and what is left of it is nobody's, ms since the epoch. */
-function expiryOf({ startedAt, task }: Run): number {
-  return startedAt.getTime() + task.jobDeadlineSeconds * 1000 + hourMs
+/** When the Job is certainly over, and what is left of an attempt that began then is nobody's, ms since the epoch. */
+function expiryOf({ task }: Run, startedAt: number): number {
+  return startedAt + task.jobDeadlineSeconds * 1000 + hourMs
+}
+
+function behind(run: Run, { startedAt }: BackupRecord, signal: AbortSignal): LookBehind {
+  const expiresAt = expiryOf(run, Date.parse(startedAt))
+  return { ...run, store: run.stores.quick, expiresAt, marginMs: commitMarginMs(run.task), signal }
 }
 
 async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Received> {
@@ -208,12 +214,11 @@ async function commit(
   // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.
   run.signal.throwIfAborted()
   const patience = delayed(run.signal, cleanupMs)
-  const looking = { segments, marginMs: commitMarginMs(task), now: run.now, signal: patience }
-  const store = stores.patientAfter(lastLook({ ...looking, store: stores.bare, expiresAt: expiryOf(run) }))
+  const expiresAt = expiryOf(run, run.startedAt.getTime())
+  const looking = { segments, expiresAt, marginMs: commitMarginMs(task), now: run.now, signal: patience }
+  const store = stores.patientAfter(lastLook({ ...looking, store: stores.bare }))
   const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
-  // It is late now, perhaps, but what is all there is a backup.
-  const behind = lastLook({ ...looking, store: stores.quick, expiresAt: Infinity })
-  if (outcome.committed === 'this attempt') await lookBehind(behind, () => stores.quick.delete([manifest], patience))
+  await lookBehind(behind(run, outcome.record, patience), outcome.record)
   return { outcome, upload, before }
 }
 

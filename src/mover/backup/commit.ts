@@ -17,9 +17,9 @@ export type CommitOutcome =
 export class CommitFailure extends MoverFailure {
   readonly uncertain: boolean
 
-  constructor(cause: unknown, uncertain: boolean) {
+  constructor(cause: unknown, uncertain: boolean, doubt = 'whether the manifest was written is not known') {
     const { reason, message } = failureOf(cause)
-    super(reason, uncertain ? `${message}; whether the manifest was written is not known` : message, { cause })
+    super(reason, uncertain ? `${message}; ${doubt}` : message, { cause })
     this.uncertain = uncertain
   }
 }

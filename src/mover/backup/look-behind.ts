@@ -1,27 +1,82 @@
 /**
- * The look right behind a manifest (docs/design.md R37). Nothing keeps a machine that fell asleep between the look before and the write from
- * waking up days later: its manifest then names data that others have swept, and is taken back.
+ * The look behind a manifest (docs/design.md R37). Nothing keeps a machine that fell asleep between the look before and the write from
+ * waking up days later: its manifest then names data that others have swept, or are about to sweep, and is taken back. Nobody calls a
+ * manifest a backup before this look, whichever attempt wrote it: that one may have died before its own.
  */
-import { isStoreError } from '../../storage/store-error.ts'
+import type { BackupRecord } from '../../api/record.ts'
+import { readRun } from '../../storage/bucket/catalog.ts'
+import type { Layout } from '../../storage/bucket/layout.ts'
+import { listData, stateOf } from '../../storage/bucket/segments.ts'
+import { sweptFrom } from '../../storage/bucket/sweep.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
 import { CommitFailure } from './commit.ts'
+import { failureOf, MoverFailure } from '../failure.ts'
 
-/**
- * @param look as the one before; only what it proves takes anything back, and no refusal or silence of the store
- * @param takeBack deletes the manifest
- * @throws CommitFailure DataLost (uncertain where the manifest could not be deleted)
- */
-export async function lookBehind(look: () => Promise<void>, takeBack: () => Promise<void>): Promise<void> {
-  let lost: unknown
+export interface LookBehind {
+  readonly store: ObjectStore
+  readonly layout: Layout
+  /** Its key, from the root of the bucket. */
+  readonly manifest: string
+  /** When the attempt that wrote it was certainly over, ms since the epoch. */
+  readonly expiresAt: number
+  /** How long before a sweep may look for manifests none is written any more, ms. */
+  readonly marginMs: number
+  readonly signal: AbortSignal
+}
+
+/** @throws CommitFailure DataLost, AttemptExpired (uncertain where the manifest could not be deleted). */
+export async function lookBehind(options: LookBehind, record: BackupRecord): Promise<void> {
+  // What the store does not say, or the end of the pod leaves no time for, takes nothing back.
+  const lost = await whyNoBackup(options, record).catch(() => undefined)
+  if (!lost) return
   try {
-    return await look()
+    await takeBack(options, record)
   } catch (error) {
-    if (isStoreError(error)) return
-    lost = error
-  }
-  try {
-    await takeBack()
-  } catch {
-    throw new CommitFailure(lost, true)
+    throw new CommitFailure(
+      lost,
+      true,
+      `its manifest ${options.manifest} could not be deleted: ${failureOf(error).message}`,
+    )
   }
   throw new CommitFailure(lost, false)
+}
+
+async function whyNoBackup(options: LookBehind, record: BackupRecord): Promise<MoverFailure | undefined> {
+  if (await isLost(options, record)) {
+    return new MoverFailure(
+      'DataLost',
+      'the data were gone once the manifest was written, which is taken back; look for lifecycle rules and other programs that delete below this prefix',
+    )
+  }
+  if (await isTooLate(options)) {
+    return new MoverFailure(
+      'AttemptExpired',
+      'the manifest was written when others may have been removing the data of this attempt, and is taken back; was this machine asleep?',
+    )
+  }
+  return undefined
+}
+
+/** By answers of two kinds, because one of them may be wrong. */
+async function isLost({ store, layout, signal }: LookBehind, record: BackupRecord): Promise<boolean> {
+  if ((await stateOf(store, layout, new Map(), record, signal)) !== 'missing') return false
+  return (await stateOf(store, layout, await listData(store, layout, signal), record, signal)) === 'missing'
+}
+
+/** By the clock of the store alone. The time of the look tells that it was in time; else the time of the write does. */
+async function isTooLate({ store, manifest, expiresAt, marginMs, signal }: LookBehind): Promise<boolean> {
+  const limit = sweptFrom(expiresAt) - marginMs
+  const { answeredAt = 0 } = (await store.head(manifest, signal)) ?? {}
+  if (answeredAt < limit) return false
+  for await (const { key, modifiedAt } of store.list(manifest, { signal }))
+    if (key === manifest) return modifiedAt >= limit
+  return false
+}
+
+/** Another attempt may have replaced it, where the store does not honour conditions. */
+async function takeBack({ store, layout, manifest, signal }: LookBehind, { attempt }: BackupRecord): Promise<void> {
+  const found = await readRun(store, layout, manifest, signal)
+  if (!found) return
+  if (found.record?.attempt !== attempt) throw new MoverFailure('RunExists', 'another attempt has replaced it')
+  await store.delete([manifest], signal)
 }

@@ -25,6 +25,11 @@ const youngestMs = 60 * 60_000
  */
 const copyMs = 7 * 24 * 3_600_000
 
+/** From when on data that no manifest names may go, where their writer was over at that time; both ms since the epoch. */
+export function sweptFrom(expiresAt: number): number {
+  return expiresAt + copyMs
+}
+
 /**
  * `now` by the clock of this node, ms since the epoch. An attempt is over when the store's clock says so, too: a node whose clock is ahead
  * would sweep what runs on other nodes are still writing. One object that cannot be read or deleted blocks nothing behind it.
@@ -68,7 +73,7 @@ function isForgotten(
   { expiresAt, modifiedAt }: { readonly expiresAt: number; readonly modifiedAt: number },
   time: number,
 ): boolean {
-  return Math.max(expiresAt, modifiedAt) + copyMs <= time
+  return sweptFrom(Math.max(expiresAt, modifiedAt)) <= time
 }
 
 function mayHaveOthers({ uploadId, others }: UploadRecord): boolean {
