@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import type { VolumeSnapshot } from '../../src/api/kubernetes.ts'
+import { label } from '../../src/api/labels.ts'
 import { slowDeletesPerHour } from '../../src/plan/history/lowering.ts'
 import { targets, type Spec, type Step } from './toy/stories.ts'
 import { name, Telling } from './toy/telling.ts'
@@ -115,6 +117,38 @@ for (const [what, before] of [
       await telling.tell([wait(3600)])
       assert.equal(names('data').length, all - hours * slowDeletesPerHour)
     }
+  })
+
+type Change = (snapshot: VolumeSnapshot) => VolumeSnapshot
+const readiness =
+  (readyToUse: boolean): Change =>
+  snapshot => ({ ...snapshot, status: { ...snapshot.status, readyToUse } })
+const hold =
+  (value: string): Change =>
+  snapshot => ({
+    ...snapshot,
+    metadata: { ...snapshot.metadata, labels: { ...snapshot.metadata.labels, [label.hold]: value } },
+  })
+
+for (const [what, away, back] of [
+  ['of which their storage says for a while that they are not ready', readiness(false), readiness(true)],
+  ['which were held when the shares were due', hold('true'), hold('false')],
+] as const)
+  test(`F64: at most 20 go an hour of snapshots ${what}`, async () => {
+    const { telling, names } = await longKept()
+    const all = (change: Change) => {
+      for (const claim of targets)
+        for (const each of names(claim)) telling.server.update('volumesnapshots', each, change)
+    }
+    await telling.tell([{ do: 'edit', spec: { schedule: '0 0 1 1 *' } }, lowered, wait(3400)])
+    all(away)
+    await telling.tell([wait(1200)])
+    assert.equal(names('data').length, 30)
+    all(back)
+    await telling.tell([wait(3500)])
+    assert.equal(names('data').length, 30 - slowDeletesPerHour)
+    await telling.tell([wait(2 * 3600)])
+    assert.equal(names('data').length, 2)
   })
 
 test('F64: a policy that finds snapshots without remembering its number deletes none of them for an hour', async () => {

@@ -2,7 +2,7 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { RetentionChange } from '../../api/kinds/backup-policy-status.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
-import { earliest, rfc3339 } from '../../schedule/times.ts'
+import { addSeconds, earliest, latest, rfc3339 } from '../../schedule/times.ts'
 import {
   lowerAt,
   nextShare,
@@ -15,6 +15,7 @@ import {
 } from './lowering.ts'
 import {
   backupName,
+  hasData,
   planRetention,
   slowRuns,
   type Keeping,
@@ -42,20 +43,33 @@ export function numbersOf({ spec, status }: BackupPolicy, runs: RunsByTarget, no
 
 /**
  * As the status should remember them from now on. Of snapshots a share is given up once an hour, of all volumes and both triggers of a target
- * together. What an earlier share could not delete counts in it again, so that what is late never comes on top.
+ * together. What an earlier share could not delete counts in it again, so that what is late never comes on top. The larger number is
+ * forgotten once no share is left, also if what is held were released, and what storage does not tell of were told.
  */
 export function withNextShare({ spec }: BackupPolicy, numbers: Numbers, runs: RunsByTarget, now: Date): Numbers {
   const times = [numbers.scheduled, numbers['on-demand']].flatMap(each => nextShare(each) ?? [])
   if (spec.strategy.type === 'job' || times.length === 0 || times.some(time => time > now)) return numbers
   const inForce = (number: RetentionChange) => retentionInForce(settingOf(number), now)
   const keeping = { ...inForce(numbers.scheduled), onDemand: inForce(numbers['on-demand']) }
-  const end = earliest(...[...runs.values()].map(some => shareEnd(slowRuns(some, keeping))))
+  const slow = [...runs.values()].map(some => slowRuns(some, keeping))
+  const isOver = [...runs.values()].every(some => !shareEnd(slowRuns(some.map(atWorst), keeping)))
+  const end = earliest(...slow.map(shareEnd)) ?? (isOver ? undefined : endOfAll(slow.flat()))
+  if (!end && !isOver) return numbers
   const next = (number: RetentionChange): RetentionChange => {
     const { value, since } = number
     if (!nextShare(number)) return number
     return end ? { ...number, share: { before: rfc3339(end), since: rfc3339(now) } } : { value, since }
   }
   return { scheduled: next(numbers.scheduled), 'on-demand': next(numbers['on-demand']) }
+}
+
+function atWorst(run: RetentionRun): RetentionRun {
+  return { ...run, held: false, ...(run.data === 'replaced' || hasData(run) ? {} : { data: 'whole' }) }
+}
+
+function endOfAll(slow: readonly RetentionRun[]): Date | undefined {
+  const last = latest(...slow.map(({ slot }) => slot))
+  return last && addSeconds(last, 1)
 }
 
 /**

@@ -32,7 +32,7 @@ test('F63: what is held before its status is written travels by the run that it 
   assert.deepEqual(held, [onDemandJobName('nightly', asked.metadata.uid ?? ''), ofSlot.metadata.name])
 })
 
-test('F63: beyond the room of a task go only holds that the bucket has, or of what has no data; else nothing is pruned', () => {
+test('F63: beyond the room of a task go only holds that the bucket has, or of what never ran; else nothing is pruned', () => {
   const held = {
     type: 'Held',
     status: 'True',
@@ -48,15 +48,17 @@ test('F63: beyond the room of a task go only holds that the bucket has, or of wh
       }),
     )
   const inBucket = some(1500, 'told', { conditions: [held] })
-  const failures = some(3, 'vain', { phase: 'Failed' })
+  const skipped = some(3, 'vain', { phase: 'Skipped' })
+  const failed = some(1, 'doubtful', { phase: 'Failed' })
   const [first, all] = [some(1, 'fresh'), some(1001, 'fresh')]
-  const marks = marksOf([...inBucket, ...failures, ...first])
+  const marks = marksOf([...inBucket, ...skipped, ...first])
   assert.equal(marks.maxDeletes, undefined)
   assert.equal(marks.held.length, 1000)
   for (const name of ['vain-0', 'vain-2', 'fresh-0']) assert.ok(marks.held.includes(name), name)
-  const full = marksOf([...inBucket, ...failures, ...all.slice(1)])
+  const full = marksOf([...inBucket, ...skipped, ...all.slice(1)])
   assert.equal(full.maxDeletes, undefined)
   assert.ok(full.held.every(name => name.startsWith('fresh-')))
   assert.equal(marksOf(all).maxDeletes, 0)
+  assert.equal(marksOf([...all.slice(1), ...failed]).maxDeletes, 0)
   assert.deepEqual(marksOf(some(1001, 'snapshot', { snapshot: { name: 'of a claim' } })), { held: [], accepted: [] })
 })

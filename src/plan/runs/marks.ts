@@ -25,11 +25,12 @@ export function marksOf(backups: readonly Backup[]): Marks {
   }
 }
 
-/** How much the mover must be told of it: 0 where nothing else holds it, 1 where there should be no data, 2 where the bucket holds it. */
+/** How much the mover must be told of it: 0 where nothing else holds it, 1 where it never ran, 2 where the bucket holds it. */
 function urgencyOf(backup: Backup): number {
   const { status, reason } = heldCondition(backup) ?? {}
   if (status === 'True' && reason === 'Held') return 2
-  return backup.status?.phase === 'Failed' || backup.status?.phase === 'Skipped' ? 1 : 0
+  // A failed one may have its manifest all the same.
+  return backup.status?.phase === 'Skipped' ? 1 : 0
 }
 
 /**
