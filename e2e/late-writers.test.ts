@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { parseBackupRecord } from '../src/api/record.ts'
+import { named } from '../test/mover/late-writer.ts'
 import { listed } from '../test/runner/long-list.ts'
 import { installMinio, installOperator } from './install.ts'
 import { put } from './objects.ts'
@@ -30,7 +31,7 @@ const shapes = listed<Shape>([
     long: true,
     what: 'a compressor in a process substitution',
     // The compressor alone is there or gone by milliseconds when somebody looks; test/mover/late-writers.test.ts has it.
-    script: 'seq 1 3000000 > >(gzip -n; sleep 3)',
+    script: `seq 1 3000000 > >(gzip -n; ${named})`,
     late: ['bash', 'sleep', 'gzip'],
     content: (plain: Buffer) => gunzipSync(plain),
     last: 3_000_000,
@@ -38,7 +39,7 @@ const shapes = listed<Shape>([
   {
     name: 'background',
     what: 'a subshell in the background',
-    script: 'seq 1 200000; (sleep 3; seq 200001 400000) & exit 0',
+    script: `seq 1 200000; (${named}; seq 200001 400000) & exit 0`,
     late: ['bash', 'sleep', 'gzip'],
     content: (plain: Buffer) => plain,
     last: 400_000,

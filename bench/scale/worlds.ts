@@ -6,6 +6,7 @@ import { cronJobName, slotRunName } from '../../src/api/names.ts'
 import * as resources from '../../src/controllers/shared/resources.ts'
 import { scheduledBackup, volumeSnapshot } from '../../src/resources/backup-objects.ts'
 import type { Client } from '../../src/runtime/client/client.ts'
+import { rfc3339 } from '../../src/schedule/times.ts'
 import { clusterHands } from '../../test/api/control-plane/cluster-hands.ts'
 import type { ControlPlane } from '../../test/api/control-plane/control-plane.ts'
 import { createBucket } from '../../test/api/operator/pretend-bucket.ts'
@@ -75,7 +76,10 @@ async function makeSnapshotBackup(admin: Client, index: number, slot: Date): Pro
   const backup = scheduledBackup(namespace, policy, name, claim, slot)
   const time = `${slot.toISOString().slice(0, 19)}Z`
   const content = `snapcontent-${crypto.randomUUID()}`
-  await admin.create<VolumeSnapshot>(resources.snapshots, volumeSnapshot(backup, name, claim, 'only'))
+  await admin.create<VolumeSnapshot>(
+    resources.snapshots,
+    volumeSnapshot(backup, name, claim, 'only', rfc3339(new Date())),
+  )
   await writeStatus(admin, resources.snapshots, namespace, name, {
     readyToUse: true,
     creationTime: time,

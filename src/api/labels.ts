@@ -28,6 +28,8 @@ export const annotation = {
   desiredState: 'backup.dev/desired-state',
   /** The Backup that an on-demand Job works for. */
   backup: 'backup.dev/backup',
+  /** On a VolumeSnapshot: when it was asked for, RFC 3339. One that was made at another time was restored, and cut anew. */
+  askedAt: 'backup.dev/asked-at',
   /** On a Backup that came back from the bucket without a slot: the run that it tells of. It never runs. */
   run: 'backup.dev/run',
   /** On a VolumeSnapshot: the UID of the claim that it is of. A claim that is made anew under the name has another volume. */

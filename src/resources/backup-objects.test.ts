@@ -24,12 +24,14 @@ test('a scheduled Backup outlives its policy: it has no owner', () => {
   })
 })
 
-test('a VolumeSnapshot outlives its Backup and its policy, and says which Backup it was made for, and of which claim by its UID', () => {
+test('a VolumeSnapshot outlives its Backup and its policy, and says which Backup it was made for, when, and of which claim by its UID', () => {
   const run = scheduledBackup('shop', 'nightly', 'run', 'data', slot)
-  const made = volumeSnapshot(run, 'run', 'data', 'fast', { claimUID: 'uid-of-claim-data' })
+  const askedAt = '2026-01-05T02:00:03Z'
+  const made = volumeSnapshot(run, 'run', 'data', 'fast', askedAt, { claimUID: 'uid-of-claim-data' })
   assert.equal(made.metadata.ownerReferences, undefined)
   assert.deepEqual(made.metadata.annotations, {
     [annotation.backup]: 'run',
+    [annotation.askedAt]: '2026-01-05T02:00:03Z',
     [annotation.claimUID]: 'uid-of-claim-data',
   })
   assert.equal(made.metadata.labels?.[label.slot], '20260105T020000Z')

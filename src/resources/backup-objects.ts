@@ -51,6 +51,7 @@ export function childBackup(parent: Backup, target: string): Backup {
 
 /**
  * The VolumeSnapshot of a Backup. Without an owner: deleting the Backup object, or the policy, keeps the data.
+ * @param askedAt RFC 3339
  * @param of the claim: its UID, and whether it goes with the pod that owns it
  */
 export function volumeSnapshot(
@@ -58,6 +59,7 @@ export function volumeSnapshot(
   name: string,
   claim: string,
   className: string,
+  askedAt: string,
   of: { readonly claimUID?: string | undefined; readonly isEphemeral?: boolean } = {},
 ): VolumeSnapshot {
   const { policy, slot } = backup.spec
@@ -75,6 +77,7 @@ export function volumeSnapshot(
       },
       annotations: {
         [annotation.backup]: backup.metadata.name,
+        [annotation.askedAt]: askedAt,
         ...(of.claimUID === undefined ? {} : { [annotation.claimUID]: of.claimUID }),
       },
     },

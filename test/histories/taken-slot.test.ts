@@ -47,7 +47,10 @@ test('F27: a VolumeSnapshot that was prepared under the name of a run makes no b
   const { server } = telling
   const name = slotRunName('nightly', 'data', slot)
   const run = scheduledBackup('shop', 'nightly', name, 'data', slot)
-  const { uid } = server.create('volumesnapshots', volumeSnapshot(run, name, 'data', 'fast')).metadata
+  const { uid } = server.create(
+    'volumesnapshots',
+    volumeSnapshot(run, name, 'data', 'fast', stamp(server.now)),
+  ).metadata
   await telling.tell([{ do: 'wait', seconds: 3.5 * 3600 }])
   const { status } = server.get('backups', name) ?? {}
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'NameTaken'])

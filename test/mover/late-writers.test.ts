@@ -23,11 +23,9 @@ import {
   type PodOptions,
   type PodResult,
 } from './backup-pod.ts'
+import { named } from './late-writer.ts'
 
 const secret = { accessKey: 'minioadmin', secretKey: 'minioadmin' }
-
-/** Bash that goes on once the helper that started the script has named who writes late, and has ended. Alone, the script has no such helper. */
-const named = 'until [[ $(</proc/$PPID/comm) != artifact ]]; do sleep 0.05; done 2>/dev/null'
 
 /** Bash scripts; with the programs that still hold the standard output when the script has ended. */
 const whole: readonly (readonly [what: string, script: string, late: readonly string[]])[] = [

@@ -347,7 +347,10 @@ export function snapshotOf(
         [label.target]: labelValue(source),
         ...(of.spec.slot ? { [label.slot]: slotText(new Date(of.spec.slot)) } : {}),
       },
-      annotations: { [annotation.backup]: of.metadata.name },
+      annotations: {
+        [annotation.backup]: of.metadata.name,
+        [annotation.askedAt]: of.metadata.creationTimestamp ?? '',
+      },
       creationTimestamp: of.metadata.creationTimestamp,
       ...more.metadata,
     }),

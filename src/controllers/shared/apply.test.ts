@@ -480,7 +480,7 @@ const creates: readonly (readonly [what: string, action: Action, run: Backup | u
   ],
   [
     'a snapshot',
-    { do: 'create', object: volumeSnapshot(ofClaim, snapshotName(ofClaim), 'data', 'fast') },
+    { do: 'create', object: volumeSnapshot(ofClaim, snapshotName(ofClaim), 'data', 'fast', '2026-01-05T02:00:03Z') },
     ofClaim,
     /^a VolumeSnapshot named now-\w+ exists .*; delete or rename it$/,
   ],
@@ -567,7 +567,7 @@ test('F27: a VolumeSnapshot that has all our marks is a stranger where it is of 
         return madeAt(made, snapshot)
       },
     })
-    const object = volumeSnapshot(run, snapshotName(run), 'data', 'fast')
+    const object = volumeSnapshot(run, snapshotName(run), 'data', 'fast', '2026-01-05T02:00:03Z')
     const groups = [{ name: 'start/it', run, actions: [{ do: 'create', object } as const] }]
     await carryOut(world(snapshotPolicy(), { backups: [run] }), { groups, conclude: () => [], wakeAt: undefined })
     const verdicts = written.filter(({ kind }) => kind === 'Backup') as Backup[]

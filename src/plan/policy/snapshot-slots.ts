@@ -102,7 +102,10 @@ export function planSnapshotSlots(
     groups: begun.map(({ record }) => record),
     // Only for a Backup that was not there before: one that a cache had not shown may have ended, and its snapshot be gone.
     starts: begun.flatMap(({ target, object, record }) =>
-      snapshotStart(object, target).map(start => ({ ...start, needs: [{ group: record.name, was: 'made' } as const] })),
+      snapshotStart(object, target, now).map(start => ({
+        ...start,
+        needs: [{ group: record.name, was: 'made' } as const],
+      })),
     ),
     book,
     ifTaken,

@@ -4,6 +4,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import type { Reason } from '../../api/conditions.ts'
+import { annotation } from '../../api/labels.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { returnedRun } from '../view/owners.ts'
 import type { Facts } from './status.ts'
@@ -45,24 +46,27 @@ export function restoredWithoutStatus(backup: Backup): Facts | undefined {
 }
 
 /**
- * Why a Backup of a slot, of which no status tells, tells nothing of its snapshot; undefined where it may. Both were made when the run could
- * not be started any more: both came back, and the snapshot was cut anew. A Backup that was made in time is our own, and one that came back
- * tells of a snapshot that was. By our own clock it is late, too: one that is behind makes slots late by that of the API server.
+ * Why a Backup of a slot, of which no status tells, tells nothing of its snapshot; undefined where it may. A snapshot that was made when it
+ * was asked for is its own, however late, and whatever the policy says by now. Of any other both were made long after the slot: both came back,
+ * and the snapshot was cut anew. A Backup that was made in time is our own, and one that came back tells of a snapshot that was. By our own
+ * clock it is late, too: one that is behind makes slots late by that of the API server.
  */
-export function cutAgain(
-  backup: Backup,
-  snapshot: VolumeSnapshot,
-  policy: BackupPolicy | undefined,
-  now: Date,
-): Facts | undefined {
-  const until = startsUntil(backup, policy)
+export function cutAgain(backup: Backup, snapshot: VolumeSnapshot, now: Date): Facts | undefined {
+  const until = startsUntil(backup, undefined)
   if (!until || backup.status?.phase !== undefined) return undefined
+  if (wasMadeWhenAsked(snapshot)) return undefined
   const times = [now, ...[backup, snapshot].map(({ metadata }) => timeOf(metadata.creationTimestamp))]
   const late = addSeconds(until, lateSeconds)
   if (!times.every(time => time !== undefined && time > late)) return undefined
   const { name, creationTimestamp } = snapshot.metadata
   const message = `it came back without its status, and its VolumeSnapshot ${name} was made at ${creationTimestamp}: the data are of then, and not of its slot ${backup.spec.slot}`
   return { phase: 'Skipped', reason: 'RestoredObject', message, ...targetOf(backup) }
+}
+
+/** By clocks of two machines, and passes that take minutes. */
+function wasMadeWhenAsked({ metadata: { annotations, creationTimestamp } }: VolumeSnapshot): boolean {
+  const [asked, made] = [timeOf(annotations?.[annotation.askedAt]), timeOf(creationTimestamp)]
+  return asked !== undefined && made !== undefined && Math.abs(made.getTime() - asked.getTime()) <= lateSeconds * 1000
 }
 
 function targetOf({ spec }: Backup): { readonly target?: string } {

@@ -53,7 +53,7 @@ export function planBackup(
   if (vain) return planStatus(backup, vain, now, 'snapshot', { kind: 'snapshot', name: snapshotName(backup) })
   const never = job || snapshot || mayBeListed ? undefined : neverRuns(backup, policy, now)
   if (never) return planStatus(backup, never, now)
-  const again = snapshot && cutAgain(backup, snapshot.snapshot, policy, now)
+  const again = snapshot && cutAgain(backup, snapshot.snapshot, now)
   if (again) return planStatus(backup, again, now)
   if (!policy) return planWithoutPolicy(view, run, now)
   if (job) return planJobRun(backup, job, now)

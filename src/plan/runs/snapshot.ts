@@ -85,16 +85,16 @@ export function planSnapshotStart(
   }
   const busy = backup.spec.slot === undefined ? busyWith(snapshots, target, policy, now) : undefined
   if (busy !== undefined) return waitForOthers(policy, backup, target, busy, now)
-  return { groups: snapshotStart(backup, claimTarget) }
+  return { groups: snapshotStart(backup, claimTarget, now) }
 }
 
 type RetentionWord = NonNullable<BackupStatus['retention']>
 
 /** What begins the run of a Backup: nothing, where no snapshot can be made of the claim. */
-export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimTarget): readonly Group[] {
+export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimTarget, now: Date): readonly Group[] {
   if (!readiness?.ready) return []
   const of = { claimUID: claim.metadata.uid, isEphemeral: isEphemeral(claim) }
-  const object = volumeSnapshot(backup, snapshotName(backup), name, readiness.className, of)
+  const object = volumeSnapshot(backup, snapshotName(backup), name, readiness.className, rfc3339(now), of)
   return [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }]
 }
 
