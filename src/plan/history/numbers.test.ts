@@ -46,6 +46,14 @@ test('F64: a share of snapshots is written down before it is taken', () => {
   assert.equal(goes(keepingOf(then, numbersOf(then, some, now), now)), 20)
 })
 
+test('F64: where no run of any target is seen the larger number is not forgotten', () => {
+  const of = snapshotPolicy({ retention: 2 }, known({ value: 2, previous: 50, since: stamp(at('10:30')) }))
+  for (const none of [new Map(), new Map([['data', []]])]) {
+    const numbers = numbersOf(of, none, now)
+    assert.deepEqual(withNextShare(of, numbers, none, now), numbers)
+  }
+})
+
 test('F64: of two numbers that were lowered one after the other no share goes before the hour of both is over', () => {
   const number = (since: string) => ({ value: 2, previous: 50, since: stamp(at(since)) })
   const numbers = { scheduled: number('09:00'), 'on-demand': number('11:30') }

@@ -44,15 +44,17 @@ export function numbersOf({ spec, status }: BackupPolicy, runs: RunsByTarget, no
 /**
  * As the status should remember them from now on. Of snapshots a share is given up once an hour, of all volumes and both triggers of a target
  * together. What an earlier share could not delete counts in it again, so that what is late never comes on top. The larger number is
- * forgotten once no share is left, also if what is held were released, and what storage does not tell of were told.
+ * forgotten once no share is left, also if what is held were released, and what storage does not tell of were told; nothing seen at all is the
+ * snapshot API away.
  */
 export function withNextShare({ spec }: BackupPolicy, numbers: Numbers, runs: RunsByTarget, now: Date): Numbers {
   const times = [numbers.scheduled, numbers['on-demand']].flatMap(each => nextShare(each) ?? [])
   if (spec.strategy.type === 'job' || times.length === 0 || times.some(time => time > now)) return numbers
   const inForce = (number: RetentionChange) => retentionInForce(settingOf(number), now)
   const keeping = { ...inForce(numbers.scheduled), onDemand: inForce(numbers['on-demand']) }
-  const slow = [...runs.values()].map(some => slowRuns(some, keeping))
-  const isOver = [...runs.values()].every(some => !shareEnd(slowRuns(some.map(atWorst), keeping)))
+  const seen = [...runs.values()].filter(some => some.length > 0)
+  const slow = seen.map(some => slowRuns(some, keeping))
+  const isOver = seen.length > 0 && seen.every(some => !shareEnd(slowRuns(some.map(atWorst), keeping)))
   const end = earliest(...slow.map(shareEnd)) ?? (isOver ? undefined : endOfAll(slow.flat()))
   if (!end && !isOver) return numbers
   const next = (number: RetentionChange): RetentionChange => {
