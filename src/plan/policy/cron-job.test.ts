@@ -4,6 +4,7 @@ import {
   at,
   backup,
   complete,
+  completed,
   desiredCronJob,
   failed,
   jobFailed,
@@ -221,6 +222,18 @@ test('F28: a slot that has its Backup is neither missed nor skipped, though its 
   const none = { missed: 0, skipped: 0 }
   assert.deepEqual(slots([], at('02:40')), none)
   assert.deepEqual(slots([jobOfSlot(at('03:00'))], at('03:01')), none)
+})
+
+test('F28: slots that have their Backup are not missed, however many the book was not told of', () => {
+  const of = steady({ schedule: '* * * * *', startingDeadlineSeconds: 60 }, { accountedUntil: stamp(at('01:00')) })
+  const slots = Array.from({ length: 300 }, (_, n) => addSeconds(at('01:01'), n * 60))
+  const told = (some: readonly Date[]) =>
+    some.map(slot => scheduled(slot, { status: completed(`r-${slot.getTime()}`, addSeconds(slot, 20)) }))
+  // The history of the CronJob holds ten of them.
+  const jobs = slots.slice(-10).map(slot => jobOfSlot(slot, { status: complete(slot, addSeconds(slot, 20)) }))
+  const missed = (some: readonly Date[]) =>
+    slotsAfter(planPolicy(world(of, { jobs, backups: told(some) }), at('06:00:30')).actions)?.missed
+  assert.deepEqual([missed(slots), missed(slots.filter((_, n) => n !== 100 && n !== 250))], [0, 2])
 })
 
 test('the Job of a slot closes the book on all slots before it', () => {

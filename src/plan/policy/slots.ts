@@ -41,7 +41,8 @@ export type Interval = { readonly from: Date; readonly to: Date | undefined }
 
 /**
  * Counts the slots with `from` < slot ≤ `to` that have no run: skipped where a run covered them, otherwise missed.
- * @param recorded slots that have a Backup: their Jobs may be gone while the book waits for the Backups of others
+ * @param recorded slots that have a Backup, however many: their Jobs may be gone while the book waits for the Backups of others, and a crash
+ * can come between making the Backups of a slot and writing the book (F28)
  */
 export function countUnrun(
   book: SlotBook,
@@ -52,35 +53,17 @@ export function countUnrun(
 ): SlotBook {
   const all = summarizeSlots(clock.schedule, clock.timeZone, range, clock.rule)
   if (!all) return book
-  const each = slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
-  const ran = each.filter(slot => recorded.has(slot.getTime()))
+  const ran = [...recorded].map(ms => new Date(ms)).filter(slot => slot > range.from && slot <= range.to)
+  const isPlain = ran.length === 0 && runs.length === 0
+  const each = isPlain ? [] : slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
   const covers = ({ from, to }: Interval, slot: Date) => from <= slot && (to === undefined || slot <= to)
   const skipped = each.filter(slot => !recorded.has(slot.getTime()) && runs.some(run => covers(run, slot)))
   return counted(
     counted(advanceTo(book, all.newest), 'skipped', skipped.length, skipped.at(-1)),
     'missed',
-    all.count - ran.length - skipped.length,
+    Math.max(0, all.count - ran.length - skipped.length),
     newestMissed(all, each, [...ran, ...skipped]),
   )
-}
-
-/**
- * Counts the slots with `from` < slot ≤ `to` as missed, but for those that have a Backup: a crash can come between making the Backups
- * of a slot and writing the book.
- */
-export function countMissed(
-  book: SlotBook,
-  clock: PolicySchedule,
-  range: { readonly from: Date; readonly to: Date },
-  recorded: readonly Date[],
-): SlotBook {
-  const all = summarizeSlots(clock.schedule, clock.timeZone, range, clock.rule)
-  if (!all) return book
-  const inRange = recorded.filter(slot => slot > range.from && slot <= range.to)
-  const ran = [...new Set(inRange.map(slot => slot.getTime()))].map(ms => new Date(ms))
-  const each = ran.length === 0 ? [] : slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, looksAtEach)
-  const missed = Math.max(0, all.count - ran.length)
-  return counted(advanceTo(book, all.newest), 'missed', missed, newestMissed(all, each, ran))
 }
 
 export function advanceTo(book: SlotBook, slot: Date): SlotBook {

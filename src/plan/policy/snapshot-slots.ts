@@ -4,7 +4,7 @@ import { isFinal } from '../../api/kinds/backup-phases.ts'
 import { slotRunName } from '../../api/names.ts'
 import type { PolicySchedule } from './schedule.ts'
 import { planSlots } from '../../schedule/schedule.ts'
-import { advanceTo, counted, countMissed, type SlotBook, type SlotPlan } from './slots.ts'
+import { advanceTo, counted, countUnrun, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone } from '../core/actions.ts'
@@ -55,7 +55,7 @@ export function planSnapshotSlots(
   let book = before
   if (slots.missed) {
     const range = { from: latest(before.accountedUntil, since) ?? since, to: slots.missed.newest }
-    book = countMissed(book, clock, range, recordedSlots(runs))
+    book = countUnrun(book, clock, range, [], recordedSlots(runs))
   }
   const { due, next } = slots
   if (!due) return { groups: [], book, next, closes: undefined }
@@ -74,7 +74,7 @@ export function planSnapshotSlots(
   book = advanceTo(book, due)
   if (able.length === 0) {
     // It may have begun when there was something to snapshot, and the book not know it yet.
-    const hasBegun = recordedSlots(runs).some(slot => slot.getTime() === due.getTime())
+    const hasBegun = recordedSlots(runs).has(due.getTime())
     return { groups: [], book: hasBegun ? book : counted(book, 'missed', 1, due), next, closes: undefined }
   }
 
@@ -123,7 +123,7 @@ function othersUntil(grace: Date, from: Date, deadline: Date): Date {
   return earliest(grace, addSeconds(deadline, -Math.min(spareSeconds, leftSeconds / 2))) ?? grace
 }
 
-/** The slots that have a Backup, one for each Backup. */
-function recordedSlots(runs: View['runs']): readonly Date[] {
-  return runs.flatMap(({ backup }) => timeOf(backup.spec.slot) ?? [])
+/** The slots that have a Backup. */
+function recordedSlots(runs: View['runs']): ReadonlySet<number> {
+  return new Set(runs.flatMap(({ backup }) => timeOf(backup.spec.slot)?.getTime() ?? []))
 }
