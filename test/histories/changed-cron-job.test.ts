@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CronJob, KubernetesObject } from '../../src/api/kubernetes.ts'
 import { addSeconds } from '../../src/schedule/times.ts'
-import { at, policy, stamp } from '../plan/world.ts'
+import { at, policy, startable, stamp, usableStore } from '../plan/world.ts'
 import { ToyApiServer } from './toy/api-server.ts'
 import { ToyCronController } from './toy/cron-controller.ts'
 import { ToyOperator } from './toy/operator.ts'
@@ -85,7 +85,7 @@ test('F77: one that is deleted whenever it is there is made three times at once,
   assert.equal(told.length, 1)
   assert.match(
     told[0] ?? '',
-    /^False CronJobChanged CronJob backup-nightly is not there, and no scheduled run starts: somebody, or another controller, deletes it again/,
+    /^False CronJobChanged CronJob backup-nightly does not stay, and while it is away no scheduled run starts: somebody, or another controller, deletes it again/,
   )
 })
 
@@ -95,4 +95,70 @@ test('F77: one that is deleted while a change of it waits is made at once', asyn
       each.spec.suspend === true ? each : { ...each, spec: { ...each.spec, suspend: true } },
     )
   assert.deepEqual((await deletedEvery(300, suspended)).away, [])
+})
+
+/** What Ready says in so many hours, seen every 5 s, of a policy that is Ready but for what somebody does to its CronJob. */
+async function readyWhile(hours: number, trouble: (server: ToyApiServer) => void) {
+  const server = new ToyApiServer(at('01:00'))
+  const { resourceVersion: _, ...metadata } = policy().metadata
+  const tried = { store: usableStore(at('00:50')), start: startable(at('00:50')) }
+  server.create('backuppolicies', { ...policy(), metadata })
+  server.update('backuppolicies', 'nightly', each => ({ ...each, status: tried }))
+  const operator = new ToyOperator(server, 'nightly', { onWrite: () => {} })
+  const told: string[] = []
+  let [notReady, longest] = [0, 0]
+  for (let second = 0; second < hours * 3600; second += 5) {
+    server.now = addSeconds(at('01:00'), second)
+    for (let n = 0; n < 3; n++) {
+      await operator.pass()
+      const { conditions = [] } = server.get('backuppolicies', 'nightly')?.status ?? {}
+      const ready = conditions.find(({ type }) => type === 'Ready')
+      const words = `${ready?.status} ${ready?.reason}`
+      if (told.at(-1) !== words) told.push(words)
+      if (n === 0) notReady = ready?.status === 'True' ? 0 : notReady + 5
+      longest = Math.max(longest, notReady)
+      trouble(server)
+    }
+  }
+  return { told, longest }
+}
+
+function deleteAll(server: ToyApiServer): void {
+  for (const { metadata } of server.all('cronjobs')) server.delete('cronjobs', metadata.name)
+}
+
+for (const [what, hours, trouble] of [
+  ['deletes it whenever it is there', 1, deleteAll],
+  [
+    'deletes it 20 s after each time that it is made',
+    1,
+    (server: ToyApiServer) => {
+      for (const { metadata } of server.all('cronjobs'))
+        if (addSeconds(new Date(metadata.creationTimestamp ?? ''), 20) <= server.now) deleteAll(server)
+    },
+  ],
+  [
+    'suspends it each time that it is put back',
+    2,
+    (server: ToyApiServer) => {
+      for (const { metadata } of server.all('cronjobs'))
+        server.update('cronjobs', metadata.name, each => ({ ...each, spec: { ...each.spec, suspend: true } }))
+    },
+  ],
+] as const)
+  test(`F77: Ready is False for long enough for an alert, and not True with each try, where somebody ${what}`, async () => {
+    const { told, longest } = await readyWhile(hours, trouble)
+    assert.ok(longest >= 1800, `not Ready for ${longest} s at most`)
+    assert.deepEqual(told, ['True Ready', 'False CronJobChanged'])
+  })
+
+test('F77: Ready stays True where the CronJob is deleted once, and is again once nobody has for five minutes', async () => {
+  const untilMinute = (minute: number) => (server: ToyApiServer) => {
+    if (server.now < at(`01:${minute}`)) deleteAll(server)
+  }
+  const once = (server: ToyApiServer) => void (server.now.getTime() === at('01:20').getTime() && deleteAll(server))
+  assert.deepEqual((await readyWhile(1, once)).told, ['True Ready'])
+  const { told, longest } = await readyWhile(1, untilMinute(20))
+  assert.deepEqual(told, ['True Ready', 'False CronJobChanged', 'True Ready'])
+  assert.ok(longest > 1140 + 240 && longest < 1200 + 360, `${longest} s`)
 })

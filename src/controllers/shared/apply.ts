@@ -9,6 +9,7 @@ import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKi
 import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { sameJson } from '../../plan/core/equal.ts'
+import { cronJobGroup } from '../../plan/policy/cron-job.ts'
 import { sameClock } from '../../plan/policy/cron-job-difference.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -134,6 +135,8 @@ export async function applyPlan(
       if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
     }
     if (cronJob && outcome?.is === 'withheld') memory.putBack.changed()
+    if (outcome?.is === 'withheld' && outcome.until)
+      memory.putBack.waits(outcome.refusal, context.clock.now(), outcome.until)
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome)
     if (outcome && outcome.is !== 'refused' && outcome.is !== 'withheld') return
@@ -185,7 +188,9 @@ export async function applyPlan(
     if (isNeeded(group, planned, done, refused)) await attempt(group)
   // Refused, it waits like any other: an error would make the next slot wait with it.
   const undone = { taken, putOff: new Set([...putOff.keys(), ...left]) }
-  const conclusion = { name: 'conclude', actions: plan.conclude(refused, undone) }
+  const doubt = memory.putBack.doubt(context.clock.now())
+  const toldRefused = doubt ? new Map([[cronJobGroup, doubt.refusal], ...refused]) : refused
+  const conclusion = { name: 'conclude', actions: plan.conclude(toldRefused, undone) }
   if (conclusion.actions.length > 0) await attempt(conclusion, Number.POSITIVE_INFINITY)
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time && time > now))
   const leftAt = left.size > 0 ? addSeconds(context.clock.now(), leftSeconds) : undefined
@@ -205,7 +210,10 @@ export async function applyPlan(
   // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again. It may have
   // other times, too, which its first hides.
   const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
-  return { retryAt, wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt) }
+  return {
+    retryAt,
+    wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt, doubt?.until),
+  }
 }
 
 /** How much of what groups share a pass has used. */

@@ -46,9 +46,9 @@ function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob; refusesDryRun
     const seen = world(standing, { cronJob })
     for (const told of [[], [cronJob]]) context.caches.cronJobs.replace(told)
     const plan = planPolicy(seen, clock.now())
-    await applyPlan(context, seen, plan, memory, silentLog, new AbortController().signal)
+    const { wakeAt } = await applyPlan(context, seen, plan, memory, silentLog, new AbortController().signal)
     const ready = standing.status?.conditions?.find(({ type }) => type === 'Ready')
-    return { writes, ready }
+    return { writes, ready, wakeAt }
   }
   const edit = (change: Partial<CronJob['spec']>) => (cronJob = { ...cronJob, spec: { ...cronJob.spec, ...change } })
   return { clock, clockSet, pass, edit, notes, standing: () => cronJob }
@@ -112,6 +112,20 @@ test('F77: another controller that puts the CronJob back after each write is not
   )
   assert.ok(written.length < 14, `${written.length} writes in an hour`)
   assert.ok(notes.some(({ reason, type }) => reason === 'CronJobChanged' && type === 'Warning'))
+})
+
+test('F77: one that had to wait is told as changed until it has stood for five minutes, and then looked at', async () => {
+  const { clock, pass, edit } = cluster({ mutate: each => each })
+  for (const reason of ['Probing', 'Probing', 'CronJobChanged']) {
+    edit({ concurrencyPolicy: 'Allow' })
+    assert.equal((await pass()).ready?.reason, reason)
+  }
+  await clock.advance(60_000)
+  const { writes, ready, wakeAt } = await pass()
+  assert.deepEqual([writes, ready?.reason], [3, 'CronJobChanged'])
+  assert.deepEqual(wakeAt, new Date(clock.now().getTime() + 300_000))
+  await clock.advance(300_000)
+  assert.notEqual((await pass()).ready?.reason, 'CronJobChanged')
 })
 
 test('F77: edits of people are put back at once, each of them once the last is a while ago', async () => {

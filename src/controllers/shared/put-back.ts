@@ -16,11 +16,18 @@ const madeAtOnce = 3
 /** Whoever has left it alone for so long begins anew. */
 const quietSeconds = 1800
 
+/** One that had to wait stands once it has stood for so long. */
+const standsSeconds = 300
+
+/** Why the CronJob had to wait, and until when that is told although it was written. */
+type Doubt = { readonly refusal: Refusal; readonly from: Date; readonly until: Date }
+
 /** What was written of the CronJob of one policy, as long as the process lives and the policy does not change. */
 export class PutBack {
   #written: string | undefined
   readonly #last = new Map<Trouble, { readonly at: Date; readonly times: number }>()
   #isChanged = false
+  #doubt: Doubt | undefined
 
   /** Whether what was written last did not stick: the next time may be no better. */
   get isChanged(): boolean {
@@ -36,6 +43,17 @@ export class PutBack {
     return now < until ? until : undefined
   }
 
+  /** It is not written before that time. */
+  waits(refusal: Refusal, now: Date, until: Date): void {
+    this.#doubt = { refusal, from: now, until: addSeconds(until, standsSeconds) }
+  }
+
+  /** That it stands would be told with each try, and be wrong a moment later: no alert would ever last long enough. */
+  doubt(now: Date): Doubt | undefined {
+    const doubt = this.#doubt
+    return doubt && doubt.from <= now && now < doubt.until ? doubt : undefined
+  }
+
   /** It stands as it should: for the first time, or put back. */
   wrote(cronJob: CronJob, now: Date): void {
     const state = stateOf(cronJob)
@@ -44,6 +62,8 @@ export class PutBack {
     if (state === this.#written) this.#last.set(trouble, { at: now, times: times + 1 })
     this.#written = state
     this.#isChanged = false
+    const doubt = this.doubt(now)
+    if (doubt) this.#doubt = { ...doubt, until: addSeconds(now, standsSeconds) }
   }
 
   /** It does not stand as it was written. */
@@ -54,6 +74,7 @@ export class PutBack {
   forget(): void {
     this.#written = undefined
     this.#isChanged = false
+    this.#doubt = undefined
     this.#last.clear()
   }
 
@@ -90,7 +111,7 @@ export function changedAgain(current: CronJob | undefined, wanted: CronJob): Ref
 }
 
 function deletedAgain({ metadata: { name } }: CronJob): Refusal {
-  const words = `CronJob ${name} is not there, and no scheduled run starts: somebody, or another controller, deletes it again after it is made`
+  const words = `CronJob ${name} does not stay, and while it is away no scheduled run starts: somebody, or another controller, deletes it again after it is made`
   return { action: 'create', kind: 'CronJob', name, words, passing: false, withheld: 'CronJobChanged' }
 }
 
@@ -103,7 +124,7 @@ export function changedAtOnce(written: CronJob, wanted: CronJob): Refusal | unde
 }
 
 function changed({ metadata: { name } }: CronJob, who: string, fields: string, when: string): Refusal {
-  const words = `CronJob ${name} is not what the policy says: something in the cluster, ${who} perhaps, changes ${fields} ${when}`
+  const words = `CronJob ${name} does not stay as the policy says: something in the cluster, ${who} perhaps, changes ${fields} ${when}`
   return { action: 'replace', kind: 'CronJob', name, words, passing: false, withheld: 'CronJobChanged' }
 }
 
