@@ -216,7 +216,9 @@ function planOf(
   }
   function conclude(refused: Refusals, undone: Undone = nothingUndone) {
     const book = bookAfter(schedule, before, refused, undone)
-    const carriedOut = groups.filter(({ name }) => !refused.has(name) && !undone.putOff.has(name))
+    const carriedOut = groups.filter(
+      ({ name }) => !refused.has(name) && !undone.putOff.has(name) && !undone.taken.has(name),
+    )
     const told = toldRuns(runs, carriedOut)
     const cronJobWritten = carriedOut.some(({ name }) => name === cronJobGroup)
     const status = policyStatus({ ...facts, histories: historiesWith(told), cronJobWritten, book, refused }, told, now)

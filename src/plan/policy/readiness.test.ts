@@ -43,6 +43,12 @@ test('F72: without its CronJob a job policy is not Ready, and a snapshot policy 
   const probed = policy({}, { status: { store, start } })
   assert.deepEqual(readyOf(world(probed)).slice(0, 2), ['True', 'Ready'])
   assert.deepEqual(readyOf(world(probed, { cronJob: undefined }))[1], 'Ready', 'the pass that makes it tells so')
+  const taken = planPolicy(world(probed, { cronJob: undefined }), at('12:00'), new Map(), {
+    taken: new Set([cronJobGroup]),
+  })
+  const [written] = only(taken.actions, 'status BackupPolicy')
+  const ready = written?.status.conditions?.find(({ type }) => type === 'Ready')
+  assert.deepEqual([ready?.status, ready?.reason], ['Unknown', 'CronJobPending'], 'a stranger has its name')
   const { cronJob } = world(probed)
   assert.ok(cronJob)
   const going = { ...cronJob, metadata: { ...cronJob.metadata, deletionTimestamp: time } }
