@@ -95,7 +95,7 @@ test('F85: the alerts fire where the Prometheus operator enforces the namespace 
       .replaceAll(/(?<=[( ])((?:backup|reflector)_\w+)(?=[)[])/g, '$1{namespace="backup-system"}')
       .replaceAll(/(?<=[( ])(reflector_\w+\{)(?=resource)/g, '$1namespace="backup-system", ')
       .replaceAll(/^( *)severity: \w+$/gm, '$&\n$1namespace: backup-system')
-    assert.equal(enforced.match(/\{namespace="backup-system"/g)?.length, 12)
+    assert.equal(enforced.match(/\{namespace="backup-system"/g)?.length, 13)
     await writeFile(join(folder, 'alerts.yaml'), enforced)
     const tests = await readFile(join(repository, 'test/chart/alerts-enforced.test.yaml'), 'utf8')
     await writeFile(join(folder, 'alerts.test.yaml'), tests)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from '../client/client.ts'
+import { ApiError } from '../client/errors.ts'
 import { FakeApiServer, json, openWatch, reset, status, watchOf } from '../client/fake-api-server.ts'
 import type { Line, Received } from '../client/fake-api-server.ts'
 import { FakeClock } from '../fake-clock.ts'
@@ -291,6 +292,49 @@ test('a quiet resource counts as seen once its watch is accepted', async t => {
   const before = reflector.store.lastSeen
   await until(() => reflector.store.lastError === undefined)
   assert.ok(before !== undefined && reflector.store.lastSeen !== undefined && reflector.store.lastSeen > before)
+})
+
+/** How old what the API server said last is at most in an hour, where each watch ends as asked for, and perhaps all is refused after the first. Seconds. */
+async function oldestIn(refusedAfter: number): Promise<number> {
+  const clock = new FakeClock()
+  let asked = 0
+  const answer = () => {
+    if (asked++ >= refusedAfter)
+      throw new ApiError({ request: 'GET', status: 403, reason: 'Forbidden', message: 'pods is forbidden' })
+  }
+  const client = {
+    async list() {
+      answer()
+      return { items: [], resourceVersion: '1' }
+    },
+    async *watch(_: Resource, { query, signal, onOpen }: WatchOptions): AsyncGenerator<WatchEvent> {
+      answer()
+      onOpen?.()
+      if (query?.['sendInitialEvents']) yield synced(1) as WatchEvent
+      await clock.wait(Number(query?.['timeoutSeconds']) * 1000, signal)
+    },
+  } as Pick<Client, 'list' | 'watch'>
+  const reflector = new Reflector<KubeObject>({ client, resource: pods, clock })
+  const stop = new AbortController()
+  const running = reflector.run(stop.signal)
+  let oldest = 0
+  for (let second = 0; second < 3600; second += 5) {
+    await clock.advance(5000)
+    await new Promise(setImmediate)
+    oldest = Math.max(oldest, clock.monotonic() - (reflector.store.lastSeen ?? 0))
+  }
+  assert.equal(reflector.store.state, 'synced')
+  stop.abort()
+  await clock.advance(60_000)
+  await running
+  return oldest / 1000
+}
+
+test('F31: what is refused after it was seen once is not seen again, and what is quiet is seen each minute', async () => {
+  const quiet = await oldestIn(Number.POSITIVE_INFINITY)
+  assert.ok(quiet <= 60, `${quiet} s`)
+  const refused = await oldestIn(2)
+  assert.ok(refused > 3400, `${refused} s`)
 })
 
 test('a server that ends every watch at once is not stormed', async t => {
