@@ -134,9 +134,11 @@ export async function applyPlan(
       done.set(group.name, outcome)
       if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
     }
-    if (cronJob && outcome?.is === 'withheld') memory.putBack.changed()
-    if (outcome?.is === 'withheld' && outcome.until)
-      memory.putBack.waits(outcome.refusal, context.clock.now(), outcome.until)
+    if (cronJob && outcome?.is === 'withheld') {
+      // One that is not tried says nothing of webhooks: people edit, too.
+      if (outcome.until) memory.putBack.waits(outcome.refusal, context.clock.now(), outcome.until)
+      else memory.putBack.changed()
+    }
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome)
     if (outcome && outcome.is !== 'refused' && outcome.is !== 'withheld') return

@@ -162,3 +162,19 @@ for (const refusesDryRun of [false, true])
     assert.equal(standing().spec.startingDeadlineSeconds, 3600)
     assert.deepEqual(clockSet.slice(1), [stamp(clock.now())], 'before the write that sticks')
   })
+
+test('F77: the clock is set before times are put back that had to wait, also where a webhook that changes nothing takes part in no dry run', async () => {
+  const { clock, clockSet, pass, edit, standing } = cluster({ mutate: each => each, refusesDryRun: true })
+  const schedule = '0 * * * *'
+  edit({ schedule })
+  await pass()
+  await clock.advance(10_000)
+  for (let n = 0; n < 2; n++) {
+    edit({ suspend: true, schedule })
+    await pass()
+  }
+  assert.deepEqual([clockSet.length, standing().spec.suspend], [2, true], 'the second of a minute waits')
+  await clock.advance(120_000)
+  assert.equal((await pass()).writes, 3)
+  assert.deepEqual([clockSet.length, standing().spec.suspend], [3, false])
+})

@@ -10,7 +10,7 @@ import { addSeconds } from '../../schedule/times.ts'
 const firstWaitSeconds = 60
 const longestWaitSeconds = 600
 
-/** So often in half an hour one that is gone is made at once; then a minute after the last time. */
+/** So often in half an hour one that this process made is made again at once; then a minute after the last time. */
 const madeAtOnce = 3
 
 /** Whoever has left it alone for so long begins anew. */
@@ -29,7 +29,7 @@ export class PutBack {
   #isChanged = false
   #doubt: Doubt | undefined
 
-  /** Whether what was written last did not stick: the next time may be no better. */
+  /** Whether what was written last was changed as it was written: the next time may be no better. */
   get isChanged(): boolean {
     return this.#isChanged
   }
@@ -66,7 +66,7 @@ export class PutBack {
     if (doubt) this.#doubt = { ...doubt, until: addSeconds(now, standsSeconds) }
   }
 
-  /** It does not stand as it was written. */
+  /** It was changed as it was written. */
   changed(): void {
     this.#isChanged = true
   }
@@ -93,7 +93,7 @@ function troubleOf({ metadata }: CronJob): Trouble {
 }
 
 function waitSeconds(trouble: Trouble, times: number): number {
-  if (trouble === 'deleted') return times <= madeAtOnce ? 0 : firstWaitSeconds
+  if (trouble === 'deleted') return times < madeAtOnce ? 0 : firstWaitSeconds
   return Math.min(longestWaitSeconds, firstWaitSeconds * 2 ** (times - 1))
 }
 
