@@ -337,6 +337,24 @@ test('F31: a slot is not missed while the API server has a Backup of it that no 
   assert.deepEqual([await look(), await look()], [true, false])
 })
 
+test('F31: a slot is not missed while the API server has a Job of it that no cache knew, and the cache knows it then', async () => {
+  const server = new ToyApiServer(now)
+  const client = toyClient(server)
+  const reach = { client, caches: toyCaches(client) }
+  const { cronJob = assert.fail() } = world(policy())
+  reach.caches.policies.replace([policy()])
+  reach.caches.cronJobs.replace([cronJob])
+  const owner = { namespace: 'shop', name: 'nightly' }
+  const look = () => isThere(reach, owner, { kind: 'newer-jobs', name: 'nightly' }, policy(), signal)
+  assert.equal(await look(), false)
+  const job = jobOfSlot(at('02:00'))
+  server.create('jobs', { ...job, metadata: { ...job.metadata, name: 'strange', ownerReferences: [] } })
+  assert.equal(await look(), false, 'no plan would see it')
+  server.create('jobs', job)
+  assert.deepEqual([await look(), await look()], [true, false])
+  assert.ok(reach.caches.jobs.get('shop', job.metadata.name))
+})
+
 test('F67: a slow snapshot that is to go stays when the API server knows fewer newer good ones', async () => {
   const server = new ToyApiServer(now)
   const made = [kept(1), kept(2), kept(3)]

@@ -15,7 +15,7 @@ import { cronJobName } from '../../api/names.ts'
 import type { Provided, Unless } from '../../plan/core/actions.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRuns } from '../../plan/history/verdicts.ts'
-import { chainOf, cronJobOf, jobUIDOf } from '../../plan/view/chain.ts'
+import { chainOf, cronJobOf, jobUIDOf, type Chain } from '../../plan/view/chain.ts'
 import { backupOfSnapshot, isOf, isPosing, isSnapshotOf, madeFor, targetOf } from '../../plan/view/owners.ts'
 import { isDoneWith, planRetention } from '../../plan/history/retention.ts'
 import { believedSnapshots } from '../../plan/view/view.ts'
@@ -45,6 +45,7 @@ export async function isThere(
   const { namespace } = owner
   if (unless.kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, unless, signal)
   if (unless.kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, unless.name, signal)
+  if (unless.kind === 'newer-jobs') return await hasNewerJobs({ client, caches }, owner, signal)
   if (unless.kind === 'other-claim') return await isAnotherClaim({ client, caches }, namespace, unless, signal)
   if (unless.kind === 'job') {
     const job = await named<Job>(client, jobs, namespace, unless.name, signal)
@@ -79,18 +80,22 @@ async function isAnotherClaim(
 /** By the chain of controllers (docs/design.md R27), as the Job of a run; the first link may be newer than the caches. */
 async function isOurs({ client, caches }: Reach, { namespace, name }: Named, job: Job, signal: AbortSignal) {
   if (job.metadata.labels?.[label.role] !== 'run') return false
-  const standing = () =>
-    chainOf({
-      name,
-      policy: caches.policies.get(namespace, name),
-      cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
-      backups: caches.backups.byIndex('policy', keyFrom(namespace, name)),
-    }).standingOf(job)
+  const standing = () => knownChain({ caches }, { namespace, name }).standingOf(job)
   if (standing() === 'strange' && cronJobOf(job)) {
     const cronJob = await named<CronJob>(client, cronJobs, namespace, cronJobName(name), signal)
     if (cronJob && isOf(cronJob, name)) caches.cronJobs.offer(cronJob)
   }
   return standing() === 'ours'
+}
+
+/** As the caches know it. */
+function knownChain({ caches }: Pick<Reach, 'caches'>, { namespace, name }: Named): Chain {
+  return chainOf({
+    name,
+    policy: caches.policies.get(namespace, name),
+    cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
+    backups: caches.backups.byIndex('policy', keyFrom(namespace, name)),
+  })
 }
 
 /** Of a Job whose UID nobody knows no pod is heard. */
@@ -116,6 +121,17 @@ async function hasNewerBackups(
   const listed = await ofLabels<Backup>(client, backups, { namespace, name: policy }, signal)
   const unknown = listed.filter(({ metadata }) => !caches.backups.get(namespace, metadata.name))
   return unknown.filter(backup => caches.backups.offer(backup)).length > 0
+}
+
+/** Of the CronJob, which is the operator's own write: what no cache knows of that is no plan's, either. */
+async function hasNewerJobs({ client, caches }: Reach, owner: Named, signal: AbortSignal): Promise<boolean> {
+  const listed = await ofLabels<Job>(client, jobs, owner, signal)
+  const { standingOf } = knownChain({ caches }, owner)
+  const own = listed.filter(job => isOf(job, owner.name) && cronJobOf(job) && standingOf(job) === 'ours')
+  const unknown = own.filter(
+    ({ metadata }) => caches.jobs.get(owner.namespace, metadata.name)?.metadata.uid !== metadata.uid,
+  )
+  return unknown.filter(job => caches.jobs.offer(job)).length > 0
 }
 
 /** What the last look before a deletion found. `stays`: it is not to go after all; `needed`: somebody needs it still. */

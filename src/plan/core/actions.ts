@@ -64,7 +64,7 @@ export type Action =
  * What is asked of the API server once more before a verdict is written, because the caches of several kinds are not of one moment:
  * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
  * the snapshot is cut by now, or ready or without its error, or stays without its policy, or whether there are Backups of the policy that no
- * cache knew, or whether another claim has the name than the one with this UID, or any where it has none.
+ * cache knew, or Jobs of its CronJob, or whether another claim has the name than the one with this UID, or any where it has none.
  * Then the rest of the group, which may tell people of the verdict, is left to the next plan.
  */
 export type Unless =
@@ -72,7 +72,7 @@ export type Unless =
   | { readonly kind: 'job' | 'newer-pods'; readonly name: string; readonly uid?: string }
   | { readonly kind: 'other-claim'; readonly name: string; readonly uid: string | undefined }
   | {
-      readonly kind: 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'wanted-snapshot' | 'newer-backups'
+      readonly kind: 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'wanted-snapshot' | 'newer-backups' | 'newer-jobs'
       readonly name: string
     }
 

@@ -215,7 +215,10 @@ function planOf(
     return retentionByTarget(runsByTarget({ runs: told, snapshots: view.snapshots }, policy, strategy, now), keeping)
   }
   function conclude(refused: Refusals, undone: Undone = nothingUndone) {
-    const book = bookAfter(schedule, before, refused, undone)
+    const after = bookAfter(schedule, before, refused, undone)
+    const missed = after.counts.missed > before.counts.missed
+    // One doubt at a time: the slots are counted in the next pass.
+    const book = missed && probe?.unless ? before : after
     const carriedOut = groups.filter(
       ({ name }) => !refused.has(name) && !undone.putOff.has(name) && !undone.taken.has(name),
     )
@@ -224,9 +227,10 @@ function planOf(
     const status = policyStatus({ ...facts, histories: historiesWith(told), cronJobWritten, book, refused }, told, now)
     if (sameJson(policy.status, status)) return []
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
-    // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet.
-    const missed = strategy.type === 'snapshot' && book.counts.missed > before.counts.missed
-    const doubt = missed ? ({ kind: 'newer-backups', name: policy.metadata.name } as const) : probe?.unless
+    // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet, or a Job that no watch
+    // has told of.
+    const kind = strategy.type === 'snapshot' ? 'newer-backups' : 'newer-jobs'
+    const doubt = probe?.unless ?? (missed ? ({ kind, name: policy.metadata.name } as const) : undefined)
     const write = { do: 'write-status', object: { ...policy, status } } as const
     const noted = notices(policy, status, now)
     // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.

@@ -123,6 +123,7 @@ test('a probe that ended without a word failed, unless its pod has said more by 
   const seen = world(made, { jobs: [of] })
   const [written] = only(planPolicy(seen, now).actions, 'status BackupPolicy')
   assert.deepEqual(written?.unless, unless)
+  assert.equal(written?.status.slots?.missed, 0, 'one doubt at a time: slots are counted in the next pass')
 })
 
 test('a probe that ended with words is judged by them', () => {
