@@ -1,4 +1,4 @@
-// A VolumeSnapshot that was created, of which neither the answer nor the watch has told, and whose claim went.
+// A Job or VolumeSnapshot that was created, of which neither the answer nor the watch has told: its run is not ended without a look.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { applyContext } from '../../../test/histories/toy/apply-context.ts'
@@ -9,6 +9,9 @@ import {
   at,
   backup,
   claim,
+  jobOfBackup,
+  jobOfSlot,
+  policy,
   ready,
   scheduled,
   snapshotOf,
@@ -56,3 +59,31 @@ for (const [what, run] of [
     )
     assert.equal(server.get('volumesnapshots', name)?.metadata.deletionTimestamp, undefined)
   })
+
+for (const [strategy, what, own, other, of] of [
+  ['job', {}, jobOfBackup, { jobs: [jobOfSlot(at('11:00'))] }, policy],
+  [
+    'snapshot',
+    { target: 'data' },
+    snapshotOf,
+    { snapshots: [snapshotOf(slot, { metadata: { creationTimestamp: stamp(now) } })], claims: [claim('data')] },
+    snapshotPolicy,
+  ],
+] as const)
+  for (const spec of [{ whenBusy: 'Skip' }, { startingDeadlineSeconds: 60 }] as const)
+    test(`F28: a Backup on demand whose ${strategy} was made is not Skipped behind another run where no watch shows its own yet: ${JSON.stringify(spec)}`, async () => {
+      const server = new ToyApiServer(now)
+      server.create('backups', backup('now', { spec: what }))
+      const asked = server.update('backups', 'now', each => ({ ...each, metadata: { ...each.metadata, ...metadata } }))
+      assert.ok(asked)
+      const kind = strategy === 'job' ? 'jobs' : 'volumesnapshots'
+      server.create(kind, own(asked))
+      const client = toyClient(server)
+      const caches = toyCaches(client)
+      const context = applyContext(client, new FakeClock(now), { caches })
+      caches.policies.replace([of(spec)])
+      caches.backups.replace([asked])
+      await passOf(context, world(of(spec), { backups: [asked, slot], ...other }), now, /^run\/now/)
+      assert.equal(server.get('backups', 'now')?.status, undefined)
+      assert.equal((strategy === 'job' ? caches.jobs : caches.snapshots).size, 1, 'the next plan sees it')
+    })

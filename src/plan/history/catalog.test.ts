@@ -241,6 +241,17 @@ test("a person's Backup that was taken for failed stays, and another tells of wh
   )
 })
 
+test("F28: a person's Backup that was skipped, its own Job unseen, stays as well, and another tells of what the bucket has", () => {
+  const asked = backup('now', { status: { phase: 'Skipped', reason: 'Overlapping', target: 'command' } })
+  const run = onDemandJobName('nightly', asked.metadata.uid ?? '')
+  const { actions } = plan(
+    [...runs, run],
+    [...runs.map(known), asked],
+    [page('', [...entries, entry(run, at('02:30'))])],
+  )
+  assert.deepEqual(actions.map(does), ['create Backup'])
+})
+
 test("a person's Backup whose status cannot be written yet is the one that tells of its run: the list makes no other", () => {
   const asked = backup('now')
   const run = onDemandJobName('nightly', asked.metadata.uid ?? '')

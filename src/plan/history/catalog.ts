@@ -209,14 +209,13 @@ function found(backup: Backup, entries: ReadonlyMap<string, CatalogEntry>, store
 }
 
 /**
- * A run whose Job went, with all that it had to say, was taken for failed, and yet it had committed. A final phase never changes, so
- * that another Backup has to tell of it; people's own Backups stay beside it. So does one that is held, which protects the data.
+ * A run whose Job went, with all that it had to say, was taken for failed, or for never begun, and yet it had committed. A final phase never
+ * changes, so that another Backup has to tell of it; people's own Backups stay beside it. So does one that is held, which protects the data.
  */
 function isRefuted({ backup, job }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
-  const { phase, reason } = backup.status ?? {}
-  const neverRan = reason === 'SlotPassed' || reason === 'RestoredObject'
-  const failed = (phase === 'Failed' || neverRan) && entries.has(runJobName(backup))
-  return failed && !job && !isHeld(backup)
+  const { phase } = backup.status ?? {}
+  const isRuledOut = phase === 'Failed' || phase === 'Skipped'
+  return isRuledOut && entries.has(runJobName(backup)) && !job && !isHeld(backup)
 }
 
 /** A run that ended after the reading began is in no page, and its words may be lost. */

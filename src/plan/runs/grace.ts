@@ -1,5 +1,4 @@
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Readiness } from '../view/selection.ts'
 import { addSeconds, latest, timeOf } from '../../schedule/times.ts'
 
@@ -27,16 +26,6 @@ export function apiGraceEnd(backup: Backup, awaySince: Date | undefined, now: Da
 /** Until when a Backup that a person asked for waits for a claim, or for its volume. The next slot of a schedule comes anyway. */
 export function claimGraceEnd({ metadata, spec }: Backup, now: Date): Date {
   return spec.slot === undefined ? addSeconds(timeOf(metadata.creationTimestamp) ?? now, claimGraceSeconds) : now
-}
-
-/** Until when a Backup on demand waits for another run of its target, and whether it waits no longer, or never did. */
-export function waitOf(
-  { metadata }: Backup,
-  { spec }: BackupPolicy,
-  now: Date,
-): { readonly until: Date; readonly isOver: boolean } {
-  const until = addSeconds(timeOf(metadata.creationTimestamp) ?? now, spec.startingDeadlineSeconds)
-  return { until, isOver: spec.whenBusy === 'Skip' || now >= until }
 }
 
 /** What whoever installs the snapshot API brings a moment after it: the classes, and the volumes of claims that are made from snapshots. */

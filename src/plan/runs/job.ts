@@ -1,12 +1,11 @@
 // A Backup of strategy job: the start of an on-demand run, and what becomes of the Job of any run.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
-import { waitOf } from './grace.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
+import { planWait } from './wait.ts'
 import { attemptsOf } from '../jobs/obstacles.ts'
 import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs/pods.ts'
 import { endOf, judgeJob } from '../jobs/verdict.ts'
@@ -27,8 +26,6 @@ export function planJobStart(
 ): BackupPlan {
   const { backup } = run
   const { target } = backup.spec
-  const end = (phase: 'Failed' | 'Skipped', reason: Reason, message: string) =>
-    planStatus(backup, { phase, reason, message, target: commandTarget }, now)
   if (target !== undefined && target !== commandTarget) {
     // Of no target: a mistyped name says nothing about the backups of the one there is.
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
@@ -36,20 +33,14 @@ export function planJobStart(
   }
   if (hasBegun(run)) return planLostJob(run, bucketIsOpen, now)
   const isRunning = (each: JobView) => !each.job.metadata.deletionTimestamp && goesOn(each, now)
+  const behind = (why: string) => {
+    const start = { kind: 'job', name: runJobName(backup) } as const
+    return planWait(backup, view.policy, { target: commandTarget, why, start }, now)
+  }
   const cancelled = view.leaving.find(isRunning)?.job
-  if (cancelled) {
-    const message = `Job ${cancelled.metadata.name} of a Backup that was deleted is still being ended; this one starts when it is gone`
-    return planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target: commandTarget }, now)
-  }
+  if (cancelled) return behind(`Job ${cancelled.metadata.name} of a Backup that was deleted is still being ended`)
   const running = view.runJobs.find(isRunning)?.job
-  if (running) {
-    const message = `another run of the policy, Job ${running.metadata.name}, is still going on`
-    const { until, isOver } = waitOf(backup, view.policy, now)
-    if (isOver) return end('Skipped', 'Overlapping', `${message}; create a new Backup when it has ended`)
-    const waits = `${message}; this one starts when that has ended, or is skipped at ${rfc3339(until)}`
-    const facts = { phase: 'Pending', reason: 'Overlapping', message: waits, target: commandTarget } as const
-    return { ...planStatus(backup, facts, now), wakeAt: until }
-  }
+  if (running) return behind(`another run of the policy, Job ${running.metadata.name}, is still going on`)
   const { job: strategy } = view.policy.spec.strategy
   // The policy has another strategy by now: there is no command to run.
   if (!strategy) return { groups: [] }

@@ -103,6 +103,15 @@ test('an on-demand Backup waits for the end of a run whose Backup was deleted', 
   }
 })
 
+test('F81: it waits for such a run as long as for any other: it is skipped at the starting deadline, or at once where the policy says so', () => {
+  const running = onDemandJob(asked({ metadata: { name: 'cancelled', uid: 'uid-of-cancelled' } }))
+  const behind = (of: ReturnType<typeof policy>, time?: Date) =>
+    plan(world(of, { jobs: [running], pods: [pod(running, 1)] }), asked(), time)
+  assert.deepEqual(behind(policy()).wakeAt, at('13:00'))
+  for (const { status } of [behind(policy(), at('13:00')), behind(policy({ whenBusy: 'Skip' }))])
+    assert.deepEqual([status?.phase, status?.reason], ['Skipped', 'Overlapping'])
+})
+
 test('of two that are asked for at once one starts', () => {
   const backups = [asked(), asked({ metadata: { name: 'other', uid: 'other' } })]
   assert.equal(only(planPolicy(world(policy(), { backups }), now).actions, 'create run Job').length, 1)

@@ -9,8 +9,9 @@ import { deletion, type Group, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { busyWith } from './busy.ts'
 import { planTargets } from './children.ts'
-import { apiGraceEnd, backGraceEnd, claimGraceEnd, waitOf } from './grace.ts'
+import { apiGraceEnd, backGraceEnd, claimGraceEnd } from './grace.ts'
 import { limitsOf, progressOf, type Limits, type Progress } from './snapshot-limits.ts'
+import { planWait } from './wait.ts'
 import { claimUIDOf, isEphemeral, snapshotName, targetOf } from '../view/owners.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { ClaimTarget, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
@@ -37,8 +38,9 @@ export function planSnapshotStart(
 ): BackupPlan {
   const { backup } = run
   const target = backup.spec.target ?? backup.status?.target
+  const own = { kind: 'snapshot', name: snapshotName(backup) } as const
   // A start of which the answer was lost may have been one; without the API nobody can look.
-  const unless = snapshotApi ? ({ kind: 'snapshot', name: snapshotName(backup) } as const) : undefined
+  const unless = snapshotApi ? own : undefined
   const fail = (reason: Reason, message: string) =>
     planStatus(backup, { ...failure(reason, message), ...(target ? { target } : {}) }, now, 'snapshot', unless)
   if (target === undefined)
@@ -84,7 +86,7 @@ export function planSnapshotStart(
     return fail(readiness.reason, readiness.message)
   }
   const busy = backup.spec.slot === undefined ? busyWith(snapshots, target, policy, now) : undefined
-  if (busy !== undefined) return waitForOthers(policy, backup, target, busy, now)
+  if (busy !== undefined) return planWait(backup, policy, { target, why: busy, start: own }, now)
   return { groups: snapshotStart(backup, claimTarget, now) }
 }
 
@@ -96,16 +98,6 @@ export function snapshotStart(backup: Backup, { name, claim, readiness }: ClaimT
   const of = { claimUID: claim.metadata.uid, isEphemeral: isEphemeral(claim) }
   const object = volumeSnapshot(backup, snapshotName(backup), name, readiness.className, rfc3339(now), of)
   return [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }]
-}
-
-function waitForOthers(policy: BackupPolicy, backup: Backup, target: string, busy: string, now: Date): BackupPlan {
-  const { until, isOver } = waitOf(backup, policy, now)
-  if (isOver) {
-    const message = `${busy}; create a new Backup later`
-    return planStatus(backup, { phase: 'Skipped', reason: 'Overlapping', message, target }, now)
-  }
-  const message = `${busy}; this one starts after that, or is skipped at ${rfc3339(until)}`
-  return { ...planStatus(backup, { phase: 'Pending', reason: 'Overlapping', message, target }, now), wakeAt: until }
 }
 
 /** @param retention what it says of the snapshot if that is good by now: told with the success, in one write */

@@ -1,13 +1,12 @@
 // Runs of one target that could start in one pass: whose turn it is, and what the others say meanwhile (docs/design.md R5, R30).
-import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { commandTarget } from '../../api/names.ts'
 import type { Group } from '../core/actions.ts'
-import { earliest, rfc3339 } from '../../schedule/times.ts'
+import { earliest } from '../../schedule/times.ts'
 import { runJobName, snapshotName } from '../view/owners.ts'
-import { waitOf } from './grace.ts'
-import { planStatus, type BackupPlan } from './status.ts'
+import type { BackupPlan } from './status.ts'
+import { planWait, waitOf } from './wait.ts'
 
 /**
  * On-demand Backups of one target at once: the first one starts, and the others find it running in the next pass. What a slot starts comes
@@ -55,22 +54,13 @@ function order(group: Group): string {
 function waiting({ run }: Group, target: string, first: Group, policy: BackupPolicy, now: Date): readonly Group[] {
   if (!run || !first.run) return []
   const needs = [{ group: first.name, was: 'refused' }] as const
-  const facts = behind(first.run, target, waitOf(run, policy, now))
-  // It may have had its turn before, and the answer have been lost.
-  const unless =
+  const why = `Backup ${first.run.metadata.name} of the same target has its turn first, and the API server refuses to start that: its message has the words`
+  const start =
     target === commandTarget
       ? ({ kind: 'job', name: runJobName(run) } as const)
       : ({ kind: 'snapshot', name: snapshotName(run) } as const)
-  const { groups } = planStatus(run, facts, now, undefined, facts.phase === 'Skipped' ? unless : undefined)
+  const { groups } = planWait(run, policy, { target, why, start }, now)
   return groups.map(group => ({ ...group, needs }))
-}
-
-function behind({ metadata }: Backup, target: string, { until, isOver }: ReturnType<typeof waitOf>) {
-  const why = `Backup ${metadata.name} of the same target has its turn first, and the API server refuses to start that: its message has the words`
-  const reason = 'Overlapping'
-  if (isOver) return { phase: 'Skipped', reason, message: `${why}; create a new Backup later`, target } as const
-  const message = `${why}; this one starts after it, or is skipped at ${rfc3339(until)}`
-  return { phase: 'Pending', reason, message, target } as const
 }
 
 /** The target of which this group starts a run. */
