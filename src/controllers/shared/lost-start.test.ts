@@ -23,6 +23,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 
 const metadata = { creationTimestamp: stamp(at('11:00')) }
+const going = { phase: 'Running', reason: 'SnapshotPending', target: 'data' } as const
 const slot = scheduled(at('11:00'), { name: 'nightly-data-1', target: 'data' })
 const now = at('11:06')
 
@@ -58,6 +59,32 @@ for (const [what, run] of [
       [undefined, 'Completed', 'Completed'],
     )
     assert.equal(server.get('volumesnapshots', name)?.metadata.deletionTimestamp, undefined)
+  })
+
+for (const [what, run] of [
+  ['that goes on', scheduled(at('11:00'), { name: 'nightly-data-1', target: 'data', status: going })],
+  ['of which nothing is told yet', backup('now', { spec: { target: 'data' }, metadata })],
+] as const)
+  test(`F31: a run ${what} is not ended with its policy before its snapshot was looked for, and is complete where that is ready`, async () => {
+    const server = new ToyApiServer(now)
+    server.create('backups', run)
+    const made = server.update('backups', run.metadata.name, ({ metadata: { uid } }) => ({
+      ...run,
+      metadata: { ...run.metadata, ...metadata, ...(uid === undefined ? {} : { uid }) },
+    }))
+    const { name } = server.create('volumesnapshots', snapshotOf(made ?? assert.fail())).metadata
+    server.update('volumesnapshots', name, each => ({ ...each, status: ready }))
+    const client = toyClient(server)
+    const caches = toyCaches(client)
+    const context = applyContext(client, new FakeClock(now), { caches })
+    const told: (string | undefined)[] = []
+    for (let pass = 0; pass < 2; pass++) {
+      const known = caches.snapshots.get('shop', name)
+      const seen = world(undefined, { backups: server.all('backups'), snapshots: known ? [known] : [] })
+      await passOf(context, seen, now, /^(run|clean|end)\//)
+      told.push(server.get('backups', run.metadata.name)?.status?.phase)
+    }
+    assert.deepEqual(told, [run.status?.phase, 'Completed'])
   })
 
 for (const [strategy, what, own, other, of] of [

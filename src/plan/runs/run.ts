@@ -11,7 +11,7 @@ import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
 import { factsOfEntry, goesOn, hasBegun, planJobRun, planJobStart } from './job.ts'
-import { isOutOfSight, planOutOfSight } from './out-of-sight.ts'
+import { isOfClaim, isOutOfSight, planOutOfSight } from './out-of-sight.ts'
 import { cutAgain, neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { staysWithoutPolicy } from './marks.ts'
@@ -88,6 +88,11 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
   if (run.snapshot && staysWithoutPolicy(run.snapshot.snapshot, backup))
     return planSnapshotRun(undefined, backup, run.snapshot, undefined, now)
   const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
+  // It may have one that no cache shows yet, and where that has become ready it stays, and the Backup is complete. Without the API nobody can look.
+  const unless =
+    view.snapshotApi && isOfClaim(backup)
+      ? ({ kind: 'wanted-snapshot', name: snapshotName(backup) } as const)
+      : undefined
   if (slot !== undefined || job || snapshot || !waits) {
     const stop: Action[] = []
     if (job && !job.job.metadata.deletionTimestamp) stop.push(deletion(job.job, `its policy ${policy} was deleted`))
@@ -98,16 +103,16 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
       stop.push(deletion(snapshot, because, { resourceVersion, provided }))
     }
     const facts = failure('PolicyDeleted', `BackupPolicy ${policy} was deleted while this run was going on`)
-    // Where it has become ready meanwhile it stays, and the Backup is complete.
-    const unless = snapshot && ({ kind: 'wanted-snapshot', name: snapshot.metadata.name } as const)
     const plan = planStatus(backup, facts, now, undefined, unless)
     const ending = stop.map((action, index) => ({ name: `end/${backup.metadata.name}/${index}`, actions: [action] }))
     return { ...plan, groups: [...ending, ...plan.groups] }
   }
   const until = graceEnd(backup, now)
   const message = `there is no BackupPolicy ${policy} in namespace ${view.namespace}`
-  if (now >= until)
-    return planStatus(backup, failure('PolicyNotFound', `${message}; create it, then create this Backup again`), now)
+  if (now >= until) {
+    const facts = failure('PolicyNotFound', `${message}; create it, then create this Backup again`)
+    return planStatus(backup, facts, now, undefined, unless)
+  }
   return {
     ...planStatus(backup, { phase: 'Pending', reason: 'PolicyNotFound', message }, now),
     wakeAt: until,
