@@ -242,6 +242,11 @@ test('F31: right before a deletion the Backups of the other snapshots are as the
   assert.deepEqual(going, ['nightly-data-1'])
 })
 
+test('F31: right before a deletion a snapshot whose Backup is gone pushes nothing out, though the cache still has that Backup', async () => {
+  const { going } = await prune(server => server.remove('backups', 'nightly-data-3'))
+  assert.deepEqual(going, ['nightly-data-1'], 'nightly-data-2 is the only one that counts')
+})
+
 test('F86: the snapshot that an unbound claim names as its source stays, which is told, and the others go', async () => {
   for (const spec of [{ dataSource: source }, { dataSourceRef: source }]) {
     const { going, blocked, notes } = await prune(server => add(server, restoring(spec)))
@@ -358,7 +363,8 @@ test('F31: a slot is not missed while the API server has a Job of it that no cac
 test('F67: a slow snapshot that is to go stays when the API server knows fewer newer good ones', async () => {
   const server = new ToyApiServer(now)
   const made = [kept(1), kept(2), kept(3)]
-  const three = made.map(({ snapshot }, index) => {
+  const three = made.map(({ backup, snapshot }, index) => {
+    if (index > 0) server.create('backups', backup)
     server.create('volumesnapshots', snapshot)
     const status = index === 0 ? { creationTime: '2026-01-05T01:00:00Z' } : ready
     const { creationTimestamp } = snapshot.metadata

@@ -217,10 +217,10 @@ async function lookAtSnapshot(
     return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
   })
   if (provided.that === 'retention') {
-    // Those that people made have no labels, and are as the cache has them.
-    for (const each of await once(asked, 'backups', () => ofLabels<Backup>(client, backups, owner, signal)))
-      caches.backups.offer(each)
-    if (!stillPrunes({ caches }, owner, name, { some, items }, provided)) return stays
+    const listed = await once(asked, 'backups', () => ofLabels<Backup>(client, backups, owner, signal))
+    for (const each of listed) caches.backups.offer(each)
+    const there = new Set(listed.map(({ metadata }) => metadata.name))
+    if (!stillPrunes({ caches }, owner, name, { some, items, there }, provided)) return stays
   }
   if (provided.that === 'no-claim' && items.some(each => isClaim(each, provided))) return stays
   const claim = waitingClaim(items, name)
@@ -273,12 +273,23 @@ function stillPrunes(
   { caches }: Pick<Reach, 'caches'>,
   { namespace, name: policy }: Named,
   name: string,
-  { some, items }: { readonly some: readonly VolumeSnapshot[]; readonly items: readonly PersistentVolumeClaim[] },
+  {
+    some,
+    items,
+    there,
+  }: {
+    readonly some: readonly VolumeSnapshot[]
+    readonly items: readonly PersistentVolumeClaim[]
+    /** Names of the Backups with our labels. */
+    readonly there: ReadonlySet<string>
+  },
   { target, keeping, slow, now }: Extract<Provided, { readonly that: 'retention' }>,
 ): boolean {
   const backupNamed = (each: string) => {
     const backup = caches.backups.get(namespace, each)
-    return backup?.spec.policy === policy ? backup : undefined
+    if (backup?.spec.policy !== policy) return undefined
+    // Those that people made have no labels, and are as the cache has them. What is gone only the watch takes from the cache.
+    return isOf(backup, policy) && !there.has(each) ? undefined : backup
   }
   const alike = some.filter(each => targetOf(each, backupOfSnapshot(each, backupNamed)) === target)
   const claimUIDs = new Map(items.map(({ metadata }) => [metadata.name, metadata.uid ?? '']))
