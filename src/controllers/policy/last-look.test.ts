@@ -50,13 +50,15 @@ async function prune(
     readonly going?: string
     /** What a restore has made of contents. */
     readonly restored?: true
+    /** The caches have the change as well. */
+    readonly known?: true
     /** After each deletion. */
     readonly onDelete?: (server: ToyApiServer) => void
   } = {},
 ) {
   const server = new ToyApiServer(now)
   const notes: EventNote[] = []
-  const lists: string[] = []
+  const lists: { readonly kind: string; readonly count: number }[] = []
   const three = [kept(1), kept(2), kept(3)].map(({ backup, snapshot }, index) => {
     const claimUID = options.claimUIDs?.[index]
     const told = { name: backup.metadata.name, ...(claimUID === undefined ? {} : { claimUID }) }
@@ -90,9 +92,10 @@ async function prune(
   })
   const client: typeof writer = Object.assign(Object.create(writer), {
     async list(resource: Resource, ...rest: readonly [Parameters<typeof writer.list>[1]]) {
-      lists.push(resource.kind)
       if (resource.kind === options.absent) throw new ApiError({ request: 'LIST', status: 404, reason: 'NotFound' })
-      return await writer.list(resource, ...rest)
+      const answer = await writer.list(resource, ...rest)
+      lists.push({ kind: resource.kind, count: answer.items.length })
+      return answer
     },
   })
   const caches = toyCaches(client)
@@ -107,6 +110,10 @@ async function prune(
     snapshots: three.map(each => each.snapshot),
   })
   change(server)
+  if (options.known) {
+    for (const each of server.all('volumesnapshots')) caches.snapshots.offer(each)
+    for (const each of server.all('backups')) caches.backups.offer(each)
+  }
   const record = (_: unknown, note: EventNote) => void notes.push(note)
   const context = applyContext(client, new FakeClock(now), { caches, record })
   const { groups, conclude } = planPolicy(seen, now)
@@ -221,16 +228,25 @@ test('F38: snapshots that a restore has made of contents are of the claims that 
   assert.deepEqual((await prune(() => {}, { restored: true })).going, both)
 })
 
-test('F38: a label of a snapshot that somebody changed moves it to no other claim', async () => {
-  const { going } = await prune(server => {
-    for (const name of [...both, 'nightly-data-3'])
-      server.update('volumesnapshots', name, each => ({
-        ...each,
-        metadata: { ...each.metadata, labels: { ...each.metadata.labels, [label.target]: 'other' } },
-      }))
+for (const [plural, what] of [
+  ['volumesnapshots', 'snapshot'],
+  ['backups', 'Backup'],
+] as const)
+  test(`F38: a label of a ${what} that somebody changed moves it to no other claim; what no cache knows yet of that deletes less`, async () => {
+    const moving =
+      (...names: readonly string[]) =>
+      (server: ToyApiServer) => {
+        for (const name of names)
+          server.update(plural, name, each => ({
+            ...each,
+            metadata: { ...each.metadata, labels: { ...each.metadata.labels, [label.target]: 'other' } },
+          }))
+      }
+    const newest = 'nightly-data-3'
+    for (const names of [[...both, newest], [newest]])
+      assert.deepEqual((await prune(moving(...names), { known: true })).going, both)
+    assert.deepEqual((await prune(moving(newest))).going, ['nightly-data-1'])
   })
-  assert.deepEqual(going, both)
-})
 
 test('F31: right before a deletion the Backups of the other snapshots are as the API server has them: a failed one pushes nothing out', async () => {
   const { going } = await prune(server => {
@@ -395,11 +411,27 @@ test('F67: a slow snapshot that is to go stays when the API server knows fewer n
   assert.equal(await look(), 'stays')
 })
 
-test('snapshots, claims and Backups are listed once for all that go; the Backup, by which people hold, is read for each besides', async () => {
+test('snapshots, claims and Backups are listed once for all that go of a target; the Backup, by which people hold, is read for each besides', async () => {
   const { going, lists } = await prune(() => {})
   assert.equal(going.length, 2)
-  const count = (kind: string) => lists.filter(each => each === kind).length
+  const count = (kind: string) => lists.filter(each => each.kind === kind).length
   assert.deepEqual([count('VolumeSnapshot'), count('PersistentVolumeClaim'), count('Backup')], [1, 1, 3])
+})
+
+test('what is listed for those that go of a target does not grow with the snapshots and Backups of others', async () => {
+  const { going, lists } = await prune(
+    server => {
+      for (let n = 0; n < 20; n++) {
+        const { backup, snapshot } = kept(1, { target: `logs-${n}` })
+        server.create('backups', backup)
+        server.create('volumesnapshots', snapshot)
+      }
+    },
+    { known: true },
+  )
+  assert.deepEqual(going, both)
+  const most = (kind: string) => Math.max(...lists.flatMap(each => (each.kind === kind ? [each.count] : [])))
+  assert.deepEqual([most('VolumeSnapshot'), most('Backup')], [3, 3])
 })
 
 test('F63: a label that is set between the list and the deletion keeps the snapshot', async () => {

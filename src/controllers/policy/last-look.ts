@@ -118,7 +118,7 @@ async function hasNewerBackups(
   policy: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const listed = await ofLabels<Backup>(client, backups, { namespace, name: policy }, signal)
+  const listed = await ofLabels<Backup>(client, backups, { namespace, name: policy }, undefined, signal)
   const unknown = listed.filter(({ metadata }) => !caches.backups.get(namespace, metadata.name))
   return unknown.filter(backup => caches.backups.offer(backup)).length > 0
 }
@@ -200,9 +200,15 @@ async function lookAtSnapshot(
 ): Promise<LastLook> {
   const { namespace } = owner
   const { name, uid } = doomed
+  const listed = async <T extends KubernetesObject>(resource: Resource, target: string) => {
+    const among = isMoved({ caches }, owner, target) ? undefined : target
+    return await once(asked, `${resource.kind} ${among ?? ''}`, () =>
+      ofLabels<T>(client, resource, owner, among, signal),
+    )
+  }
   const some =
     provided.that === 'retention'
-      ? await once(asked, 'snapshots', () => ofLabels<VolumeSnapshot>(client, snapshots, owner, signal))
+      ? await listed<VolumeSnapshot>(snapshots, provided.target)
       : [await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)].filter(each => each !== undefined)
   const snapshot = some.find(({ metadata }) => metadata.name === name && metadata.uid === uid)
   if (snapshot) caches.snapshots.offer(snapshot)
@@ -217,9 +223,9 @@ async function lookAtSnapshot(
     return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
   })
   if (provided.that === 'retention') {
-    const listed = await once(asked, 'backups', () => ofLabels<Backup>(client, backups, owner, signal))
-    for (const each of listed) caches.backups.offer(each)
-    const there = new Set(listed.map(({ metadata }) => metadata.name))
+    const told = await listed<Backup>(backups, provided.target)
+    for (const each of told) caches.backups.offer(each)
+    const there = new Set(told.map(({ metadata }) => metadata.name))
     if (!stillPrunes({ caches }, owner, name, { some, items, there }, provided)) return stays
   }
   if (provided.that === 'no-claim' && items.some(each => isClaim(each, provided))) return stays
@@ -254,15 +260,41 @@ async function once<T extends KubernetesObject>(
   return answer
 }
 
-/** Of all targets, as the caches select them: a label that somebody changed moves none from the target that the plan has it in. */
+/** @param target undefined: of all of them */
 async function ofLabels<T extends KubernetesObject>(
   client: Client,
   resource: Resource,
   { namespace, name: policy }: Named,
+  target: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly T[]> {
-  const labelSelector = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
+  const ofPolicy = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
+  const labelSelector = target === undefined ? ofPolicy : `${ofPolicy},${label.target}=${labelValue(target)}`
   return (await client.list<T>(resource, { namespace, labelSelector, signal })).items
+}
+
+/**
+ * Whether the caches have a snapshot or a Backup of the target under the label of another one: somebody has changed it, which moves it from no
+ * target that the plan has it in, and then all targets are listed. What is moved while nobody knows counts for nothing, which deletes less.
+ */
+function isMoved({ caches }: Pick<Reach, 'caches'>, { namespace, name: policy }: Named, target: string): boolean {
+  const value = labelValue(target)
+  const hasOther = ({ metadata }: KubernetesObject) => metadata.labels?.[label.target] !== value
+  const backupNamed = (each: string) => caches.backups.get(namespace, each)
+  const isOfTarget = (each: VolumeSnapshot) => {
+    // Most are of another claim. One of the target without a Backup poses, and counts nowhere.
+    if ((each.spec.source.persistentVolumeClaimName ?? target) !== target) return false
+    const backup = backupOfSnapshot(each, backupNamed)
+    return backup !== undefined && targetOf(each, backup) === target
+  }
+  return (
+    caches.snapshots
+      .byIndex('policy', keyFrom(namespace, labelValue(policy)))
+      .some(each => hasOther(each) && isOfTarget(each)) ||
+    caches.backups
+      .byIndex('policy', keyFrom(namespace, policy))
+      .some(each => hasOther(each) && isOf(each, policy) && (each.spec.target ?? each.status?.target) === target)
+  )
 }
 
 /**
