@@ -347,6 +347,23 @@ test('F27: a prepared snapshot whose Backup no cache knew is not deleted as one 
   assert.equal(await look('12:30'), 'stays', 'it was there long before')
 })
 
+test('F83: an old failed Backup goes though something else has the name of its snapshot, and stays for its own', async () => {
+  const { backup, snapshot } = kept(1, { phase: 'Failed' })
+  const { name } = snapshot.metadata
+  const look = async (standing: VolumeSnapshot) => {
+    const server = new ToyApiServer(now)
+    const { uid = '' } = server.create('backups', backup).metadata
+    server.update('backups', name, each => ({ ...each, status: backup.status }))
+    server.create('volumesnapshots', standing)
+    const reach = { client: toyClient(server), caches: toyCaches(toyClient(server)) }
+    const owner = { namespace: 'shop', name: 'nightly' }
+    const doomed = { kind: 'Backup', name: backup.metadata.name, uid }
+    return (await lookLast(reach, owner, doomed, { that: 'no-snapshot', name }, new Map(), signal)).is
+  }
+  assert.equal(await look(snapshot), 'stays')
+  assert.equal(await look({ ...snapshot, metadata: { name } }), 'to-go')
+})
+
 test('F31: a slot is not missed while the API server has a Backup of it that no cache knew, and the cache knows it then', async () => {
   const server = new ToyApiServer(now)
   const client = toyClient(server)

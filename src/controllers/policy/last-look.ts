@@ -185,7 +185,8 @@ async function lookAtBackup(
   if (!backup || !isAsSeen(backup, doomed) || isHeld(backup)) return stays
   if (provided.that === 'no-snapshot') {
     const snapshot = await named<VolumeSnapshot>(client, snapshots, namespace, provided.name, signal)
-    if (snapshot) return stays
+    // What else has the name no plan sees as its snapshot: it would hold the Backup up for ever.
+    if (snapshot && isSnapshotOf(snapshot, backup)) return stays
   }
   return { is: 'to-go', resourceVersion: backup.metadata.resourceVersion }
 }
