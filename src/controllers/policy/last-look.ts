@@ -125,7 +125,7 @@ async function hasNewerBackups(
 
 /** Of the CronJob, which is the operator's own write: what no cache knows of that is no plan's, either. */
 async function hasNewerJobs({ client, caches }: Reach, owner: Named, signal: AbortSignal): Promise<boolean> {
-  const listed = await ofLabels<Job>(client, jobs, owner, signal)
+  const listed = await ofLabels<Job>(client, jobs, owner, undefined, signal)
   const { standingOf } = knownChain({ caches }, owner)
   const own = listed.filter(job => isOf(job, owner.name) && cronJobOf(job) && standingOf(job) === 'ours')
   const unknown = own.filter(

@@ -15,8 +15,20 @@ function made(more: { readonly ephemeral?: boolean; readonly held?: boolean } = 
   return { of, snapshot: { ...snapshot, metadata: { ...snapshot.metadata, labels } } }
 }
 
-function expired({ of, snapshot }: ReturnType<typeof made>, now: Date, claims = [claim('other')]) {
-  const seen = world(snapshotPolicy({ schedule: '0 0 29 2 *' }), { claims, backups: [of], snapshots: [snapshot] })
+/** @param selected of the claims that there are */
+function expired(
+  { of, snapshot }: ReturnType<typeof made>,
+  now: Date,
+  claims = [claim('other')],
+  selected: typeof claims = claims,
+) {
+  const { claimUIDs } = world(snapshotPolicy(), { claims })
+  const seen = world(snapshotPolicy({ schedule: '0 0 29 2 *' }), {
+    claims: selected,
+    claimUIDs,
+    backups: [of],
+    snapshots: [snapshot],
+  })
   return only(planPolicy(seen, now).actions, 'delete VolumeSnapshot').map(({ provided }) => provided)
 }
 
@@ -44,6 +56,10 @@ test('F82: it ends at the age of seven days, when its claim is gone, which is lo
   assert.deepEqual(expired(made(), old), [provided])
   assert.deepEqual(expired(made(), old, [claim('data')]), [], 'the claim is there: retention decides')
   assert.deepEqual(expired(made({ held: true }), old), [], 'somebody holds it')
+})
+
+test('F82: while its claim stands retention decides, also where the policy selects that no more', () => {
+  assert.deepEqual(expired(made(), old, [claim('data')], []), [])
 })
 
 test('F82: it ends also where the next pod of the name has made another claim of the name', () => {

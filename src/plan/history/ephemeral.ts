@@ -5,24 +5,19 @@ import { label } from '../../api/labels.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isHeld, isHeldSnapshot } from '../runs/marks.ts'
 import { claimUIDOf, isGenuine } from '../view/owners.ts'
-import type { SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
+import type { SnapshotView, View } from '../view/view.ts'
 
 /** Seconds: seven days. */
 const longestAge = 7 * 24 * 3600
 
-export function planExpired(
-  { snapshots }: Pick<View, 'snapshots'>,
-  { targets }: SnapshotStrategyView,
-  now: Date,
-): readonly Group[] {
-  const there = new Map(targets.map(({ name, claim }) => [name, claim.metadata.uid]))
-  return snapshots.flatMap(({ snapshot, backup, volume }): readonly Group[] => {
+export function planExpired({ snapshots }: Pick<View, 'snapshots'>, now: Date): readonly Group[] {
+  return snapshots.flatMap(({ snapshot, backup, volume, liveClaim }): readonly Group[] => {
     const { metadata, spec } = snapshot
     const claim = spec.source.persistentVolumeClaimName
     if (!isOfEphemeral({ snapshot }) || claim === undefined) return []
     // The next pod of the name has made a claim of the name, which is another one. One that is unproven may be of any claim of the name.
     const uid = volume === claimUIDOf(snapshot) ? volume : undefined
-    if (there.has(claim) && (uid === undefined || there.get(claim) === uid)) return []
+    if (liveClaim !== undefined && (uid === undefined || liveClaim === uid)) return []
     if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || (backup && isHeld(backup))) return []
     const old = addSeconds(timeOf(metadata.creationTimestamp) ?? now, longestAge) <= now
     if (!old) return []

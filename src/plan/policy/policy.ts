@@ -174,7 +174,7 @@ function planOf(
     // What goes makes room under quotas for what comes.
     ...planRetained(view, policy, histories, keeping, holds?.told ?? new Map(), now),
     ...(strategy.type === 'snapshot'
-      ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, strategy, now)]
+      ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, now)]
       : planSlowBefore(view, policy, histories, keeping, now)),
     // Jobs before the Backups that tell of them: of a Job whose Backup is gone nobody knows that it was told of.
     ...recordedJobs(view, catalog?.open === true, now),
