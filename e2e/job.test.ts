@@ -67,7 +67,8 @@ test('strategy job', { concurrency: 8 }, async t => {
       await policyCondition(namespace, 'postgres-dump', 'LastBackupSucceeded', 'Completed')
 
       // From here on nothing of ours: the bucket, a client of somebody else, and the tools of zstd and PostgreSQL.
-      const record = parseBackupRecord((await store.get(status.manifest ?? '')).toString())
+      assert.ok(status.manifest, JSON.stringify(status))
+      const record = parseBackupRecord((await store.get(status.manifest)).toString())
       const [artifact, ...furtherArtifacts] = record.artifacts
       assert.ok(artifact)
       assert.deepEqual(furtherArtifacts, [])
@@ -123,7 +124,8 @@ test('strategy job', { concurrency: 8 }, async t => {
       assert.equal(status.run, name)
       const late = (Date.parse(status.startTime ?? '') - slot.getTime()) / 1000
       assert.ok(late >= 0 && late < 30, `the run began ${late} s after its slot`)
-      const record = parseBackupRecord((await store.get(status.manifest ?? '')).toString())
+      assert.ok(status.manifest, JSON.stringify(status))
+      const record = parseBackupRecord((await store.get(status.manifest)).toString())
       assert.equal(Date.parse(record.slot), slot.getTime())
 
       // A Backup that somebody deletes is not made again from its Job; the bucket, which still has its data, brings it back.

@@ -66,7 +66,8 @@ test('writers that outlive their command', { concurrency: 8 }, async t => {
       await put(jobPolicy(namespace, name, bash(script), { backoffLimit: 0 }))
       const status = await run(namespace, name)
       assert.equal(status.phase, 'Completed', JSON.stringify(status))
-      const { artifacts, lateWriters } = parseBackupRecord((await store.get(status.manifest ?? '')).toString())
+      assert.ok(status.manifest, JSON.stringify(status))
+      const { artifacts, lateWriters } = parseBackupRecord((await store.get(status.manifest)).toString())
       const bodies: Buffer[] = []
       for (const { key } of artifacts[0]?.segments ?? []) bodies.push(await store.get(`${namespace}/${name}/${key}`))
       assert.ok(content(zstdDecompressSync(Buffer.concat(bodies))).equals(numbers(last)))

@@ -66,6 +66,16 @@ test('F90: attempts that failed by themselves are not called evicted', () => {
   assert.match(both.message, /evicted once, the last time because: drained; attempt 3 waits/)
 })
 
+test('F90: pods that the end of their Job takes were not evicted: what kept them stays said', () => {
+  const conditions = [{ type: 'FailureTarget', status: 'True', reason: 'DeadlineExceeded' }]
+  const ended = jobOfSlot(at('02:00'), { status: { conditions } })
+  const before = { reason: 'PodUnschedulable', message: 'no node can take the pod: no cpu', attempts: 1 }
+  for (const pods of [[], [disrupted(ended, 1, 'PodGC: terminating pod that was never scheduled')]]) {
+    const { phase, reason, message } = judge(ended, pods, [], { ...before, pod: pods[0]?.metadata.name }, now)
+    assert.deepEqual([phase, reason, message], ['Pending', before.reason, before.message])
+  }
+})
+
 test('F90: what keeps the next pod from starting is said first', () => {
   const unschedulable = pod(going, 2, {
     status: {

@@ -78,8 +78,14 @@ function suspension({ metadata }: Job): Obstacle {
 /** Source: https://kueue.sigs.k8s.io/docs/tasks/run/jobs/ */
 const kueueQueue = 'kueue.x-k8s.io/queue-name'
 
+/** Its controller takes the pods of a Job that it has given up, and marks that first. Source: KEP-3329. */
+function isEnding({ status }: Job): boolean {
+  return status?.conditions?.some(each => each.type === 'FailureTarget' && each.status === 'True') === true
+}
+
 /** Pods that were disrupted do not count as failed (the rule Ignore of our podFailurePolicy): the rest of those that ended was evicted. */
 function eviction(job: Job, pods: readonly Pod[], attempts: number): Obstacle | undefined {
+  if (isEnding(job)) return undefined
   const newest = pods.at(-1)
   const goesOn = newest && !isOver(newest) ? 1 : 0
   const times = attempts - goesOn - (job.status?.failed ?? 0)
