@@ -24,7 +24,7 @@ import {
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
-import type { Unless } from '../../plan/core/actions.ts'
+import { versionOf, type Unless } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
 import { ApiError, isConflict } from '../../runtime/client/errors.ts'
@@ -364,18 +364,22 @@ test('F83: an old failed Backup goes though something else has the name of its s
   assert.equal(await look({ ...snapshot, metadata: { name } }), 'to-go')
 })
 
-test('F31: a slot is not missed while the API server has a Backup of it that no cache knew, and the cache knows it then', async () => {
+test('F31: a slot is not missed while the API server has a Backup of it that the plan did not know, and the cache knows it then', async () => {
   const server = new ToyApiServer(now)
   const client = toyClient(server)
   const reach = { client, caches: toyCaches(client) }
   const owner = { namespace: 'shop', name: 'nightly' }
-  const look = () => isThere(reach, owner, { kind: 'newer-backups', name: 'nightly' }, snapshotPolicy(), signal)
+  const look = (...uids: readonly string[]) =>
+    isThere(reach, owner, { kind: 'newer-backups', name: 'nightly', seen: new Set(uids) }, snapshotPolicy(), signal)
   assert.equal(await look(), false)
-  server.create('backups', kept(1).backup)
-  assert.deepEqual([await look(), await look()], [true, false])
+  const { metadata } = server.create('backups', kept(1).backup)
+  assert.equal(await look(), true)
+  assert.ok(reach.caches.backups.get('shop', metadata.name))
+  assert.equal(await look(), true, 'the cache has learnt of it since the plan was made')
+  assert.equal(await look(metadata.uid ?? ''), false)
 })
 
-test('F31: a slot is not missed while the API server has a Job of it that no cache knew, and the cache knows it then', async () => {
+test('F31: a slot is not missed while the API server has a Job of it that the plan did not know, and the cache knows it then', async () => {
   const server = new ToyApiServer(now)
   const client = toyClient(server)
   const reach = { client, caches: toyCaches(client) }
@@ -383,14 +387,16 @@ test('F31: a slot is not missed while the API server has a Job of it that no cac
   reach.caches.policies.replace([policy()])
   reach.caches.cronJobs.replace([cronJob])
   const owner = { namespace: 'shop', name: 'nightly' }
-  const look = () => isThere(reach, owner, { kind: 'newer-jobs', name: 'nightly' }, policy(), signal)
+  const look = (...uids: readonly string[]) =>
+    isThere(reach, owner, { kind: 'newer-jobs', name: 'nightly', seen: new Set(uids) }, policy(), signal)
   assert.equal(await look(), false)
   const job = jobOfSlot(at('02:00'))
   server.create('jobs', { ...job, metadata: { ...job.metadata, name: 'strange', ownerReferences: [] } })
   assert.equal(await look(), false, 'no plan would see it')
-  server.create('jobs', job)
-  assert.deepEqual([await look(), await look()], [true, false])
+  const { metadata } = server.create('jobs', job)
+  assert.deepEqual([await look(), await look()], [true, true])
   assert.ok(reach.caches.jobs.get('shop', job.metadata.name))
+  assert.equal(await look(metadata.uid ?? ''), false)
 })
 
 test('F67: a slow snapshot that is to go stays when the API server knows fewer newer good ones', async () => {
@@ -522,9 +528,10 @@ test('pods hold a verdict up only where the Job of the run controls them (F74)',
     const { server, ask } = beforeVerdict()
     server.create('pods', pod(run, 1, { metadata: { ownerReferences: [] } }))
     assert.equal(await ask({ kind, name, uid }), false)
-    server.create('pods', pod(run, 2))
+    const there = server.create('pods', pod(run, 2))
     assert.equal(await ask({ kind, name }), false, 'nobody knows which Job was its own')
     assert.equal(await ask({ kind, name, uid }), true)
-    assert.equal(await ask({ kind, name, uid }), false, 'the cache knows by now')
+    assert.equal(await ask({ kind, name, uid }), true, 'the cache knows by now, and the plan does not')
+    assert.equal(await ask({ kind, name, uid, seen: [versionOf(there)] }), false)
   }
 })

@@ -10,9 +10,9 @@ import type {
   Pod,
   VolumeSnapshot,
 } from '../../api/kubernetes.ts'
-import { label, labelValue, managerName } from '../../api/labels.ts'
+import { label, labelValue, managerName, type JobRole } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
-import type { Provided, Unless } from '../../plan/core/actions.ts'
+import { versionOf, type Provided, type Unless } from '../../plan/core/actions.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRuns } from '../../plan/history/verdicts.ts'
 import { chainOf, cronJobOf, jobUIDOf, type Chain } from '../../plan/view/chain.ts'
@@ -43,14 +43,14 @@ export async function isThere(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { namespace } = owner
-  if (unless.kind === 'newer-pods') return await hasNewerPods({ client, caches }, namespace, unless, signal)
-  if (unless.kind === 'newer-backups') return await hasNewerBackups({ client, caches }, namespace, unless.name, signal)
-  if (unless.kind === 'newer-jobs') return await hasNewerJobs({ client, caches }, owner, signal)
+  if (unless.kind === 'newer-pods') return await hasNewerPods({ client, caches }, owner, unless, signal)
+  if (unless.kind === 'newer-backups') return await hasNewerBackups({ client, caches }, owner, unless.seen, signal)
+  if (unless.kind === 'newer-jobs') return await hasNewerJobs({ client, caches }, owner, unless.seen, signal)
   if (unless.kind === 'other-claim') return await isAnotherClaim({ client, caches }, namespace, unless, signal)
   if (unless.kind === 'job') {
     const job = await named<Job>(client, jobs, namespace, unless.name, signal)
     if (!job || !isOf(job, owner.name) || !(await isOurs({ client, caches }, owner, job, signal)))
-      return await hasNewerPods({ client, caches }, namespace, unless, signal)
+      return await hasNewerPods({ client, caches }, owner, unless, signal)
     caches.jobs.offer(job)
     return true
   }
@@ -101,37 +101,43 @@ function knownChain({ caches }: Pick<Reach, 'caches'>, { namespace, name }: Name
 /** Of a Job whose UID nobody knows no pod is heard. */
 async function hasNewerPods(
   { client, caches }: Reach,
-  namespace: string,
-  { name, uid }: Extract<Unless, { readonly kind: 'job' | 'newer-pods' }>,
+  owner: Named,
+  { name, uid, seen = [] }: Extract<Unless, { readonly kind: 'job' | 'newer-pods' }>,
   signal: AbortSignal,
 ): Promise<boolean> {
   if (uid === undefined) return false
-  const labelSelector = `batch.kubernetes.io/job-name=${name},${label.managedBy}=${managerName}`
-  const { items } = await client.list<Pod>(pods, { namespace, labelSelector, signal })
-  const news = items.filter(pod => jobUIDOf(pod) === uid && caches.pods.offer(podEssence(pod)))
-  return news.length > 0
+  const labelSelector = `batch.kubernetes.io/job-name=${name}`
+  const { items } = await client.list<Pod>(pods, { namespace: owner.namespace, labelSelector, signal })
+  const own = items.filter(pod => jobUIDOf(pod) === uid && isOf(pod, owner.name))
+  for (const pod of own) caches.pods.offer(podEssence(pod))
+  return own.some(pod => !seen.includes(versionOf(pod)))
 }
 
 async function hasNewerBackups(
   { client, caches }: Reach,
-  namespace: string,
-  policy: string,
+  owner: Named,
+  seen: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const listed = await ofLabels<Backup>(client, backups, { namespace, name: policy }, undefined, signal)
-  const unknown = listed.filter(({ metadata }) => !caches.backups.get(namespace, metadata.name))
-  return unknown.filter(backup => caches.backups.offer(backup)).length > 0
+  const listed = await ofLabels<Backup>(client, backups, owner, undefined, signal)
+  const own = listed.filter(({ spec }) => spec.policy === owner.name)
+  for (const backup of own) caches.backups.offer(backup)
+  return own.some(({ metadata: { uid = '' } }) => !seen.has(uid))
 }
 
 /** Of the CronJob, which is the operator's own write: what no cache knows of that is no plan's, either. */
-async function hasNewerJobs({ client, caches }: Reach, owner: Named, signal: AbortSignal): Promise<boolean> {
+async function hasNewerJobs(
+  { client, caches }: Reach,
+  owner: Named,
+  seen: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<boolean> {
   const listed = await ofLabels<Job>(client, jobs, owner, undefined, signal)
   const { standingOf } = knownChain({ caches }, owner)
-  const own = listed.filter(job => isOf(job, owner.name) && cronJobOf(job) && standingOf(job) === 'ours')
-  const unknown = own.filter(
-    ({ metadata }) => caches.jobs.get(owner.namespace, metadata.name)?.metadata.uid !== metadata.uid,
-  )
-  return unknown.filter(job => caches.jobs.offer(job)).length > 0
+  const isRun = ({ metadata }: Job) => metadata.labels?.[label.role] === ('run' satisfies JobRole)
+  const own = listed.filter(job => isRun(job) && cronJobOf(job) && standingOf(job) === 'ours')
+  for (const job of own) caches.jobs.offer(job)
+  return own.some(({ metadata: { uid = '' } }) => !seen.has(uid))
 }
 
 /** What the last look before a deletion found. `stays`: it is not to go after all; `needed`: somebody needs it still. */

@@ -4,7 +4,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { KubernetesObject, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { label, policyLabels } from '../../api/labels.ts'
-import { alone, deletion, type Action, type Group, type Plan } from '../../plan/core/actions.ts'
+import { alone, deletion, versionOf, type Action, type Group, type Plan } from '../../plan/core/actions.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import { applyContext } from '../../../test/histories/toy/apply-context.ts'
 import { toyCaches } from '../../../test/histories/toy/caches.ts'
@@ -352,12 +352,12 @@ function startOf(of: Backup): Action {
   return { do: 'create', object: onDemandJob(policy(), strategy, of, { held: [], accepted: [] }, settings) }
 }
 
-test('a verdict waits, and nobody is told of it, when the pods of the Job have said more than the cache knew', async () => {
+test('a verdict waits, and nobody is told of it, when the pods of the Job have said more than the plan knew', async () => {
   const run = job('run', 'run')
   const newer = pod(run, 1)
   const asked = backup('now')
   const unless = { kind: 'newer-pods', name: 'run', uid: run.metadata.uid } as const
-  const verdicts: readonly Action[] = [
+  const verdicts: readonly Extract<Action, { readonly do: 'write-status' }>[] = [
     { do: 'write-status', object: { ...asked, status: { phase: 'Failed' } }, unless },
     { do: 'write-status', object: { ...policy(), status: {} }, unless },
   ]
@@ -371,7 +371,9 @@ test('a verdict waits, and nobody is told of it, when the pods of the Job have s
       behind.caches.pods.get(newer.metadata.namespace, newer.metadata.name)?.metadata.name,
       newer.metadata.name,
     )
-    await apply()
+    await assert.rejects(apply(), WaitError, 'the cache has learnt of it since, and the plan is that of before')
+    const seen = [versionOf(newer)]
+    await behind.apply(world(policy(), { backups: [asked] }), [{ ...verdict, unless: { ...unless, seen } }, told])
     assert.deepEqual([behind.written.length, behind.notes.length], [1, 1])
   }
 })

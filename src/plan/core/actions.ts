@@ -3,7 +3,7 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Reason } from '../../api/conditions.ts'
-import type { CronJob, Job, VolumeSnapshot } from '../../api/kubernetes.ts'
+import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../../api/kubernetes.ts'
 
 /** The kinds that the operator writes. */
 export type Written = Backup | BackupPolicy | CronJob | Job | VolumeSnapshot
@@ -65,16 +65,26 @@ export type Action =
  * whether this object is there after all (where it is a Job, also whether its pods say more than was known), or only the latter, or whether
  * the snapshot is cut by now, or ready or without its error, or stays without its policy, or whether there are Backups of the policy that no
  * cache knew, or Jobs of its CronJob, or whether another claim has the name than the one with this UID, or any where it has none.
- * Then the rest of the group, which may tell people of the verdict, is left to the next plan.
+ * Then the rest of the group, which may tell people of the verdict, is left to the next plan. What is new is so to the plan, and not to a cache,
+ * which may have learnt of it since.
  */
 export type Unless =
-  /** `uid`: of the Job, where it is known: only its pods are heard. */
-  | { readonly kind: 'job' | 'newer-pods'; readonly name: string; readonly uid?: string }
-  | { readonly kind: 'other-claim'; readonly name: string; readonly uid: string | undefined }
+  /** `uid`: of the Job, where it is known: only its pods are heard. `seen`: their versions that the plan knows. */
   | {
-      readonly kind: 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'wanted-snapshot' | 'newer-backups' | 'newer-jobs'
+      readonly kind: 'job' | 'newer-pods'
       readonly name: string
+      readonly uid?: string
+      readonly seen?: readonly string[]
     }
+  /** `seen`: UIDs that the plan knows. */
+  | { readonly kind: 'newer-backups' | 'newer-jobs'; readonly name: string; readonly seen: ReadonlySet<string> }
+  | { readonly kind: 'other-claim'; readonly name: string; readonly uid: string | undefined }
+  | { readonly kind: 'snapshot' | 'cut-snapshot' | 'ready-snapshot' | 'wanted-snapshot'; readonly name: string }
+
+/** Tells two states of an object apart. */
+export function versionOf({ metadata: { uid = '', resourceVersion = '' } }: KubernetesObject): string {
+  return `${uid}@${resourceVersion}`
+}
 
 /**
  * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from

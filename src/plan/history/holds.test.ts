@@ -171,7 +171,7 @@ test('F63: a Job that ended without words has held nothing, which is asked once 
   const [written] = only(actions, 'status Backup')
   const held = written?.status.conditions?.find(({ type }) => type === 'Held')
   assert.deepEqual([held?.status, held?.reason], ['False', 'MoverDied'])
-  assert.deepEqual(written?.unless, { kind: 'newer-pods', name: made.metadata.name, uid: made.metadata.uid })
+  assert.deepEqual(written?.unless, { kind: 'newer-pods', name: made.metadata.name, uid: made.metadata.uid, seen: [] })
 })
 
 test('F63: false releases; while that goes on, or fails, what was held is held', () => {

@@ -2,7 +2,7 @@
 import type { ContainerStatus, Pod } from '../../api/kubernetes.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
 import { parseMoverMessage } from '../../api/mover/message-parse.ts'
-import type { Unless } from '../core/actions.ts'
+import { versionOf, type Unless } from '../core/actions.ts'
 import type { JobView } from '../view/view.ts'
 
 /** The newest whole message of the mover in a pod, once it has ended. */
@@ -13,8 +13,9 @@ export function moverMessageOf(pod: Pod): MoverMessage | undefined {
 /** What a verdict on an ended Job must be held against: its newest pod's words may be on their way, unless that has ended before our eyes. */
 export function unlessMoreIsSaid({ job, pods }: JobView): Unless | undefined {
   const newest = pods.at(-1)
+  if (newest && hasMoverEnded(newest)) return undefined
   const { name, uid } = job.metadata
-  return newest && hasMoverEnded(newest) ? undefined : { kind: 'newer-pods', name, ...(uid ? { uid } : {}) }
+  return { kind: 'newer-pods', name, ...(uid ? { uid } : {}), seen: pods.map(versionOf) }
 }
 
 export function isOver(pod: Pod): boolean {

@@ -197,7 +197,11 @@ test('a slot without a Job is open until its deadline, and missed after it', () 
   const open = planPolicy(world(of), at('02:11:59'))
   assert.equal(slotsAfter(open.actions)?.missed, 0)
   const closed = planPolicy(world(of), at('02:12'))
-  assert.deepEqual(only(closed.actions, 'status BackupPolicy')[0]?.unless, { kind: 'newer-jobs', name: 'nightly' })
+  assert.deepEqual(only(closed.actions, 'status BackupPolicy')[0]?.unless, {
+    kind: 'newer-jobs',
+    name: 'nightly',
+    seen: new Set(),
+  })
   assert.equal(only(open.actions, 'status BackupPolicy')[0]?.unless, undefined)
   assert.deepEqual(slotsAfter(closed.actions), { missed: 1, skipped: 0, lastMissed: stamp(at('02:00')) })
   assert.equal(only(closed.actions, 'event').filter(({ reason }) => reason === 'Missed').length, 1)

@@ -3,7 +3,17 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
-import { alone, deletion, nothingUndone, type Group, type Plan, type Refusals, type Undone } from '../core/actions.ts'
+import type { KubernetesObject } from '../../api/kubernetes.ts'
+import {
+  alone,
+  deletion,
+  nothingUndone,
+  type Group,
+  type Plan,
+  type Refusals,
+  type Undone,
+  type Unless,
+} from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
 import { planCatalog } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
@@ -229,8 +239,7 @@ function planOf(
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
     // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet, or a Job that no watch
     // has told of.
-    const kind = strategy.type === 'snapshot' ? 'newer-backups' : 'newer-jobs'
-    const doubt = probe?.unless ?? (missed ? ({ kind, name: policy.metadata.name } as const) : undefined)
+    const doubt = probe?.unless ?? (missed ? newerRuns(view) : undefined)
     const write = { do: 'write-status', object: { ...policy, status } } as const
     const noted = notices(policy, status, now)
     // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.
@@ -300,6 +309,14 @@ function writtenBackups(groups: readonly Group[]): readonly Backup[] {
     .flatMap(action =>
       action.do === 'write-status' && action.object.kind === 'Backup' ? [action.object as Backup] : [],
     )
+}
+
+/** What runs of slots there are beside those that the plan knows. */
+function newerRuns({ name, strategy, runs, runJobs }: View): Unless {
+  const uids = (objects: readonly KubernetesObject[]) => new Set(objects.flatMap(({ metadata }) => metadata.uid ?? []))
+  return strategy?.type === 'snapshot'
+    ? { kind: 'newer-backups', name, seen: uids(runs.map(({ backup }) => backup)) }
+    : { kind: 'newer-jobs', name, seen: uids(runJobs.map(({ job }) => job)) }
 }
 
 /** Without its policy nothing starts any more; what has ended stays, with its data. */

@@ -67,7 +67,7 @@ test('after an outage the newest slot is caught up inside its deadline, older on
 
 test('after its deadline a slot is missed, unless the API server has a Backup that no cache knew', () => {
   const { started, status, unless } = at0(at('05:11'), steady(at('04:00')))
-  assert.deepEqual(unless, { kind: 'newer-backups', name: 'nightly' })
+  assert.deepEqual(unless, { kind: 'newer-backups', name: 'nightly', seen: new Set() })
   assert.equal(at0(at('05:00'), steady(at('04:00'))).unless, undefined)
   assert.deepEqual([started, status?.slots], [[], { missed: 1, skipped: 0, lastMissed: stamp(at('05:00')) }])
 })

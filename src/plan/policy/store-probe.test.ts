@@ -119,7 +119,7 @@ test('a probe that ended without a word failed, unless its pod has said more by 
   const of = probe(0, { status: complete(at('11:59'), now) })
   const { store, unless } = plan(made, { jobs: [of] })
   assert.deepEqual([store.result, store.reason], ['Unusable', 'ProbeFailed'])
-  assert.deepEqual(unless, { kind: 'newer-pods', name: of.metadata.name, uid: of.metadata.uid })
+  assert.deepEqual(unless, { kind: 'newer-pods', name: of.metadata.name, uid: of.metadata.uid, seen: [] })
   const seen = world(made, { jobs: [of] })
   const [written] = only(planPolicy(seen, now).actions, 'status BackupPolicy')
   assert.deepEqual(written?.unless, unless)

@@ -4,6 +4,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
+import { versionOf } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { planWait } from './wait.ts'
 import { attemptsOf } from '../jobs/obstacles.ts'
@@ -105,7 +106,8 @@ function planLostJob({ backup, pods, unproven }: RunView, bucketIsOpen: boolean,
   const gone = timeOf(completionTime) ?? now
   const until = addSeconds(gone, listSeconds)
   const facts = { ...begun, reason: 'JobDeleted', completionTime: rfc3339(gone) } as const
-  const unless = { kind: 'job', name: run, ...(jobUID ? { uid: jobUID } : {}) } as const
+  const seen = pods.map(versionOf)
+  const unless = { kind: 'job', name: run, ...(jobUID ? { uid: jobUID, seen } : {}) } as const
   const ending = [...pods, ...unproven].find(pod => !isOver(pod) && !hasMoverEnded(pod))
   if ((ending || bucketIsOpen) && now < until) {
     const wait = ending
