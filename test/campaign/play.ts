@@ -308,6 +308,13 @@ class Stage {
     return proxy
   }
 
+  async #probe(): Promise<void> {
+    const { version, owner, backend, secretName } = this.#task(this.#server.endpoint, [], {})
+    const task = { version, kind: 'probe', owner, backend, secretName } as const
+    const { message } = await runPod({ task, secret, run: 'probe' }, AbortSignal.timeout(longestPodMs))
+    if (message.phase !== 'done') this.#wrong(`a probe, with which nothing is wrong, says ${JSON.stringify(message)}`)
+  }
+
   // ── afterwards
 
   /** @returns the runs that are backups, whole and right. */
@@ -342,6 +349,8 @@ class Stage {
   }
 
   async #lookForLeftovers(): Promise<void> {
+    // What a refused deletion left of it the daily probe removes, and no run: a probe may be going on.
+    if ((await this.#reader.look(layout.root)).keys.includes(layout.probe)) await this.#probe()
     const { backups, keys, uploads } = await this.#reader.look(layout.root)
     const known = new Set([layout.owner, ...backups.flatMap(backup => backup.keys)])
     const left = [...keys.filter(key => !known.has(key)), ...uploads.map(key => `an upload of ${key}`)]
