@@ -220,7 +220,7 @@ function closingLines({ tests, suites, passed, failed, cancelled, skipped, todo,
   return lines.map(([label, value]) => `ℹ ${label} ${value}`).join('\n')
 }
 
-/** The row that is not green is the last. @throws Error when the cluster does not end */
+/** The row that is not green is the last; of the long list, which takes an hour, each row is told. @throws Error when the cluster does not end */
 async function runRows(names: ReadonlySet<StageName>, long: boolean): Promise<readonly Tally[]> {
   const { access, end } = testCluster()
   const tallies: Tally[] = []
@@ -229,8 +229,9 @@ async function runRows(names: ReadonlySet<StageName>, long: boolean): Promise<re
       const outcome = await runRow(row, { long, access })
       tallies.push(...outcome)
       if (outcome.every(isGreen)) continue
-      console.log(`\n── stopped: ${row.filter((_, nth) => !isGreen(outcome[nth])).join(' and ')}: not green`)
-      return tallies
+      const red = `${row.filter((_, nth) => !isGreen(outcome[nth])).join(' and ')}: not green`
+      console.log(`\n── ${long ? '' : 'stopped: '}${red}`)
+      if (!long) return tallies
     }
     if (!names.has('operator') || !names.has('e2e')) return tallies
     const check = await checkOfRights(await access())
