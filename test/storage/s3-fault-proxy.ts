@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
+import { resetConnection } from '../../dev/reset-connection.ts'
 
 export type S3Verb =
   | 'put'
@@ -172,7 +173,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
   switch (fault?.kind) {
     case 'reset':
       await once(incoming, 'readable')
-      incoming.socket.resetAndDestroy()
+      resetConnection(incoming.socket)
       return
     case 'silence':
       incoming.resume()
@@ -233,7 +234,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
   const body = fault?.kind === 'archived' ? archive(incoming, answered, obeyed.body, fault.objects) : obeyed.body
   if (fault?.kind === 'slow') fault.onObeyed?.()
   if (fault?.kind === 'lose-reply') {
-    incoming.socket.resetAndDestroy()
+    resetConnection(incoming.socket)
     return
   }
   if (fault?.kind === 'ignore-condition' && answered.statusCode === 412) {
@@ -248,7 +249,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
   reply.writeHead(answered.statusCode ?? 502, answered.headers)
   if (fault?.kind === 'cut-reply') {
     reply.flushHeaders()
-    reply.write(body.subarray(0, Math.floor(body.length / 2)), () => incoming.socket.resetAndDestroy())
+    reply.write(body.subarray(0, Math.floor(body.length / 2)), () => resetConnection(incoming.socket))
     return
   }
   reply.end(body)
