@@ -22,7 +22,7 @@ test: prepare ## everything but the long list: lint, unit, api, chart, e2e
 	@$(lint)
 	@$(node) node test/run.ts unit api operator chart e2e
 
-test-long: prepare ## everything, with the long property tests, sweeps and *.long.test.ts (hours)
+test-long: prepare ## everything, with the long property tests, sweeps and *.long.test.ts (about an hour)
 	@$(lint)
 	@$(node) node test/run.ts --long unit api operator chart e2e
 
