@@ -15,6 +15,8 @@ class LeaseServer {
   stored: LeaseObject | undefined
   writes = 0
   readonly faults = new Map<string, Fault>()
+  /** How many requests there were of each candidate. */
+  readonly asked = new Map<string, number>()
   /** Gives the answer that is late. */
   answer = () => {}
 
@@ -47,6 +49,7 @@ class LeaseServer {
   }
 
   async #answer<T>(identity: string, { signal }: CallOptions = {}, act: () => T): Promise<T> {
+    this.asked.set(identity, (this.asked.get(identity) ?? 0) + 1)
     signal?.throwIfAborted()
     switch (this.faults.get(identity)) {
       case 'unreachable':
@@ -152,6 +155,40 @@ test('a dead leader is replaced after its lease ran out, and not before', async 
   assert.deepEqual([first.state(), second.state()], ['lost', 'waiting'])
   await clock.advance(10_000)
   assert.equal(second.state(), 'leading')
+  second.stop()
+  await clock.advance(0)
+})
+
+test('whoever waits takes a lease in the moment in which it runs out', async () => {
+  for (let round = 0; round < 30; round++) {
+    const server = new LeaseServer()
+    const clock = new FakeClock()
+    const first = candidate(server, clock, 'first')
+    await clock.advance(1 + round * 70)
+    const second = candidate(server, clock, 'second')
+    await clock.advance(60_000)
+    server.faults.set('first', 'unreachable')
+    // At most three seconds until the last renewal was seen.
+    await clock.advance(18_000)
+    assert.deepEqual([first.state(), second.state()], ['lost', 'leading'], `round ${round}`)
+    second.stop()
+    await clock.advance(0)
+  }
+})
+
+test('whoever waits for an API server that does not answer asks every second or less often, also when the lease has run out', async () => {
+  const server = new LeaseServer()
+  const clock = new FakeClock()
+  const first = candidate(server, clock, 'first')
+  await clock.advance(1)
+  const second = candidate(server, clock, 'second')
+  await clock.advance(5000)
+  server.faults.set('first', 'unreachable').set('second', 'unreachable')
+  await clock.advance(20_000)
+  const asked = server.asked.get('second') ?? 0
+  await clock.advance(60_000)
+  assert.deepEqual([first.state(), second.state()], ['lost', 'waiting'])
+  assert.ok((server.asked.get('second') ?? 0) - asked <= 60)
   second.stop()
   await clock.advance(0)
 })

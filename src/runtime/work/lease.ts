@@ -116,7 +116,8 @@ export class Lease {
         if (signal.aborted) break
         this.#log.warn({ err }, 'cannot reach for the leader lease, trying again')
       }
-      await this.#clock.wait(jittered(retryMs * 1.5), signal).catch(() => {})
+      const [pauseMs, freeInMs] = [jittered(retryMs * 1.5), this.#freeInMs()]
+      await this.#clock.wait(freeInMs > 0 ? Math.min(pauseMs, freeInMs) : pauseMs, signal).catch(() => {})
     }
     return false
   }
@@ -177,9 +178,14 @@ export class Lease {
   /** Free: ours, nobody's, or not renewed for its duration, counted from when we first saw this version. */
   #isFree({ spec }: LeaseObject): boolean {
     const holder = spec?.holderIdentity ?? ''
-    if (holder === '' || holder === this.#options.identity) return true
-    const seenAtMs = this.#seen?.atMs ?? Number.POSITIVE_INFINITY
-    return this.#clock.monotonic() - seenAtMs >= (spec?.leaseDurationSeconds ?? durationMs / 1000) * 1000
+    return holder === '' || holder === this.#options.identity || this.#freeInMs() <= 0
+  }
+
+  /** Until the lease that was seen has run out, when nobody renews it. */
+  #freeInMs(): number {
+    if (!this.#seen) return Number.POSITIVE_INFINITY
+    const { lease, atMs } = this.#seen
+    return atMs + (lease.spec?.leaseDurationSeconds ?? durationMs / 1000) * 1000 - this.#clock.monotonic()
   }
 
   #claim(current: LeaseObject | undefined): LeaseObject {
