@@ -90,7 +90,7 @@ export function faultyStore(namespace: string): readonly Manifest[] {
   const planned = stories.flatMap(story =>
     story.faults.map(fault => ({ ...fault, key: dataOf(namespace, story.name) }) satisfies PlannedFault),
   )
-  const imports = ['test/storage/s3-fault-proxy.ts']
+  const imports = ['test/storage/s3-fault-proxy.ts', 'dev/reset-connection.ts']
   const args = [minio.endpoint, String(port), JSON.stringify(planned)]
   return program(namespace, name, { file: 'e2e/faulty-store-program.ts', imports, args, port })
 }
