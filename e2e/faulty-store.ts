@@ -90,9 +90,8 @@ export function faultyStore(namespace: string): readonly Manifest[] {
   const planned = stories.flatMap(story =>
     story.faults.map(fault => ({ ...fault, key: dataOf(namespace, story.name) }) satisfies PlannedFault),
   )
-  const imports = ['test/storage/s3-fault-proxy.ts', 'dev/reset-connection.ts']
   const args = [minio.endpoint, String(port), JSON.stringify(planned)]
-  return program(namespace, name, { file: 'e2e/faulty-store-program.ts', imports, args, port })
+  return program(namespace, name, { file: 'e2e/faulty-store-program.ts', args, port })
 }
 
 /** Keys of a policy's data, but not of what its probe writes. */

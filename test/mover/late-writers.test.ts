@@ -27,7 +27,10 @@ import { named } from './late-writer.ts'
 
 const secret = { accessKey: 'minioadmin', secretKey: 'minioadmin' }
 
-/** Bash scripts; with the programs that still hold the standard output when the script has ended. */
+/**
+ * Bash scripts; with the programs that still hold the standard output when the script has ended. What sleeps in them is late or slow by design:
+ * nothing here waits for time.
+ */
 const whole: readonly (readonly [what: string, script: string, late: readonly string[]])[] = [
   ['a process substitution that goes on', `seq 1 300000 > >(cat; ${named}; echo TRAILER)`, ['bash']],
   // Whether these two are still there when somebody looks is a matter of milliseconds; what they write is not.

@@ -79,13 +79,17 @@ async function isAnotherClaim(
 
 /** By the chain of controllers (docs/design.md R27), as the Job of a run; the first link may be newer than the caches. */
 async function isOurs({ client, caches }: Reach, { namespace, name }: Named, job: Job, signal: AbortSignal) {
-  if (job.metadata.labels?.[label.role] !== 'run') return false
+  if (!isRun(job)) return false
   const standing = () => knownChain({ caches }, { namespace, name }).standingOf(job)
   if (standing() === 'strange' && cronJobOf(job)) {
     const cronJob = await named<CronJob>(client, cronJobs, namespace, cronJobName(name), signal)
     if (cronJob && isOf(cronJob, name)) caches.cronJobs.offer(cronJob)
   }
   return standing() === 'ours'
+}
+
+function isRun({ metadata }: Job): boolean {
+  return metadata.labels?.[label.role] === ('run' satisfies JobRole)
 }
 
 /** As the caches know it. */
@@ -134,7 +138,6 @@ async function hasNewerJobs(
 ): Promise<boolean> {
   const listed = await ofLabels<Job>(client, jobs, owner, undefined, signal)
   const { standingOf } = knownChain({ caches }, owner)
-  const isRun = ({ metadata }: Job) => metadata.labels?.[label.role] === ('run' satisfies JobRole)
   const own = listed.filter(job => isRun(job) && cronJobOf(job) && standingOf(job) === 'ours')
   for (const job of own) caches.jobs.offer(job)
   return own.some(({ metadata: { uid = '' } }) => !seen.has(uid))

@@ -13,7 +13,7 @@ import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
 import { CommitFailure, commitRecord, findOwnRecord, type CommitOutcome } from './commit.ts'
 import { commitMarginMs, lastLook } from './last-look.ts'
-import { lookBehind, type LookBehind } from './look-behind.ts'
+import { lookBehind } from './look-behind.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import { failureOf, MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
@@ -72,7 +72,7 @@ export async function runBackup(task: BackupTask, context: BackupContext): Promi
   const run: Run = { ...context, ...claim, task, stores, layout, slot, startedAt, manifest }
   const earlier = await findOwnRecord(stores.quick, layout, manifest, identity.jobUid, signal)
   if (earlier) {
-    await lookBehind(behind(run, earlier, signal), earlier)
+    await lookAt(run, earlier, signal)
     // The command's container must end well too, or the Job would count this attempt as failed.
     writeFileSync(join(context.shared, 'kept'), '')
     reportCommitted(run, earlier)
@@ -154,9 +154,10 @@ function expiryOf({ task }: Run, startedAt: number): number {
   return startedAt + task.jobDeadlineSeconds * 1000 + hourMs
 }
 
-function behind(run: Run, { startedAt }: BackupRecord, signal: AbortSignal): LookBehind {
-  const expiresAt = expiryOf(run, Date.parse(startedAt))
-  return { ...run, store: run.stores.quick, expiresAt, marginMs: commitMarginMs(run.task), signal }
+/** Behind the manifest of whichever attempt, and before anybody is told that it is a backup. */
+async function lookAt(run: Run, record: BackupRecord, signal: AbortSignal): Promise<void> {
+  const expiresAt = expiryOf(run, Date.parse(record.startedAt))
+  await lookBehind({ ...run, store: run.stores.quick, expiresAt, marginMs: commitMarginMs(run.task), signal }, record)
 }
 
 async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Received> {
@@ -215,10 +216,11 @@ async function commit(
   run.signal.throwIfAborted()
   const patience = delayed(run.signal, cleanupMs)
   const expiresAt = expiryOf(run, run.startedAt.getTime())
-  const looking = { segments, expiresAt, marginMs: commitMarginMs(task), now: run.now, signal: patience }
-  const store = stores.patientAfter(lastLook({ ...looking, store: stores.bare }))
+  const marginMs = commitMarginMs(task)
+  const look = lastLook({ store: stores.bare, segments, expiresAt, marginMs, now: run.now, signal: patience })
+  const store = stores.patientAfter(look)
   const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
-  await lookBehind(behind(run, outcome.record, patience), outcome.record)
+  await lookAt(run, outcome.record, patience)
   return { outcome, upload, before }
 }
 

@@ -5,6 +5,7 @@ import type { MoverMessage } from '../../api/mover/message.ts'
 import { commandWords } from './command-words.ts'
 import { creationObstacle, hiddenObstacle, type LastWords, waitingObstacle } from './obstacles.ts'
 import { statusOf } from './pods.ts'
+import { trueCondition } from './true-condition.ts'
 import { redact, tail } from '../core/redact.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 
@@ -54,7 +55,7 @@ export function failureOf(
     if (hidden)
       return because(hidden.reason, `the Job ended before a pod could be made; before that, ${hidden.message}`)
   }
-  const condition = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
+  const condition = trueCondition(job, 'Failed')
   if (condition?.reason === 'DeadlineExceeded')
     return outOfTime(`the run did not end within the deadline of its Job (${job.spec.activeDeadlineSeconds} s)`)
   if (mover) return because('MoverDied', `the mover ended with exit code ${mover.exitCode} and said nothing`)

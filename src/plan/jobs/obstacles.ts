@@ -2,6 +2,7 @@
 import type { Reason } from '../../api/conditions.ts'
 import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import { isOver } from './pods.ts'
+import { trueCondition } from './true-condition.ts'
 import { timeOf } from '../../schedule/times.ts'
 
 type Obstacle = {
@@ -78,14 +79,10 @@ function suspension({ metadata }: Job): Obstacle {
 /** Source: https://kueue.sigs.k8s.io/docs/tasks/run/jobs/ */
 const kueueQueue = 'kueue.x-k8s.io/queue-name'
 
-/** Its controller takes the pods of a Job that it has given up, and marks that first. Source: KEP-3329. */
-function isEnding({ status }: Job): boolean {
-  return status?.conditions?.some(each => each.type === 'FailureTarget' && each.status === 'True') === true
-}
-
 /** Pods that were disrupted do not count as failed (the rule Ignore of our podFailurePolicy): the rest of those that ended was evicted. */
 function eviction(job: Job, pods: readonly Pod[], attempts: number): Obstacle | undefined {
-  if (isEnding(job)) return undefined
+  // Its controller takes the pods of a Job that it has given up, and marks that first. Source: KEP-3329.
+  if (trueCondition(job, 'FailureTarget')) return undefined
   const newest = pods.at(-1)
   const goesOn = newest && !isOver(newest) ? 1 : 0
   const times = attempts - goesOn - (job.status?.failed ?? 0)
@@ -101,9 +98,10 @@ function eviction(job: Job, pods: readonly Pod[], attempts: number): Obstacle | 
   }
 }
 
-function evictionOf({ status }: Pod): string | undefined {
+function evictionOf(pod: Pod): string | undefined {
+  const { status } = pod
   if (status?.reason === 'Evicted') return status.message ?? status.reason
-  const disruption = status?.conditions?.find(each => each.type === 'DisruptionTarget' && each.status === 'True')
+  const disruption = trueCondition(pod, 'DisruptionTarget')
   return disruption && (disruption.message ?? disruption.reason ?? 'it was disrupted')
 }
 
@@ -154,7 +152,7 @@ export function creationObstacle(events: readonly JobEvent[]): Obstacle | undefi
 }
 
 export function waitingObstacle(pod: Pod): Obstacle | undefined {
-  const scheduled = pod.status?.conditions?.find(({ type, status }) => type === 'PodScheduled' && status === 'True')
+  const scheduled = trueCondition(pod, 'PodScheduled')
   const since = timeOf(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp)
   const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
   for (const { name, state } of statuses) {

@@ -7,6 +7,7 @@ import { isPermanent } from '../../api/mover/reasons.ts'
 import { failureOf } from './failure.ts'
 import { attemptsOf, hiddenObstacle, obstacleOf, type LastWords, waitingObstacle } from './obstacles.ts'
 import { isOver, moverMessageOf, statusOf } from './pods.ts'
+import { trueCondition } from './true-condition.ts'
 import { redact } from '../core/redact.ts'
 import type { JobView } from '../view/view.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
@@ -176,7 +177,7 @@ function stuckSince(pod: Pod): Date | undefined {
 
 /** Since when a condition of the Job is true. */
 export function conditionTime(job: Job, type: string): Date | undefined {
-  const condition = job.status?.conditions?.find(each => each.type === type && each.status === 'True')
+  const condition = trueCondition(job, type)
   return (
     condition &&
     (timeOf(condition.lastTransitionTime) ??

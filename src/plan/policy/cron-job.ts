@@ -8,6 +8,7 @@ import { scheduledBackup } from '../../resources/backup-objects.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
+import { trueCondition } from '../jobs/true-condition.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
@@ -208,6 +209,6 @@ function isBefore(job: Job, time: Date | undefined): boolean {
 
 function endOf(job: Job, now: Date): Date | undefined {
   if (!isFinished(job)) return undefined
-  const failed = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True')
+  const failed = trueCondition(job, 'Failed')
   return timeOf(job.status?.completionTime) ?? timeOf(failed?.lastTransitionTime) ?? now
 }

@@ -52,11 +52,11 @@ export function restoredWithoutStatus(backup: Backup): Facts | undefined {
  * clock it is late, too: one that is behind makes slots late by that of the API server.
  */
 export function cutAgain(backup: Backup, snapshot: VolumeSnapshot, now: Date): Facts | undefined {
-  const until = startsUntil(backup, undefined)
-  if (!until || backup.status?.phase !== undefined) return undefined
+  const slot = timeOf(backup.spec.slot)
+  if (!slot || backup.status?.phase !== undefined) return undefined
   if (wasMadeWhenAsked(snapshot)) return undefined
   const times = [now, ...[backup, snapshot].map(({ metadata }) => timeOf(metadata.creationTimestamp))]
-  const late = addSeconds(until, lateSeconds)
+  const late = addSeconds(slot, defaultDeadlineSeconds + lateSeconds)
   if (!times.every(time => time !== undefined && time > late)) return undefined
   const { name, creationTimestamp } = snapshot.metadata
   const message = `it came back without its status, and its VolumeSnapshot ${name} was made at ${creationTimestamp}: the data are of then, and not of its slot ${backup.spec.slot}`

@@ -108,12 +108,25 @@ function candidate(server: LeaseServer, clock: FakeClock, identity: string): Can
   return { lease, state: () => state, stop: () => stop.abort(), leading: () => leading, changes }
 }
 
-test('one of two candidates leads, and the other follows soon after it stopped', async () => {
+/** Two candidates, of which the first leads. @param afterMs how much later the second one comes */
+async function two(afterMs = 1, clock = new FakeClock()) {
   const server = new LeaseServer()
-  const clock = new FakeClock('2026-11-22T10:00:00.123Z')
   const first = candidate(server, clock, 'first')
-  await clock.advance(1)
-  const second = candidate(server, clock, 'second')
+  await clock.advance(afterMs)
+  return { server, clock, first, second: candidate(server, clock, 'second') }
+}
+
+/** The only candidate, which has led for a while. */
+async function alone(ms = 20_000) {
+  const server = new LeaseServer()
+  const clock = new FakeClock()
+  const only = candidate(server, clock, 'only')
+  await clock.advance(ms)
+  return { server, clock, only }
+}
+
+test('one of two candidates leads, and the other follows soon after it stopped', async () => {
+  const { server, clock, first, second } = await two(1, new FakeClock('2026-11-22T10:00:00.123Z'))
   await clock.advance(120_000)
   assert.deepEqual([first.state(), second.state()], ['leading', 'waiting'])
   assert.deepEqual([first.lease.isHeld(), second.lease.isHeld()], [true, false])
@@ -132,10 +145,7 @@ test('one of two candidates leads, and the other follows soon after it stopped',
 })
 
 test('a leader renews every two seconds with one call', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const only = candidate(server, clock, 'only')
-  await clock.advance(0)
+  const { server, clock, only } = await alone(0)
   const before = server.writes
   await clock.advance(60_000)
   assert.equal(server.writes - before, 30)
@@ -144,11 +154,7 @@ test('a leader renews every two seconds with one call', async () => {
 })
 
 test('a dead leader is replaced after its lease ran out, and not before', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const first = candidate(server, clock, 'first')
-  await clock.advance(1)
-  const second = candidate(server, clock, 'second')
+  const { server, clock, first, second } = await two()
   await clock.advance(60_000)
   server.faults.set('first', 'unreachable')
   await clock.advance(12_000)
@@ -161,11 +167,7 @@ test('a dead leader is replaced after its lease ran out, and not before', async 
 
 test('whoever waits takes a lease in the moment in which it runs out', async () => {
   for (let round = 0; round < 30; round++) {
-    const server = new LeaseServer()
-    const clock = new FakeClock()
-    const first = candidate(server, clock, 'first')
-    await clock.advance(1 + round * 70)
-    const second = candidate(server, clock, 'second')
+    const { server, clock, first, second } = await two(1 + round * 70)
     await clock.advance(60_000)
     server.faults.set('first', 'unreachable')
     // At most three seconds until the last renewal was seen.
@@ -177,11 +179,7 @@ test('whoever waits takes a lease in the moment in which it runs out', async () 
 })
 
 test('whoever waits for an API server that does not answer asks every second or less often, also when the lease has run out', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const first = candidate(server, clock, 'first')
-  await clock.advance(1)
-  const second = candidate(server, clock, 'second')
+  const { server, clock, first, second } = await two()
   await clock.advance(5000)
   server.faults.set('first', 'unreachable').set('second', 'unreachable')
   await clock.advance(20_000)
@@ -195,10 +193,7 @@ test('whoever waits for an API server that does not answer asks every second or 
 
 for (const fault of ['unreachable', 'silent'] as const) {
   test(`a leader whose API server is ${fault} gives up 10 s after its last renewal, 5 s before anyone may follow`, async () => {
-    const server = new LeaseServer()
-    const clock = new FakeClock()
-    const only = candidate(server, clock, 'only')
-    await clock.advance(20_000)
+    const { server, clock, only } = await alone()
     server.faults.set('only', fault)
     const lastRenewal = clock.monotonic()
     await clock.advance(9999)
@@ -215,10 +210,7 @@ for (const fault of ['unreachable', 'silent'] as const) {
 }
 
 test('a short outage costs nothing', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const only = candidate(server, clock, 'only')
-  await clock.advance(20_000)
+  const { server, clock, only } = await alone()
   server.faults.set('only', 'unreachable')
   await clock.advance(7000)
   server.faults.delete('only')
@@ -229,10 +221,7 @@ test('a short outage costs nothing', async () => {
 })
 
 test('a renewal whose answer was lost is recognised as our own', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const only = candidate(server, clock, 'only')
-  await clock.advance(20_000)
+  const { server, clock, only } = await alone()
   server.faults.set('only', 'answer lost')
   await clock.advance(60_000)
   assert.equal(only.state(), 'leading')
@@ -242,10 +231,7 @@ test('a renewal whose answer was lost is recognised as our own', async () => {
 })
 
 test('a stop in the middle of a renewal hands the lease over all the same', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const only = candidate(server, clock, 'only')
-  await clock.advance(1000)
+  const { server, clock, only } = await alone(1000)
   server.faults.set('only', 'answer late')
   await clock.advance(1000)
   only.stop()
@@ -257,10 +243,7 @@ test('a stop in the middle of a renewal hands the lease over all the same', asyn
 })
 
 test('a stop in the moment of a loss leaves the lease to the one who took it', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const only = candidate(server, clock, 'only')
-  await clock.advance(1000)
+  const { server, clock, only } = await alone(1000)
   const { stored } = server
   assert.ok(stored)
   const metadata = { ...stored.metadata, resourceVersion: 'taken' }
@@ -301,11 +284,7 @@ test('a process that was stopped for a moment goes on', async () => {
 })
 
 test('jumps of the wall clock decide nothing', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const first = candidate(server, clock, 'first')
-  await clock.advance(1)
-  const second = candidate(server, clock, 'second')
+  const { clock, first, second } = await two()
   for (const jump of [3_600_000, -7_200_000, 365 * 86_400_000]) {
     clock.jump(jump)
     await clock.advance(30_000)
@@ -357,11 +336,7 @@ test('an error of the work is passed on, after the lease was released', async ()
 })
 
 test('a candidate that is stopped while it waits just ends', async () => {
-  const server = new LeaseServer()
-  const clock = new FakeClock()
-  const first = candidate(server, clock, 'first')
-  await clock.advance(1)
-  const second = candidate(server, clock, 'second')
+  const { server, clock, first, second } = await two()
   await clock.advance(5000)
   second.stop()
   await clock.advance(0)
