@@ -7,7 +7,7 @@ import { apiVersion } from '../../api/labels.ts'
 import { controllerOf } from '../../plan/view/chain.ts'
 import type { PersistentVolumeClaim, VolumeSnapshotClass } from '../../api/kubernetes.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
-import { named } from '../shared/by-name.ts'
+import { named } from '../shared/asked.ts'
 import { claimEssence, type Reach } from '../shared/caches.ts'
 import { backupPolicies, claims, snapshotClasses } from '../shared/resources.ts'
 

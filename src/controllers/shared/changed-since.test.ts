@@ -19,7 +19,7 @@ import {
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
-import { lookLast } from '../policy/last-look.ts'
+import { lookLast } from '../policy/look-before-deletion.ts'
 
 const signal = new AbortController().signal
 const name = 'nightly-data-1'

@@ -1,147 +1,19 @@
-// Asks the API server once more before something final is written or deleted: the caches of several kinds are not of one moment, and may
-// be behind (F31).
+// Asks the API server once more before something is deleted, who holds it or needs it: a cache that is behind must not cost the last good
+// one (F31, F63).
 import type { Backup } from '../../api/kinds/backup.ts'
-import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type {
-  CronJob,
-  Job,
-  KubernetesObject,
-  PersistentVolumeClaim,
-  Pod,
-  VolumeSnapshot,
-} from '../../api/kubernetes.ts'
-import { label, labelValue, managerName, type JobRole } from '../../api/labels.ts'
-import { cronJobName } from '../../api/names.ts'
-import { versionOf, type Provided, type Unless } from '../../plan/core/actions.ts'
+import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { label, labelValue } from '../../api/labels.ts'
+import type { Provided } from '../../plan/core/actions.ts'
+import { isDoneWith, planRetention } from '../../plan/history/retention.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRuns } from '../../plan/history/verdicts.ts'
-import { chainOf, cronJobOf, jobUIDOf, type Chain } from '../../plan/view/chain.ts'
+import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
 import { backupOfSnapshot, isOf, isPosing, isSnapshotOf, madeFor, targetOf } from '../../plan/view/owners.ts'
-import { isDoneWith, planRetention } from '../../plan/history/retention.ts'
 import { believedSnapshots } from '../../plan/view/view.ts'
-import { isHeld, isHeldSnapshot, staysWithoutPolicy } from '../../plan/runs/marks.ts'
-import { timeOf } from '../../schedule/times.ts'
-import type { Client } from '../../runtime/client/client.ts'
 import { keyFrom, type Resource } from '../../runtime/client/resource.ts'
-import { named } from '../shared/by-name.ts'
-import { claimEssence, podEssence, type Reach } from '../shared/caches.ts'
-import { backups, claims, cronJobs, jobs, pods, snapshots } from '../shared/resources.ts'
-
-type Named = { readonly namespace: string; readonly name: string }
-
-/**
- * What is found goes into the cache, which plans anew. Only what a plan would see counts: an object that lost our labels, or a stranger's
- * with that name, would contradict every plan for ever.
- * @param about what says the verdict, as it is to be written
- * @throws ApiError where the kind is not served, which proves nothing gone
- */
-export async function isThere(
-  { client, caches }: Reach,
-  owner: Named,
-  unless: Unless,
-  about: Backup | BackupPolicy,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const { namespace } = owner
-  if (unless.kind === 'newer-pods') return await hasNewerPods({ client, caches }, owner, unless, signal)
-  if (unless.kind === 'newer-backups') return await hasNewerBackups({ client, caches }, owner, unless.seen, signal)
-  if (unless.kind === 'newer-jobs') return await hasNewerJobs({ client, caches }, owner, unless.seen, signal)
-  if (unless.kind === 'other-claim') return await isAnotherClaim({ client, caches }, namespace, unless, signal)
-  if (unless.kind === 'job') {
-    const job = await named<Job>(client, jobs, namespace, unless.name, signal)
-    if (!job || !isOf(job, owner.name) || !(await isOurs({ client, caches }, owner, job, signal)))
-      return await hasNewerPods({ client, caches }, owner, unless, signal)
-    caches.jobs.offer(job)
-    return true
-  }
-  const { kind, name } = unless
-  const snapshot = await named<VolumeSnapshot>(client, snapshots, namespace, name, signal)
-  if (!snapshot || !isOf(snapshot, owner.name) || !isSnapshotOf(snapshot, about as Backup)) return false
-  caches.snapshots.offer(snapshot)
-  if (kind === 'snapshot') return true
-  if (kind === 'wanted-snapshot') return staysWithoutPolicy(snapshot, about as Backup)
-  const { readyToUse, creationTime, error } = snapshot.status ?? {}
-  if (readyToUse) return true
-  return kind === 'cut-snapshot' ? timeOf(creationTime) !== undefined : !error?.message
-}
-
-/** Of one that is gone only the watch can tell the cache. */
-async function isAnotherClaim(
-  { client, caches }: Reach,
-  namespace: string,
-  { name, uid }: Extract<Unless, { readonly kind: 'other-claim' }>,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const claim = await named<PersistentVolumeClaim>(client, claims, namespace, name, signal)
-  if (claim) caches.claims.offer(claimEssence(claim))
-  return claim?.metadata.uid !== uid
-}
-
-/** By the chain of controllers (docs/design.md R27), as the Job of a run; the first link may be newer than the caches. */
-async function isOurs({ client, caches }: Reach, { namespace, name }: Named, job: Job, signal: AbortSignal) {
-  if (!isRun(job)) return false
-  const standing = () => knownChain({ caches }, { namespace, name }).standingOf(job)
-  if (standing() === 'strange' && cronJobOf(job)) {
-    const cronJob = await named<CronJob>(client, cronJobs, namespace, cronJobName(name), signal)
-    if (cronJob && isOf(cronJob, name)) caches.cronJobs.offer(cronJob)
-  }
-  return standing() === 'ours'
-}
-
-function isRun({ metadata }: Job): boolean {
-  return metadata.labels?.[label.role] === ('run' satisfies JobRole)
-}
-
-/** As the caches know it. */
-function knownChain({ caches }: Pick<Reach, 'caches'>, { namespace, name }: Named): Chain {
-  return chainOf({
-    name,
-    policy: caches.policies.get(namespace, name),
-    cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
-    backups: caches.backups.byIndex('policy', keyFrom(namespace, name)),
-  })
-}
-
-/** Of a Job whose UID nobody knows no pod is heard. */
-async function hasNewerPods(
-  { client, caches }: Reach,
-  owner: Named,
-  { name, uid, seen = [] }: Extract<Unless, { readonly kind: 'job' | 'newer-pods' }>,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if (uid === undefined) return false
-  const labelSelector = `batch.kubernetes.io/job-name=${name}`
-  const { items } = await client.list<Pod>(pods, { namespace: owner.namespace, labelSelector, signal })
-  const own = items.filter(pod => jobUIDOf(pod) === uid && isOf(pod, owner.name))
-  for (const pod of own) caches.pods.offer(podEssence(pod))
-  return own.some(pod => !seen.includes(versionOf(pod)))
-}
-
-async function hasNewerBackups(
-  { client, caches }: Reach,
-  owner: Named,
-  seen: ReadonlySet<string>,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const listed = await ofLabels<Backup>(client, backups, owner, undefined, signal)
-  const own = listed.filter(({ spec }) => spec.policy === owner.name)
-  for (const backup of own) caches.backups.offer(backup)
-  return own.some(({ metadata: { uid = '' } }) => !seen.has(uid))
-}
-
-/** Of the CronJob, which is the operator's own write: what no cache knows of that is no plan's, either. */
-async function hasNewerJobs(
-  { client, caches }: Reach,
-  owner: Named,
-  seen: ReadonlySet<string>,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const listed = await ofLabels<Job>(client, jobs, owner, undefined, signal)
-  const { standingOf } = knownChain({ caches }, owner)
-  const own = listed.filter(job => isRun(job) && cronJobOf(job) && standingOf(job) === 'ours')
-  for (const job of own) caches.jobs.offer(job)
-  return own.some(({ metadata: { uid = '' } }) => !seen.has(uid))
-}
+import { named, withLabels, type Owner } from '../shared/asked.ts'
+import type { Reach } from '../shared/caches.ts'
+import { backups, claims, snapshots } from '../shared/resources.ts'
 
 /** What the last look before a deletion found. `stays`: it is not to go after all; `needed`: somebody needs it still. */
 export type LastLook =
@@ -171,7 +43,7 @@ const stays = { is: 'stays' } as const
  */
 export async function lookLast(
   reach: Reach,
-  owner: Named,
+  owner: Owner,
   doomed: Doomed,
   provided: Provided,
   asked: Asked,
@@ -183,7 +55,7 @@ export async function lookLast(
 
 async function lookAtBackup(
   { client, caches }: Reach,
-  { namespace }: Named,
+  { namespace }: Owner,
   doomed: Doomed,
   provided: Provided,
   signal: AbortSignal,
@@ -202,7 +74,7 @@ async function lookAtBackup(
 
 async function lookAtSnapshot(
   { client, caches }: Reach,
-  owner: Named,
+  owner: Owner,
   doomed: Doomed,
   provided: Provided,
   asked: Asked,
@@ -213,7 +85,7 @@ async function lookAtSnapshot(
   const listed = async <T extends KubernetesObject>(resource: Resource, target: string) => {
     const among = isMoved({ caches }, owner, target) ? undefined : target
     return await once(asked, `${resource.kind} ${among ?? ''}`, () =>
-      ofLabels<T>(client, resource, owner, among, signal),
+      withLabels<T>(client, resource, owner, among, signal),
     )
   }
   const some =
@@ -270,24 +142,11 @@ async function once<T extends KubernetesObject>(
   return answer
 }
 
-/** @param target undefined: of all of them */
-async function ofLabels<T extends KubernetesObject>(
-  client: Client,
-  resource: Resource,
-  { namespace, name: policy }: Named,
-  target: string | undefined,
-  signal: AbortSignal,
-): Promise<readonly T[]> {
-  const ofPolicy = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
-  const labelSelector = target === undefined ? ofPolicy : `${ofPolicy},${label.target}=${labelValue(target)}`
-  return (await client.list<T>(resource, { namespace, labelSelector, signal })).items
-}
-
 /**
  * Whether the caches have a snapshot or a Backup of the target under the label of another one: somebody has changed it, which moves it from no
  * target that the plan has it in, and then all targets are listed. What is moved while nobody knows counts for nothing, which deletes less.
  */
-function isMoved({ caches }: Pick<Reach, 'caches'>, { namespace, name: policy }: Named, target: string): boolean {
+function isMoved({ caches }: Pick<Reach, 'caches'>, { namespace, name: policy }: Owner, target: string): boolean {
   const value = labelValue(target)
   const hasOther = ({ metadata }: KubernetesObject) => metadata.labels?.[label.target] !== value
   const backupNamed = (each: string) => caches.backups.get(namespace, each)
@@ -313,7 +172,7 @@ function isMoved({ caches }: Pick<Reach, 'caches'>, { namespace, name: policy }:
  */
 function stillPrunes(
   { caches }: Pick<Reach, 'caches'>,
-  { namespace, name: policy }: Named,
+  { namespace, name: policy }: Owner,
   name: string,
   {
     some,
