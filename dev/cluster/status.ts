@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { kubectl, localCluster } from '../cluster-access.ts'
-import { runDirectory } from '../paths.ts'
+import { repository, runDirectory } from '../paths.ts'
 import { parseStat } from '../process-identity.ts'
 import { componentRecordSuffix } from './component-process.ts'
 import { bootedFile, sandboxInit } from './instance.ts'
@@ -14,6 +14,9 @@ export async function brokenParts(): Promise<string[]> {
   const init = sandboxInit()
   if (!init) return ['it does not run']
   if (!existsSync(bootedFile)) return ['its start did not finish']
+  // The node has the folder that it was started from, not what was made anew at its path.
+  if (!existsSync(`/proc/${init.pid}/root${join(repository, 'package.json')}`))
+    return [`the checkout that it was started from is no longer at ${repository}`]
   const dead: string[] = []
   for (const file of await readdir(runDirectory)) {
     if (!file.endsWith(componentRecordSuffix)) continue

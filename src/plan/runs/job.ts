@@ -4,7 +4,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
-import { versionOf } from '../core/actions.ts'
+import { versionOf, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { planWait } from './wait.ts'
 import { attemptsOf } from '../jobs/obstacles.ts'
@@ -86,28 +86,46 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
   return planStatus(backup, facts, endTime, 'job', unlessMoreIsSaid(view))
 }
 
+/** A run whose Job is gone and whose pod says that it has committed. */
+export function planLostCommit({ backup, pods }: RunView, now: Date): BackupPlan | undefined {
+  const committed = pods.map(moverMessageOf).find(isCommitted)
+  if (!committed) return undefined
+  const message = 'the backup is complete; its Job was deleted while it ended'
+  const verdict = { phase: 'Completed', reason: 'Completed', message } as const
+  const attempts = attemptsOf(pods, backup.status)
+  const facts = { ...begunAs(backup), ...storedFacts(committed), attempts, ...verdict }
+  return planStatus(backup, facts, endOf(committed, now), 'job')
+}
+
+/** What is known of a run from the time of its Job. */
+function begunAs(backup: Backup) {
+  const { startTime, store, jobUID } = backup.status ?? {}
+  const known = { ...(startTime ? { startTime } : {}), ...(store ? { store } : {}), ...(jobUID ? { jobUID } : {}) }
+  return { target: commandTarget, run: runJobName(backup), ...known } as const
+}
+
+/** That a run has no Job, as far as is known, and that its pods have said no more. */
+export function unlessJobStands({ backup, pods }: RunView): Unless {
+  const { jobUID: uid } = backup.status ?? {}
+  return { kind: 'job', name: runJobName(backup), ...(uid ? { uid, seen: pods.map(versionOf) } : {}) }
+}
+
 /**
  * The Job may have gone after a good end, or while its mover commits: pods outlive their Job by the grace period. It is waited for them,
  * and where the bucket holds more than is known here also for the list, though not for ever: a node may be lost, and pages may fail, or
  * never find the bucket at rest. A verdict that turns out wrong is made good by the list (history/catalog.ts).
  */
-function planLostJob({ backup, pods, unproven }: RunView, bucketIsOpen: boolean, now: Date): BackupPlan {
-  const { startTime, completionTime, store, jobUID } = backup.status ?? {}
-  const run = runJobName(backup)
-  const known = { ...(startTime ? { startTime } : {}), ...(store ? { store } : {}), ...(jobUID ? { jobUID } : {}) }
-  const begun = { target: commandTarget, run, ...known } as const
-  const committed = pods.map(moverMessageOf).find(isCommitted)
-  if (committed) {
-    const message = 'the backup is complete; its Job was deleted while it ended'
-    const verdict = { phase: 'Completed', reason: 'Completed', message } as const
-    const facts = { ...begun, ...storedFacts(committed), attempts: attemptsOf(pods, backup.status), ...verdict }
-    return planStatus(backup, facts, endOf(committed, now), 'job')
-  }
+function planLostJob(view: RunView, bucketIsOpen: boolean, now: Date): BackupPlan {
+  const { backup, pods, unproven } = view
+  const committed = planLostCommit(view, now)
+  if (committed) return committed
+  const begun = begunAs(backup)
+  const { run } = begun
+  const { startTime, completionTime } = backup.status ?? {}
   const gone = timeOf(completionTime) ?? now
   const until = addSeconds(gone, listSeconds)
   const facts = { ...begun, reason: 'JobDeleted', completionTime: rfc3339(gone) } as const
-  const seen = pods.map(versionOf)
-  const unless = { kind: 'job', name: run, ...(jobUID ? { uid: jobUID, seen } : {}) } as const
+  const unless = unlessJobStands(view)
   const ending = [...pods, ...unproven].find(pod => !isOver(pod) && !hasMoverEnded(pod))
   if ((ending || bucketIsOpen) && now < until) {
     const wait = ending

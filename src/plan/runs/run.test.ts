@@ -22,6 +22,7 @@ import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { Job } from '../../api/kubernetes.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { onDemandJobName } from '../../api/names.ts'
+import { versionOf } from '../core/actions.ts'
 import { childBackup } from '../../resources/backup-objects.ts'
 import { planBackup, only, planPolicy } from '../../../test/plan/planned.ts'
 
@@ -317,6 +318,25 @@ test('a run that had committed when its policy was deleted is a success', () => 
     pod(run, 1, { status: { containerStatuses: [saying({ phase: 'committed', finishedAt: now.getTime() })] } }),
   ]
   assert.equal(plan(world(undefined, { jobs: [run], pods }), goingOn(run)).status?.phase, 'Completed')
+})
+
+test('a run whose Job went with its policy is a success where its pod says that it has committed', () => {
+  const run = jobOfSlot(at('02:00'))
+  const committed = saying({ phase: 'committed', finishedAt: now.getTime() })
+  const pods = [pod(run, 1, { status: { containerStatuses: [committed] } })]
+  assert.equal(plan(world(undefined, { pods }), goingOn(run)).status?.phase, 'Completed')
+})
+
+test('F31: that a policy took its run along is said once the API server knows of no Job, nor of more words of its pod', () => {
+  const run = jobOfSlot(at('02:00'))
+  const { name, uid } = run.metadata
+  const going = pod(run, 1)
+  const seen = [versionOf(going)]
+  const unless = (jobs: readonly Job[], of: Backup, time?: Date) =>
+    only(plan(world(undefined, { jobs, pods: [going] }), of, time).actions, 'status Backup')[0]?.unless
+  assert.deepEqual(unless([run], goingOn(run)), { kind: 'newer-pods', name, uid, seen })
+  assert.deepEqual(unless([], goingOn(run)), { kind: 'job', name, uid, seen })
+  assert.equal(unless([], asked(), at('12:01'))?.kind, 'job')
 })
 
 test('a run that had failed when its policy was deleted keeps its own reason', () => {

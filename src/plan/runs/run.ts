@@ -3,19 +3,20 @@ import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
-import { deletion, type Action } from '../core/actions.ts'
+import { deletion, type Action, type Unless } from '../core/actions.ts'
 import type { Marks } from '../../resources/jobs.ts'
 import { earliest } from '../../schedule/times.ts'
 import { runJobName, snapshotName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
-import { factsOfEntry, goesOn, hasBegun, planJobRun, planJobStart } from './job.ts'
+import { factsOfEntry, goesOn, hasBegun, planJobRun, planJobStart, planLostCommit, unlessJobStands } from './job.ts'
 import { isOfClaim, isOutOfSight, planOutOfSight } from './out-of-sight.ts'
 import { cutAgain, neverRuns, startedInVain, startsUntil } from './passed-slot.ts'
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { staysWithoutPolicy } from './marks.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
+import { unlessMoreIsSaid } from '../jobs/pods.ts'
 
 /** What is known of the bucket while a run is judged. */
 export type CatalogKnowledge = {
@@ -78,21 +79,27 @@ function isOfCommand({ targets }: SnapshotStrategyView, run: RunView): boolean {
   return ofCommand && hasBegun(run) && !targets.some(({ name }) => name === commandTarget)
 }
 
+/** What the run may have reached that no cache shows yet, and that would stand. Without the snapshot API nobody can look for a snapshot. */
+function lastLook({ snapshotApi }: View, run: RunView): Unless | undefined {
+  const { backup, job } = run
+  if (job) return unlessMoreIsSaid(job)
+  if (!isOfClaim(backup)) return unlessJobStands(run)
+  return snapshotApi ? { kind: 'wanted-snapshot', name: snapshotName(backup) } : undefined
+}
+
 /** What the run has already reached stands; what goes on is ended (docs/design.md R8). */
 function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
   const { backup, job } = run
   const { policy, slot } = backup.spec
   if (backup.status?.reason === 'Children') return planTargets(run, [], now)
   if (job && !goesOn(job, now)) return planJobRun(backup, job, now)
+  const committed = job ? undefined : planLostCommit(run, now)
+  if (committed) return committed
   const snapshot = run.snapshot?.snapshot
   if (run.snapshot && staysWithoutPolicy(run.snapshot.snapshot, backup))
     return planSnapshotRun(undefined, backup, run.snapshot, undefined, now)
   const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
-  // It may have one that no cache shows yet, and where that has become ready it stays, and the Backup is complete. Without the API nobody can look.
-  const unless =
-    view.snapshotApi && isOfClaim(backup)
-      ? ({ kind: 'wanted-snapshot', name: snapshotName(backup) } as const)
-      : undefined
+  const unless = lastLook(view, run)
   if (slot !== undefined || job || snapshot || !waits) {
     const stop: Action[] = []
     if (job && !job.job.metadata.deletionTimestamp) stop.push(deletion(job.job, `its policy ${policy} was deleted`))
