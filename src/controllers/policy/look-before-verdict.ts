@@ -2,11 +2,10 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job, PersistentVolumeClaim, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
-import { label, type JobRole } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
 import { versionOf, type Unless } from '../../plan/core/actions.ts'
 import { staysWithoutPolicy } from '../../plan/runs/marks.ts'
-import { chainOf, cronJobOf, jobUIDOf, type Chain } from '../../plan/view/chain.ts'
+import { chainOf, cronJobOf, isRun, jobUIDOf, type Chain } from '../../plan/view/chain.ts'
 import { isOf, isSnapshotOf } from '../../plan/view/owners.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import { timeOf } from '../../schedule/times.ts'
@@ -71,10 +70,6 @@ async function isOurs({ client, caches }: Reach, { namespace, name }: Owner, job
     if (cronJob && isOf(cronJob, name)) caches.cronJobs.offer(cronJob)
   }
   return standing() === 'ours'
-}
-
-function isRun({ metadata }: Job): boolean {
-  return metadata.labels?.[label.role] === ('run' satisfies JobRole)
 }
 
 /** As the caches know it. */

@@ -110,6 +110,17 @@ for (const [what, changes] of [
     assert.ok(await isThere())
   })
 
+test('F59: data that are answered to be gone are no backup where no list confirms or denies it, and no loss: the manifest stays', async () => {
+  for (const reason of ['AccessDenied', 'StoreUnavailable'] as const) {
+    const { look, isThere } = await stage({ data: '' })
+    const list = () => {
+      throw new StoreError(reason, 'no list')
+    }
+    await assert.rejects(lookBehind(look({ list }), record), fails(reason, true, /^no list; .* nobody can be sure/))
+    assert.ok(await isThere())
+  }
+})
+
 test('F59: the end of the pod during the look takes nothing back', async () => {
   const { look, isThere } = await stage({ data: '' })
   const ended = AbortSignal.abort(new Error('the pod was told to stop'))

@@ -24,10 +24,16 @@ export interface LookBehind {
   readonly signal: AbortSignal
 }
 
-/** @throws CommitFailure DataLost, AttemptExpired (uncertain where the manifest could not be deleted). */
+/**
+ * @throws CommitFailure DataLost, AttemptExpired (uncertain where the manifest could not be deleted); uncertain, with the reason of the store,
+ * where an object is answered to be gone and the list that would confirm it does not come: that is no backup, and no loss.
+ */
 export async function lookBehind(options: LookBehind, record: BackupRecord): Promise<void> {
-  // What the store does not say, or the end of the pod leaves no time for, takes nothing back.
-  const lost = await whyNoBackup(options, record).catch(() => undefined)
+  const lost = await whyNoBackup(options, record).catch((error: unknown) => {
+    if (error instanceof CommitFailure) throw error
+    // What the store does not say, or the end of the pod leaves no time for, takes nothing back.
+    return undefined
+  })
   if (!lost) return
   try {
     await takeBack(options, record)
@@ -57,10 +63,16 @@ async function whyNoBackup(options: LookBehind, record: BackupRecord): Promise<M
   return undefined
 }
 
+const doubt =
+  'the store answers that data of this backup are gone, and does not list them, so that nobody can be sure: the manifest stays, and is no proof of a backup; let these credentials list below this prefix, and look whether something deletes there'
+
 /** By answers of two kinds, because one of them may be wrong. */
 async function isLost({ store, layout, signal }: LookBehind, record: BackupRecord): Promise<boolean> {
   if ((await stateOf(store, layout, new Map(), record, signal)) !== 'missing') return false
-  return (await stateOf(store, layout, await listData(store, layout, signal), record, signal)) === 'missing'
+  const listed = await listData(store, layout, signal).catch((error: unknown) => {
+    throw new CommitFailure(error, true, doubt)
+  })
+  return (await stateOf(store, layout, listed, record, signal)) === 'missing'
 }
 
 /** By the clock of the store alone. The time of the look tells that it was in time; else the time of the write does. */

@@ -226,6 +226,18 @@ test('a run that was taken for failed when its Job went comes back where the buc
   )
 })
 
+test('F59: a run whose mover has proved its manifest worth nothing, and could not take it back, does not come back as Completed', () => {
+  for (const reason of ['DataLost', 'AttemptExpired'] as const) {
+    const lostData = { ...lost(scheduled(at('02:00'))), status: failed(second, at('02:10'), { reason }) }
+    const { actions, digest } = plan(
+      runs,
+      [...runs.filter(run => run !== second).map(known), lostData],
+      [page('', entries)],
+    )
+    assert.deepEqual([actions.map(does), digest === undefined], [[], false])
+  }
+})
+
 test("a person's Backup that was taken for failed stays, and another tells of what the bucket has", () => {
   const wrong = backup('now')
   const run = onDemandJobName('nightly', wrong.metadata.uid ?? '')

@@ -3,6 +3,7 @@
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage, type MoverWarning } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
@@ -208,13 +209,16 @@ function found(backup: Backup, entries: ReadonlyMap<string, CatalogEntry>, store
   return [alone(`found/${metadata.name}`, { do: 'write-status', object })]
 }
 
+/** What a mover says of a manifest that it could not take back: that the list shows it proves nothing (F59). */
+const provenLost: readonly string[] = ['DataLost', 'AttemptExpired'] satisfies readonly Reason[]
+
 /**
  * A run whose Job went, with all that it had to say, was taken for failed, or for never begun, and yet it had committed. A final phase never
  * changes, so that another Backup has to tell of it; people's own Backups stay beside it. So does one that is held, which protects the data.
  */
 function isRefuted({ backup, job }: RunView, entries: ReadonlyMap<string, CatalogEntry>): boolean {
-  const { phase } = backup.status ?? {}
-  const isRuledOut = phase === 'Failed' || phase === 'Skipped'
+  const { phase, reason = '' } = backup.status ?? {}
+  const isRuledOut = (phase === 'Failed' && !provenLost.includes(reason)) || phase === 'Skipped'
   return isRuledOut && entries.has(runJobName(backup)) && !job && !isHeld(backup)
 }
 

@@ -1,8 +1,9 @@
 // What a pod of a Job shows: whether it is over, and what its mover has said.
 import type { ContainerStatus, Pod } from '../../api/kubernetes.ts'
-import type { MoverMessage } from '../../api/mover/message.ts'
+import { isCommitted, type MoverMessage } from '../../api/mover/message.ts'
 import { parseMoverMessage } from '../../api/mover/message-parse.ts'
 import { versionOf, type Unless } from '../core/actions.ts'
+import { isRun } from '../view/chain.ts'
 import type { JobView } from '../view/view.ts'
 
 /** The newest whole message of the mover in a pod, once it has ended. */
@@ -10,10 +11,14 @@ export function moverMessageOf(pod: Pod): MoverMessage | undefined {
   return parseMoverMessage(statusOf(pod, 'mover')?.state?.terminated?.message)
 }
 
-/** What a verdict on an ended Job must be held against: its newest pod's words may be on their way, unless that has ended before our eyes. */
+/**
+ * What a verdict on an ended Job must be held against: the words of its newest pod may be on their way, and of a run, which is tried several
+ * times, a whole pod may be that no cache knows.
+ */
 export function unlessMoreIsSaid({ job, pods }: JobView): Unless | undefined {
   const newest = pods.at(-1)
-  if (newest && hasMoverEnded(newest)) return undefined
+  const isDecided = isRun(job) ? pods.map(moverMessageOf).some(isCommitted) : newest && hasMoverEnded(newest)
+  if (isDecided) return undefined
   const { name, uid } = job.metadata
   return { kind: 'newer-pods', name, ...(uid ? { uid } : {}), seen: pods.map(versionOf) }
 }

@@ -3,6 +3,7 @@
 import { snapshotDefaults } from '../../api/kinds/snapshot-defaults.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
+import { annotation } from '../../api/labels.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 
 /** So many snapshots of a claim may be cut and not ready at once; a storage system that is stuck is not given more. */
@@ -28,11 +29,17 @@ export type Progress =
 
 export function progressOf({ metadata, status }: VolumeSnapshot, limits: Limits, now: Date): Progress {
   if (status?.readyToUse) return { is: 'ready' }
-  const start = timeOf(metadata.creationTimestamp) ?? now
+  const start = startOf(metadata, now)
   const cut = timeOf(status?.creationTime) !== undefined
   const limit = cut ? limits.readySeconds : limits.cutSeconds
   const until = addSeconds(start, limit)
   if (now < until) return { is: cut ? 'unready' : 'uncut', until }
   if (!cut) return { is: 'not-cut', limit }
   return status?.error?.message ? { is: 'not-ready', limit } : { is: 'slow' }
+}
+
+/** By the API server's clock, or, where that is behind, by the one that is asked how much time has passed. */
+function startOf({ creationTimestamp, annotations }: VolumeSnapshot['metadata'], now: Date): Date {
+  const [made = now, asked = made] = [timeOf(creationTimestamp), timeOf(annotations?.[annotation.askedAt])]
+  return asked > made && asked <= now ? asked : made
 }

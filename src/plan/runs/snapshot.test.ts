@@ -114,6 +114,21 @@ test('F67: a snapshot that is not cut in time failed, and goes after that is wri
   assert.deepEqual(only(actions, 'delete VolumeSnapshot')[0]?.provided, { that: 'nobody-needs-it' })
 })
 
+test('F67: how long a snapshot has not been cut is told by the clock that asked for it, where that is ahead of the API server’s, and not of itself', () => {
+  const creationTimestamp = stamp(at('11:49'))
+  const old = { ...data, metadata: { ...data.metadata, creationTimestamp } }
+  const behind = snapshotOf(old, { metadata: { creationTimestamp } })
+  const asked = (time: Date) => {
+    const annotations = { ...behind.metadata.annotations, [annotation.askedAt]: stamp(time) }
+    return { ...behind, metadata: { ...behind.metadata, annotations } }
+  }
+  const reasonAt = (snapshot: VolumeSnapshot, time: Date) =>
+    plan(snapshots({ snapshots: [snapshot] }), old, time).status?.reason
+  assert.equal(reasonAt(asked(at('12:00')), at('12:00:02')), 'SnapshotPending')
+  assert.equal(reasonAt(asked(at('12:00')), at('12:10')), 'SnapshotNotCut')
+  assert.equal(reasonAt(asked(at('+365d 12:00')), at('12:00:02')), 'SnapshotNotCut', 'the clock was put right since')
+})
+
 test('F67: a snapshot that is cut waits for a day, then an error fails it, and without one it is slow and stays', () => {
   const cut = { readyToUse: false, creationTime: stamp(at('12:00:02')) }
   const error = { message: 'the copy broke off' }

@@ -2,7 +2,7 @@
 // one of our own objects by a chain of controllers, UID by UID: policy → CronJob → Job → pod, policy → Job → pod, Backup → Job → pod.
 // A link may be gone while what hung on it still stands: its UID is then in a status, which only the operator writes.
 import type { Job, KubernetesObject, OwnerReference, Pod } from '../../api/kubernetes.ts'
-import { apiVersion, label } from '../../api/labels.ts'
+import { apiVersion, label, type JobRole } from '../../api/labels.ts'
 import { onDemandJobName } from '../../api/names.ts'
 import type { PolicyWorld } from './world.ts'
 
@@ -38,7 +38,7 @@ export function chainOf({
 
   function standingOf(job: Job): Standing {
     const { metadata } = job
-    if (metadata.labels?.[label.role] !== 'run') return policy && isControlledBy(job, policy) ? 'ours' : 'strange'
+    if (!isRun(job)) return policy && isControlledBy(job, policy) ? 'ours' : 'strange'
     if (recorded.has(metadata.uid ?? '')) return 'ours'
     if (cronJobUIDs.includes(cronJobOf(job)?.uid ?? '')) return 'ours'
     const backup = controllerOf(job, apiVersion, 'Backup')
@@ -63,6 +63,11 @@ export function controllerOf(
 export function isControlledBy(object: Pick<KubernetesObject, 'metadata'>, owner: KubernetesObject): boolean {
   const { uid } = owner.metadata
   return uid !== undefined && controllerOf(object, owner.apiVersion, owner.kind)?.uid === uid
+}
+
+/** A Job that makes a backup, and no helper. */
+export function isRun({ metadata }: Job): boolean {
+  return metadata.labels?.[label.role] === ('run' satisfies JobRole)
 }
 
 /** The CronJob that made a Job. */
