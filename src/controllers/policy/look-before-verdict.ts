@@ -16,7 +16,7 @@ import { backups, claims, cronJobs, jobs, pods, snapshots } from '../shared/reso
 /**
  * What is found goes into the cache, which plans anew. Only what a plan would see counts: an object that lost our labels, or a stranger's
  * with that name, would contradict every plan for ever.
- * @param about what says the verdict, as it is to be written
+ * @param about what says the verdict, as it stands: what the run has reached is in its status
  * @throws ApiError where the kind is not served, which proves nothing gone
  */
 export async function isThere(

@@ -4,11 +4,10 @@
 // else (F71); so does a verdict that is put off because the API server knows more.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { CronJob, KubernetesObject } from '../../api/kubernetes.ts'
+import type { CronJob } from '../../api/kubernetes.ts'
 import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKind } from '../../plan/core/actions.ts'
-import { failure, finished, refusedStatus, refusedUntil } from '../../plan/runs/status.ts'
+import { failure, planNotStarted, planRefused, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
-import { sameJson } from '../../plan/core/equal.ts'
 import { cronJobGroup } from '../../plan/policy/cron-job.ts'
 import { sameClock } from '../../plan/policy/cron-job-difference.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
@@ -157,7 +156,7 @@ export async function applyPlan(
     // One that stands for several says what was refused first: the words of each in turn would change its status in every pass.
     if (!group.run || told.has(group.run.metadata.name)) return
     told.add(group.run.metadata.name)
-    const telling = pass.tellingOf(group.run, refusal, memory.refusedSince(group.name))
+    const telling = pass.tellingOf(group, group.run, refusal, memory.refusedSince(group.name))
     if (telling) await attempt(telling)
     verdicts.push(failsAt(group.name))
   }
@@ -475,12 +474,11 @@ class Pass {
   }
 
   /** A run that cannot start says so itself, and fails in the end. Undefined where it does already. */
-  tellingOf(planned: Backup, refusal: Refusal, since: Date | undefined): Group | undefined {
+  tellingOf({ actions }: Group, planned: Backup, refusal: Refusal, since: Date | undefined): Group | undefined {
+    const start = actions.findLast(action => action.do === 'create')?.object
     const run = this.#asMade(planned)
-    const status = refusedStatus(run, refusal, since, this.#context.clock.now())
-    if (sameJson(run.status, status)) return undefined
-    const action = { do: 'write-status', object: { ...run, status } } as const
-    return { name: `tell/${run.metadata.name}`, actions: [action] }
+    const [told] = planRefused(run, start, refusal, since, this.#context.clock.now()).groups
+    return told && { ...told, name: `tell/${run.metadata.name}` }
   }
 
   /** One that this very pass has made is not what was planned: it has an identity by now. */
@@ -515,7 +513,7 @@ class Pass {
 
   /** The run fails where a stranger has the name; of what the policy needs people are told at what cost. */
   async #tellTaken(
-    object: KubernetesObject,
+    object: Written,
     planned: Backup | undefined,
     cost: string | undefined,
     signal: AbortSignal,
@@ -524,14 +522,12 @@ class Pass {
     const { events, clock } = this.#context
     const { policy } = this.#owner
     const message = cost === undefined ? takenMessage(object) : `${takenMessage(object)}: without ours, ${cost}`
-    const note = { type: 'Warning', reason: 'NameTaken', message } as const
-    if (!run) {
-      if (policy) events.record(policy, note)
-      return
-    }
-    events.record(run, note)
-    const status = finished(run, failure('NameTaken', message), clock.now())
-    await this.#writeStatus({ do: 'write-status', object: { ...run, status } }, signal)
+    const about = run ?? policy
+    if (about) events.record(about, { type: 'Warning', reason: 'NameTaken', message })
+    if (!run) return
+    const { groups } = planNotStarted(run, object, failure('NameTaken', message), clock.now())
+    for (const action of groups.flatMap(({ actions }) => actions))
+      if (action.do === 'write-status') await this.#writeStatus(action, signal)
   }
 
   /**
@@ -570,8 +566,9 @@ class Pass {
     const { caches, metrics } = this.#context
     const { object, outcome, unless } = action
     const { kind, name } = subjectOf(action)
-    await this.#askOnceMore(unless, object, signal)
-    const before = caches.backups.get(this.#owner.namespace, name)?.status?.phase
+    const standing = caches.backups.get(this.#owner.namespace, name)
+    await this.#askOnceMore(unless, object.kind === 'Backup' && standing ? standing : object, signal)
+    const before = standing?.status?.phase
     cacheOf(caches, kind).offer(await this.#replaceStatus(resources[kind], object, signal))
     if (object.kind === 'Backup') {
       const { phase, reason } = (object as Backup).status ?? {}

@@ -64,6 +64,7 @@ for (const [what, run] of [
 for (const [what, run] of [
   ['that goes on', scheduled(at('11:00'), { name: 'nightly-data-1', target: 'data', status: going })],
   ['of which nothing is told yet', backup('now', { spec: { target: 'data' }, metadata })],
+  ['whose status alone names its target', backup('now', { metadata, status: { ...going, phase: 'Pending' } })],
 ] as const)
   test(`F31: a run ${what} is not ended with its policy before its snapshot was looked for, and is complete where that is ready`, async () => {
     const server = new ToyApiServer(now)
@@ -72,10 +73,15 @@ for (const [what, run] of [
       ...run,
       metadata: { ...run.metadata, ...metadata, ...(uid === undefined ? {} : { uid }) },
     }))
-    const { name } = server.create('volumesnapshots', snapshotOf(made ?? assert.fail())).metadata
-    server.update('volumesnapshots', name, each => ({ ...each, status: ready }))
+    const { name } = server.create('volumesnapshots', snapshotOf(made ?? assert.fail(), { claim: 'data' })).metadata
+    server.update('volumesnapshots', name, each => ({
+      ...each,
+      metadata: { ...each.metadata, ...metadata },
+      status: ready,
+    }))
     const client = toyClient(server)
     const caches = toyCaches(client)
+    caches.backups.replace(server.all('backups'))
     const context = applyContext(client, new FakeClock(now), { caches })
     const told: (string | undefined)[] = []
     for (let pass = 0; pass < 2; pass++) {

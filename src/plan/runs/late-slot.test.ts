@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { addSeconds } from '../../schedule/times.ts'
-import { does, only, planPolicy } from '../../../test/plan/planned.ts'
-import { at, claim, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
-import { refusedStatus } from './status.ts'
+import { actionsOf, does, only, planPolicy } from '../../../test/plan/planned.ts'
+import { at, backup, claim, policy, scheduled, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
+import { planRefused } from './status.ts'
 
 const slot = at('02:00')
 const deadline = at('03:00')
@@ -17,7 +18,15 @@ const dead = {
   words: 'failed calling webhook',
   passing: true,
 } as const
-const waiting = { ...made, status: refusedStatus(made, dead, undefined, addSeconds(slot, 10)) }
+const refused = planRefused(made, undefined, dead, undefined, addSeconds(slot, 10))
+const waiting = { ...made, status: only(actionsOf(refused.groups), 'status Backup')[0]?.status ?? assert.fail() }
+
+/** What starts that Backup. */
+function startOf(run: Backup, of: BackupPolicy) {
+  const { groups } = planPolicy(world(of, { backups: [run], claims: [claim('data')] }), at('02:00:01'))
+  const creations = groups.find(({ name }) => name === `start/${run.metadata.name}`)?.actions ?? []
+  return creations.findLast(action => action.do === 'create')?.object ?? assert.fail()
+}
 
 function planned(now: Date, of: Backup = waiting) {
   const status = { accountedUntil: stamp(slot), scheduleSince: stamp(at('00:00')) }
@@ -67,4 +76,19 @@ test('R34: one whose turn never came is Failed at its deadline as well, told and
   const back = { ...made, metadata: { ...metadata, creationTimestamp: stamp(addSeconds(deadline, 1)) } }
   const [action] = only(planned(at('03:00:02'), back).actions, 'status Backup')
   assert.deepEqual([action?.status.phase, action?.status.reason, action?.outcome], ['Skipped', 'SlotPassed', undefined])
+})
+
+test('F71: a run whose start is refused for good failed for what it was to be of, told and counted like any other', () => {
+  const onDemand = backup('now')
+  const ofClaim = backup('of-claim', { spec: { target: 'data' } })
+  for (const [of, start, target, strategy] of [
+    [onDemand, startOf(onDemand, policy()), 'command', 'job'],
+    [ofClaim, startOf(ofClaim, snapshotPolicy()), 'data', 'snapshot'],
+    [onDemand, undefined, undefined, undefined],
+  ] as const) {
+    const { groups } = planRefused(of, start, { ...dead, passing: false }, slot, at('02:05'))
+    const [written] = only(actionsOf(groups), 'status Backup')
+    assert.deepEqual([written?.status.phase, written?.status.target], ['Failed', target])
+    assert.deepEqual([written?.outcome?.strategy, actionsOf(groups).length], [strategy, strategy ? 2 : 1])
+  }
 })

@@ -55,6 +55,7 @@ for (const asked of ['02:00', ''])
 test('F79: a snapshot that is late for its slot is its own where it was made when it was asked for', () => {
   const late = scheduled(at('02:00'), { target: 'data', metadata: { creationTimestamp: stamp(at('05:00')) } })
   assert.equal(withSnapshot(late, '05:00', '04:51').status?.phase, 'Completed')
+  assert.equal(withSnapshot(late, '05:00', '05:11').status?.phase, 'Completed', 'our own clock is ahead')
   const of = { snapshots: [snapshotOf(late, { status: ready })], backups: [late] }
   for (const [what, seen] of [
     ['its policy was deleted meanwhile', world(undefined, of)],

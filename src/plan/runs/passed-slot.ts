@@ -63,10 +63,10 @@ export function cutAgain(backup: Backup, snapshot: VolumeSnapshot, now: Date): F
   return { phase: 'Skipped', reason: 'RestoredObject', message, ...targetOf(backup) }
 }
 
-/** By clocks of two machines, and passes that take minutes. */
+/** By clocks of two machines, and passes that take minutes. Nothing is restored before it was asked for: then only our clock was ahead. */
 function wasMadeWhenAsked({ metadata: { annotations, creationTimestamp } }: VolumeSnapshot): boolean {
   const [asked, made] = [timeOf(annotations?.[annotation.askedAt]), timeOf(creationTimestamp)]
-  return asked !== undefined && made !== undefined && Math.abs(made.getTime() - asked.getTime()) <= lateSeconds * 1000
+  return asked !== undefined && made !== undefined && made <= addSeconds(asked, lateSeconds)
 }
 
 function targetOf({ spec }: Backup): { readonly target?: string } {

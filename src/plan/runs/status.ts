@@ -2,7 +2,8 @@
 import { isFinal, type BackupPhase } from '../../api/kinds/backup-phases.ts'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { Reason } from '../../api/conditions.ts'
-import type { Action, Group, Refusal, Unless } from '../core/actions.ts'
+import { commandTarget } from '../../api/names.ts'
+import type { Action, Group, Refusal, Unless, Written } from '../core/actions.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
 import { addSeconds, durationText, rfc3339, timeOf } from '../../schedule/times.ts'
@@ -67,19 +68,6 @@ export function refusedUntil(since: Date): Date {
   return addSeconds(since, refusedSeconds)
 }
 
-/**
- * The status of a run whose Job or VolumeSnapshot cannot be created. No run fails because of the control plane alone (F33).
- * @param since of the refusals in a row that are about the run, the first; undefined where the last one says nothing about it
- */
-export function refusedStatus(backup: Backup, { words }: Refusal, since: Date | undefined, now: Date): BackupStatus {
-  const { target } = backup.status ?? {}
-  const message = `the API server refuses it: ${words}`
-  const facts = { ...(target ? { target } : {}), reason: 'CreationRefused', message } as const
-  return since && now >= refusedUntil(since)
-    ? finished(backup, { ...facts, phase: 'Failed' }, now)
-    : ongoing(backup, { ...facts, phase: 'Pending' }, now)
-}
-
 export function failure(reason: Reason, message: string) {
   return { phase: 'Failed', reason, message } as const
 }
@@ -115,3 +103,40 @@ export function planStatus(
   }
   return group({ ...action, outcome: { outcome: good ? 'success' : 'failure', seconds, strategy } }, notice)
 }
+
+/**
+ * A run whose Job or VolumeSnapshot cannot be created. No run fails because of the control plane alone (F33).
+ * @param start what its start was to create
+ * @param since of the refusals in a row that are about the run, the first; undefined where the last one says nothing about it
+ */
+export function planRefused(
+  backup: Backup,
+  start: Written | undefined,
+  { words }: Refusal,
+  since: Date | undefined,
+  now: Date,
+): BackupPlan {
+  const message = `the API server refuses it: ${words}`
+  if (since && now >= refusedUntil(since))
+    return planNotStarted(backup, start, failure('CreationRefused', message), now)
+  const { target } = backup.status ?? {}
+  const facts = { phase: 'Pending', reason: 'CreationRefused', message, ...(target ? { target } : {}) } as const
+  return planStatus(backup, facts, now)
+}
+
+/** A run that failed before it began is a failed run of its target: no Job and no snapshot tells of that. */
+export function planNotStarted(
+  backup: Backup,
+  start: Written | undefined,
+  facts: ReturnType<typeof failure>,
+  now: Date,
+): BackupPlan {
+  const strategy = start && strategies.get(start.kind)
+  const target = backup.spec.target ?? backup.status?.target ?? (strategy === 'job' ? commandTarget : undefined)
+  return planStatus(backup, { ...facts, ...(target ? { target } : {}) }, now, strategy)
+}
+
+const strategies: ReadonlyMap<string, 'job' | 'snapshot'> = new Map([
+  ['Job', 'job'],
+  ['VolumeSnapshot', 'snapshot'],
+])

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Refusal } from '../core/actions.ts'
-import { refusedStatus } from './status.ts'
-import { planPolicy } from '../../../test/plan/planned.ts'
+import { planRefused } from './status.ts'
+import { actionsOf, only, planPolicy } from '../../../test/plan/planned.ts'
 import { at, backup, claim, policy, snapshotPolicy, stamp, world } from '../../../test/plan/world.ts'
 
 const now = at('12:00')
@@ -47,7 +47,8 @@ for (const [strategy, target] of [
 test('R30: it is written once, and the Backup of another target waits for nobody', () => {
   const refusal: Refusal = { ...dead, kind: 'VolumeSnapshot' }
   const first = asked('first', '11:58', 'data')
-  const waits = { ...first, status: refusedStatus(first, refusal, now, now) }
+  const [refused] = only(actionsOf(planRefused(first, undefined, refusal, now, now).groups), 'status Backup')
+  const waits = { ...first, status: refused?.status ?? assert.fail() }
   const second = asked('second', '11:59', 'data')
   const other = asked('other', '11:59', 'logs')
   const { groups } = planPolicy(
