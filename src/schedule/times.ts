@@ -22,6 +22,14 @@ export function isTime(ms: number): boolean {
   return ms >= 0 && ms < 253_402_300_800_000
 }
 
+/** Clocks of a cluster differ by less, ms. */
+const mostSkewMs = 300_000
+
+/** Whether something is dated in the future, which only a clock that was wrong can have done. */
+export function isAhead(time: Date, now: Date): boolean {
+  return time.getTime() > now.getTime() + mostSkewMs
+}
+
 export function addSeconds(time: Date, seconds: number): Date {
   return new Date(time.getTime() + seconds * 1000)
 }

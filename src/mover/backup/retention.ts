@@ -8,7 +8,6 @@ import { keepingOfTask } from '../../plan/history/numbers.ts'
 import {
   countsWithData,
   inOnePass,
-  isAhead,
   planRetention,
   type Going,
   type RetentionOptions,
@@ -16,6 +15,7 @@ import {
   type RunData,
 } from '../../plan/history/retention.ts'
 import { judgeSizes } from '../../plan/history/sizes.ts'
+import { isAhead } from '../../schedule/times.ts'
 import {
   deleteBackup,
   foreignText,

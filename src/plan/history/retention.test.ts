@@ -3,13 +3,13 @@ import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import {
   inOnePass,
-  isAhead,
   planRetention,
   slowRuns,
   type RetentionReason,
   type RetentionRun,
   type RunData,
 } from './retention.ts'
+import { isAhead } from '../../schedule/times.ts'
 
 const data: Readonly<Record<string, RunData>> = {
   c: 'confirmed',

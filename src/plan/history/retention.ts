@@ -147,14 +147,6 @@ export const mostDeletes = 20
 /** So many that cannot be deleted are tried in a pass: they stand in the way of no other, and each costs time. */
 export const mostFailures = 100
 
-/** Clocks of a cluster differ by less, ms. */
-const mostSkewMs = 300_000
-
-/** Whether a run is dated in the future, which only a clock that was wrong can have done. */
-export function isAhead(slot: Date, now: Date): boolean {
-  return slot.getTime() > now.getTime() + mostSkewMs
-}
-
 interface Judged {
   readonly run: RetentionRun
   readonly keeping: Keeping

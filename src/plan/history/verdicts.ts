@@ -11,13 +11,12 @@ import { withCondition, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
 import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
-import { rfc3339, timeOf } from '../../schedule/times.ts'
+import { isAhead, rfc3339, timeOf } from '../../schedule/times.ts'
 import { isGenuine, targetOf } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
 import {
-  isAhead,
   mostDeletes,
   mostFailures,
   planRetention,

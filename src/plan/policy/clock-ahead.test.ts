@@ -2,18 +2,29 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StoreStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
+import { slotRunName } from '../../api/names.ts'
+import { storeLocation } from '../../resources/desired-state.ts'
 import { addSeconds } from '../../schedule/times.ts'
+import { lastRunSucceeded } from './measures.ts'
+import { overdueSeconds } from './overdue.ts'
+import { scheduleHash } from './schedule.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
 import {
   at,
+  claim,
   complete,
+  completed,
   ended,
   failed,
   pod,
   policy,
+  ready,
   saying,
   scheduled,
+  snapshotOf,
+  snapshotPolicy,
   stamp,
   startable,
   usableStore,
@@ -107,4 +118,99 @@ test('F23: a run that failed on the store two hours ahead of now makes no probe 
     ]
   }
   assert.ok(made <= 2, `${made} probe Jobs in half an hour; Ready was ${readies.slice(0, 8).join(', ')}…`)
+})
+
+const nextYear = addSeconds(at('02:00'), 365 * 24 * 3600)
+
+/** Of the claim `data`: dated by clocks of the operator and of the storage system, and made at this time by that of the API server. */
+function runOf(slot: Date, made: Date, more: Partial<BackupStatus> = {}, target = 'data'): Backup {
+  const name = slotRunName('nightly', target, slot)
+  const run = { target, startTime: stamp(made), takenTime: stamp(made), snapshot: { name } }
+  const status = completed(name, addSeconds(made, 60), { ...run, ...more })
+  return scheduled(slot, { name, target, metadata: { creationTimestamp: stamp(made) }, status })
+}
+
+/** What the status tells of these Backups, each with its snapshot. */
+function told(backups: readonly Backup[], now: Date, claims = ['data']) {
+  const accountedUntil = stamp(addSeconds(now, -3600))
+  const scheduleSince = stamp(at('00:00'))
+  const of = snapshotPolicy(
+    {},
+    { status: { scheduleHash: scheduleHash(snapshotPolicy()), scheduleSince, accountedUntil } },
+  )
+  const snapshots = backups.map(each => {
+    const { creationTimestamp } = each.metadata
+    const creationTime = each.status?.takenTime ?? ''
+    return snapshotOf(each, { status: { ...ready, creationTime }, metadata: { creationTimestamp } })
+  })
+  const seen = world(of, { claims: claims.map(name => claim(name)), backups, snapshots })
+  const status = only(planPolicy(seen, now).actions, 'status BackupPolicy')[0]?.status ?? assert.fail()
+  return { ...of, status }
+}
+
+const ahead = { completionTime: stamp(addSeconds(nextYear, 60)) }
+for (const [what, backup] of [
+  ['without any wrong clock', runOf(at('02:00'), at('02:00'))],
+  ['whose slot is of next year', runOf(nextYear, at('02:00'))],
+  ['whose end is of next year', runOf(at('02:00'), at('02:00'), ahead)],
+  ['of which all that the operator wrote is of next year', runOf(nextYear, at('02:00'), ahead)],
+] as const)
+  test(`F23: after a Backup ${what} the next night is owed as ever, and the status tells when it really was`, () => {
+    const of = told([backup], at('03:00'))
+    assert.equal(of.status.targets?.[0]?.newest, stamp(at('02:00')))
+    const { lastSuccess = '' } = of.status
+    assert.ok(lastSuccess >= stamp(at('02:00')) && lastSuccess <= stamp(at('02:01')), lastSuccess)
+    assert.equal(overdueSeconds(of, at('+7d 12:00')), 6 * 24 * 3600 + 10 * 3600)
+  })
+
+test('F23: a claim that has but a Backup of next year is not thought to be as young as its neighbour', () => {
+  const backups = [runOf(nextYear, at('02:00')), runOf(at('+6d 02:00'), at('+6d 02:00'), {}, 'logs')]
+  const of = told(backups, at('+6d 03:00'), ['data', 'logs'])
+  assert.ok((overdueSeconds(of, at('+6d 12:00')) ?? 0) > 5 * 24 * 3600)
+})
+
+for (const [what, good] of [
+  ['the storage system is two days ahead', runOf(at('02:00'), at('02:00'), { takenTime: stamp(at('+2d 02:00')) })],
+  ['the slot is of next year', runOf(nextYear, at('02:00'), { startTime: undefined })],
+] as const)
+  test(`F23: a night that fails after a success is the newest run, although by its clock ${what}`, () => {
+    const bad = runOf(at('+1d 02:00'), at('+1d 02:00'), {
+      phase: 'Failed',
+      reason: 'SnapshotNotCut',
+      message: '',
+      takenTime: undefined,
+    })
+    const of = told([good, bad], at('+1d 03:00'))
+    const last = of.status.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
+    assert.deepEqual([last?.status, of.status.lastBackup, of.status.state], ['False', bad.metadata.name, 'Failed'])
+    assert.equal(lastRunSucceeded(of, [good, bad], at('+1d 03:00')), 0)
+  })
+
+test('F23: a slot of next year that counts as missed keeps no later one from being told', () => {
+  const slots = { missed: 1, skipped: 0, lastMissed: stamp(nextYear) }
+  const known = { scheduleHash: scheduleHash(snapshotPolicy()), scheduleSince: stamp(at('00:00')), slots }
+  const of = snapshotPolicy(
+    {},
+    { status: { ...known, lastRun: stamp(at('02:00')), accountedUntil: stamp(at('02:00')) } },
+  )
+  const { actions } = planPolicy(world(of), at('+1d 02:00'))
+  assert.deepEqual(
+    only(actions, 'event')
+      .filter(({ reason }) => reason === 'Missed')
+      .map(({ reason }) => reason),
+    ['Missed'],
+  )
+})
+
+test('F23: a suspect newest backup stops retention also where an older one is dated ahead', () => {
+  const location = storeLocation(policy().spec.backend ?? assert.fail())
+  const of = (slot: Date, more: Partial<BackupStatus>) =>
+    scheduled(slot, { status: completed('x', at('02:10'), { store: location, ...more }) })
+  const backups = [of(nextYear, { run: 'ahead' }), of(at('02:00'), { run: 'new', suspect: true })]
+  const { actions } = planPolicy(
+    world(policy({}, { status: { store: store({}), start, ...book } }), { backups }),
+    at('12:00'),
+  )
+  const { conditions } = only(actions, 'status BackupPolicy')[0]?.status ?? assert.fail()
+  assert.equal(conditions?.find(({ type }) => type === 'RetentionBlocked')?.reason, 'Suspect')
 })

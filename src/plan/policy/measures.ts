@@ -4,30 +4,31 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { dataTime } from '../view/run-times.ts'
 
 /** The Backup of each target with the newest data. */
-function newestByTarget(backups: readonly Backup[], counts: (backup: Backup) => boolean): readonly Backup[] {
+function newestByTarget(backups: readonly Backup[], now: Date, counts: (backup: Backup) => boolean): readonly Backup[] {
   const newest = new Map<string, Backup>()
   for (const backup of backups) {
     const { target } = backup.status ?? {}
     if (target === undefined || !counts(backup)) continue
     const other = newest.get(target)
-    if (!other || ageOf(other) < ageOf(backup)) newest.set(target, backup)
+    if (!other || ageOf(other, now) < ageOf(backup, now)) newest.set(target, backup)
   }
   return [...newest.values()]
 }
 
-function ageOf(backup: Backup): number {
-  return dataTime(backup)?.getTime() ?? 0
+function ageOf(backup: Backup, now: Date): number {
+  return dataTime(backup, now)?.getTime() ?? 0
 }
 
 /**
  * 1 when the newest run of every target succeeded, 0 when one failed, undefined before the first run has ended.
  * Targets that are no longer selected do not count: nobody could make their last run succeed.
  */
-export function lastRunSucceeded(policy: BackupPolicy, backups: readonly Backup[]): number | undefined {
+export function lastRunSucceeded(policy: BackupPolicy, backups: readonly Backup[], now: Date): number | undefined {
   const targets = policy.status?.targets?.filter(({ reason }) => reason !== 'TargetNotFound')
   const selected = targets && new Set(targets.map(({ name }) => name))
   const newest = newestByTarget(
     backups,
+    now,
     ({ status }) =>
       (status?.phase === 'Completed' || status?.phase === 'Failed') && (selected?.has(status.target ?? '') ?? true),
   )
@@ -38,8 +39,8 @@ export function lastRunSucceeded(policy: BackupPolicy, backups: readonly Backup[
 }
 
 /** Stored size of the newest successful backup of each target, added up; of snapshots the size of a volume that they restore to. */
-export function lastSizeBytes(backups: readonly Backup[]): number | undefined {
-  const sizes = newestByTarget(backups, ({ status }) => status?.phase === 'Completed').flatMap(({ status }) => {
+export function lastSizeBytes(backups: readonly Backup[], now: Date): number | undefined {
+  const sizes = newestByTarget(backups, now, ({ status }) => status?.phase === 'Completed').flatMap(({ status }) => {
     const bytes = status?.storedBytes ?? quantityBytes(status?.snapshot?.restoreSize)
     return bytes === undefined ? [] : [bytes]
   })

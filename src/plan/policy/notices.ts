@@ -4,7 +4,7 @@ import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts
 import type { PolicyConditionType, Reason } from '../../api/conditions.ts'
 import type { Condition } from '../../api/kubernetes.ts'
 import type { Action } from '../core/actions.ts'
-import { rfc3339, timeOf } from '../../schedule/times.ts'
+import { isAhead, rfc3339, timeOf } from '../../schedule/times.ts'
 import { bookOf, type SlotBook } from './slots.ts'
 
 export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: Date): readonly Action[] {
@@ -14,7 +14,7 @@ export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: D
   const lastRun = timeOf(policy.status?.lastRun)
   const streak = (last: string | undefined) => {
     const time = timeOf(last)
-    return time !== undefined && (!lastRun || time > lastRun)
+    return time !== undefined && !isAhead(time, now) && (!lastRun || time > lastRun)
   }
   const missed = after.counts.missed - before.counts.missed
   if (missed > 0 && !streak(before.counts.lastMissed)) {

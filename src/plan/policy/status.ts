@@ -18,8 +18,8 @@ import { stateOf } from './state.ts'
 import { overdueSeconds } from './overdue.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
-import { latest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
-import { dataTime, dueTime } from '../view/run-times.ts'
+import { earliest, latest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
+import { dataTime, dueTime, firstPast } from '../view/run-times.ts'
 import type { RunView } from '../view/view.ts'
 import type { Target } from './targets.ts'
 
@@ -29,22 +29,27 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
   const { policy, strategy, targets } = facts
   const backups = runs.map(({ backup }) => backup)
   const ended = backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
-  const ofTargets = byAge(ended.filter(({ status }) => status?.target !== undefined))
+  const ofTargets = byAge(
+    ended.filter(({ status }) => status?.target !== undefined),
+    now,
+  )
   const newest = ofTargets.at(-1)
-  // A node's clock or a person may have written times that are not yet; they must not hide what comes.
-  const past = (time: Date | undefined) => (time && time <= now ? time : undefined)
   const lastSuccess = latest(
-    past(timeOf(policy.status?.lastSuccess)),
-    ...ended.map(({ status }) => (status?.phase === 'Completed' ? timeOf(status.completionTime) : undefined)),
+    firstPast(now, timeOf(policy.status?.lastSuccess)),
+    ...ended
+      .filter(({ status }) => status?.phase === 'Completed')
+      .map(({ metadata, status }) =>
+        firstPast(now, timeOf(status?.completionTime), timeOf(metadata.creationTimestamp)),
+      ),
   )
   const lastRun = latest(
-    past(timeOf(policy.status?.lastRun)),
-    ...ended.map(backup => past(dueTime(backup)) ?? timeOf(backup.metadata.creationTimestamp)),
+    firstPast(now, timeOf(policy.status?.lastRun)),
+    ...ended.map(backup => firstPast(now, dueTime(backup), timeOf(backup.metadata.creationTimestamp))),
   )
   const selected = strategy.type === 'job' ? strategy.selected : strategy.targets.length
   const verdicts = [
     ...readiness(facts),
-    lastBackup(ofTargets, targets, policy),
+    lastBackup(ofTargets, targets, policy, now),
     selection(strategy, selected),
     ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : []),
     ...clockVerdict(facts, now),
@@ -111,11 +116,11 @@ function numbersKnown({
 }
 
 /** The newest run of every target counts, so that one target's success does not hide another's failure. `ended`: oldest first. */
-function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy: BackupPolicy): Verdict {
+function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy: BackupPolicy, now: Date): Verdict {
   const newest = new Map(ended.map(backup => [backup.status?.target, backup]))
   const selected = targets.flatMap(({ name }) => newest.get(name) ?? [])
   const failed = selected.filter(({ status }) => status?.phase === 'Failed')
-  const chosen = byAge(failed).at(-1) ?? byAge(selected).at(-1) ?? ended.at(-1)
+  const chosen = byAge(failed, now).at(-1) ?? byAge(selected, now).at(-1) ?? ended.at(-1)
   if (!chosen) {
     // Its Backup may have been pruned or deleted; what it proved stays true.
     const before = policy.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
@@ -174,22 +179,24 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
   const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && !run.untold && hasData(run))
-  const [oldest, newest] = [good[0], good.at(-1)]
+  // One that is dated ahead is of when the API server made it, or of no time at all.
+  const times = good.flatMap(({ ahead, made, slot }) => (ahead ? (made ?? []) : slot))
+  const [oldest, newest] = [earliest(...times), latest(...times)]
   const { nextToGo } = history.plan
   return {
     kept: good.length,
-    ...(newest ? { newest: rfc3339(newest.slot) } : {}),
-    ...(oldest ? { oldest: rfc3339(oldest.slot) } : {}),
+    ...(newest ? { newest: rfc3339(newest) } : {}),
+    ...(oldest ? { oldest: rfc3339(oldest) } : {}),
     ...(nextToGo ? { nextToGo } : {}),
   }
 }
 
-/** By the time of their data: one that ends late may be older. Those of one second by name, because the order of a cache means nothing. */
-function byAge(backups: readonly Backup[]): readonly Backup[] {
+/** By when they began: one that ends late may be older. Those of one second by name, because the order of a cache means nothing. */
+function byAge(backups: readonly Backup[], now: Date): readonly Backup[] {
   const timed = backups.map(backup => ({
     backup,
     name: backup.metadata.name,
-    time: dataTime(backup)?.getTime() ?? -Infinity,
+    time: dataTime(backup, now)?.getTime() ?? -Infinity,
   }))
   const sorted = timed.sort((a, b) => (a.time === b.time ? (a.name < b.name ? -1 : 1) : a.time < b.time ? -1 : 1))
   return sorted.map(({ backup }) => backup)

@@ -79,7 +79,9 @@ function warned({ warnings = [], store }: PolicyFacts): readonly Verdict[] {
 
 /** A newest backup that is far smaller than the good ones before must be seen by a person before anything older goes (docs/design.md R14). */
 function suspectVerdict(histories: readonly TargetHistory[]): Verdict | undefined {
-  const newest = histories.flatMap(({ runs }) => goodByAge(runs).at(-1) ?? []).filter(({ suspect }) => suspect)
+  const newest = histories
+    .flatMap(({ runs }) => goodByAge(runs.filter(({ ahead }) => !ahead)).at(-1) ?? [])
+    .filter(({ suspect }) => suspect)
   if (newest.length === 0) return undefined
   const names = newest.map(backupName).join(', ')
   const message = `the newest backup, Backup ${names}, is far smaller than the largest good one. Nothing is deleted until a good one follows, or somebody has looked and annotated it with ${annotation.accepted}=true`

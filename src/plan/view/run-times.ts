@@ -1,6 +1,6 @@
 // What orders the runs of a target in time.
 import type { Backup } from '../../api/kinds/backup.ts'
-import { timeOf } from '../../schedule/times.ts'
+import { isAhead, timeOf } from '../../schedule/times.ts'
 import { returnedRun } from './owners.ts'
 
 /** When the run was to be: its slot, or when it was asked for. The object of one that came back from the bucket is younger than its data. */
@@ -10,8 +10,15 @@ export function dueTime(backup: Backup): Date | undefined {
   return timeOf(spec.slot) ?? taken ?? timeOf(metadata.creationTimestamp)
 }
 
-/** Of when the data are, or would have been: a run that began earlier is the older one, although it may end later. */
-export function dataTime(backup: Backup): Date | undefined {
-  const { takenTime, startTime } = backup.status ?? {}
-  return timeOf(takenTime) ?? timeOf(startTime) ?? dueTime(backup)
+/**
+ * Of when the data are, or would have been, which orders runs: one that began earlier is the older one, although it may end later.
+ * By the clock of the API server: that of a storage system, or of a node, may be days ahead, and of a run that failed there is none.
+ */
+export function dataTime(backup: Backup, now: Date): Date | undefined {
+  return firstPast(now, timeOf(backup.status?.startTime), dueTime(backup), timeOf(backup.metadata.creationTimestamp))
+}
+
+/** The first of these times that is not ahead: what a wrong clock has dated must not hide what comes. */
+export function firstPast(now: Date, ...times: readonly (Date | undefined)[]): Date | undefined {
+  return times.find(time => time && !isAhead(time, now))
 }
