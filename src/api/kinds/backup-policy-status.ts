@@ -104,7 +104,9 @@ export const backupPolicyStatus = z
       .array(targetStatus)
       .max(256)
       .optional()
-      .describe('Each target, what is kept of it and whether it can be backed up.')
+      .describe(
+        'Each target, what is kept of it and whether it can be backed up. Of more than 256 the worst: the one with the oldest newest backup, then those that are unprotected; selected says how many there are.',
+      )
       .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
     nextRun: dateTime('The next slot of the schedule.').optional(),
     lastRun: dateTime('The slot or start of the newest run that ended.').optional(),

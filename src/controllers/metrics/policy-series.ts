@@ -73,7 +73,8 @@ export const policyFamilies: readonly PolicyFamily[] = [
     ...gauge,
     name: 'backup_kept',
     help: 'Good backups that are kept now, of all targets.',
-    of: ({ policy }) => sumOf(policy.status?.targets?.map(({ kept }) => kept) ?? []),
+    // Of more targets than it shows the status tells the sum.
+    of: ({ policy: { status } }) => status?.kept ?? sumOf(status?.targets?.map(({ kept }) => kept) ?? []),
   },
   {
     ...gauge,

@@ -25,15 +25,17 @@ function ageOf(backup: Backup, now: Date): number {
  */
 export function lastRunSucceeded(policy: BackupPolicy, backups: readonly Backup[], now: Date): number | undefined {
   const targets = policy.status?.targets?.filter(({ reason }) => reason !== 'TargetNotFound')
+  const isCut = policy.spec.strategy.type === 'snapshot' && (targets?.length ?? 0) < (policy.status?.selected ?? 0)
   const selected = targets && new Set(targets.map(({ name }) => name))
+  // Where not all of them are told its condition is judged by all.
   const newest = newestByTarget(
-    backups,
+    isCut ? [] : backups,
     now,
     ({ status }) =>
       (status?.phase === 'Completed' || status?.phase === 'Failed') && (selected?.has(status.target ?? '') ?? true),
   )
   if (newest.length > 0) return newest.every(({ status }) => status?.phase === 'Completed') ? 1 : 0
-  // The Backups of a policy may have been deleted; its condition remembers.
+  // The Backups of a policy may have been deleted, too; its condition remembers.
   const remembered = policy.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')?.status
   return remembered === 'True' ? 1 : remembered === 'False' ? 0 : undefined
 }

@@ -35,6 +35,6 @@ function has(verdicts: readonly Verdict[], type: Verdict['type'], status: Verdic
 }
 
 /** What the policy no longer selects keeps its backups and needs no more. */
-function isUnprotected({ reason, ready, kept = 0 }: TargetStatus): boolean {
+export function isUnprotected({ reason, ready, kept = 0 }: TargetStatus): boolean {
   return reason !== 'TargetNotFound' && (!ready || kept === 0)
 }

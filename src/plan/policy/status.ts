@@ -16,14 +16,13 @@ import { refusalVerdicts } from './refusals.ts'
 import { scheduleHash } from './schedule.ts'
 import { stateOf } from './state.ts'
 import { overdueSeconds } from './overdue.ts'
+import { shownTargets } from './shown-targets.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
 import { earliest, latest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
 import { dataTime, dueTime, firstPast } from '../view/run-times.ts'
 import type { RunView } from '../view/view.ts'
 import type { Target } from './targets.ts'
-
-const targetsShown = 256
 
 export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: Date): BackupPolicyStatus {
   const { policy, strategy, targets } = facts
@@ -73,7 +72,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
       message: 'the policy no longer selects it; its backups stay',
       ...kept(history),
     }))
-  const all = [...statuses, ...gone].slice(0, targetsShown)
+  const all = [...statuses, ...gone]
   // What this status tells is owed no more.
   const asTold = { ...policy, status: { ...policy.status, targets: all, ...told(lastSuccess) } }
   const cronJob = strategy.type === 'job' ? strategy.targets[0]?.cronJob : undefined
@@ -84,7 +83,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     kept: all.reduce((sum, target) => sum + (target.kept ?? 0), 0),
     ...storedSize(facts, backups),
     state: stateOf({ verdicts, targets: all, overdueSeconds: overdueSeconds(asTold, now) }),
-    targets: all,
+    targets: [...shownTargets(all)],
     ...(facts.next ? { nextRun: rfc3339(facts.next) } : {}),
     ...(lastRun ? { lastRun: rfc3339(lastRun) } : {}),
     ...told(lastSuccess),

@@ -1,0 +1,27 @@
+// The targets that a status has room for. Who reads it, as the metrics do, sees what is wrong also where there are more.
+import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
+import { isUnprotected } from './state.ts'
+
+/** The schema has the same bound. */
+const mostShown = 256
+
+/** All of them as they come; of too many the worst first, and at the head the one that decides what is overdue. */
+export function shownTargets(all: readonly TargetStatus[]): readonly TargetStatus[] {
+  if (all.length <= mostShown) return all
+  const byNeed = all.toSorted((a, b) => need(a) - need(b) || compareNewest(a, b))
+  const longest = byNeed
+    .filter(({ newest, reason }) => newest && reason !== 'TargetNotFound')
+    .toSorted(compareNewest)[0]
+  const others = byNeed.filter(target => target !== longest)
+  return [...(longest ? [longest] : []), ...others].slice(0, mostShown)
+}
+
+function need(target: TargetStatus): number {
+  if (target.reason === 'TargetNotFound') return 2
+  return isUnprotected(target) ? 0 : 1
+}
+
+/** RFC 3339 sorts as text. */
+function compareNewest({ newest: a = '' }: TargetStatus, { newest: b = '' }: TargetStatus): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
