@@ -5,10 +5,21 @@ import { conditions, dateTime } from '../schema/schema.ts'
 const slots = z.object({
   missed: z
     .int()
-    .describe('Slots that never ran: the operator or the cluster was down, and they were too old afterwards.'),
+    .describe(
+      'Slots that never ran: the operator or the cluster was down, and they were too old afterwards. So is one for which the Backup of any target was refused until its deadline.',
+    ),
   skipped: z.int().describe('Slots that did not run because an earlier run was still going.'),
   lastMissed: dateTime('The newest missed slot.').optional(),
   lastSkipped: dateTime('The newest skipped slot.').optional(),
+  unmade: z
+    .object({
+      slot: dateTime('The slot.'),
+      targets: z.array(z.string().max(253)).max(256).describe('The targets that lacked their Backup at first.'),
+    })
+    .optional()
+    .describe(
+      'A slot for which not all Backups could be made, while it is open (strategy snapshot). It counts as missed if one is still lacking at its deadline.',
+    ),
 })
 
 const targetStatus = z.object({

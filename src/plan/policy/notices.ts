@@ -5,9 +5,17 @@ import type { PolicyConditionType, Reason } from '../../api/conditions.ts'
 import type { Condition } from '../../api/kubernetes.ts'
 import type { Action } from '../core/actions.ts'
 import { isAhead, rfc3339, timeOf } from '../../schedule/times.ts'
+import { selectedNames } from './shown-targets.ts'
 import { bookOf, type SlotBook } from './slots.ts'
+import type { Unmade } from './unmade.ts'
 
-export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: Date): readonly Action[] {
+/** @param unmade what lacked its Backup of a slot that is settled now, where others had theirs */
+export function notices(
+  policy: BackupPolicy,
+  status: BackupPolicyStatus,
+  unmade: Unmade | undefined,
+  now: Date,
+): readonly Action[] {
   const before = bookOf(policy.status, now)
   const after: SlotBook = { accountedUntil: undefined, counts: status.slots ?? { missed: 0, skipped: 0 } }
   const actions: Action[] = []
@@ -18,7 +26,8 @@ export function notices(policy: BackupPolicy, status: BackupPolicyStatus, now: D
   }
   const missed = after.counts.missed - before.counts.missed
   if (missed > 0 && !streak(before.counts.lastMissed)) {
-    const message = `${missed} slot(s) passed without a run, the newest at ${after.counts.lastMissed}; further ones are only counted, in status.slots.missed`
+    const of = unmade ? `. The Backups of ${listOf(unmade.targets)} for ${rfc3339(unmade.slot)} could not be made` : ''
+    const message = `${missed} slot(s) passed without a run, the newest at ${after.counts.lastMissed}${of}; further ones are only counted, in status.slots.missed`
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'Missed', message })
   }
   const skipped = after.counts.skipped - before.counts.skipped
@@ -62,7 +71,7 @@ function selectionNotice(before: BackupPolicyStatus | undefined, after: BackupPo
   const type = is.status === 'False' ? 'Warning' : 'Normal'
   const reason = is.reason as Notice['reason']
   if (was?.status !== is.status) return { type, reason, message: is.message }
-  const [old, now] = [namesOf(before), namesOf(after)]
+  const [old, now] = [selectedNames(before), selectedNames(after)]
   if (!old || !now) return undefined
   const [come, gone] = [now.filter(name => !old.includes(name)), old.filter(name => !now.includes(name))]
   const changes = [
@@ -70,12 +79,6 @@ function selectionNotice(before: BackupPolicyStatus | undefined, after: BackupPo
     ...(gone.length > 0 ? [`no longer ${listOf(gone)}, whose backups stay`] : []),
   ]
   return changes.length === 0 ? undefined : { type, reason, message: `${is.message}: ${changes.join(', and ')}` }
-}
-
-/** Undefined where not all of them are told: more than a status has room for, or without the snapshot CRDs. */
-function namesOf(status: BackupPolicyStatus | undefined): readonly string[] | undefined {
-  const names = status?.targets?.filter(({ reason }) => reason !== 'TargetNotFound').map(({ name }) => name) ?? []
-  return names.length === status?.selected ? names : undefined
 }
 
 function listOf(names: readonly string[]): string {

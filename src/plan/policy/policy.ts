@@ -52,6 +52,7 @@ import { policyStatus } from './status.ts'
 import { nextOverdue } from './overdue.ts'
 import { planProbe } from './store-probe.ts'
 import { targetsOf } from './targets.ts'
+import { rememberUnmade } from './unmade.ts'
 
 export function planPolicy(world: PolicyWorld, now: Date): Plan {
   const view = viewOf(world)
@@ -241,7 +242,7 @@ function planOf(
     // has told of.
     const doubt = probe?.unless ?? (missed ? newerRuns(view) : undefined)
     const write = { do: 'write-status', object: { ...policy, status } } as const
-    const noted = notices(policy, status, now)
+    const noted = notices(policy, status, book.missedFor, now)
     // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.
     return doubt ? [{ ...write, unless: doubt }, ...noted] : [...noted, write]
   }
@@ -265,12 +266,21 @@ function planOf(
 
 /** A slot whose Backup is refused or put off stays open in the book; one whose name a stranger has does not run, and waits for nobody. */
 function bookAfter(
-  { groups, book, ifTaken = book }: SlotPlan,
+  { groups, book, ifTaken = book, open }: SlotPlan,
   before: SlotBook,
   refused: Refusals,
   { taken, putOff }: Undone,
 ): SlotBook {
-  if (groups.some(({ name }) => refused.has(name) || putOff.has(name))) return before
+  if (groups.some(({ name }) => refused.has(name) || putOff.has(name))) {
+    if (!open) return before
+    const left = groups.filter(({ name }) => refused.has(name) || putOff.has(name) || taken.has(name))
+    // One that has no Backup at all needs no memory to be missed.
+    if (!open.isBegun && left.length === groups.length) return open.book
+    return rememberUnmade(open.book, {
+      slot: open.slot,
+      targets: left.flatMap(({ name }) => open.owed.get(name) ?? []),
+    })
+  }
   return groups.some(({ name }) => taken.has(name)) ? ifTaken : book
 }
 

@@ -1,5 +1,5 @@
 // The targets that a status has room for. Who reads it, as the metrics do, sees what is wrong also where there are more.
-import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { BackupPolicyStatus, TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isUnprotected } from './state.ts'
 
 /** The schema has the same bound. */
@@ -14,6 +14,12 @@ export function shownTargets(all: readonly TargetStatus[]): readonly TargetStatu
     .toSorted(compareNewest)[0]
   const others = byNeed.filter(target => target !== longest)
   return [...(longest ? [longest] : []), ...others].slice(0, mostShown)
+}
+
+/** Undefined where not all of them are told: more than a status has room for, or without the snapshot CRDs. */
+export function selectedNames(status: BackupPolicyStatus | undefined): readonly string[] | undefined {
+  const names = status?.targets?.filter(({ reason }) => reason !== 'TargetNotFound').map(({ name }) => name) ?? []
+  return names.length === status?.selected ? names : undefined
 }
 
 function need(target: TargetStatus): number {

@@ -4,6 +4,7 @@ import type { Group } from '../core/actions.ts'
 import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from '../../schedule/schedule.ts'
 import type { PolicySchedule } from './schedule.ts'
 import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import type { Unmade } from './unmade.ts'
 
 /** More slots than this in one go are not looked at one by one: what passed unseen for so long was missed. */
 const looksAtEach = 200
@@ -12,6 +13,8 @@ export type SlotBook = {
   /** Every slot up to here has an outcome. */
   readonly accountedUntil: Date | undefined
   readonly counts: NonNullable<BackupPolicyStatus['slots']>
+  /** What lacked its Backup of a slot that was settled now, where that was remembered. */
+  readonly missedFor?: Unmade
 }
 
 /** What is to be done for the slots of a policy now. */
@@ -23,6 +26,13 @@ export type SlotPlan = {
   readonly book: SlotBook
   /** The book where a stranger has the name of one of these Backups, so that a run never begins; absent where the run has its Job. */
   readonly ifTaken?: SlotBook
+  /** The slot that these Backups are of, whether it has others, the book without it, and whom it is owed to, by the names of the groups. */
+  readonly open?: {
+    readonly slot: Date
+    readonly isBegun: boolean
+    readonly book: SlotBook
+    readonly owed: ReadonlyMap<string, string>
+  }
   /** The next slot of the schedule; undefined while that is suspended. */
   readonly next: Date | undefined
   /** When the next slot that is still open gets its outcome. */

@@ -14,7 +14,8 @@ import { backGraceEnd } from '../runs/grace.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { recording } from '../history/clean-up.ts'
 import { slotsByName } from '../view/owners.ts'
-import type { SnapshotStrategyView, View } from '../view/view.ts'
+import type { ClaimTarget, SnapshotStrategyView, View } from '../view/view.ts'
+import { isOwed, settled, unmadeOf } from './unmade.ts'
 
 /** Left to begin in, before the deadline of a slot. Workers may be busy, and the API server slow. */
 const spareSeconds = 10
@@ -52,10 +53,13 @@ export function planSnapshotSlots(
     startingDeadlineSeconds,
   })
   if (suspend) return { groups: [], book: before, next: undefined, closes: undefined }
+  const unmade = unmadeOf(before, policy.metadata.name, targets, runs)
   let book = before
   if (slots.missed) {
     const range = { from: latest(before.accountedUntil, since) ?? since, to: slots.missed.newest }
-    book = countUnrun(book, clock, range, [], recordedSlots(runs))
+    const late = unmade && unmade.slot > range.from && unmade.slot <= range.to ? unmade : undefined
+    const ran = recordedSlots(runs).difference(new Set(late?.targets.length ? [late.slot.getTime()] : []))
+    book = countUnrun(late ? settled(book, late) : book, clock, range, [], ran)
   }
   const { due, next } = slots
   if (!due) return { groups: [], book, next, closes: undefined }
@@ -71,12 +75,17 @@ export function planSnapshotSlots(
     const until = able.length === 0 ? closes : othersUntil(grace, from, addSeconds(due, startingDeadlineSeconds))
     if (now < until) return { groups: [], book, next, closes: until }
   }
-  book = advanceTo(book, due)
+  // What is to get its Backup now is not lost yet.
+  const lost = unmade?.slot.getTime() === due.getTime() ? without(unmade.targets, able) : []
+  const open = { slot: due, isBegun: recordedSlots(runs).has(due.getTime()), book }
+  book = advanceTo(settled(book, { slot: due, targets: lost }), due)
+  const missed = counted(book, 'missed', 1, due)
   if (able.length === 0) {
     // It may have begun when there was something to snapshot, and the book not know it yet.
-    const hasBegun = recordedSlots(runs).has(due.getTime())
-    return { groups: [], book: hasBegun ? book : counted(book, 'missed', 1, due), next, closes: undefined }
+    const hasBegun = open.isBegun && lost.length === 0
+    return { groups: [], book: hasBegun ? book : missed, next, closes: undefined }
   }
+  if (lost.length > 0) book = missed
 
   const recorded = slotsByName(runs.map(({ backup }) => backup))
   const limits = limitsOf(policy)
@@ -92,12 +101,14 @@ export function planSnapshotSlots(
   const wanted = able.map(target => ({ target, name: slotRunName(policy.metadata.name, target.name, due) }))
   const missing = wanted.filter(({ name }) => recorded.get(name) !== due.getTime())
   const free = missing.filter(({ target: { name } }) => !uncut.has(name) && !isCrowded(snapshots, name, policy, now))
-  const ifTaken = counted(book, 'missed', 1, due)
   if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
   const begun = free.map(({ name, target }) => {
     const object = scheduledBackup(namespace, policy.metadata.name, name, target.name, due)
     return { target, object, record: alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }) }
   })
+  const owed = new Map(
+    begun.flatMap(({ target, record }) => (isOwed(target, policy.status, due) ? [[record.name, target.name]] : [])),
+  )
   return {
     groups: begun.map(({ record }) => record),
     // Only for a Backup that was not there before: one that a cache had not shown may have ended, and its snapshot be gone.
@@ -108,7 +119,8 @@ export function planSnapshotSlots(
       })),
     ),
     book,
-    ifTaken,
+    ifTaken: missed,
+    open: { ...open, owed },
     next,
     closes: undefined,
   }
@@ -121,6 +133,10 @@ export function planSnapshotSlots(
 function othersUntil(grace: Date, from: Date, deadline: Date): Date {
   const leftSeconds = (deadline.getTime() - from.getTime()) / 1000
   return earliest(grace, addSeconds(deadline, -Math.min(spareSeconds, leftSeconds / 2))) ?? grace
+}
+
+function without(names: readonly string[], targets: readonly ClaimTarget[]): readonly string[] {
+  return names.filter(name => !targets.some(target => target.name === name))
 }
 
 /** The slots that have a Backup. */

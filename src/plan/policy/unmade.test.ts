@@ -1,0 +1,154 @@
+// A slot of which one claim gets its Backup and another does not, because the API server refuses it, or does not answer.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Backup } from '../../api/kinds/backup.ts'
+import { backupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { PersistentVolumeClaim } from '../../api/kubernetes.ts'
+import { slotRunName } from '../../api/names.ts'
+import { only, planPolicy } from '../../../test/plan/planned.ts'
+import {
+  at,
+  claim,
+  completed,
+  ready,
+  scheduled,
+  snapshotOf,
+  snapshotPolicy,
+  stamp,
+  world,
+} from '../../../test/plan/world.ts'
+import { scheduleHash } from './schedule.ts'
+
+const slot = at('02:00')
+const [data, logs] = [claim('data'), claim('logs')]
+const both = [data, logs]
+
+function done(target: string, of = slot): Backup {
+  const name = slotRunName('nightly', target, of)
+  return scheduled(of, { name, target, status: completed(name, of, { target, snapshot: { name } }) })
+}
+
+type Pass = {
+  readonly claims?: readonly PersistentVolumeClaim[]
+  readonly backups?: readonly Backup[]
+  readonly refused?: readonly string[]
+  readonly putOff?: readonly string[]
+  readonly of?: Date
+}
+
+/** Passes over a policy that remembers nothing but its status, as after restarts: it has told of its claims before the slot. */
+function telling(spec: object = {}) {
+  const nightly = { schedule: '0 2 * * *', startingDeadlineSeconds: 600, ...spec }
+  const known = { scheduleHash: scheduleHash(snapshotPolicy(nightly)), scheduleSince: stamp(at('00:00')) }
+  let of = snapshotPolicy(nightly, { status: { ...known, accountedUntil: stamp(at('01:00')) } })
+  const missed: string[] = []
+  let writes = 0
+  function pass(time: string, { claims = both, backups = [], refused = [], putOff = [], of: due = slot }: Pass = {}) {
+    const snapshots = backups.map(each =>
+      snapshotOf(each, { status: { ...ready, creationTime: each.spec.slot ?? '' } }),
+    )
+    const groupOf = (target: string) => `record/${slotRunName('nightly', target, due)}`
+    const refusal = { action: 'create', kind: 'Backup', name: 'x', words: 'exceeded quota', passing: false } as const
+    const { actions } = planPolicy(
+      world(of, { claims, backups, snapshots }),
+      at(time),
+      new Map(refused.map(target => [groupOf(target), refusal])),
+      { putOff: new Set(putOff.map(groupOf)) },
+    )
+    missed.push(...only(actions, 'event').flatMap(({ reason, message }) => (reason === 'Missed' ? message : [])))
+    const [write] = only(actions, 'status BackupPolicy')
+    if (!write) return
+    writes++
+    assert.equal(backupPolicyStatus.safeParse(write.status).error, undefined)
+    of = { ...of, status: write.status }
+  }
+  pass('01:50')
+  writes = 0
+  const seen = () => ({ missed: of.status?.slots?.missed, told: missed, until: of.status?.accountedUntil, writes })
+  return { pass, seen, unmade: () => of.status?.slots?.unmade }
+}
+
+for (const how of ['refused', 'putOff'] as const)
+  test(`a slot of which the Backup of one claim is ${how} until its deadline is missed, once, and the event names that claim`, () => {
+    const { pass, seen, unmade } = telling()
+    const backups = [done('data')]
+    pass('02:00:10', { backups, [how]: ['logs'] })
+    assert.deepEqual(unmade(), { slot: stamp(slot), targets: ['logs'] })
+    pass('02:05', { backups, [how]: ['logs'] })
+    pass('02:09', { backups, [how]: ['logs'] })
+    assert.deepEqual([seen().missed, seen().writes], [0, 1], 'it may still be made, and that is written once')
+    pass('02:10:01', { backups })
+    pass('02:11', { backups })
+    const { told, ...rest } = seen()
+    assert.deepEqual([rest, unmade()], [{ missed: 1, until: stamp(slot), writes: 2 }, undefined])
+    assert.deepEqual([told.length, /The Backups of logs for \S+ could not be made/.test(told[0] ?? '')], [1, true])
+  })
+
+test('a slot of which the last Backup is made in time is not missed', () => {
+  const { pass, seen, unmade } = telling()
+  pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
+  pass('02:05', { backups: both.map(({ metadata }) => done(metadata.name)) })
+  pass('02:11', { backups: both.map(({ metadata }) => done(metadata.name)) })
+  assert.deepEqual([seen().missed, seen().told, unmade()], [0, [], undefined])
+})
+
+test('a Backup that was made and that only its deadline showed is no missed slot', () => {
+  const { pass, seen } = telling()
+  pass('02:00:10', { backups: [done('data')], putOff: ['logs'] })
+  pass('02:11', { backups: both.map(({ metadata }) => done(metadata.name)) })
+  assert.deepEqual([seen().missed, seen().until], [0, stamp(slot)])
+})
+
+for (const [what, late] of [
+  ['made', claim('late', { metadata: { creationTimestamp: stamp(at('02:00:05')) } })],
+  ['selected', claim('late')],
+] as const)
+  test(`a claim that is ${what} after the slot misses nothing, although its Backup is refused`, () => {
+    const alone = telling()
+    const more = { claims: [...both, late], backups: [done('data'), done('logs')], refused: ['late'] }
+    for (const time of ['02:00:10', '02:05', '02:11']) alone.pass(time, more)
+    assert.deepEqual([alone.seen().missed, alone.seen().until], [0, stamp(slot)])
+    const beside = telling()
+    beside.pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
+    for (const time of ['02:05', '02:06', '02:11']) beside.pass(time, more)
+    assert.deepEqual([beside.seen().missed, beside.seen().until], [0, stamp(slot)])
+  })
+
+test('a claim that is no longer selected misses nothing', () => {
+  const { pass, seen } = telling()
+  pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
+  pass('02:05', { claims: [data], backups: [done('data')] })
+  assert.deepEqual([seen().missed, seen().until], [0, stamp(slot)])
+})
+
+test('a claim that was refused and cannot be snapshotted any more has missed the slot', () => {
+  const { pass, seen } = telling()
+  const unbound = claim('logs', { spec: {}, status: { phase: 'Pending' } })
+  pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
+  for (const time of ['02:05', '02:11']) pass(time, { claims: [data, unbound], backups: [done('data')] })
+  assert.deepEqual([seen().missed, seen().told.length], [1, 1])
+  const none = telling()
+  none.pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
+  for (const time of ['02:05', '02:11']) none.pass(time, { claims: [unbound], backups: [done('data')] })
+  assert.deepEqual([none.seen().missed, none.seen().told.length], [1, 1])
+})
+
+test('the next slot settles the one before it, also where it is refused itself', () => {
+  const { pass, seen, unmade } = telling({ schedule: '0 * * * *', startingDeadlineSeconds: 7200 })
+  const next = at('03:00')
+  pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
+  const backups = [done('data'), done('data', next)]
+  for (const time of ['03:00:10', '03:05']) pass(time, { backups, refused: ['logs'], of: next })
+  assert.deepEqual([seen().missed, seen().until, unmade()?.slot], [1, stamp(slot), stamp(next)])
+  pass('03:30', { backups: [...backups, done('logs', next)] })
+  pass('03:31', { backups: [...backups, done('logs', next)] })
+  assert.deepEqual([seen().missed, seen().told.length, unmade()], [1, 1, undefined])
+})
+
+test('a slot that has no Backup at all is missed without being remembered', () => {
+  const { pass, seen, unmade } = telling()
+  pass('02:00:10', { refused: ['data', 'logs'] })
+  assert.equal(unmade(), undefined)
+  pass('02:11')
+  assert.deepEqual([seen().missed, seen().told.length], [1, 1])
+})
