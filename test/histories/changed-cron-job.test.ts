@@ -1,7 +1,8 @@
-// Whoever changes the CronJob whenever it is written, or deletes it, told on the toy cluster (F77).
+// Whoever changes the CronJob whenever it is written, refuses that, or deletes it, told on the toy cluster (F77).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CronJob, KubernetesObject } from '../../src/api/kubernetes.ts'
+import { ApiError, ConnectionError } from '../../src/runtime/client/errors.ts'
 import { addSeconds } from '../../src/schedule/times.ts'
 import { at, policy, startable, stamp, usableStore } from '../plan/world.ts'
 import { ToyApiServer } from './toy/api-server.ts'
@@ -17,17 +18,22 @@ function mutating(startingDeadlineSeconds: number) {
   }
 }
 
-test('F77: a slot that waits for a long run is run, though a webhook changes startingDeadlineSeconds at each try', async () => {
-  const server = new ToyApiServer(at('01:30'))
+/**
+ * When runs started between 01:30 and 04:00 of an hourly policy: that of 02:00 goes on until 03:10, and Forbid delays that of 03:00 until then.
+ * @param operatorNow who runs in that minute
+ */
+async function startsBesideLongRun(
+  server: ToyApiServer,
+  operatorNow: (minute: number) => ToyOperator,
+): Promise<readonly string[]> {
   const { resourceVersion: _, ...metadata } = policy().metadata
   const hourly = policy({ schedule: '0 * * * *', startingDeadlineSeconds: 3600 })
   server.create('backuppolicies', { ...hourly, metadata })
-  server.webhook = mutating(1800)
   const cron = new ToyCronController(server)
-  const operator = new ToyOperator(server, 'nightly', { onWrite: () => {} })
   const started: string[] = []
-  for (let minute = 0; minute < 120; minute++) {
+  for (let minute = 0; minute < 150; minute++) {
     server.now = addSeconds(at('01:30'), minute * 60)
+    const operator = operatorNow(minute)
     cron.sync()
     for (let n = 0; n < 3; n++) await operator.pass()
     const runs = server
@@ -36,7 +42,6 @@ test('F77: a slot that waits for a long run is run, though a webhook changes sta
     for (const { metadata, status } of runs) {
       const { name, creationTimestamp = '' } = metadata
       if (!started.includes(creationTimestamp)) started.push(creationTimestamp)
-      // That of 02:00 ends at 03:10.
       const end = addSeconds(new Date(creationTimestamp), creationTimestamp === stamp(at('02:00')) ? 4200 : 300)
       if (status?.completionTime || server.now < end) continue
       const time = stamp(server.now)
@@ -45,8 +50,60 @@ test('F77: a slot that waits for a long run is run, though a webhook changes sta
       server.update('jobs', name, each => ({ ...each, status: ended }))
     }
   }
+  return started
+}
+
+test('F77: a slot that waits for a long run is run, though a webhook changes startingDeadlineSeconds at each try', async () => {
+  const server = new ToyApiServer(at('01:30'))
+  server.webhook = mutating(1800)
+  const operator = new ToyOperator(server, 'nightly', { onWrite: () => {} })
+  const started = await startsBesideLongRun(server, () => operator)
   assert.deepEqual(started, [stamp(at('02:00')), stamp(at('03:11'))])
 })
+
+const denial = 'admission webhook "images.example.com" denied the request: images must be signed'
+const denied = new ApiError({ request: 'PUT', status: 403, reason: 'Forbidden', message: denial })
+const dead = new ApiError({ request: 'PUT', status: 500, reason: 'InternalError', message: 'failed calling webhook' })
+const unanswered = new ConnectionError('PUT', { cause: new Error('reset'), unsent: false })
+
+for (const [what, error, saysInDryRuns, minute, restarts] of [
+  ['is denied', denied, true, 10, false],
+  ['is denied to each of many operators that are killed', denied, true, 10, true],
+  ['is denied from when it waits on', denied, true, 95, false],
+  ['is denied, and no dry run is', denied, false, 10, false],
+  ['fails with a dead webhook', dead, true, 10, false],
+  ['fails with a dead webhook, and no dry run does', dead, false, 10, false],
+  ['has no answer', unanswered, true, 10, false],
+  ['has no answer, and dry runs have one', unanswered, false, 10, false],
+] as const)
+  test(`F77: a slot that waits for a long run is run, though each change of the CronJob ${what}`, async () => {
+    const server = new ToyApiServer(at('01:30'))
+    let refuses = false
+    server.webhook = <T extends KubernetesObject>(object: T): T => {
+      if (refuses && saysInDryRuns && object.kind === 'CronJob') throw error
+      return object
+    }
+    function started() {
+      return new ToyOperator(server, 'nightly', {
+        onWrite: ({ verb, plural }, _before, body) => {
+          if (refuses && verb === 'update' && plural === 'cronjobs' && 'spec' in (body ?? {})) throw error
+        },
+      })
+    }
+    let operator = started()
+    const starts = await startsBesideLongRun(server, now => {
+      if (restarts && now % 5 === 0) operator = started()
+      if (now !== minute) return operator
+      refuses = true
+      server.update('backuppolicies', 'nightly', each => ({
+        ...each,
+        metadata: { ...each.metadata, generation: 2 },
+        spec: { ...each.spec, startingDeadlineSeconds: 7200 },
+      }))
+      return operator
+    })
+    assert.deepEqual(starts, [stamp(at('02:00')), stamp(at('03:11'))])
+  })
 
 /** Somebody deletes the CronJob so often; seconds. How long it is away, and what is told then. */
 async function deletedEvery(seconds: number, change: (server: ToyApiServer) => void = () => {}) {

@@ -9,7 +9,6 @@ import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKi
 import { failure, planNotStarted, planRefused, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { cronJobGroup } from '../../plan/policy/cron-job.ts'
-import { sameClock } from '../../plan/policy/cron-job-difference.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -19,7 +18,6 @@ import {
   isAlreadyExists,
   isDenied,
   isNotFound,
-  refusesDryRun,
   ResponseError,
   WaitError,
 } from '../../runtime/client/errors.ts'
@@ -30,7 +28,8 @@ import type { Store } from '../../runtime/cache/store.ts'
 import { isSame, takenMessage } from './adoption.ts'
 import { named } from './asked.ts'
 import type { Caches } from './caches.ts'
-import { changedAgain, changedAtOnce, cronJobOf } from './put-back.ts'
+import { isClockToBeSet } from './cron-job-clock.ts'
+import { changedAgain, changedAtOnce, cronJobOf, type PutBack } from './put-back.ts'
 import { lookLast, type Asked } from '../policy/look-before-deletion.ts'
 import { isThere } from '../policy/look-before-verdict.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
@@ -110,6 +109,7 @@ export async function applyPlan(
   const pass = new Pass(context, owner, log, signal)
   const now = context.clock.now()
   memory.begin(owner.policy)
+  if (!plan.groups.some(cronJobOf)) memory.putBack.stands()
   const planned = new Set(plan.groups.map(({ name }) => name))
   const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()
@@ -127,8 +127,7 @@ export async function applyPlan(
     const standing = known && writesOf(group).includes(writeOf(known)) ? known : undefined
     if (!standing && (shares.isSpent(group) || writesOf(group).some(write => slow.has(write)))) return leave(group)
     const cronJob = cronJobOf(group)
-    const isDoubted = cronJob !== undefined && memory.putBack.isChanged
-    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, isDoubted)))
+    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, memory.putBack)))
     if (outcome) shares.spend(group, outcome)
     if (outcome?.is === 'done') {
       done.set(group.name, outcome)
@@ -343,9 +342,9 @@ class Pass {
 
   /**
    * @param untilMs monotonic: after that no action is begun, and the group is put off
-   * @param isDoubted the CronJob that it writes was changed as it was written the last time
+   * @param putBack what became of the CronJob, where it writes one
    */
-  async carryOut(group: Group, untilMs: number, isDoubted = false): Promise<Outcome> {
+  async carryOut(group: Group, untilMs: number, putBack: PutBack): Promise<Outcome> {
     const { clock } = this.#context
     const left: Left = new Map()
     let made = true
@@ -359,15 +358,23 @@ class Pass {
         }
       const begunMs = clock.monotonic()
       const late = new AbortController()
-      const cancel = clock.timer(actionMs, () => late.abort(unansweredError(action)))
+      // What a dry run is refused is the write that it stands for.
+      let tried = action
+      const cancel = clock.timer(actionMs, () => late.abort(unansweredError(tried)))
       try {
         const signal = AbortSignal.any([this.#signal, late.signal])
-        if (isDoubted && action.do === 'patch-status' && !(await this.#willSetTimes(group, signal))) continue
+        const clocked = action.do === 'patch-status' ? cronJobOf(group) : undefined
+        if (clocked) {
+          tried = { do: 'replace', object: clocked }
+          if (!(await isClockToBeSet(this.#context, clocked, putBack, { signal }))) continue
+          tried = action
+        }
         const outcome = await this.take(action, left, signal, group.run)
         if (outcome === 'ended' || outcome === 'taken') return { is: outcome }
         if (outcome === 'adopted') made = false
+        if (clocked) putBack.clockSet()
       } catch (error) {
-        const outcome = refusalOf(action, error, clock.monotonic() - begunMs)
+        const outcome = refusalOf(tried, error, clock.monotonic() - begunMs)
         if (outcome) return outcome
         if (error instanceof Withheld) return { is: 'withheld', refusal: error.refusal }
         if (error instanceof WaitError) return { is: 'put-off', error, begun: true }
@@ -377,24 +384,6 @@ class Pass {
       }
     }
     return { is: 'done', made }
-  }
-
-  /**
-   * Whether the CronJob will have other times once it is written. Where a webhook leaves those that it has, nothing can fire for the past, and a
-   * clock that is set again with every try would take the slot from a run that waits (F77).
-   */
-  async #willSetTimes(group: Group, signal: AbortSignal): Promise<boolean> {
-    const { client, caches } = this.#context
-    const wanted = cronJobOf(group)
-    const standing = wanted && caches.cronJobs.get(this.#owner.namespace, wanted.metadata.name)
-    if (!standing) return true
-    try {
-      return !sameClock(await client.replace<CronJob>(cronJobs, wanted, { signal, dryRun: true }), standing)
-    } catch (error) {
-      // Whoever changes it takes part in no dry run, and is still there.
-      if (refusesDryRun(error)) return false
-      throw error
-    }
   }
 
   /** @returns `ended` or `taken` when the rest of the group is not to be done, `adopted` where what is created was there before. */

@@ -16,8 +16,8 @@ import { at, policy, stamp, world } from '../../../test/plan/world.ts'
 import { applyPlan } from './apply.ts'
 import { RefusalMemory } from './refusals.ts'
 
-/** One policy and its CronJob, which a webhook changes as it is written, and perhaps refuses to be asked by a dry run. */
-function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob; refusesDryRun?: boolean }) {
+/** One policy and its CronJob, which a webhook changes as it is written, or denies, and perhaps refuses to be asked by a dry run. */
+function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob; refusesDryRun?: boolean; denies?: boolean }) {
   const clock = new FakeClock(at('12:00'))
   const clockSet: string[] = []
   let standing = policy()
@@ -30,6 +30,8 @@ function cluster(webhook: { mutate: (cronJob: CronJob) => CronJob; refusesDryRun
       const message = 'admission webhook "x" does not support dry run'
       if (dryRun && webhook.refusesDryRun)
         throw new ApiError({ request: 'PUT', status: 400, reason: 'BadRequest', message })
+      const denial = 'admission webhook "images.example.com" denied the request: images must be signed'
+      if (webhook.denies) throw new ApiError({ request: 'PUT', status: 403, reason: 'Forbidden', message: denial })
       if (dryRun) return webhook.mutate(object as CronJob)
       writes++
       return (cronJob = webhook.mutate(object as CronJob))
@@ -141,7 +143,7 @@ test('F77: edits of people are put back at once, each of them once the last is a
 })
 
 for (const refusesDryRun of [false, true])
-  test(`F77: a webhook that changes a time sets the clock of the CronJob back with no further try${refusesDryRun ? ', also where it refuses dry runs' : ''}`, async () => {
+  test(`F77: a webhook that changes a time sets the clock of the CronJob back with no try${refusesDryRun ? ' but the first, where it refuses dry runs' : ''}`, async () => {
     const spec = { startingDeadlineSeconds: 200 }
     const webhook = {
       mutate: (each: CronJob): CronJob => ({ ...each, spec: { ...each.spec, ...spec } }),
@@ -155,13 +157,13 @@ for (const refusesDryRun of [false, true])
       await clock.advance(60_000)
     }
     assert.ok(last > 10, `${last} tries`)
-    assert.deepEqual(clockSet, [stamp(at('12:00'))])
+    assert.deepEqual(clockSet, refusesDryRun ? [stamp(at('12:00'))] : [])
     if (refusesDryRun) return
     webhook.mutate = each => each
     await clock.advance(600_000)
     await pass()
     assert.equal(standing().spec.startingDeadlineSeconds, 3600)
-    assert.deepEqual(clockSet.slice(1), [stamp(clock.now())], 'before the write that sticks')
+    assert.deepEqual(clockSet, [stamp(clock.now())], 'before the write that sticks')
   })
 
 test('F77: the clock is set before times are put back that had to wait, also where a webhook that changes nothing takes part in no dry run', async () => {
@@ -178,4 +180,42 @@ test('F77: the clock is set before times are put back that had to wait, also whe
   await clock.advance(120_000)
   assert.equal((await pass()).writes, 3)
   assert.deepEqual([clockSet.length, standing().spec.suspend], [3, false])
+})
+
+for (const refusesDryRun of [false, true])
+  test(`F77: a CronJob whose change is denied has its clock set once, right before it is changed${refusesDryRun ? ', or at the first try where the webhook refuses dry runs' : ''}`, async () => {
+    const webhook = { mutate: (each: CronJob): CronJob => each, refusesDryRun, denies: true }
+    const { clock, clockSet, pass, edit, standing } = cluster(webhook)
+    const schedule = '0 * * * *'
+    edit({ schedule })
+    for (let minute = 0; minute < 180; minute++) {
+      const { ready } = await pass()
+      assert.deepEqual([ready?.status, ready?.reason], ['False', 'CronJobRefused'])
+      assert.match(ready?.message ?? '', /refuses CronJob backup-nightly, .*images must be signed/)
+      await clock.advance(60_000)
+    }
+    assert.deepEqual(clockSet, refusesDryRun ? [stamp(at('12:00'))] : [])
+    webhook.denies = false
+    await clock.advance(600_000)
+    await pass()
+    assert.equal(standing().spec.schedule, '0 2 * * *')
+    assert.deepEqual(clockSet, [stamp(refusesDryRun ? at('12:00') : clock.now())])
+    await pass()
+    edit({ schedule })
+    await clock.advance(600_000)
+    await pass()
+    assert.equal(clockSet.length, 2, 'the next change is another one')
+  })
+
+test('F77: a clock that was set for a change that somebody else made is set again for the next one', async () => {
+  const webhook = { mutate: (each: CronJob): CronJob => each, refusesDryRun: true, denies: true }
+  const { clock, clockSet, pass, edit } = cluster(webhook)
+  edit({ schedule: '0 * * * *' })
+  await pass()
+  edit({ schedule: '0 2 * * *' })
+  await pass()
+  await clock.advance(600_000)
+  edit({ schedule: '0 * * * *' })
+  await pass()
+  assert.equal(clockSet.length, 2)
 })

@@ -27,11 +27,20 @@ export class PutBack {
   #written: string | undefined
   readonly #last = new Map<Trouble, { readonly at: Date; readonly times: number }>()
   #isChanged = false
+  #isClockSet = false
   #doubt: Doubt | undefined
 
   /** Whether what was written last was changed as it was written: the next time may be no better. */
   get isChanged(): boolean {
     return this.#isChanged
+  }
+
+  /**
+   * Whether its clock was set for a write that was not made. Slots since then are those of the policy as it is: what runs one of them late does not
+   * run it for the past.
+   */
+  get isClockSet(): boolean {
+    return this.#isClockSet
   }
 
   /** Until when what would be written waits; undefined where it is new, or was left alone for long enough. */
@@ -62,6 +71,7 @@ export class PutBack {
     if (state === this.#written) this.#last.set(trouble, { at: now, times: times + 1 })
     this.#written = state
     this.#isChanged = false
+    this.#isClockSet = false
     const doubt = this.doubt(now)
     if (doubt) this.#doubt = { ...doubt, until: addSeconds(now, standsSeconds) }
   }
@@ -69,11 +79,23 @@ export class PutBack {
   /** It was changed as it was written. */
   changed(): void {
     this.#isChanged = true
+    this.#isClockSet = false
+  }
+
+  /** Right before it is to be written. */
+  clockSet(): void {
+    this.#isClockSet = true
+  }
+
+  /** Nothing is to be written: the next time is of its own. */
+  stands(): void {
+    this.#isClockSet = false
   }
 
   forget(): void {
     this.#written = undefined
     this.#isChanged = false
+    this.#isClockSet = false
     this.#doubt = undefined
     this.#last.clear()
   }
