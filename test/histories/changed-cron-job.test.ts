@@ -1,6 +1,7 @@
 // Whoever changes the CronJob whenever it is written, refuses that, or deletes it, told on the toy cluster (F77).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { BackupPolicySpec } from '../../src/api/kinds/backup-policy.ts'
 import type { CronJob, KubernetesObject } from '../../src/api/kubernetes.ts'
 import { ApiError, ConnectionError } from '../../src/runtime/client/errors.ts'
 import { addSeconds } from '../../src/schedule/times.ts'
@@ -9,8 +10,8 @@ import { ToyApiServer } from './toy/api-server.ts'
 import { ToyCronController } from './toy/cron-controller.ts'
 import { ToyOperator } from './toy/operator.ts'
 
-/** Makes everything of this kind so. */
-function mutating(startingDeadlineSeconds: number) {
+/** Makes everything of this kind so; undefined: without a deadline. */
+function mutating(startingDeadlineSeconds: number | undefined) {
   return <T extends KubernetesObject>(object: T): T => {
     if (object.kind !== 'CronJob') return object
     const { spec } = object as unknown as CronJob
@@ -19,18 +20,19 @@ function mutating(startingDeadlineSeconds: number) {
 }
 
 /**
- * When runs started between 01:30 and 04:00 of an hourly policy: that of 02:00 goes on until 03:10, and Forbid delays that of 03:00 until then.
+ * The runs that started between 01:30 and 04:00 of an hourly policy, by their times: that of 02:00 goes on until 03:10, and Forbid delays that of 03:00 until then.
  * @param operatorNow who runs in that minute
  */
 async function startsBesideLongRun(
   server: ToyApiServer,
   operatorNow: (minute: number) => ToyOperator,
-): Promise<readonly string[]> {
+  startingDeadlineSeconds = 3600,
+): Promise<ReadonlyMap<string, string>> {
   const { resourceVersion: _, ...metadata } = policy().metadata
-  const hourly = policy({ schedule: '0 * * * *', startingDeadlineSeconds: 3600 })
+  const hourly = policy({ schedule: '0 * * * *', startingDeadlineSeconds })
   server.create('backuppolicies', { ...hourly, metadata })
   const cron = new ToyCronController(server)
-  const started: string[] = []
+  const started = new Map<string, string>()
   for (let minute = 0; minute < 150; minute++) {
     server.now = addSeconds(at('01:30'), minute * 60)
     const operator = operatorNow(minute)
@@ -41,7 +43,7 @@ async function startsBesideLongRun(
       .filter(each => each.metadata.ownerReferences?.some(({ kind }) => kind === 'CronJob'))
     for (const { metadata, status } of runs) {
       const { name, creationTimestamp = '' } = metadata
-      if (!started.includes(creationTimestamp)) started.push(creationTimestamp)
+      started.set(creationTimestamp, name)
       const end = addSeconds(new Date(creationTimestamp), creationTimestamp === stamp(at('02:00')) ? 4200 : 300)
       if (status?.completionTime || server.now < end) continue
       const time = stamp(server.now)
@@ -58,7 +60,7 @@ test('F77: a slot that waits for a long run is run, though a webhook changes sta
   server.webhook = mutating(1800)
   const operator = new ToyOperator(server, 'nightly', { onWrite: () => {} })
   const started = await startsBesideLongRun(server, () => operator)
-  assert.deepEqual(started, [stamp(at('02:00')), stamp(at('03:11'))])
+  assert.deepEqual([...started.keys()], [stamp(at('02:00')), stamp(at('03:11'))])
 })
 
 const denial = 'admission webhook "images.example.com" denied the request: images must be signed'
@@ -102,7 +104,45 @@ for (const [what, error, saysInDryRuns, minute, restarts] of [
       }))
       return operator
     })
-    assert.deepEqual(starts, [stamp(at('02:00')), stamp(at('03:11'))])
+    assert.deepEqual([...starts.keys()], [stamp(at('02:00')), stamp(at('03:11'))])
+  })
+
+/** Of the policy, in a cluster that refuses each change of its CronJob from now on. */
+function changeThatIsRefused(server: ToyApiServer, spec: Partial<BackupPolicySpec>): void {
+  server.webhook = <T extends KubernetesObject>(object: T): T => {
+    if (object.kind === 'CronJob') throw denied
+    return object
+  }
+  server.update('backuppolicies', 'nightly', each => ({
+    ...each,
+    metadata: { ...each.metadata, generation: 2 },
+    spec: { ...each.spec, ...spec },
+  }))
+}
+
+for (const [what, deadline, webhook, change] of [
+  ['a webhook makes its deadline longer', 300, mutating(3600), undefined],
+  ['a webhook takes its deadline away', 300, mutating(undefined), undefined],
+  ['a shorter deadline is refused', 3600, undefined, { startingDeadlineSeconds: 300 }],
+  ['another schedule is refused', 300, mutating(3600), { schedule: '1/2 * * * *' }],
+] as const)
+  test(`F77: a run that the CronJob starts later than the policy says has its Backup, and is not skipped: ${what}`, async () => {
+    const server = new ToyApiServer(at('01:30'))
+    if (webhook) server.webhook = webhook
+    const operator = new ToyOperator(server, 'nightly', { onWrite: () => {} })
+    function operatorNow(minute: number) {
+      if (minute === 60 && change) changeThatIsRefused(server, change)
+      return operator
+    }
+    const started = await startsBesideLongRun(server, operatorNow, deadline)
+    assert.deepEqual([...started.keys()], [stamp(at('02:00')), stamp(at('03:11'))])
+    const told = new Set(server.all('backups').map(({ metadata }) => metadata.name))
+    assert.deepEqual(
+      [...started.values()].filter(name => !told.has(name)),
+      [],
+    )
+    if (change && 'schedule' in change) return
+    assert.deepEqual(server.get('backuppolicies', 'nightly')?.status?.slots, { missed: 0, skipped: 0 })
   })
 
 /** Somebody deletes the CronJob so often; seconds. How long it is away, and what is told then. */

@@ -213,6 +213,36 @@ test('the outcome of a slot does not wait for the next look', () => {
   assert.deepEqual(wakeAt, at('02:12'))
 })
 
+/** When the slot of 02:00 is told as missed, and until when the plan sleeps at 02:13, where the CronJob is so. */
+function closing(change: (spec: CronJob['spec']) => CronJob['spec'], more: object = {}) {
+  const of = steady({ ...hourly, ...more }, { accountedUntil: stamp(at('01:00')) })
+  const seen = withCronJob(of, current => ({ ...current, spec: change(current.spec) }))
+  const minutes = Array.from({ length: 120 }, (_, n) => addSeconds(at('02:00'), n * 60))
+  const missedAt = minutes.find(time => slotsAfter(planPolicy(seen, time).actions)?.missed === 1)
+  return [missedAt, planPolicy(seen, at('02:13')).wakeAt]
+}
+
+test('F77: a slot is open for as long as the CronJob that stands may start it: until its own deadline, and not past its next slot', () => {
+  const withDeadline = (startingDeadlineSeconds: number) => closing(spec => ({ ...spec, startingDeadlineSeconds }))
+  assert.deepEqual(withDeadline(600), [at('02:12'), at('03:00')])
+  assert.deepEqual(withDeadline(60), [at('02:12'), at('03:00')], 'one that is shorter changes nothing')
+  assert.deepEqual(withDeadline(1800), [at('02:32'), at('02:32')])
+  assert.deepEqual(withDeadline(7200), [at('03:02'), at('03:00')])
+  assert.deepEqual(
+    closing(({ startingDeadlineSeconds: _, ...spec }) => spec),
+    [at('03:02'), at('03:00')],
+    'none',
+  )
+})
+
+test('F77: slots of the policy wait for one that a CronJob with another schedule may start, and not for one that nobody can read', () => {
+  const other = (schedule: string) => closing(spec => ({ ...spec, schedule, startingDeadlineSeconds: 1800 }))
+  assert.deepEqual(other('55 1 * * *'), [at('02:27'), at('02:27')])
+  assert.deepEqual(other('whenever'), [at('02:12'), at('03:00')])
+  const nowhere = closing(spec => ({ ...spec, timeZone: 'Nowhere/At-all', startingDeadlineSeconds: 1800 }))
+  assert.deepEqual(nowhere, [at('02:12'), at('03:00')])
+})
+
 test('a slot that a run covered was skipped', () => {
   const long = jobOfSlot(at('01:00'), { status: complete(at('01:00'), at('02:20')) })
   const of = steady(hourly, { accountedUntil: stamp(at('01:00')) })

@@ -11,6 +11,7 @@ import { recording } from '../history/clean-up.ts'
 import { trueCondition } from '../jobs/true-condition.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
+import { lateJobSeconds, openSlots } from './open-slots.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
 import { isControlledBy } from '../view/chain.ts'
 import { isOf, slotOfJob, slotsByName } from '../view/owners.ts'
@@ -18,9 +19,6 @@ import { nextSlot } from '../../schedule/schedule.ts'
 import { bookOf, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { CommandTarget, JobView, View } from '../view/view.ts'
-
-/** A Job may appear in the cache so much later than its controller had the right to make it. Seconds. */
-const lateJobSeconds = 120
 
 export type NameTaken = { readonly taken: string }
 
@@ -142,13 +140,12 @@ export function accountForJobs(
     groups.push(alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }))
   }
   if (policy.spec.suspend) return { groups, book, next: undefined, closes: undefined }
-  const openSeconds = policy.spec.startingDeadlineSeconds + lateJobSeconds
-  const closed = addSeconds(now, -openSeconds)
   const from = latest(book.accountedUntil, since) ?? since
+  const { startingDeadlineSeconds } = policy.spec
+  const marks = { recorded: book.accountedUntil ?? since, since: from }
+  const { closed, closes } = openSlots(view.cronJob, clock, startingDeadlineSeconds, marks, now)
   if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals, slots)
-  const open = nextSlot(clock.schedule, clock.timeZone, latest(from, closed) ?? from, clock.rule)
-  const next = nextSlot(clock.schedule, clock.timeZone, now, clock.rule)
-  return { groups, book, next, closes: open && addSeconds(open, openSeconds) }
+  return { groups, book, next: nextSlot(clock.schedule, clock.timeZone, now, clock.rule), closes }
 }
 
 /**

@@ -44,7 +44,7 @@ export class ToyCronController {
     const cronJob = this.#cronJob()
     if (!cronJob) return
     const { name, uid = '', creationTimestamp } = cronJob.metadata
-    const { schedule, timeZone = 'Etc/UTC', suspend, startingDeadlineSeconds = 0 } = cronJob.spec
+    const { schedule, timeZone = 'Etc/UTC', suspend, startingDeadlineSeconds } = cronJob.spec
     const clock = [uid, schedule, timeZone, suspend, startingDeadlineSeconds].join()
     if (clock !== this.#clock) [this.#clock, this.#clockChanged] = [clock, this.#server.now]
     if (!this.up || suspend) return
@@ -54,7 +54,8 @@ export class ToyCronController {
       .filter(({ metadata }) => metadata.ownerReferences?.some(owner => owner.uid === uid))
     this.#cleanHistory(own)
     const lastTime = timeOf(cronJob.status?.lastScheduleTime ?? creationTimestamp) ?? now
-    const from = latest(lastTime, addSeconds(now, -startingDeadlineSeconds)) ?? now
+    const deadline = startingDeadlineSeconds === undefined ? undefined : addSeconds(now, -startingDeadlineSeconds)
+    const from = latest(lastTime, deadline) ?? now
     const slot = summarizeSlots(parseSchedule(schedule), timeZone, { from, to: now }, 'cronjob')?.newest
     if (!slot) return
     if (own.some(job => !isOver(job))) return
