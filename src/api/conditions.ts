@@ -205,7 +205,7 @@ export const operatorReasons = [
   'SnapshotInUse',
   /** The API server refuses to delete what should go: an admission policy, or a webhook that fails. */
   'DeletionRefused',
-  /** The book of slots was ahead of the clock by more than a day. */
+  /** The book of slots was ahead of the clock by more than a day, or that of a CronJob by some minutes. */
   'ClockJumped',
   /** Retention deleted a backup. */
   'Pruned',

@@ -422,7 +422,9 @@ class Pass {
         const options = { signal, subresource: 'status' }
         const patch = { kind: 'merge', body } as const
         const patched = await client.patch<Written>(resources[kind], namespace, name, patch, options)
-        if (patched) left.set(`${kind}/${name}`, patched)
+        if (!patched) return 'done'
+        left.set(`${kind}/${name}`, patched)
+        cacheOf(caches, kind).offer(patched)
         return 'done'
       }
       case 'write-status':

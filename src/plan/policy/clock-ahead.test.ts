@@ -18,6 +18,7 @@ import {
   completed,
   ended,
   failed,
+  jobOfSlot,
   pod,
   policy,
   ready,
@@ -213,4 +214,53 @@ test('F23: a suspect newest backup stops retention also where an older one is da
   )
   const { conditions } = only(actions, 'status BackupPolicy')[0]?.status ?? assert.fail()
   assert.equal(conditions?.find(({ type }) => type === 'RetentionBlocked')?.reason, 'Suspect')
+})
+
+/** What is planned for a CronJob that says that it was last scheduled then, of a policy that is otherwise as it should be. */
+function lastScheduled(time: Date, more: Parameters<typeof world>[1] = {}, of = policy({}, { status: book })) {
+  const cronJob = world(of).cronJob ?? assert.fail()
+  const seen = { ...cronJob, status: { lastScheduleTime: stamp(time) } }
+  const { actions } = planPolicy(world(of, { cronJob: seen, ...more }), at('12:00'))
+  const patched = only(actions, 'patch CronJob').map(({ status }) => status)
+  const told = only(actions, 'event').filter(({ reason }) => reason === 'ClockJumped')
+  return { patched, told: told.map(({ message }) => message), replaced: only(actions, 'replace CronJob').length }
+}
+
+test('F23: a CronJob that was scheduled in the future, by a clock that was ahead, is set to now, and people are told', () => {
+  const { patched, told } = lastScheduled(at('+400d 12:00'))
+  assert.deepEqual(patched, [{ lastScheduleTime: stamp(at('12:00')) }])
+  assert.match(
+    told.join(),
+    /backup-nightly said that it was last scheduled at .*, in the future.*set to 2026-01-05T12:00:00Z/,
+  )
+  assert.equal(lastScheduled(at('12:06')).patched.length, 1)
+  assert.deepEqual(lastScheduled(at('12:04')), { patched: [], told: [], replaced: 0 }, 'clocks differ by some minutes')
+})
+
+test('F23: a CronJob is not set to before a slot that has run, because the clock of the operator may be behind', () => {
+  const slot = at('14:00')
+  for (const ran of [{ jobs: [jobOfSlot(slot)] }, { backups: [scheduled(slot)] }]) {
+    assert.deepEqual(lastScheduled(slot, ran), { patched: [], told: [], replaced: 0 })
+    assert.deepEqual(lastScheduled(at('+9d 12:00'), ran).patched, [{ lastScheduleTime: stamp(slot) }])
+  }
+})
+
+test('F23: runs that the clock of the CronJob controller, a year ahead, has dated do not keep the schedule from going on', () => {
+  const slot = at('+365d 02:00')
+  const creationTimestamp = stamp(at('11:00'))
+  const run = jobOfSlot(slot)
+  const job = { ...run, metadata: { ...run.metadata, creationTimestamp } }
+  const backups = [scheduled(slot, { metadata: { creationTimestamp } })]
+  const { patched } = lastScheduled(slot, { jobs: [job], backups })
+  assert.deepEqual(patched, [{ lastScheduleTime: stamp(at('12:00')) }])
+})
+
+test('F23: the clock of a CronJob is put back before it is changed, and not while it is to be suspended', () => {
+  const of = policy({ schedule: '0 3 * * *' }, { status: book })
+  const { cronJob } = world(policy())
+  const seen = { ...(cronJob ?? assert.fail()), status: { lastScheduleTime: stamp(at('+9d 12:00')) } }
+  const changed = lastScheduled(at('+9d 12:00'), { cronJob: seen }, of)
+  assert.deepEqual([changed.patched.length, changed.replaced], [1, 0])
+  const suspended = lastScheduled(at('+9d 12:00'), {}, policy({ suspend: true }, { status: book }))
+  assert.deepEqual(suspended.patched, [])
 })

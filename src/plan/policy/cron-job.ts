@@ -10,6 +10,7 @@ import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
 import { trueCondition } from '../jobs/true-condition.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
+import { putClockBack } from './clock-ahead.ts'
 import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
 import { lateJobSeconds, openSlots } from './open-slots.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
@@ -44,12 +45,12 @@ export const cronJobGroup = 'cron-job'
 
 /**
  * Brings the CronJob to what it should be, or says that a stranger has its name.
- * @param knownUIDs of CronJobs that are, or were, this policy's. With another one its Jobs would be believed (docs/design.md R27).
+ * @param view `cronJobUIDs`: of CronJobs that are, or were, this policy's. With another one its Jobs would be believed (docs/design.md R27).
  */
 export function planCronJob(
   { cronJob: current }: CommandTarget,
   policy: BackupPolicy,
-  knownUIDs: readonly string[],
+  view: Pick<View, 'cronJobUIDs' | 'runs' | 'runJobs'>,
   desired: CronJob,
   now: Date,
 ): readonly Group[] | NameTaken {
@@ -63,7 +64,7 @@ export function planCronJob(
     return []
   if (current.metadata.deletionTimestamp) return []
   const { name, uid = '' } = current.metadata
-  if (!knownUIDs.includes(uid))
+  if (!view.cronJobUIDs.includes(uid))
     return {
       taken: `CronJob ${name} has our labels and is none that this policy has made, and its Jobs are not counted; delete it, and ours is made at once`,
     }
@@ -71,6 +72,9 @@ export function planCronJob(
   const drifted = !sameClock(current, desired)
   const isOwned = isControlledBy(current, policy)
   const isOurs = isOwned && current.metadata.annotations?.[annotation.desiredState] === wanted
+  // First of all, and alone: until then nothing runs, and it is no less needed where the change is refused.
+  const ahead = desired.spec.suspend ? [] : putClockBack(current, policy, view, now)
+  if (ahead.length > 0) return [alone(cronJobGroup, ...ahead)]
   if (isOurs && cronJobDifferences(current, desired).length === 0) return []
   // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
   const status = { lastScheduleTime: rfc3339(now) }

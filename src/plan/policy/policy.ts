@@ -121,9 +121,7 @@ function planJobStrategy(
   const { policy, strategy, runs, settings } = view
   const orders = ordersOf(runs, strategy, numbers, policy.status)
   const desired = desiredCronJob(policy, orders, settings)
-  const cronJobs = desired
-    ? strategy.targets.map(target => planCronJob(target, policy, view.cronJobUIDs, desired, now))
-    : []
+  const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, view, desired, now)) : []
   const catalog = planCatalog(view, now)
   const fresh = unrecordedJobs(policy, view.runJobs, now)
   const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
