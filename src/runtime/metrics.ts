@@ -132,7 +132,7 @@ function cacheGauges(registry: Registry, clock: Clock, caches: ReadonlyMap<strin
   void new Gauge({
     ...options,
     name: 'reflector_last_seen_age_seconds',
-    help: 'Time since the API server last told this cache anything; bookmarks and new watches come within a minute.',
+    help: 'Time since the API server last told this cache anything; a bookmark, or the end of a watch in good order, comes within a minute.',
     collect() {
       for (const [resource, { lastSeen }] of caches) {
         if (lastSeen !== undefined) this.set({ resource }, (clock.monotonic() - lastSeen) / 1000)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from '../client/client.ts'
-import { ApiError } from '../client/errors.ts'
+import { ApiError, ResponseError } from '../client/errors.ts'
 import { FakeApiServer, json, openWatch, reset, status, watchOf } from '../client/fake-api-server.ts'
 import type { Line, Received } from '../client/fake-api-server.ts'
 import { FakeClock } from '../fake-clock.ts'
@@ -109,10 +109,16 @@ test('the first sync is a WatchList and the same stream goes on as the watch', a
 })
 
 test('nothing is seen before the initial events are complete', async t => {
-  const { server, reflector, start, until } = await follow(t)
-  server.next(openWatch(added('x', 1), bookmark(1)))
+  const arrived: KubeObject[] = []
+  const pick = (object: KubeObject): KubeObject => {
+    arrived.push(object)
+    return object
+  }
+  const { server, reflector, start, until } = await follow(t, { pick })
+  server.next(openWatch(bookmark(1), added('x', 1)))
   start()
-  await until(() => reflector.store.lastSeen !== undefined)
+  await until(() => arrived.length === 1)
+  assert.equal(reflector.store.lastSeen, undefined)
   assert.equal(reflector.store.state, 'syncing')
   assert.equal(reflector.store.list().length, 0)
 })
@@ -284,34 +290,22 @@ test('a success after errors clears the last error', async t => {
   assert.equal(reflector.store.lastError, undefined)
 })
 
-test('a quiet resource counts as seen once its watch is accepted', async t => {
-  const { server, reflector, start, until } = await follow(t)
-  server.next(watchOf(synced(5)), status(500, 'InternalError'), openWatch())
-  start()
-  await until(() => reflector.store.lastError !== undefined)
-  const before = reflector.store.lastSeen
-  await until(() => reflector.store.lastError === undefined)
-  assert.ok(before !== undefined && reflector.store.lastSeen !== undefined && reflector.store.lastSeen > before)
-})
+type Watching = AsyncGenerator<WatchEvent>
+type Watch = (options: WatchOptions, clock: FakeClock) => Watching
+type Answers = { readonly first?: Watch; readonly later: Watch; readonly list?: () => Promise<unknown> }
 
-/** How old what the API server said last is at most in an hour, where each watch ends as asked for, and perhaps all is refused after the first. Seconds. */
-async function oldestIn(refusedAfter: number): Promise<number> {
+/** How old what the API server said last is at most within an hour, and how often all was read anew in it. Each watch but the first is answered by `later`. */
+async function anHour({ first = quiet, later, list = notListed }: Answers): Promise<{ oldest: number; syncs: number }> {
   const clock = new FakeClock()
-  let asked = 0
-  const answer = () => {
-    if (asked++ >= refusedAfter)
-      throw new ApiError({ request: 'GET', status: 403, reason: 'Forbidden', message: 'pods is forbidden' })
-  }
+  let [watches, syncs] = [0, 0]
   const client = {
-    async list() {
-      answer()
-      return { items: [], resourceVersion: '1' }
+    list() {
+      syncs++
+      return list()
     },
-    async *watch(_: Resource, { query, signal, onOpen }: WatchOptions): AsyncGenerator<WatchEvent> {
-      answer()
-      onOpen?.()
-      if (query?.['sendInitialEvents']) yield synced(1) as WatchEvent
-      await clock.wait(Number(query?.['timeoutSeconds']) * 1000, signal)
+    watch(_: Resource, options: WatchOptions): Watching {
+      if (isSync(options)) syncs++
+      return (watches++ === 0 ? first : later)(options, clock)
     },
   } as Pick<Client, 'list' | 'watch'>
   const reflector = new Reflector<KubeObject>({ client, resource: pods, clock })
@@ -320,22 +314,110 @@ async function oldestIn(refusedAfter: number): Promise<number> {
   let oldest = 0
   for (let second = 0; second < 3600; second += 5) {
     await clock.advance(5000)
-    await new Promise(setImmediate)
     oldest = Math.max(oldest, clock.monotonic() - (reflector.store.lastSeen ?? 0))
   }
   assert.equal(reflector.store.state, 'synced')
   stop.abort()
-  await clock.advance(60_000)
   await running
-  return oldest / 1000
+  return { oldest: oldest / 1000, syncs: syncs - 1 }
 }
 
-test('F31: what is refused after it was seen once is not seen again, and what is quiet is seen each minute', async () => {
-  const quiet = await oldestIn(Number.POSITIVE_INFINITY)
-  assert.ok(quiet <= 60, `${quiet} s`)
-  const refused = await oldestIn(2)
-  assert.ok(refused > 3400, `${refused} s`)
+function isSync({ query }: WatchOptions): boolean {
+  return query?.['sendInitialEvents'] === 'true'
+}
+
+/** Of a server that sends no bookmarks of its own accord: nothing changes, and it ends as asked for. */
+async function* quiet(options: WatchOptions, clock: FakeClock): Watching {
+  options.onOpen?.()
+  if (isSync(options)) yield synced(1) as WatchEvent
+  await clock.wait(Number(options.query?.['timeoutSeconds']) * 1000, options.signal)
+}
+
+async function* nothing(until: Promise<void>): Watching {
+  await until
+  yield* [] as readonly WatchEvent[]
+}
+
+function silent({ onOpen, signal }: WatchOptions, clock: FakeClock): Watching {
+  onOpen?.()
+  return nothing(clock.wait(Number.POSITIVE_INFINITY, signal))
+}
+
+function empty({ onOpen }: WatchOptions): Watching {
+  onOpen?.()
+  return nothing(Promise.resolve())
+}
+
+/** @param before what is told all the same */
+function refused(error: Error, isOpened: boolean, ...before: readonly Line[]): Watch {
+  return async function* ({ onOpen }) {
+    if (isOpened) onOpen?.()
+    yield* before as readonly WatchEvent[]
+    throw error
+  }
+}
+
+function brokenOff(afterMs: number): Watch {
+  return async function* ({ onOpen, signal }, clock) {
+    onOpen?.()
+    yield* nothing(clock.wait(afterMs, signal))
+    throw new Error('aborted')
+  }
+}
+
+function syncsThen(later: Watch): Watch {
+  return async function* (options, clock) {
+    if (isSync(options)) yield synced(1) as WatchEvent
+    yield* later(options, clock)
+  }
+}
+
+async function notListed(): Promise<never> {
+  throw page
+}
+
+const forbidden = new ApiError({ request: 'WATCH', status: 403, reason: 'Forbidden', message: 'pods is forbidden' })
+const unconverted = new ApiError({ request: 'WATCH', status: 500, reason: 'InternalError', message: 'no conversion' })
+const page = new ResponseError('WATCH: a watch event is not JSON')
+
+test('F31: what is quiet is seen each minute and never read anew, also where no bookmark comes', async () => {
+  const { oldest, syncs } = await anHour({ later: quiet })
+  assert.ok(oldest <= 60, `${oldest} s`)
+  assert.equal(syncs, 0)
 })
+
+for (const [how, later] of [
+  ['as a status', refused(forbidden, false)],
+  ['inside each watch', refused(unconverted, true)],
+  ['inside each sync, after some objects', refused(unconverted, true, added('x', 1))],
+  ['by a page of a proxy', refused(page, true)],
+  ['by a proxy that accepts and says nothing', silent],
+  ['by a proxy whose answer is empty', empty],
+] as const)
+  test(`F31: what is refused ${how}, after it was seen once, is not seen again`, async () => {
+    const { oldest } = await anHour({ later })
+    assert.ok(oldest > 3400, `${oldest} s`)
+  })
+
+for (const [how, later] of [
+  ['stay silent until they are dead', silent],
+  ['break off after half a minute', brokenOff(30_000)],
+  ['end at once', empty],
+] as const) {
+  test(`F31: where watches ${how} it is read anew now and then, and seen by that in time`, async () => {
+    const { oldest, syncs } = await anHour({ later: syncsThen(later) })
+    assert.ok(oldest <= 170, `${oldest} s`)
+    assert.ok(syncs >= 20 && syncs <= 60, `${syncs} times`)
+  })
+
+  test(`F31: where watches ${how} and there is no WatchList it is listed now and then, and seen by that in time`, async () => {
+    const invalid = new ApiError({ request: 'WATCH', status: 422, reason: 'Invalid', message: 'no WatchList' })
+    const list = async () => ({ items: [], resourceVersion: '1' })
+    const { oldest, syncs } = await anHour({ first: refused(invalid, false), later, list })
+    assert.ok(oldest <= 170, `${oldest} s`)
+    assert.ok(syncs >= 20 && syncs <= 60, `${syncs} times`)
+  })
+}
 
 test('a server that ends every watch at once is not stormed', async t => {
   const { server, start, until, restarts } = await follow(t, { timings: { healthyMs: 1000, longestBackoffMs: 400 } })

@@ -16,7 +16,7 @@ export type ReflectorTimings = {
   readonly watchSeconds: readonly [number, number]
   /** A watch that has not ended by now is dead: its packets go nowhere. */
   readonly deadMs: number
-  /** A stream that lived this long shows that the server is well: the backoff starts anew. */
+  /** A stream that lived this long shows that the server is well: the backoff starts anew, and its end in good order counts as seen. */
   readonly healthyMs: number
   readonly firstBackoffMs: number
   readonly longestBackoffMs: number
@@ -52,6 +52,8 @@ export type ReflectorOptions<T extends KubeObject> = Selection & {
 const initialEventsEnd = 'k8s.io/initial-events-end'
 /** After so many failures in a row the known resourceVersion itself is suspected. */
 const failuresBeforeRelist = 5
+/** The same for watches that lasted and told nothing: the sync comes after two of `deadMs`, before the alert calls the cache blind. */
+const silencesBeforeRelist = 2
 
 /**
  * Keeps a Store equal to what the API server has: one sync, then watches that each take up where the last one ended.
@@ -68,6 +70,8 @@ export class Reflector<T extends KubeObject> {
   #resourceVersion: string | undefined
   #watchListWorks = true
   #failures = 0
+  /** Watches that lasted and then broke off, since the server told anything. */
+  #silences = 0
 
   constructor(options: ReflectorOptions<T>) {
     const { resource, indexes, pick, clock = realClock, log = silentLog } = options
@@ -90,7 +94,7 @@ export class Reflector<T extends KubeObject> {
       let reason: RestartReason
       try {
         reason = (await this.#follow(signal)) ? 'dead' : 'ended'
-        this.#afterStream(this.#clock.monotonic() - start)
+        this.#afterStream(reason, this.#clock.monotonic() - start)
       } catch (error) {
         if (signal.aborted) break
         reason = this.#afterError(error, this.#clock.monotonic() - start)
@@ -102,8 +106,10 @@ export class Reflector<T extends KubeObject> {
   }
 
   /** A stream that ends at once, however politely, must not become a storm. */
-  #afterStream(livedMs: number): void {
+  #afterStream(reason: 'dead' | 'ended', livedMs: number): void {
     this.#failures = livedMs >= this.#timings.healthyMs ? 0 : this.#failures + 1
+    if (reason === 'dead') this.#silences++
+    this.#suspect()
   }
 
   #afterError(error: unknown, livedMs: number): RestartReason {
@@ -112,21 +118,36 @@ export class Reflector<T extends KubeObject> {
         this.#log.info({}, 'the API server does not serve this resource; waiting for it')
       this.#resourceVersion = undefined
       this.#failures = 0
-      const now = this.#clock.monotonic()
-      this.store.markAbsent(now)
-      this.store.markSeen(now)
+      this.store.markAbsent(this.#clock.monotonic())
+      this.#heard()
       return 'absent'
     }
-    this.#failures = livedMs >= this.#timings.healthyMs ? 1 : this.#failures + 1
-    const gone = isGone(error) || isResourceVersionTooLarge(error)
-    if (gone || this.#failures % failuresBeforeRelist === 0) this.#resourceVersion = undefined
-    if (gone) {
+    const lasted = livedMs >= this.#timings.healthyMs
+    this.#failures = lasted ? 1 : this.#failures + 1
+    if (lasted) this.#silences++
+    this.#suspect()
+    if (isGone(error) || isResourceVersionTooLarge(error)) {
+      this.#resourceVersion = undefined
       this.#log.debug({ err: error }, 'the known resourceVersion is of no use any more, syncing again')
       return 'gone'
     }
     this.store.markFailed(error)
     this.#log.warn({ err: error, failures: this.#failures }, 'following the API server failed, trying again')
     return 'error'
+  }
+
+  /** Failures enough, or silence, put the known resourceVersion itself under suspicion. */
+  #suspect(): void {
+    const failed = this.#failures > 0 && this.#failures % failuresBeforeRelist === 0
+    if (!failed && this.#silences < silencesBeforeRelist) return
+    this.#silences = 0
+    this.#resourceVersion = undefined
+  }
+
+  /** That a watch is accepted says nothing: a server does so also where it cannot tell one object. */
+  #heard(): void {
+    this.#silences = 0
+    this.store.markSeen(this.#clock.monotonic())
   }
 
   #backoffMs(): number {
@@ -158,7 +179,7 @@ export class Reflector<T extends KubeObject> {
     const pick = (item: T): T => this.store.picked(item)
     const { items, resourceVersion } = await client.list<T>(this.resource, { ...selection, pick })
     this.store.replace(items, this.#clock.monotonic())
-    this.store.markSeen(this.#clock.monotonic())
+    this.#heard()
     this.#resourceVersion = resourceVersion
   }
 
@@ -173,11 +194,13 @@ export class Reflector<T extends KubeObject> {
         ? { resourceVersion: this.#resourceVersion }
         : { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' }),
     }
-    const onOpen = (): void => this.store.markSeen(this.#clock.monotonic())
+    let openedMs = Number.POSITIVE_INFINITY
+    const onOpen = (): void => {
+      openedMs = this.#clock.monotonic()
+    }
     const selection = { namespace, labelSelector, fieldSelector, query, signal, onOpen }
     try {
       for await (const { type, object } of client.watch(this.resource, selection)) {
-        this.store.markSeen(this.#clock.monotonic())
         if (type === 'BOOKMARK') {
           if (initial !== undefined) {
             if (object.metadata.annotations?.[initialEventsEnd] !== 'true') continue
@@ -191,7 +214,11 @@ export class Reflector<T extends KubeObject> {
         } else if (type === 'DELETED') this.store.remove(object)
         else this.store.set(this.store.picked(object))
         this.#resourceVersion = object.metadata.resourceVersion
+        this.#heard()
       }
+      // The end that was asked for; on a quiet resource of a server without bookmarks it is all that comes.
+      const lasted = this.#clock.monotonic() - openedMs >= this.#timings.healthyMs
+      if (initial === undefined && lasted) this.#heard()
     } catch (error) {
       if (initial !== undefined && refusesWatchList(error)) this.#useLists('the API server has no WatchList')
       else throw error

@@ -77,12 +77,12 @@ export class Store<T extends KubeObject> {
     return this.#backSince
   }
 
-  /** Monotonic milliseconds of the last answer or event of the server, undefined before the first. */
+  /** Monotonic milliseconds of the last that the server told, if only that nothing has changed; undefined before the first. */
   get lastSeen(): number | undefined {
     return this.#lastSeen
   }
 
-  /** Why the last attempt to follow the server failed; undefined while it works. */
+  /** Why the last attempt to follow the server failed; undefined once it has told anything since. */
   get lastError(): unknown {
     return this.#lastError
   }
