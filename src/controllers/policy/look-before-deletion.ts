@@ -2,13 +2,14 @@
 // one (F31, F63).
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
-import { label, labelValue } from '../../api/labels.ts'
+import { apiVersion, label, labelValue } from '../../api/labels.ts'
 import type { Provided } from '../../plan/core/actions.ts'
 import { isDoneWith, planRetention } from '../../plan/history/retention.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRuns } from '../../plan/history/verdicts.ts'
 import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
-import { backupOfSnapshot, isOf, isPosing, isSnapshotOf, madeFor, targetOf } from '../../plan/view/owners.ts'
+import { controllerOf } from '../../plan/view/chain.ts'
+import { backupOfSnapshot, isOf, isPosing, isSnapshotOf, madeFor, parentOf, targetOf } from '../../plan/view/owners.ts'
 import { believedSnapshots } from '../../plan/view/view.ts'
 import { keyFrom, type Resource } from '../../runtime/client/resource.ts'
 import { named, withLabels, type Owner } from '../shared/asked.ts'
@@ -54,16 +55,17 @@ export async function lookLast(
 }
 
 async function lookAtBackup(
-  { client, caches }: Reach,
+  reach: Reach,
   { namespace }: Owner,
   doomed: Doomed,
   provided: Provided,
   signal: AbortSignal,
 ): Promise<LastLook> {
+  const { client, caches } = reach
   const { name } = doomed
   const backup = await named<Backup>(client, backups, namespace, name, signal)
   if (backup) caches.backups.offer(backup)
-  if (!backup || !isAsSeen(backup, doomed) || isHeld(backup)) return stays
+  if (!backup || !isAsSeen(backup, doomed) || (await isHeldNow(reach, backup, signal))) return stays
   if (provided.that === 'no-snapshot') {
     const snapshot = await named<VolumeSnapshot>(client, snapshots, namespace, provided.name, signal)
     // What else has the name no plan sees as its snapshot: it would hold the Backup up for ever.
@@ -73,13 +75,14 @@ async function lookAtBackup(
 }
 
 async function lookAtSnapshot(
-  { client, caches }: Reach,
+  reach: Reach,
   owner: Owner,
   doomed: Doomed,
   provided: Provided,
   asked: Asked,
   signal: AbortSignal,
 ): Promise<LastLook> {
+  const { client, caches } = reach
   const { namespace } = owner
   const { name, uid } = doomed
   const listed = async <T extends KubernetesObject>(resource: Resource, target: string) => {
@@ -100,7 +103,9 @@ async function lookAtSnapshot(
     madeForIt === undefined ? undefined : await named<Backup>(client, backups, namespace, madeForIt, signal)
   if (backup) caches.backups.offer(backup)
   if (isPosing(snapshot, backup)) return stays
-  if (backup && isSnapshotOf(snapshot, backup) && (isHeld(backup) || provided.that === 'no-backup')) return stays
+  if (backup && isSnapshotOf(snapshot, backup)) {
+    if (provided.that === 'no-backup' || (await isHeldNow(reach, backup, signal))) return stays
+  }
   const items = await once(asked, 'claims', async () => {
     return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
   })
@@ -115,6 +120,19 @@ async function lookAtSnapshot(
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
   const words = `VolumeSnapshot ${name} is kept although it is to go: PersistentVolumeClaim ${claim} names it as its source and is not bound yet. A pod that uses the claim lets it be bound; or delete the claim`
   return { is: 'needed', reason: 'SnapshotInUse', words }
+}
+
+/** @param backup as the API server has just said it; what it is a part of, and is held with, is asked for here. */
+async function isHeldNow({ client, caches }: Reach, backup: Backup, signal: AbortSignal): Promise<boolean> {
+  const owner = controllerOf(backup, apiVersion, 'Backup')
+  if (!owner) return isHeld(backup)
+  const { namespace = '' } = backup.metadata
+  const parent = await named<Backup>(client, backups, namespace, owner.name, signal)
+  if (parent) caches.backups.offer(parent)
+  return isHeld(
+    backup,
+    parentOf(backup, () => parent),
+  )
 }
 
 /** The very object, and, where it is to go only as it was seen, nothing has been written to it since. */

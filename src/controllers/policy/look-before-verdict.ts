@@ -6,7 +6,7 @@ import { cronJobName } from '../../api/names.ts'
 import { versionOf, type Unless } from '../../plan/core/actions.ts'
 import { staysWithoutPolicy } from '../../plan/runs/marks.ts'
 import { chainOf, cronJobOf, isRun, jobUIDOf, type Chain } from '../../plan/view/chain.ts'
-import { isOf, isSnapshotOf } from '../../plan/view/owners.ts'
+import { isOf, isSnapshotOf, parentOf } from '../../plan/view/owners.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { named, withLabels, type Owner } from '../shared/asked.ts'
@@ -43,7 +43,10 @@ export async function isThere(
   if (!snapshot || !isOf(snapshot, owner.name) || !isSnapshotOf(snapshot, about as Backup)) return false
   caches.snapshots.offer(snapshot)
   if (kind === 'snapshot') return true
-  if (kind === 'wanted-snapshot') return staysWithoutPolicy(snapshot, about as Backup)
+  if (kind === 'wanted-snapshot') {
+    const parent = parentOf(about as Backup, each => caches.backups.get(namespace, each))
+    return staysWithoutPolicy(snapshot, about as Backup, parent)
+  }
   const { readyToUse, creationTime, error } = snapshot.status ?? {}
   if (readyToUse) return true
   return kind === 'cut-snapshot' ? timeOf(creationTime) !== undefined : !error?.message

@@ -81,15 +81,15 @@ function withoutData(
 ): readonly Group[] {
   const { snapshotApi } = view
   const pruned = prunedByMovers(view, untoldRuns(view.runs, unrecorded))
-  return booked.flatMap(({ backup, snapshot, children }): readonly Group[] => {
+  return booked.flatMap(({ backup, snapshot, children, parent }): readonly Group[] => {
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
     // Told once.
-    const mustStay = isHeld(backup) || isTracked(backup)
-    if (status.phase === 'Deleting' && mustStay) return []
+    const whyItStays = reasonToStay(backup, parent)
+    if (status.phase === 'Deleting' && whyItStays) return []
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
-      mustStay
-        ? withoutItsData(backup, because, more)
+      whyItStays
+        ? withoutItsData(backup, `${because}; the Backup stays because ${whyItStays}`, more)
         : alone(`clean/${metadata.name}`, deletion(backup, because, more)),
     ]
     if (status.snapshot) {
@@ -127,11 +127,15 @@ function prunedByMovers(
   return new Map([...byStore].map(([store, some]) => [store, new Set(some.map(({ run }) => run))]))
 }
 
-/** One that somebody holds, or that a GitOps tool would make anew and so run again, stays, and no longer says that it can be restored. */
-function withoutItsData(backup: Backup, because: string, more: Parameters<typeof deletion>[2]): Group {
+/** Why a Backup stays without its data: a GitOps tool would make it anew, and so run it again. */
+function reasonToStay(backup: Backup, parent: Backup | undefined): string | undefined {
+  if (isHeld(backup, parent)) return 'somebody holds it'
+  return isTracked(backup) ? 'a GitOps tool tracks it' : undefined
+}
+
+/** One that stays no longer says that it can be restored. */
+function withoutItsData(backup: Backup, message: string, more: Parameters<typeof deletion>[2]): Group {
   const { status, metadata } = backup
-  const why = isHeld(backup) ? 'somebody holds it' : 'a GitOps tool tracks it'
-  const message = `${because}; the Backup stays because ${why}`
   const unless =
     more?.provided?.that === 'no-snapshot' ? ({ kind: 'snapshot', name: more.provided.name } as const) : undefined
   const object = { ...backup, status: { ...status, phase: 'Deleting' as const, message } }

@@ -11,14 +11,14 @@ import type { SnapshotView, View } from '../view/view.ts'
 const longestAge = 7 * 24 * 3600
 
 export function planExpired({ snapshots }: Pick<View, 'snapshots'>, now: Date): readonly Group[] {
-  return snapshots.flatMap(({ snapshot, backup, volume, liveClaim }): readonly Group[] => {
+  return snapshots.flatMap(({ snapshot, backup, parent, volume, liveClaim }): readonly Group[] => {
     const { metadata, spec } = snapshot
     const claim = spec.source.persistentVolumeClaimName
     if (!isOfEphemeral({ snapshot }) || claim === undefined) return []
     // The next pod of the name has made a claim of the name, which is another one. One that is unproven may be of any claim of the name.
     const uid = volume === claimUIDOf(snapshot) ? volume : undefined
     if (liveClaim !== undefined && (uid === undefined || liveClaim === uid)) return []
-    if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || (backup && isHeld(backup))) return []
+    if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || (backup && isHeld(backup, parent))) return []
     const old = addSeconds(timeOf(metadata.creationTimestamp) ?? now, longestAge) <= now
     if (!old) return []
     const because = `it is older than 7 days, and the claim ${claim} that it is of went with its pod`

@@ -20,8 +20,8 @@ export function oldFailures(
 ): readonly Group[] {
   // One whose snapshot stands tells why that stays; without the snapshot API nobody sees it.
   const ended = runs.filter(
-    ({ backup, snapshot }) =>
-      !backup.metadata.deletionTimestamp && !isHeld(backup) && !snapshot && (snapshotApi || !isOfClaim(backup)),
+    ({ backup, snapshot, parent }) =>
+      !backup.metadata.deletionTimestamp && !isHeld(backup, parent) && !snapshot && (snapshotApi || !isOfClaim(backup)),
   )
   const scheduled = ended.flatMap(({ backup }) => (backup.spec.slot && isFailed(backup) ? [backup] : []))
   // With a Backup over several targets its children would go, which may be complete.

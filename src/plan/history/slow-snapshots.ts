@@ -47,16 +47,16 @@ export function planSlowBefore(
   const limits = limitsOf(policy)
   const stored = histories.flatMap(({ runs }) => runs)
   const genuine = snapshots.filter(({ snapshot }) => isGenuine(snapshot))
-  return genuine.flatMap(({ snapshot, backup }): readonly Group[] => {
+  return genuine.flatMap(({ snapshot, backup, parent }): readonly Group[] => {
     const { name } = snapshot.metadata
     if (!isWaitedFor({ snapshot, backup }, limits, now)) return []
     const target = targetOf(snapshot, backup)
     const ofClaim = genuine.filter(each => targetOf(each.snapshot, each.backup) === target)
-    const { slot } = snapshotRun(snapshot, backup, undefined, now)
+    const { slot } = snapshotRun({ snapshot, backup, parent, volume: undefined }, now)
     // Older ones change nothing of what is said of this one.
     // What is in the bucket is of no volume, and nobody can tell when it was made: as the last one of its own this would stay for ever.
     const alike = ofClaim
-      .map(each => snapshotRun(each.snapshot, each.backup, undefined, now))
+      .map(each => snapshotRun({ ...each, volume: undefined }, now))
       .map(({ made: _, ...run }) => run)
     const runs = [...stored, ...alike].filter(each => each.slot >= slot)
     if (!goesEvenIfReady(runs, name, keeping)) return []

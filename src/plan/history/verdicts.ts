@@ -81,9 +81,13 @@ export function planRetained(
   now: Date,
 ): readonly Group[] {
   const words = retentionWords(histories)
+  const standing = snapshots.filter(({ snapshot }) => !snapshot.metadata.deletionTimestamp)
+  const ofParents = Map.groupBy(standing, ({ parent }) => parent)
   const writes = runs.flatMap(({ backup, snapshot }): readonly Group[] => {
     const { status } = backup
-    if (status?.phase !== 'Completed') return []
+    const ofTargets = ofParents.get(backup)
+    // One over several targets of which some failed has the backups of the others.
+    if (status?.phase !== 'Completed' && !(status?.phase === 'Failed' && ofTargets)) return []
     const write = (change: Partial<NonNullable<Backup['status']>>, unless?: Unless) => {
       const said: Readonly<Record<string, unknown>> = status
       if (Object.entries(change).every(([field, value]) => sameJson(said[field], value))) return []
@@ -93,7 +97,11 @@ export function planRetained(
     // Not before the deletion has begun: a verdict may be found wrong at the last look, and no phase follows Deleting.
     if (snapshot?.snapshot.metadata.deletionTimestamp) return write({ phase: 'Deleting' })
     const retention = words.get(status.run ?? '')
-    const told = snapshot ? heldSnapshot(backup, snapshot.snapshot) : holds.get(backup.metadata.name)
+    const told = snapshot
+      ? heldSnapshot(backup, snapshot)
+      : ofTargets
+        ? heldTargets(backup, ofTargets)
+        : holds.get(backup.metadata.name)
     const conditions = told && withCondition(status.conditions, told.verdict, backup.metadata.generation, now)
     return write(
       {
@@ -215,15 +223,15 @@ function storedRun(backup: Backup, size: SizeVerdict | undefined, now: Date): Re
 
 /** The snapshots of each claim, as retention sees them. */
 export function snapshotRuns(
-  snapshots: readonly Pick<SnapshotView, 'snapshot' | 'backup' | 'volume'>[],
+  snapshots: readonly Pick<SnapshotView, 'snapshot' | 'backup' | 'parent' | 'volume'>[],
   now: Date,
 ): ReadonlyMap<string, RetentionRun[]> {
   return collect(
     snapshots
       .filter(({ snapshot }) => isGenuine(snapshot))
-      .map(({ snapshot, backup, volume }) => ({
+      .map(({ snapshot, backup, parent, volume }) => ({
         target: targetOf(snapshot, backup),
-        run: snapshotRun(snapshot, backup, volume, now),
+        run: snapshotRun({ snapshot, backup, parent, volume }, now),
       })),
   )
 }
@@ -236,9 +244,7 @@ export function snapshotRuns(
  * of one second. That it was made last is told by the API server alone.
  */
 export function snapshotRun(
-  snapshot: VolumeSnapshot,
-  backup: Backup | undefined,
-  volume: string | undefined,
+  { snapshot, backup, parent, volume }: Pick<SnapshotView, 'snapshot' | 'backup' | 'parent' | 'volume'>,
   now: Date,
 ): RetentionRun {
   const { metadata, status } = snapshot
@@ -261,7 +267,7 @@ export function snapshotRun(
     untold: backup === undefined || backup.status?.phase === 'Skipped',
     good: data !== undefined && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     ...(data ? { data } : {}),
-    held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup)),
+    held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup, parent)),
   }
 }
 
@@ -276,14 +282,33 @@ function isCutAnew({ spec, status }: VolumeSnapshot, backup: Backup): boolean {
 }
 
 /** Undefined where nobody has ever asked. */
-function heldSnapshot(backup: Backup, snapshot: VolumeSnapshot): Told | undefined {
+function heldSnapshot(
+  backup: Backup,
+  { snapshot, parent }: Pick<SnapshotView, 'snapshot' | 'parent'>,
+): Told | undefined {
   const { name } = snapshot.metadata
   if (isHeldSnapshot(snapshot)) {
-    const message = `VolumeSnapshot ${name} is labelled ${label.hold}=true: no retention deletes it, whatever becomes of this object. Only the annotation ${annotation.hold}=false releases it`
+    const ofParent = parent && asksForHold(parent) ? `of Backup ${parent.metadata.name} ` : ''
+    const message = `VolumeSnapshot ${name} is labelled ${label.hold}=true: no retention deletes it, whatever becomes of this object. Only the annotation ${annotation.hold}=false ${ofParent}releases it`
     return { verdict: { type: 'Held', status: 'True', reason: 'Held', message } }
   }
   if (heldCondition(backup) === undefined) return undefined
   const message = `VolumeSnapshot ${name} has no label ${label.hold}: retention treats it like any other`
+  return { verdict: { type: 'Held', status: 'False', reason: 'HoldReleased', message } }
+}
+
+/**
+ * What a Backup over several targets says, which has no snapshot of its own; undefined where nobody has ever asked, or what is asked is about to
+ * be done.
+ */
+function heldTargets(backup: Backup, ofTargets: readonly Pick<SnapshotView, 'snapshot'>[]): Told | undefined {
+  if (!asksForHold(backup) && heldCondition(backup) === undefined) return undefined
+  if (ofTargets.every(({ snapshot }) => isHeldSnapshot(snapshot))) {
+    const message = `all VolumeSnapshots of its targets are labelled ${label.hold}=true: no retention deletes them, whatever becomes of this object. Only the annotation ${annotation.hold}=false releases them`
+    return { verdict: { type: 'Held', status: 'True', reason: 'Held', message } }
+  }
+  if (asksForHold(backup)) return undefined
+  const message = `not all VolumeSnapshots of its targets have the label ${label.hold}: retention treats those without it like any other`
   return { verdict: { type: 'Held', status: 'False', reason: 'HoldReleased', message } }
 }
 
@@ -293,15 +318,15 @@ function says(condition: Condition | undefined, { status, reason, message }: Ver
 
 /** Puts the holds of Backups on their snapshots, and takes those away that somebody took back (docs/design.md R28). */
 export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] {
-  return snapshots.flatMap(({ snapshot, backup }): readonly Group[] => {
+  return snapshots.flatMap(({ snapshot, backup, parent }): readonly Group[] => {
     const { name, uid = '', deletionTimestamp } = snapshot.metadata
     if (!backup || deletionTimestamp) return []
     const set = (value: string | null) => {
       const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
       return [alone(`hold/${name}`, action)]
     }
-    if (asksForHold(backup) && !isHeldSnapshot(snapshot)) return set('true')
-    return isReleased(backup) && isHeldSnapshot(snapshot) ? set(null) : []
+    if (asksForHold(backup, parent) && !isHeldSnapshot(snapshot)) return set('true')
+    return isReleased(backup, parent) && isHeldSnapshot(snapshot) ? set(null) : []
   })
 }
 

@@ -36,14 +36,21 @@ function urgencyOf(backup: Backup): number {
 /**
  * Its data are to be kept: somebody asks for it, or asked and never took it back. What holds is in the bucket, or on the snapshot; an annotation
  * that is gone says nothing.
+ * @param parent `parentOf` in view/owners.ts, here and below: what people say of a Backup over several targets they say of each of them. What
+ * lies in a bucket has none
  */
-export function isHeld(backup: Backup): boolean {
-  return asksForHold(backup) || (!isReleased(backup) && heldCondition(backup)?.status === 'True')
+export function isHeld(backup: Backup, parent?: Backup): boolean {
+  if (asksForHold(backup, parent)) return true
+  return !isReleased(backup, parent) && [backup, parent].some(each => each && heldCondition(each)?.status === 'True')
 }
 
 /** Somebody asks that its data be kept. */
-export function asksForHold({ metadata }: Backup): boolean {
-  return metadata.annotations?.[annotation.hold] === 'true'
+export function asksForHold(backup: Backup, parent?: Backup): boolean {
+  return saysOfHold(backup, 'true') || (parent !== undefined && saysOfHold(parent, 'true'))
+}
+
+function saysOfHold({ metadata }: Backup, value: 'true' | 'false'): boolean {
+  return metadata.annotations?.[annotation.hold] === value
 }
 
 /** What is known of its hold. */
@@ -51,9 +58,13 @@ export function heldCondition({ status }: Backup): Condition | undefined {
   return status?.conditions?.find(({ type }) => type === 'Held')
 }
 
-/** Somebody took the hold back. A missing annotation says nothing: it goes with the object, and others restore objects without it. */
-export function isReleased({ metadata }: Backup): boolean {
-  return metadata.annotations?.[annotation.hold] === 'false'
+/**
+ * Somebody took the hold back, and nobody asks for it. A missing annotation says nothing: it goes with the object, and others restore objects
+ * without it.
+ */
+export function isReleased(backup: Backup, parent?: Backup): boolean {
+  if (asksForHold(backup, parent)) return false
+  return saysOfHold(backup, 'false') || (parent !== undefined && saysOfHold(parent, 'false'))
 }
 
 /** Somebody has looked at a backup that shrank, and takes it for good. */
@@ -70,8 +81,8 @@ export function isHeldSnapshot({ metadata }: VolumeSnapshot): boolean {
  * Whether the run of this snapshot goes on without its policy. The plan and the last look both ask this: if they differed, the verdict would be
  * put off for ever.
  */
-export function staysWithoutPolicy(snapshot: VolumeSnapshot, backup: Backup): boolean {
+export function staysWithoutPolicy(snapshot: VolumeSnapshot, backup: Backup, parent: Backup | undefined): boolean {
   const { metadata, status } = snapshot
   if (metadata.deletionTimestamp) return false
-  return status?.readyToUse === true || isHeld(backup) || isHeldSnapshot(snapshot)
+  return status?.readyToUse === true || isHeld(backup, parent) || isHeldSnapshot(snapshot)
 }

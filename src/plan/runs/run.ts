@@ -96,7 +96,7 @@ function planWithoutPolicy(view: View, run: RunView, now: Date): BackupPlan {
   const committed = job ? undefined : planLostCommit(run, now)
   if (committed) return committed
   const snapshot = run.snapshot?.snapshot
-  if (run.snapshot && staysWithoutPolicy(run.snapshot.snapshot, backup))
+  if (run.snapshot && staysWithoutPolicy(run.snapshot.snapshot, backup, run.parent))
     return planSnapshotRun(undefined, backup, run.snapshot, undefined, now)
   const waits = backup.status?.reason === undefined || backup.status.reason === 'PolicyNotFound'
   const unless = lastLook(view, run)

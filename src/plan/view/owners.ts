@@ -2,7 +2,7 @@
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
-import { annotation, label, labelValue, managerName } from '../../api/labels.ts'
+import { annotation, apiVersion, label, labelValue, managerName } from '../../api/labels.ts'
 import { onDemandJobName, onDemandSnapshotName, slotOfJobName, slotOfRunName, slotOfText } from '../../api/names.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { controllerOf, cronJobOf } from './chain.ts'
@@ -93,6 +93,13 @@ export function slotOfJob(job: Job): Date | undefined {
   const owner = cronJobOf(job)
   if (!owner) return undefined
   return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
+}
+
+/** The Backup over several targets that this one is a part of: the very one, of the same policy. */
+export function parentOf(backup: Backup, named: (name: string) => Backup | undefined): Backup | undefined {
+  const owner = controllerOf(backup, apiVersion, 'Backup')
+  const parent = owner && named(owner.name)
+  return parent && parent.metadata.uid === owner.uid && parent.spec.policy === backup.spec.policy ? parent : undefined
 }
 
 /** The name of the Backup that a VolumeSnapshot was made for. */

@@ -17,7 +17,7 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobOf, jobUIDOf } from './chain.ts'
-import { backupOfSnapshot, isPosing, madeFor, returnedRun, runJobName, volumeOf } from './owners.ts'
+import { backupOfSnapshot, isPosing, madeFor, parentOf, returnedRun, runJobName, volumeOf } from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -28,6 +28,8 @@ export type JobView = { readonly job: Job; readonly pods: readonly Pod[]; readon
 export type SnapshotView = {
   readonly snapshot: VolumeSnapshot
   readonly backup: Backup | undefined
+  /** Of that Backup: `parentOf` in owners.ts. */
+  readonly parent: Backup | undefined
   /** `volumeOf` in owners.ts. */
   readonly volume: string | undefined
   /** UID of the claim that has the name of its claim now. */
@@ -50,6 +52,8 @@ export type RunView = {
   readonly snapshot: SnapshotView | undefined
   /** The Backups of single targets that an on-demand Backup over several stands for. */
   readonly children: readonly Backup[]
+  /** `parentOf` in owners.ts. */
+  readonly parent: Backup | undefined
 }
 
 /** What a policy with strategy job backs up: so far one command, run by one CronJob. */
@@ -167,6 +171,7 @@ export function viewOf(world: PolicyWorld): View {
       unproven: (isUnknown && orphans.get(runJobName(backup))) || [],
       snapshot: snapshotsByBackup.get(backup),
       children: children.get(backup.metadata.uid ?? '') ?? [],
+      parent: parentOf(backup, name => backups.get(name)),
     }
   })
   return {
@@ -208,7 +213,8 @@ export function believedSnapshots(
     .map(snapshot => {
       const liveClaim = claimUIDs.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
       const backup = backupOfSnapshot(snapshot, named)
-      return { snapshot, backup, volume: volumeOf(snapshot, backup, liveClaim), liveClaim }
+      const parent = backup && parentOf(backup, named)
+      return { snapshot, backup, parent, volume: volumeOf(snapshot, backup, liveClaim), liveClaim }
     })
 }
 

@@ -310,9 +310,15 @@ export class Telling {
     const saysHeld = (each: Backup['status']) =>
       each?.conditions?.some(({ type, status: value }) => type === 'Held' && value === 'True') ?? false
     if (!saysHeld(status) || saysHeld(before?.status)) return
+    const isLabelled = (of: string) => this.server.get('volumesnapshots', of)?.metadata.labels?.[label.hold] === 'true'
+    const children = this.server
+      .all('backups')
+      .filter(each => each.metadata.ownerReferences?.some(({ uid }) => uid === metadata.uid))
+      .flatMap(each => each.status?.snapshot?.name ?? [])
+      .filter(of => this.server.get('volumesnapshots', of)?.metadata.deletionTimestamp === undefined)
     const held = status?.snapshot
-      ? this.server.get('volumesnapshots', status.snapshot.name)?.metadata.labels?.[label.hold] === 'true'
-      : this.kube.bucket.holds.has(status?.run ?? '')
+      ? isLabelled(status.snapshot.name)
+      : this.kube.bucket.holds.has(status?.run ?? '') || (children.length > 0 && children.every(isLabelled))
     assert.ok(held, `Backup ${metadata.name} says that it is held, and nothing holds its data`)
   }
 
@@ -352,7 +358,11 @@ export class Telling {
     const of = this.server
       .all('backups')
       .find(({ metadata }) => metadata.name === snapshot.metadata.annotations?.[annotation.backup])
-    assert.notEqual(of?.metadata.annotations?.[annotation.hold], 'true', `${snapshot.metadata.name} is held`)
+    const parent = this.server
+      .all('backups')
+      .find(({ metadata }) => of?.metadata.ownerReferences?.some(({ uid }) => uid === metadata.uid))
+    for (const each of [of, parent])
+      assert.notEqual(each?.metadata.annotations?.[annotation.hold], 'true', `${snapshot.metadata.name} is held`)
     assert.ok(policyNow, `${snapshot.metadata.name} is good and was deleted without a policy`)
     // What is slow has no newer snapshots to wait for once the policy has strategy job.
     const stored = !good(snapshot) && policyNow.spec.strategy.type === 'job' ? this.kube.bucket.runs.size : 0
