@@ -5,6 +5,7 @@ import { FakeClock } from './fake-clock.ts'
 import { realClock } from './clock.ts'
 import { EventRecorder, cut } from './events.ts'
 import { FakeApiServer, json, status } from './client/fake-api-server.ts'
+import type { WriteOptions } from './client/requests.ts'
 import type { KubeObject } from './client/resource.ts'
 
 const widget: KubeObject = {
@@ -162,6 +163,97 @@ test('an event that is recorded in the moment when the last one has been written
     await recorder.flush()
     assert.deepEqual(created, [note.message, 'and again'], `${turns} turns later`)
   }
+})
+
+type Slowly = {
+  readonly recorder: EventRecorder
+  readonly clock: FakeClock
+  readonly told: string[]
+  readonly most: () => number
+}
+
+/** An API server that never answers a write in a namespace named `silent-…`; `told` has the others, `most` is how many writes were under way at once. */
+function besideSilence(): Slowly {
+  const clock = new FakeClock()
+  const told: string[] = []
+  let [underWay, most] = [0, 0]
+  const create = async (_: unknown, event: KubeObject & { message?: string }, { signal }: WriteOptions = {}) => {
+    most = Math.max(most, ++underWay)
+    try {
+      await clock.wait(event.metadata.namespace?.startsWith('silent') ? Number.POSITIVE_INFINITY : 10, signal)
+      told.push(`${event.metadata.namespace} ${event.message}`)
+    } finally {
+      underWay--
+    }
+    return event
+  }
+  const client = { create, patch: () => assert.fail('each event is told once') } as unknown as Client
+  const recorder = new EventRecorder({ client, component: 'c', instance: 'i', clock })
+  return { recorder, clock, told, most: () => most }
+}
+
+/** As many things are told of as many widgets of the namespace as one recorder holds. */
+function flood(recorder: EventRecorder, namespace: string): void {
+  for (let i = 0; i < 1000; i++) recordIn(recorder, namespace, `${i}`, `w${i % 40}`)
+}
+
+function recordIn(recorder: EventRecorder, namespace: string, message: string, name = 'w'): void {
+  const metadata = { ...widget.metadata, namespace, name, uid: `${namespace}-${name}` }
+  recorder.record({ ...widget, metadata }, { ...note, message })
+}
+
+test('S19: where no event of one namespace is answered, those of another are told at once, in their order', async () => {
+  const { recorder, clock, told } = besideSilence()
+  flood(recorder, 'silent')
+  recordIn(recorder, 'b', 'when all is full')
+  recordIn(recorder, 'b', 'after it')
+  await clock.advance(100)
+  assert.deepEqual(told, ['b when all is full', 'b after it'])
+  recordIn(recorder, 'b', 'later')
+  await clock.advance(100)
+  assert.deepEqual(told.slice(2), ['b later'])
+})
+
+test('S19: where many namespaces are silent, another waits for the turn of each at most', async () => {
+  const { recorder, clock, told, most } = besideSilence()
+  for (let i = 0; i < 6; i++) flood(recorder, `silent-${i}`)
+  recordIn(recorder, 'b', 'told')
+  await clock.advance(16_000)
+  assert.deepEqual(told, ['b told'])
+  assert.equal(most(), 2)
+})
+
+test('S19: an event that is not answered within five seconds is given up, and the next one of its namespace is written', async () => {
+  const tried: string[] = []
+  const clock = new FakeClock()
+  const client = {
+    async create(_: unknown, { message }: { message: string }, { signal }: WriteOptions = {}) {
+      tried.push(message)
+      if (message === 'first') await clock.wait(Number.POSITIVE_INFINITY, signal)
+    },
+  } as unknown as Client
+  const recorder = new EventRecorder({ client, component: 'c', instance: 'i', clock })
+  recordIn(recorder, 'a', 'first')
+  recordIn(recorder, 'a', 'second')
+  await clock.advance(4_900)
+  assert.deepEqual(tried, ['first'])
+  await clock.advance(200)
+  assert.deepEqual(tried, ['first', 'second'])
+  assert.equal(clock.pending, 0)
+})
+
+test('S19: the last events hold up the end of a process for three seconds at most', async () => {
+  const { recorder, clock, told } = besideSilence()
+  flood(recorder, 'silent')
+  recordIn(recorder, 'b', 'told')
+  let hasEnded = false
+  const flushed = recorder.flush().then(() => (hasEnded = true))
+  await clock.advance(2_900)
+  assert.deepEqual([hasEnded, told], [false, ['b told']])
+  await clock.advance(200)
+  assert.equal(hasEnded, true)
+  await flushed
+  assert.equal(clock.pending, 0)
 })
 
 test('recording does not wait for the API server', () => {
