@@ -54,6 +54,13 @@ export const backupStatus = z
     message: z.string().max(2048).optional().describe('Why it is in this phase, in a sentence.'),
     conditions: conditions.optional(),
     target: z.string().max(253).optional().describe('What was backed up.'),
+    targets: z
+      .array(z.string().max(253))
+      .optional()
+      .describe(
+        'The targets that it has a Backup for, one each, as they were chosen when it began: of a Backup over several. It is not complete without any of them.',
+      )
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
     run: z.string().max(63).optional().describe('The Job or VolumeSnapshot that makes the backup.'),
     jobUID: z.string().max(64).optional().describe('UID of that Job: only what its own pods say is believed.'),
     takenTime: dateTime(

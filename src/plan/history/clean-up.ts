@@ -12,7 +12,7 @@ import { oldFailures } from './old-failures.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { jobUIDOf } from '../view/chain.ts'
-import { isTracked, runJobName, slotsByName } from '../view/owners.ts'
+import { isTracked, isUnfinished, runJobName, slotsByName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 
 /** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
@@ -127,9 +127,10 @@ function prunedByMovers(
   return new Map([...byStore].map(([store, some]) => [store, new Set(some.map(({ run }) => run))]))
 }
 
-/** Why a Backup stays without its data: a GitOps tool would make it anew, and so run it again. */
+/** Why a Backup stays without its data, for good or for now: a GitOps tool would make it anew, and so run it again. */
 function reasonToStay(backup: Backup, parent: Backup | undefined): string | undefined {
   if (isHeld(backup, parent)) return 'somebody holds it'
+  if (parent && isUnfinished(parent)) return `Backup ${parent.metadata.name}, of which it is a part, goes on`
   return isTracked(backup) ? 'a GitOps tool tracks it' : undefined
 }
 

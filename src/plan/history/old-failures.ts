@@ -4,7 +4,7 @@ import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group, type Provided } from '../core/actions.ts'
 import { isHeld } from '../runs/marks.ts'
 import { isOfClaim } from '../runs/out-of-sight.ts'
-import { isTracked, snapshotName } from '../view/owners.ts'
+import { isTracked, isUnfinished, snapshotName } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 
 /** Of each target, of the schedule and on demand alike. */
@@ -19,10 +19,10 @@ export function oldFailures(
   now: Date,
 ): readonly Group[] {
   // One whose snapshot stands tells why that stays; without the snapshot API nobody sees it.
-  const ended = runs.filter(
-    ({ backup, snapshot, parent }) =>
-      !backup.metadata.deletionTimestamp && !isHeld(backup, parent) && !snapshot && (snapshotApi || !isOfClaim(backup)),
-  )
+  const ended = runs.filter(({ backup, snapshot, parent }) => {
+    if (backup.metadata.deletionTimestamp || isHeld(backup, parent) || (parent && isUnfinished(parent))) return false
+    return !snapshot && (snapshotApi || !isOfClaim(backup))
+  })
   const scheduled = ended.flatMap(({ backup }) => (backup.spec.slot && isFailed(backup) ? [backup] : []))
   // With a Backup over several targets its children would go, which may be complete.
   const onDemand = ended.flatMap(({ backup, children }) => {

@@ -60,6 +60,46 @@ test('the parent shows the worst of its children, once all have ended', () => {
   )
 })
 
+test('what the parent is over is written down before any child may go, and stays in its status', () => {
+  const parent = asked()
+  const chosen = plan(snapshots({ claims: [claim('logs')], backups: [parent, child(parent, 'data')] }), parent).status
+  assert.deepEqual(chosen?.targets?.toSorted(), ['data', 'logs'])
+  const begun = { ...parent, status: chosen }
+  const [data, logs] = [child(parent, 'data', completed('a', now)), child(parent, 'logs', { phase: 'Running' })]
+  const shows = (...children: readonly Backup[]) => plan(snapshots({ backups: [begun, ...children] }), begun).status
+  assert.deepEqual(shows(data, logs)?.targets, chosen?.targets)
+  assert.deepEqual(shows(data, child(parent, 'logs', completed('b', now)))?.targets, chosen?.targets)
+})
+
+test('a parent of which somebody has deleted a child is Failed once the others have ended, and names the claim', () => {
+  const parent = asked({ status: { phase: 'Pending', reason: 'Children', targets: ['data', 'logs', 'more'] } })
+  const good = child(parent, 'data', completed('a', now, { target: 'data' }))
+  const going = child(parent, 'more', { phase: 'Running' })
+  const bad = child(parent, 'more', failed('b', now, { target: 'more', reason: 'SnapshotNotReady' }))
+  const shows = (...children: readonly Backup[]) => {
+    const { phase, reason, message } = plan(snapshots({ backups: [parent, ...children] }), parent).status ?? {}
+    return [phase, reason, message]
+  }
+  const gone = 'its Backup was deleted before all had ended'
+  assert.deepEqual(shows(good, going), ['Running', 'Children', '2 of 3 targets are done'])
+  assert.deepEqual(shows(good, child(parent, 'more', completed('c', now))), [
+    'Failed',
+    'PartiallyFailed',
+    `1 of 3 targets failed: logs: ${gone}`,
+  ])
+  assert.deepEqual(shows(good, bad), [
+    'Failed',
+    'PartiallyFailed',
+    `2 of 3 targets failed: more: SnapshotNotReady; logs: ${gone}`,
+  ])
+  assert.deepEqual(shows(bad).slice(0, 2), ['Failed', 'PartiallyFailed'], 'the reason of one is not that of all')
+  assert.deepEqual(shows(), [
+    'Failed',
+    'PartiallyFailed',
+    `3 of 3 targets failed: data: ${gone}; logs: ${gone}; more: ${gone}`,
+  ])
+})
+
 test('nothing selected is a failure, not silence', () => {
   const { status } = plan(snapshots({ claims: [] }), asked())
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SelectorMatchedNothing'])

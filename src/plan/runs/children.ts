@@ -28,9 +28,10 @@ export function planTargets({ backup, children }: RunView, names: readonly strin
         now,
       )
     // The status is written after the children, so that a crash between two of them is seen and the rest is created.
-    const message = `one Backup for each of ${names.join(', ')}`
-    const plan = planStatus(backup, { phase: 'Pending', reason: 'Children', message }, now)
-    const existing = new Set(children.map(({ spec }) => spec.target))
+    const existing = new Set(targetsOf(children))
+    const targets = [...new Set([...names, ...existing])]
+    const message = `one Backup for each of ${targets.join(', ')}`
+    const plan = planStatus(backup, { phase: 'Pending', reason: 'Children', message, targets }, now)
     const create = names
       .filter(target => !existing.has(target))
       .map((target): Group => {
@@ -40,6 +41,8 @@ export function planTargets({ backup, children }: RunView, names: readonly strin
     const needs = create.map(({ name }) => ({ group: name, was: 'done' }) as const)
     return { groups: [...create, ...plan.groups.map(group => ({ ...group, needs }))] }
   }
+  // One that an older version has begun does not tell.
+  const targets = backup.status.targets ?? targetsOf(children)
   const left = children.filter(({ status }) => !isFinal(status?.phase))
   if (left.length > 0)
     return planStatus(
@@ -47,29 +50,41 @@ export function planTargets({ backup, children }: RunView, names: readonly strin
       {
         phase: 'Running',
         reason: 'Children',
-        message: `${children.length - left.length} of ${children.length} targets are done`,
+        message: `${targets.length - left.length} of ${targets.length} targets are done`,
+        targets,
       },
       now,
     )
   const failed = children.filter(({ status }) => status?.phase === 'Failed' || status?.phase === 'Skipped')
-  const phase: BackupPhase = failed.length > 0 || children.length === 0 ? 'Failed' : 'Completed'
-  const each = failed.map(({ spec, status }) => `${spec.target}: ${status?.reason}`).join('; ')
+  const present = new Set(targetsOf(children))
+  // What became of them nobody can tell any more: somebody has deleted their objects, since we leave them alone.
+  const missing = targets.filter(target => !present.has(target))
+  const bad = failed.length + missing.length
+  const phase: BackupPhase = bad > 0 || targets.length === 0 ? 'Failed' : 'Completed'
+  const each = [
+    ...failed.map(({ spec, status }) => `${spec.target}: ${status?.reason}`),
+    ...missing.map(target => `${target}: its Backup was deleted before all had ended`),
+  ].join('; ')
   const message =
     phase === 'Completed'
-      ? `all ${children.length} targets are complete`
-      : children.length === 0
+      ? `all ${targets.length} targets are complete`
+      : targets.length === 0
         ? 'the Backups of its targets were deleted before they had ended'
-        : `${failed.length} of ${children.length} targets failed: ${each}`
+        : `${bad} of ${targets.length} targets failed: ${each}`
   return planStatus(
     backup,
-    { phase, reason: phase === 'Completed' ? 'Completed' : commonFailure(children, failed), message },
+    { phase, reason: phase === 'Completed' ? 'Completed' : commonFailure(targets, failed), message, targets },
     now,
   )
 }
 
 /** Where all targets failed for one reason, that is the reason of the whole. */
-function commonFailure(children: readonly Backup[], failed: readonly Backup[]): Reason {
+function commonFailure(targets: readonly string[], failed: readonly Backup[]): Reason {
   const [reason, ...others] = new Set(failed.map(({ status }) => status?.reason))
-  const one = reason !== undefined && others.length === 0 && failed.length === children.length
+  const one = reason !== undefined && others.length === 0 && failed.length === targets.length
   return one ? (reason as Reason) : 'PartiallyFailed'
+}
+
+function targetsOf(children: readonly Backup[]): string[] {
+  return children.flatMap(({ spec }) => spec.target ?? [])
 }

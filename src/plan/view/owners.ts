@@ -102,6 +102,11 @@ export function parentOf(backup: Backup, named: (name: string) => Backup | undef
   return parent && parent.metadata.uid === owner.uid && parent.spec.policy === backup.spec.policy ? parent : undefined
 }
 
+/** The one over several targets that goes on judges its children by their objects, which stay so long. */
+export function isUnfinished({ metadata, status }: Backup): boolean {
+  return !metadata.deletionTimestamp && !isFinal(status?.phase)
+}
+
 /** The name of the Backup that a VolumeSnapshot was made for. */
 export function madeFor({ metadata }: VolumeSnapshot): string | undefined {
   return metadata.annotations?.[annotation.backup]
