@@ -1,13 +1,10 @@
 // A CronJob that says that it has been scheduled at a time that is not yet: a clock was ahead, and until then it starts nothing (F23).
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
-import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import { isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { Action } from '../core/actions.ts'
 import { slotOfJob } from '../view/owners.ts'
 import type { View } from '../view/view.ts'
-
-/** The clocks of the nodes that the operator and the CronJob controller run on differ by less. Seconds. */
-const skewSeconds = 300
 
 /**
  * Sets it to now. Not to before a slot that has run: our own clock may be behind, and the slot would run twice, or the controller and we write
@@ -20,9 +17,9 @@ export function putClockBack(
   now: Date,
 ): readonly Action[] {
   const is = timeOf(status?.lastScheduleTime)
-  if (!is || is <= addSeconds(now, skewSeconds)) return []
+  if (!is || !isAhead(is, now)) return []
   const right = latest(now, ...slotsThatRan(view))
-  if (!right || is <= addSeconds(right, skewSeconds)) return []
+  if (!right || !isAhead(is, right)) return []
   const { name, uid = '' } = metadata
   const message = `CronJob ${name} said that it was last scheduled at ${rfc3339(is)}, in the future: a clock was ahead. It was set to ${rfc3339(right)}, and the schedule goes on`
   return [
@@ -36,6 +33,6 @@ function slotsThatRan({ runs, runJobs }: Pick<View, 'runs' | 'runJobs'>): readon
   const started = runJobs.map(({ job }) => ({ slot: slotOfJob(job), metadata: job.metadata }))
   return [...recorded, ...started].flatMap(({ slot, metadata }) => {
     const made = timeOf(metadata.creationTimestamp)
-    return slot && (!made || slot <= addSeconds(made, skewSeconds)) ? [slot] : []
+    return slot && (!made || !isAhead(slot, made)) ? [slot] : []
   })
 }

@@ -77,7 +77,8 @@ export function planSnapshotSlots(
   }
   // What is to get its Backup now is not lost yet.
   const lost = unmade?.slot.getTime() === due.getTime() ? without(unmade.targets, able) : []
-  const open = { slot: due, isBegun: recordedSlots(runs).has(due.getTime()), book }
+  const recorded = slotsByName(runs.map(({ backup }) => backup))
+  const open = { slot: due, isBegun: [...recorded.values()].includes(due.getTime()), book }
   book = advanceTo(settled(book, { slot: due, targets: lost }), due)
   const missed = counted(book, 'missed', 1, due)
   if (able.length === 0) {
@@ -87,7 +88,6 @@ export function planSnapshotSlots(
   }
   if (lost.length > 0) book = missed
 
-  const recorded = slotsByName(runs.map(({ backup }) => backup))
   const limits = limitsOf(policy)
   const uncut = new Set(
     runs

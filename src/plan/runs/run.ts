@@ -4,6 +4,7 @@ import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { commandTarget } from '../../api/names.ts'
 import { deletion, type Action, type Unless } from '../core/actions.ts'
+import { unlessMoreIsSaid } from '../jobs/pods.ts'
 import type { Marks } from '../../resources/jobs.ts'
 import { earliest } from '../../schedule/times.ts'
 import { runJobName, snapshotName } from '../view/owners.ts'
@@ -16,7 +17,6 @@ import { cutAgain, neverRuns, startedInVain, startsUntil } from './passed-slot.t
 import { planSnapshotRun, planSnapshotStart } from './snapshot.ts'
 import { staysWithoutPolicy } from './marks.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
-import { unlessMoreIsSaid } from '../jobs/pods.ts'
 
 /** What is known of the bucket while a run is judged. */
 export type CatalogKnowledge = {

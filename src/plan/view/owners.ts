@@ -4,11 +4,8 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, managerName } from '../../api/labels.ts'
 import { onDemandJobName, onDemandSnapshotName, slotOfJobName, slotOfRunName, slotOfText } from '../../api/names.ts'
-import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
+import { earliest, isAhead, latest, timeOf } from '../../schedule/times.ts'
 import { controllerOf, cronJobOf } from './chain.ts'
-
-/** The clocks that a run and its snapshot are dated by differ by less. Seconds. */
-const skewSeconds = 300
 
 type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } }
 
@@ -184,7 +181,7 @@ function contradictsItself({ metadata, spec }: VolumeSnapshot): boolean {
 
 /** A run's own snapshot is made when the run is due, or later. */
 function isMadeFor(made: Date | undefined, due: Date): boolean {
-  return made !== undefined && made >= addSeconds(due, -skewSeconds)
+  return made !== undefined && !isAhead(due, made)
 }
 
 function isNamedFor(snapshot: VolumeSnapshot, backup: Backup): boolean {
