@@ -17,11 +17,19 @@ const managedFields = [{ manager: 'someone', fieldsV1: { 'f:spec': {} } }]
 test('of a Job the template is not kept, but what plans and people are told of it is', () => {
   const { jobs } = caches()
   const conditions = [{ type: 'Failed', status: 'True', reason: 'DeadlineExceeded' }]
+  const own = 'only-in-labels'
+  const labels = {
+    ...metadata.labels,
+    'controller-uid': own,
+    'batch.kubernetes.io/controller-uid': own,
+    'job-name': own,
+  }
   jobs.offer({
     apiVersion: 'batch/v1',
     kind: 'Job',
-    metadata: { ...metadata, annotations: { 'backup.dev/store': 's' }, managedFields } as Job['metadata'],
+    metadata: { ...metadata, labels, annotations: { 'backup.dev/store': 's' }, managedFields } as Job['metadata'],
     spec: {
+      parallelism: 1,
       backoffLimit: 2,
       activeDeadlineSeconds: 900,
       podFailurePolicy: { rules: [{ action: 'Ignore' }] },
@@ -46,7 +54,7 @@ test('of a Job the template is not kept, but what plans and people are told of i
   assert.deepEqual([spec.backoffLimit, spec.activeDeadlineSeconds], [2, 900])
   assert.equal(spec.template.spec.activeDeadlineSeconds, 300)
   assert.deepEqual(status, { startTime: '2026-01-01T00:00:00Z', conditions })
-  assert.doesNotMatch(JSON.stringify(job), /postgres|Ignore|emptyDir/)
+  assert.doesNotMatch(JSON.stringify(job), /postgres|Ignore|emptyDir|only-in-labels/)
 })
 
 test('of a pod what became of its containers is kept, and fields of their state that nobody has named yet', () => {

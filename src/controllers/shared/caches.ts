@@ -6,6 +6,7 @@ import type {
   CronJob,
   Job,
   JobEvent,
+  ObjectMeta,
   PersistentVolume,
   PersistentVolumeClaim,
   Pod,
@@ -19,7 +20,7 @@ import type { Client } from '../../runtime/client/client.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { RuntimeMetrics } from '../../runtime/metrics.ts'
 import { Reflector, type ReflectorOptions } from '../../runtime/cache/reflector.ts'
-import { SharedStrings } from '../../runtime/cache/shared-strings.ts'
+import { SharedParts } from '../../runtime/cache/shared-parts.ts'
 import { keyFrom, resourceName, type KubeObject } from '../../runtime/client/resource.ts'
 import type { Store } from '../../runtime/cache/store.ts'
 import * as resources from './resources.ts'
@@ -51,7 +52,7 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
   readonly run: (signal: AbortSignal) => Promise<void>
 } {
   const reflectors: { run(signal: AbortSignal): Promise<void> }[] = []
-  const strings = new SharedStrings()
+  const parts = new SharedParts()
   const managed = { labelSelector: `${label.managedBy}=${managerName}` } as const
 
   /** @param name of the cache in metrics */
@@ -59,7 +60,7 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
     options: Omit<ReflectorOptions<T>, 'client' | 'log' | 'onRestart'>,
     name = resourceName(options.resource),
   ): Store<T> {
-    const pick = (object: T): T => strings.share(options.pick?.(object) ?? object)
+    const pick = (object: T): T => parts.share(options.pick?.(object) ?? object)
     const reflector = new Reflector<T>({ ...options, pick, client, log, onRestart: metrics.onRestart(name) })
     metrics.watchCache(name, reflector.store)
     reflectors.push(reflector)
@@ -171,24 +172,63 @@ function withoutApplied<T extends KubeObject>(object: T): T {
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
 
-/** Of a Job all but its template, which is most of it: nobody changes a Job, or starts another like it. Its pod's deadline is told to people. */
-function jobEssence(job: Job): Job {
-  const { activeDeadlineSeconds } = job.spec.template.spec
-  const { spec } = emptyTemplate.spec.template
+/**
+ * Of a Job its limits and what became of it, but not its template, which is most of it: nobody changes a Job, or starts another like it. Its
+ * pod's deadline is told to people.
+ */
+function jobEssence({ apiVersion, kind, metadata, spec, status }: Job): Job {
+  const { activeDeadlineSeconds } = spec.template.spec
+  const template = { spec: { ...emptyTemplate.spec.template.spec, activeDeadlineSeconds } }
   return {
-    ...job,
-    spec: { ...job.spec, podFailurePolicy: undefined, template: { spec: { ...spec, activeDeadlineSeconds } } },
+    apiVersion,
+    kind,
+    metadata: withOurLabels(metadata),
+    spec: { ...only(spec, 'suspend', 'backoffLimit', 'activeDeadlineSeconds'), template },
+    status: status && {
+      ...only(status, 'startTime', 'completionTime', 'active', 'failed', 'succeeded'),
+      conditions: status.conditions?.map(withoutProbeTime),
+    },
   }
 }
 
 /** Of our pods only what became of them is looked at. */
 export function podEssence({ apiVersion, kind, metadata, status }: Pod): Pod {
   const { annotations: _, ...kept } = metadata
-  const containers = status && {
-    initContainerStatuses: status.initContainerStatuses?.map(containerEssence),
-    containerStatuses: status.containerStatuses?.map(containerEssence),
+  return {
+    apiVersion,
+    kind,
+    metadata: withOurLabels(kept),
+    status: status && {
+      ...only(status, 'phase', 'reason', 'message', 'startTime'),
+      conditions: status.conditions?.map(withoutProbeTime),
+      initContainerStatuses: status.initContainerStatuses?.map(containerEssence),
+      containerStatuses: status.containerStatuses?.map(containerEssence),
+    },
   }
-  return { apiVersion, kind, metadata: kept, status: { ...status, ...containers } }
+}
+
+/** These fields of it, where it has them. */
+function only<T extends object, Key extends keyof T>(object: T, ...keys: readonly Key[]): Pick<T, Key> {
+  return Object.fromEntries(keys.flatMap(key => (key in object ? [[key, object[key]]] : []))) as Pick<T, Key>
+}
+
+/** Without those by which the Job controller finds its pods: they say what the reference to the owner says. */
+function withOurLabels(metadata: ObjectMeta): ObjectMeta {
+  const labels = Object.entries(metadata.labels ?? {}).filter(([key]) => !jobControllersOwn.has(key))
+  return { ...metadata, labels: Object.fromEntries(labels) }
+}
+
+const jobControllersOwn: ReadonlySet<string> = new Set([
+  'batch.kubernetes.io/controller-uid',
+  'batch.kubernetes.io/job-name',
+  'controller-uid',
+  'job-name',
+])
+
+/** A time that Jobs and pods have twice. */
+function withoutProbeTime<T extends object>(condition: T): T {
+  const { lastProbeTime: _, ...kept } = condition as T & { readonly lastProbeTime?: unknown }
+  return kept as T
 }
 
 /** Without what says which image it was and where it ran, which is long and the same in all of them. */
@@ -201,6 +241,9 @@ function containerEssence(container: ContainerStatus): ContainerStatus {
     allocatedResources,
     volumeMounts,
     user,
+    ready,
+    started,
+    lastState,
     ...kept
   } = container as ContainerStatus & Readonly<Record<string, unknown>>
   return kept
@@ -234,12 +277,13 @@ function eventEssence({
 /** Of claims what says whether they are selected, and where their data are. */
 export function claimEssence(claim: PersistentVolumeClaim): PersistentVolumeClaim {
   const { apiVersion, kind, metadata, spec, status } = claim
-  const { name, namespace, uid, resourceVersion, labels, deletionTimestamp, ownerReferences } = metadata
+  const { name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, labels, ownerReferences } =
+    metadata
   const { storageClassName, volumeName, volumeMode } = spec
   return {
     apiVersion,
     kind,
-    metadata: { name, namespace, uid, resourceVersion, labels, deletionTimestamp, ownerReferences },
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, labels, ownerReferences },
     spec: { storageClassName, volumeName, volumeMode },
     status: { phase: status?.phase },
   }
