@@ -73,9 +73,25 @@ test('R34: one whose turn never came is Failed at its deadline as well, told and
   const restored = { ...made, metadata: { ...made.metadata, labels: { ...made.metadata.labels, ...labels } } }
   assert.deepEqual(written(restored), ['Skipped', 'RestoredObject', undefined, undefined])
   const { metadata } = made
-  const back = { ...made, metadata: { ...metadata, creationTimestamp: stamp(addSeconds(deadline, 1)) } }
-  const [action] = only(planned(at('03:00:02'), back).actions, 'status Backup')
+  const back = { ...made, metadata: { ...metadata, creationTimestamp: stamp(addSeconds(deadline, 601)) } }
+  const [action] = only(planned(at('03:10:02'), back).actions, 'status Backup')
   assert.deepEqual([action?.status.phase, action?.status.reason, action?.outcome], ['Skipped', 'SlotPassed', undefined])
+})
+
+test('F23: so is one that was made in time by our clock and not by that of the API server, or by a pass that began in time', () => {
+  const { metadata } = made
+  for (const [seconds, created, later] of [
+    [60, '02:02:05', '02:06'],
+    [240, '02:04:45', '02:09'],
+    [3600, '03:00:02', '03:00:05'],
+  ] as const) {
+    const late = { ...made, metadata: { ...metadata, creationTimestamp: stamp(at(created)) } }
+    const status = { accountedUntil: stamp(slot), scheduleSince: stamp(at('00:00')) }
+    const of = snapshotPolicy({ startingDeadlineSeconds: seconds }, { status })
+    const { actions } = planPolicy(world(of, { backups: [late], claims: [claim('data')] }), at(later))
+    const [written] = only(actions, 'status Backup')
+    assert.deepEqual([written?.status.phase, written?.outcome?.outcome], ['Failed', 'failure'], `made at ${created}`)
+  }
 })
 
 test('F71: a run whose start is refused for good failed for what it was to be of, told and counted like any other', () => {

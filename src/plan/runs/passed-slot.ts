@@ -87,7 +87,7 @@ export function startedInVain(backup: Backup, policy: BackupPolicy, now: Date): 
   const { spec, status } = backup
   const until = startsUntil(backup, policy)
   if (!until || now < until || status?.run !== undefined || restoredWithoutStatus(backup)) return undefined
-  const wasMadeInTime = (timeOf(backup.metadata.creationTimestamp) ?? now) <= until
+  const wasMadeInTime = (timeOf(backup.metadata.creationTimestamp) ?? now) <= addSeconds(until, lateSeconds)
   if (status?.phase !== 'Pending' && (status?.phase !== undefined || !wasMadeInTime)) return undefined
   const reason = (status?.reason ?? 'SlotPassed') as Reason
   const untilThen = status?.message ?? 'its turn did not come, because the API server was slow, or the operator away'
