@@ -19,6 +19,7 @@ import type {
 import { annotation, label, labelValue, policyLabels, type JobRole } from '../../src/api/labels.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
 import { commandTarget, cronJobName, onDemandJobName, onDemandSnapshotName, slotText } from '../../src/api/names.ts'
+import { claimEssence } from '../../src/controllers/shared/caches.ts'
 import { scheduleOf } from '../../src/plan/policy/schedule.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
 import { stateHash } from '../../src/resources/desired-state.ts'
@@ -283,7 +284,7 @@ export function failedCreate(of: Job, message: string, time: Date): JobEvent {
   }
 }
 
-/** A bound claim with a volume of the driver: `volumeOf` makes that. */
+/** A bound claim with a volume of the driver, `volumeOf` makes that, as the caches keep it: a plan never sees more of one. */
 export function claim(
   name: string,
   more: {
@@ -292,13 +293,13 @@ export function claim(
     readonly status?: PersistentVolumeClaim['status']
   } = {},
 ): PersistentVolumeClaim {
-  return {
+  return claimEssence({
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
     metadata: meta('claim', name, { labels: { app: 'postgres' }, ...more.metadata }),
     spec: more.spec ?? { volumeName: `volume-of-${name}` },
     status: more.status ?? { phase: 'Bound' },
-  }
+  })
 }
 
 export function volumeOf(
