@@ -299,3 +299,13 @@ test('a mark that a wild clock left a year ahead becomes now, and the next slot 
     'logs 03:00',
   ])
 })
+
+test('F23: a snapshot that is never cut, made while the clock of the API server was a year ahead, does not keep its claim busy for a year', () => {
+  const name = slotRunName('nightly', 'data', at('01:00'))
+  const of = done('data', at('01:00'), { phase: 'Running', run: name, target: 'data', snapshot: { name } })
+  const stuck = { ...of, metadata: { ...of.metadata, creationTimestamp: stamp(at('+365d 01:00')) } }
+  const { annotations } = snapshotOf(of).metadata
+  const snapshots = [snapshotOf(stuck, { metadata: { annotations } })]
+  const { started } = at0(at('02:00'), steady(at('01:00')), { claims: [claim('data')], backups: [stuck], snapshots })
+  assert.deepEqual(started, ['data 02:00'])
+})

@@ -4,7 +4,7 @@ import { snapshotDefaults } from '../../api/kinds/snapshot-defaults.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
-import { addSeconds, timeOf } from '../../schedule/times.ts'
+import { addSeconds, isAhead, latest, timeOf } from '../../schedule/times.ts'
 
 /** So many snapshots of a claim may be cut and not ready at once; a storage system that is stuck is not given more. */
 export const unreadyAtOnce = 3
@@ -38,8 +38,8 @@ export function progressOf({ metadata, status }: VolumeSnapshot, limits: Limits,
   return status?.error?.message ? { is: 'not-ready', limit } : { is: 'slow' }
 }
 
-/** By the API server's clock, or, where that is behind, by the one that is asked how much time has passed. */
+/** By the clock of the API server, or by the one that asked it, whichever is later and was not wrong: what is dated ahead would wait until then. */
 function startOf({ creationTimestamp, annotations }: VolumeSnapshot['metadata'], now: Date): Date {
-  const [made = now, asked = made] = [timeOf(creationTimestamp), timeOf(annotations?.[annotation.askedAt])]
-  return asked > made && asked <= now ? asked : made
+  const [made = now, asked] = [timeOf(creationTimestamp), timeOf(annotations?.[annotation.askedAt])]
+  return latest(...[made, asked].filter(time => time && !isAhead(time, now))) ?? made
 }
