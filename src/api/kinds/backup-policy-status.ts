@@ -18,7 +18,7 @@ const slots = z.object({
     })
     .optional()
     .describe(
-      'A slot for which not all Backups could be made, while it is open (strategy snapshot). It counts as missed if one is still lacking at its deadline.',
+      'A slot for which not all Backups could be made, while it is open (strategy snapshot). It counts as missed if one is still lacking at its deadline, or when the schedule is changed or suspended.',
     ),
 })
 

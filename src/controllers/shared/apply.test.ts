@@ -294,7 +294,7 @@ test('a slot whose Backup could not be created stays open in the book', async ()
   await carryOut(seen, plan)
   const { status } = written.find(({ kind }) => kind === 'BackupPolicy') as BackupPolicy
   assert.equal(status?.accountedUntil, stamp(at('01:00')))
-  assert.deepEqual(status?.slots, { missed: 3, skipped: 0 })
+  assert.deepEqual(status?.slots, { missed: 3, skipped: 0, unmade: { slot: stamp(at('02:00')), targets: ['data'] } })
   const refused = status?.conditions?.find(({ type }) => type === 'WritesRefused')
   assert.deepEqual([refused?.status, refused?.reason], ['True', 'CreationRefused'])
   assert.match(refused?.message ?? '', /create Backup .*: exceeded quota: few/)

@@ -271,13 +271,10 @@ function bookAfter(
 ): SlotBook {
   if (groups.some(({ name }) => refused.has(name) || putOff.has(name))) {
     if (!open) return before
-    const left = groups.filter(({ name }) => refused.has(name) || putOff.has(name) || taken.has(name))
-    // One that has no Backup at all needs no memory to be missed.
-    if (!open.isBegun && left.length === groups.length) return open.book
-    return rememberUnmade(open.book, {
-      slot: open.slot,
-      targets: left.flatMap(({ name }) => open.owed.get(name) ?? []),
-    })
+    const { slot, targets } = open.lacking
+    const isLeft = (name: string) => refused.has(name) || putOff.has(name) || taken.has(name)
+    const made = new Set(groups.flatMap(({ name }) => (isLeft(name) ? [] : name)))
+    return rememberUnmade(open.book, { slot, targets: targets.filter(target => !made.has(open.groupOf(target))) })
   }
   return groups.some(({ name }) => taken.has(name)) ? ifTaken : book
 }

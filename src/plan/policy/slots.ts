@@ -26,12 +26,11 @@ export type SlotPlan = {
   readonly book: SlotBook
   /** The book where a stranger has the name of one of these Backups, so that a run never begins; absent where the run has its Job. */
   readonly ifTaken?: SlotBook
-  /** The slot that these Backups are of, whether it has others, the book without it, and whom it is owed to, by the names of the groups. */
+  /** The book without the slot that these Backups are of, what that lacks before they are made, and the names of their groups. */
   readonly open?: {
-    readonly slot: Date
-    readonly isBegun: boolean
     readonly book: SlotBook
-    readonly owed: ReadonlyMap<string, string>
+    readonly lacking: Unmade
+    readonly groupOf: (target: string) => string
   }
   /** The next slot of the schedule; undefined while that is suspended. */
   readonly next: Date | undefined
@@ -76,8 +75,12 @@ export function countUnrun(
   )
 }
 
+/** Of a slot that has its outcome nothing is remembered any more. */
 export function advanceTo(book: SlotBook, slot: Date): SlotBook {
-  return { ...book, accountedUntil: latest(book.accountedUntil, slot) }
+  const { unmade, ...counts } = book.counts
+  const accountedUntil = latest(book.accountedUntil, slot) ?? slot
+  const open = timeOf(unmade?.slot)
+  return { ...book, accountedUntil, counts: open && open > accountedUntil ? book.counts : counts }
 }
 
 export function counted(

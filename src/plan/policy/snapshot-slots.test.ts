@@ -97,11 +97,14 @@ test('F27: a Backup that merely has the name of a slot’s run is no run: where 
   }
 })
 
-test('a slot that was half made before a long outage is not counted as missed, too', () => {
-  const { status } = at0(at('05:00'), steady(at('01:00')), { backups: [done('data', at('02:00'))] })
+test('a slot that was made before a long outage is not counted as missed, too, and one that was half made once', () => {
+  const both = ['data', 'logs'].map(target => done(target, at('02:00')))
+  const { status } = at0(at('05:00'), steady(at('01:00')), { backups: both })
   assert.deepEqual(status?.slots, { missed: 2, skipped: 0, lastMissed: stamp(at('04:00')) })
-  const all = at0(at('03:00'), steady(at('01:00')), { backups: [done('data', at('02:00'))] })
+  const all = at0(at('03:00'), steady(at('01:00')), { backups: both })
   assert.deepEqual(all.status?.slots, { missed: 0, skipped: 0 })
+  const half = at0(at('05:00'), steady(at('01:00')), { backups: both.slice(1) })
+  assert.deepEqual(half.status?.slots, { missed: 3, skipped: 0, lastMissed: stamp(at('04:00')) })
 })
 
 test('a claim whose earlier run goes on is skipped, its neighbour is not', () => {

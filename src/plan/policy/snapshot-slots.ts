@@ -14,8 +14,8 @@ import { backGraceEnd } from '../runs/grace.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { recording } from '../history/clean-up.ts'
 import { slotsByName } from '../view/owners.ts'
-import type { ClaimTarget, SnapshotStrategyView, View } from '../view/view.ts'
-import { isOwed, settled, unmadeOf } from './unmade.ts'
+import type { SnapshotStrategyView, View } from '../view/view.ts'
+import { canBeMade, missedFor, owedTo, type Unmade } from './unmade.ts'
 
 /** Left to begin in, before the deadline of a slot. Workers may be busy, and the API server slow. */
 const spareSeconds = 10
@@ -43,31 +43,29 @@ export function planSnapshotSlots(
 ): SlotPlan {
   const { startingDeadlineSeconds, suspend } = policy.spec
   const { schedule, timeZone, rule } = clock
+  const known = knownOf(runs, policy, targets, before)
+  const { recorded, begun, runOf, lackingOf } = known
+  let book = closeEdited(before, known, since)
+  if (suspend) return { groups: [], book, next: undefined, closes: undefined }
   const slots = planSlots({
     schedule,
     timeZone,
     rule,
-    lastAccounted: before.accountedUntil,
+    lastAccounted: book.accountedUntil,
     notBefore: since,
     now,
     startingDeadlineSeconds,
   })
-  if (suspend) return { groups: [], book: before, next: undefined, closes: undefined }
-  const unmade = unmadeOf(before, policy.metadata.name, targets, runs)
-  let book = before
   if (slots.missed) {
-    const range = { from: latest(before.accountedUntil, since) ?? since, to: slots.missed.newest }
-    const late = unmade && unmade.slot > range.from && unmade.slot <= range.to ? unmade : undefined
-    const ran = recordedSlots(runs).difference(new Set(late?.targets.length ? [late.slot.getTime()] : []))
-    book = countUnrun(late ? settled(book, late) : book, clock, range, [], ran)
+    const from = latest(book.accountedUntil, since) ?? since
+    book = countLate(book, known, clock, { from, to: slots.missed.newest })
   }
   const { due, next } = slots
   if (!due) return { groups: [], book, next, closes: undefined }
   // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
   const closes = addSeconds(due, startingDeadlineSeconds + 1)
   if (!snapshotApi) return { groups: [], book, next, closes }
-  // What cannot be snapshotted is a fact of the policy (TargetsReady), and no run that fails night after night.
-  const able = targets.filter(({ readiness }) => readiness?.ready || readiness?.passing)
+  const able = targets.filter(canBeMade)
   // It has waited for the snapshot API, and waits for what comes with it: where some can begin, the others have that moment only.
   const grace = latest(...targets.map(({ readiness }) => backGraceEnd(readiness, snapshotApiBackSince)))
   if (grace && due < grace) {
@@ -75,19 +73,10 @@ export function planSnapshotSlots(
     const until = able.length === 0 ? closes : othersUntil(grace, from, addSeconds(due, startingDeadlineSeconds))
     if (now < until) return { groups: [], book, next, closes: until }
   }
-  // What is to get its Backup now is not lost yet.
-  const lost = unmade?.slot.getTime() === due.getTime() ? without(unmade.targets, able) : []
-  const recorded = slotsByName(runs.map(({ backup }) => backup))
-  const open = { slot: due, isBegun: [...recorded.values()].includes(due.getTime()), book }
-  book = advanceTo(settled(book, { slot: due, targets: lost }), due)
-  const missed = counted(book, 'missed', 1, due)
-  if (able.length === 0) {
-    // It may have begun when there was something to snapshot, and the book not know it yet.
-    const hasBegun = open.isBegun && lost.length === 0
-    return { groups: [], book: hasBegun ? book : missed, next, closes: undefined }
-  }
-  if (lost.length > 0) book = missed
-
+  const lacking = lackingOf(due)
+  const missing = able
+    .map(target => ({ target, name: runOf(target.name, due) }))
+    .filter(({ name }) => recorded.get(name) !== due.getTime())
   const limits = limitsOf(policy)
   const uncut = new Set(
     runs
@@ -98,32 +87,85 @@ export function planSnapshotSlots(
       )
       .map(({ backup }) => backup.spec.target),
   )
-  const wanted = able.map(target => ({ target, name: slotRunName(policy.metadata.name, target.name, due) }))
-  const missing = wanted.filter(({ name }) => recorded.get(name) !== due.getTime())
   const free = missing.filter(({ target: { name } }) => !uncut.has(name) && !isCrowded(snapshots, name, policy, now))
-  if (free.length < missing.length) book = counted(book, 'skipped', 1, due)
-  const begun = free.map(({ name, target }) => {
+  // What may still get its Backup is not lost: it is made now, or it is skipped.
+  const lost = lacking.targets.filter(name => !missing.some(({ target }) => target.name === name))
+  const hasNone = able.length === 0 && !begun.has(due.getTime())
+  const outcome = lost.length > 0 || hasNone ? 'missed' : free.length < missing.length ? 'skipped' : undefined
+  const open = { book, lacking, groupOf: (target: string) => recording(runOf(target, due)) }
+  const closed = missedFor(advanceTo(book, due), { slot: due, targets: lost })
+  const made = free.map(({ name, target }) => {
     const object = scheduledBackup(namespace, policy.metadata.name, name, target.name, due)
     return { target, object, record: alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }) }
   })
-  const owed = new Map(
-    begun.flatMap(({ target, record }) => (isOwed(target, policy.status, due) ? [[record.name, target.name]] : [])),
-  )
   return {
-    groups: begun.map(({ record }) => record),
+    groups: made.map(({ record }) => record),
     // Only for a Backup that was not there before: one that a cache had not shown may have ended, and its snapshot be gone.
-    starts: begun.flatMap(({ target, object, record }) =>
+    starts: made.flatMap(({ target, object, record }) =>
       snapshotStart(object, target, now).map(start => ({
         ...start,
         needs: [{ group: record.name, was: 'made' } as const],
       })),
     ),
-    book,
-    ifTaken: missed,
-    open: { ...open, owed },
+    book: outcome ? counted(closed, outcome, 1, due) : closed,
+    ifTaken: counted(closed, 'missed', 1, due),
+    open,
     next,
     closes: undefined,
   }
+}
+
+/** What the Backups and the status say of slots. */
+type Known = {
+  /** The slots of the Backups, by their names, and the slots themselves. */
+  readonly recorded: ReadonlyMap<string, number>
+  readonly begun: ReadonlySet<number>
+  readonly runOf: (target: string, slot: Date) => string
+  readonly lackingOf: (slot: Date) => Unmade
+}
+
+function knownOf(
+  runs: View['runs'],
+  { metadata, status }: BackupPolicy,
+  targets: SnapshotStrategyView['targets'],
+  before: SlotBook,
+): Known {
+  const recorded = slotsByName(runs.map(({ backup }) => backup))
+  const runOf = (target: string, slot: Date) => slotRunName(metadata.name, target, slot)
+  const lacks = (slot: Date) => (target: string) => recorded.get(runOf(target, slot)) !== slot.getTime()
+  return {
+    recorded,
+    begun: new Set(recorded.values()),
+    runOf,
+    lackingOf: slot => ({ slot, targets: owedTo(slot, before, targets, status).filter(lacks(slot)) }),
+  }
+}
+
+/** Nothing fires any more for a slot that an edit has found open. */
+function closeEdited(book: SlotBook, { begun, lackingOf }: Known, since: Date): SlotBook {
+  const open = timeOf(book.counts.unmade?.slot)
+  if (!open || open > since) return book
+  const lacking = lackingOf(open)
+  const closed = missedFor(advanceTo(book, open), lacking)
+  return begun.has(open.getTime()) && lacking.targets.length === 0 ? closed : counted(closed, 'missed', 1, open)
+}
+
+/** Counts the slots that passed: of each that has Backups the other claims may have missed it. */
+function countLate(
+  book: SlotBook,
+  { begun, lackingOf }: Known,
+  clock: PolicySchedule,
+  range: { readonly from: Date; readonly to: Date },
+): SlotBook {
+  const open = timeOf(book.counts.unmade?.slot)
+  const half = [...begun.union(new Set(open ? [open.getTime()] : []))]
+    .toSorted((a, b) => a - b)
+    .map(ms => new Date(ms))
+    .filter(slot => slot > range.from && slot <= range.to)
+    .map(lackingOf)
+    .filter(({ targets }) => targets.length > 0)
+  const whole = begun.difference(new Set(half.map(({ slot }) => slot.getTime())))
+  return missedFor(countUnrun(book, clock, range, [], whole), half.at(-1))
 }
 
 /**
@@ -133,13 +175,4 @@ export function planSnapshotSlots(
 function othersUntil(grace: Date, from: Date, deadline: Date): Date {
   const leftSeconds = (deadline.getTime() - from.getTime()) / 1000
   return earliest(grace, addSeconds(deadline, -Math.min(spareSeconds, leftSeconds / 2))) ?? grace
-}
-
-function without(names: readonly string[], targets: readonly ClaimTarget[]): readonly string[] {
-  return names.filter(name => !targets.some(target => target.name === name))
-}
-
-/** The slots that have a Backup. */
-function recordedSlots(runs: View['runs']): ReadonlySet<number> {
-  return new Set(runs.flatMap(({ backup }) => timeOf(backup.spec.slot)?.getTime() ?? []))
 }

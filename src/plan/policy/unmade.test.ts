@@ -28,29 +28,51 @@ function done(target: string, of = slot): Backup {
   return scheduled(of, { name, target, status: completed(name, of, { target, snapshot: { name } }) })
 }
 
+/** A run of an earlier moment whose snapshot is not cut yet. */
+const early = at('01:55')
+const name = slotRunName('nightly', 'more', early)
+const going = { phase: 'Running', reason: 'SnapshotPending', target: 'more', run: name, snapshot: { name } } as const
+const uncut = scheduled(early, { name, target: 'more', status: going })
+
 type Pass = {
+  readonly spec?: object
   readonly claims?: readonly PersistentVolumeClaim[]
   readonly backups?: readonly Backup[]
   readonly refused?: readonly string[]
   readonly putOff?: readonly string[]
   readonly of?: Date
+  /** Whether the snapshot CRDs are installed. */
+  readonly snapshotApi?: boolean
 }
 
 /** Passes over a policy that remembers nothing but its status, as after restarts: it has told of its claims before the slot. */
-function telling(spec: object = {}) {
+function telling(spec: object = {}, all: readonly PersistentVolumeClaim[] = both) {
   const nightly = { schedule: '0 2 * * *', startingDeadlineSeconds: 600, ...spec }
   const known = { scheduleHash: scheduleHash(snapshotPolicy(nightly)), scheduleSince: stamp(at('00:00')) }
   let of = snapshotPolicy(nightly, { status: { ...known, accountedUntil: stamp(at('01:00')) } })
   const missed: string[] = []
   let writes = 0
-  function pass(time: string, { claims = both, backups = [], refused = [], putOff = [], of: due = slot }: Pass = {}) {
+  function pass(
+    time: string,
+    {
+      spec: edited,
+      claims = all,
+      backups = [],
+      refused = [],
+      putOff = [],
+      of: due = slot,
+      snapshotApi = true,
+    }: Pass = {},
+  ) {
+    const { status: told } = of
+    if (edited) of = snapshotPolicy({ ...nightly, ...edited }, { metadata: { generation: 2 }, status: told })
     const snapshots = backups.map(each =>
-      snapshotOf(each, { status: { ...ready, creationTime: each.spec.slot ?? '' } }),
+      snapshotOf(each, each === uncut ? {} : { status: { ...ready, creationTime: each.spec.slot ?? '' } }),
     )
     const groupOf = (target: string) => `record/${slotRunName('nightly', target, due)}`
     const refusal = { action: 'create', kind: 'Backup', name: 'x', words: 'exceeded quota', passing: false } as const
     const { actions } = planPolicy(
-      world(of, { claims, backups, snapshots }),
+      world(of, { claims, backups, snapshots, ...(snapshotApi ? {} : { snapshotClasses: undefined }) }),
       at(time),
       new Map(refused.map(target => [groupOf(target), refusal])),
       { putOff: new Set(putOff.map(groupOf)) },
@@ -65,7 +87,8 @@ function telling(spec: object = {}) {
   pass('01:50')
   writes = 0
   const seen = () => ({ missed: of.status?.slots?.missed, told: missed, until: of.status?.accountedUntil, writes })
-  return { pass, seen, unmade: () => of.status?.slots?.unmade }
+  const skipped = () => of.status?.slots?.skipped
+  return { pass, seen, skipped, unmade: () => of.status?.slots?.unmade }
 }
 
 for (const how of ['refused', 'putOff'] as const)
@@ -114,6 +137,15 @@ for (const [what, late] of [
     assert.deepEqual([beside.seen().missed, beside.seen().until], [0, stamp(slot)])
   })
 
+test('F31: neither does one that was made while the snapshot CRDs were away, where the status tells of nobody', () => {
+  const late = claim('late', { metadata: { creationTimestamp: stamp(at('02:05')) } })
+  const { pass, seen } = telling({ startingDeadlineSeconds: 3600 }, [...both, late])
+  pass('02:06', { snapshotApi: false })
+  const backups = [done('data'), done('logs')]
+  for (const time of ['02:20', '02:59', '03:01', '03:02']) pass(time, { backups, refused: ['late'] })
+  assert.deepEqual([seen().missed, seen().until], [0, stamp(slot)])
+})
+
 test('a claim that is no longer selected misses nothing', () => {
   const { pass, seen } = telling()
   pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
@@ -145,10 +177,66 @@ test('the next slot settles the one before it, also where it is refused itself',
   assert.deepEqual([seen().missed, seen().told.length, unmade()], [1, 1, undefined])
 })
 
-test('a slot that has no Backup at all is missed without being remembered', () => {
+test('a slot that has no Backup at all is missed, once', () => {
   const { pass, seen, unmade } = telling()
   pass('02:00:10', { refused: ['data', 'logs'] })
-  assert.equal(unmade(), undefined)
-  pass('02:11')
-  assert.deepEqual([seen().missed, seen().told.length], [1, 1])
+  for (const time of ['02:11', '02:12']) pass(time)
+  assert.deepEqual([seen().missed, seen().told.length, unmade()], [1, 1, undefined])
+})
+
+test('F71: a claim that was busy while another was refused, and is refused itself until the deadline, has missed the slot', () => {
+  const { pass, seen, skipped } = telling({}, [...both, claim('more')])
+  pass('02:00:10', { backups: [done('data'), uncut], refused: ['logs'] })
+  const cut = [done('data'), done('logs'), done('more', early)]
+  for (const time of ['02:04', '02:09:50']) pass(time, { backups: cut, refused: ['more'] })
+  for (const time of ['02:10:02', '02:30']) pass(time, { backups: cut })
+  assert.deepEqual([seen().missed, skipped(), seen().until], [1, 0, stamp(slot)])
+  assert.match(seen().told[0] ?? '', /The Backups of more for /)
+})
+
+test('F71: a slot is missed or skipped, and never both', () => {
+  const { pass, seen, skipped } = telling({}, [...both, claim('more')])
+  pass('02:00:10', { backups: [done('data')], refused: ['logs', 'more'] })
+  const unbound = claim('logs', { spec: {}, status: { phase: 'Pending' } })
+  const claims = [data, unbound, claim('more')]
+  for (const time of ['02:03', '02:04']) pass(time, { claims, backups: [done('data'), uncut] })
+  assert.deepEqual([seen().missed, skipped(), seen().until], [1, 0, stamp(slot)])
+})
+
+test('F28: where the operator was killed between the Backups of two claims, and away past the deadline, the slot is missed for the other', () => {
+  const { pass, seen } = telling()
+  for (const time of ['02:30', '02:31']) pass(time, { backups: [done('data')] })
+  assert.deepEqual([seen().missed, seen().told.length, seen().until], [1, 1, stamp(slot)])
+  assert.match(seen().told[0] ?? '', /The Backups of logs for /)
+})
+
+for (const [what, edit] of [
+  ['the schedule is edited', { schedule: '0 3 * * *' }],
+  ['the policy is suspended', { suspend: true }],
+] as const)
+  test(`F24: a slot that is refused when ${what} is missed, once, and one of which the last Backup was made is not`, () => {
+    const { pass, seen, skipped, unmade } = telling()
+    for (const time of ['02:00:10', '02:05']) pass(time, { refused: ['data', 'logs'] })
+    for (const time of ['02:06', '02:12']) pass(time, { spec: edit })
+    pass('02:30', { spec: {} })
+    assert.deepEqual([seen().missed, skipped(), seen().told.length, unmade()], [1, 0, 1, undefined])
+    const made = telling()
+    made.pass('02:00:10', { backups: [done('data')], refused: ['logs'] })
+    made.pass('02:06', { spec: edit, backups: [done('data'), done('logs')] })
+    assert.deepEqual([made.seen().missed, made.unmade()], [0, undefined])
+  })
+
+test('F71: of more claims than a status has room for those that get no Backup until the deadline have missed the slot', () => {
+  const names = Array.from({ length: 300 }, (_, n) => `data-${String(n).padStart(3, '0')}`)
+  const { pass, seen, unmade } = telling(
+    {},
+    names.map(each => claim(each)),
+  )
+  const made = (count: number) => names.slice(0, count).map(each => done(each))
+  // A slow API server: a pass has made ten in its minute. Then a quota refuses the last twenty.
+  pass('02:01', { backups: made(10), putOff: names.slice(10) })
+  for (const time of ['02:02', '02:09']) pass(time, { backups: made(280), refused: names.slice(280) })
+  for (const time of ['02:11', '02:12']) pass(time, { backups: made(280) })
+  assert.deepEqual([seen().missed, seen().told.length, unmade()], [1, 1, undefined])
+  assert.match(seen().told[0] ?? '', /The Backups of data-280, .* and 15 more for /)
 })

@@ -1,38 +1,44 @@
-// A slot of which some targets have got no Backup yet: the Backups of the others would hide for ever that it was missed for them. What is
-// refused leaves nothing, so the status remembers them while the slot is open.
+// Whom a slot is owed to: the Backups of some claims would hide for ever that it was missed for the others. What is refused leaves nothing, and
+// an edit of the schedule hides that there was a slot at all, so the status remembers both while the slot is open.
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
-import { slotRunName } from '../../api/names.ts'
 import { rfc3339, timeOf } from '../../schedule/times.ts'
-import type { ClaimTarget, RunView } from '../view/view.ts'
-import { slotsByName } from '../view/owners.ts'
+import type { ClaimTarget } from '../view/view.ts'
 import { selectedNames } from './shown-targets.ts'
 import type { SlotBook } from './slots.ts'
 
 /** The schema has the same bound. */
 const mostTold = 256
 
-/** What a slot still lacks. */
+/** What a slot lacks: the claims that it is owed to and that have no Backup of it. */
 export type Unmade = { readonly slot: Date; readonly targets: readonly string[] }
 
-/** What lacks its Backup of a slot that has no outcome yet: of the remembered targets those that are still selected. */
-export function unmadeOf(
-  { accountedUntil, counts }: SlotBook,
-  policy: string,
+/**
+ * Whom a slot without outcome is owed to: of those that were remembered who is still selected. Where nothing was, because a crash came first or
+ * there were too many, each that can be snapshotted, was there, and was selected as far as anybody has told.
+ */
+export function owedTo(
+  slot: Date,
+  { counts: { unmade } }: SlotBook,
   targets: readonly ClaimTarget[],
-  runs: readonly RunView[],
-): Unmade | undefined {
-  const slot = timeOf(counts.unmade?.slot)
-  if (!slot || (accountedUntil && slot <= accountedUntil)) return undefined
-  const recorded = slotsByName(runs.map(({ backup }) => backup))
-  const selected = new Set(targets.map(({ name }) => name))
-  const lacks = (name: string) => selected.has(name) && recorded.get(slotRunName(policy, name, slot)) !== slot.getTime()
-  return { slot, targets: counts.unmade?.targets.filter(lacks) ?? [] }
+  status: BackupPolicyStatus | undefined,
+): readonly string[] {
+  const isRemembered = timeOf(unmade?.slot)?.getTime() === slot.getTime()
+  const remembered = isRemembered && unmade && unmade.targets.length < mostTold ? new Set(unmade.targets) : undefined
+  if (remembered) return targets.map(({ name }) => name).filter(name => remembered.has(name))
+  const told = selectedNames(status)
+  return targets
+    .filter(target => canBeMade(target) && wasThere(target, slot) && (told?.includes(target.name) ?? true))
+    .map(({ name }) => name)
 }
 
-/** Whether a slot is owed to a claim: it was there, and as far as anybody has told it was selected. */
-export function isOwed({ name, claim }: ClaimTarget, status: BackupPolicyStatus | undefined, slot: Date): boolean {
+/** What cannot be snapshotted is a fact of the policy (TargetsReady), and no run that fails night after night. */
+export function canBeMade({ readiness }: ClaimTarget): boolean {
+  return readiness === undefined || readiness.ready || readiness.passing === true
+}
+
+function wasThere({ claim }: ClaimTarget, slot: Date): boolean {
   const made = timeOf(claim.metadata.creationTimestamp)
-  return (made === undefined || made <= slot) && (selectedNames(status)?.includes(name) ?? true)
+  return made === undefined || made <= slot
 }
 
 /** Remembers the first time what a slot lacks, also where that is nothing: what is selected later must not be added. */
@@ -41,7 +47,7 @@ export function rememberUnmade(book: SlotBook, { slot, targets }: Unmade): SlotB
   return { ...book, counts: { ...book.counts, unmade: { slot: rfc3339(slot), targets: targets.slice(0, mostTold) } } }
 }
 
-/** The book once that slot has its outcome: nothing is to be remembered of it any more, but whom it was missed for is told. */
-export function settled({ counts: { unmade: _, ...counts }, ...book }: SlotBook, missedFor: Unmade): SlotBook {
-  return { ...book, counts, ...(missedFor.targets.length > 0 ? { missedFor } : {}) }
+/** Tells whom a slot that has its outcome now was missed for. */
+export function missedFor(book: SlotBook, unmade: Unmade | undefined): SlotBook {
+  return unmade && unmade.targets.length > 0 ? { ...book, missedFor: unmade } : book
 }
