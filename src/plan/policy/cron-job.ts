@@ -12,12 +12,13 @@ import { trueCondition } from '../jobs/true-condition.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
 import { putClockBack } from './clock-ahead.ts'
 import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
+import { bySlot } from './early-slot.ts'
 import { lateJobSeconds, openSlots } from './open-slots.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
 import { isControlledBy } from '../view/chain.ts'
 import { isOf, slotOfJob, slotsByName } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
-import { bookOf, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
+import { bookOf, counted, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
 import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { CommandTarget, JobView, View } from '../view/view.ts'
 
@@ -127,7 +128,11 @@ export function accountForJobs(
       return !job && from && to ? [{ from, to }] : []
     }),
   ]
-  const recorded = slotsByName(view.runs.map(({ backup }) => backup))
+  const { ran, tooEarly } = bySlot(
+    view.runs.map(({ backup }) => backup),
+    clock,
+  )
+  const [recorded, taken] = [slotsByName(ran), slotsByName(tooEarly)]
   const slots = new Set(recorded.values())
 
   const groups: Group[] = []
@@ -140,6 +145,11 @@ export function accountForJobs(
     book = advanceTo(book, slot)
     const { name } = job.metadata
     if (recorded.get(name) === slot.getTime()) continue
+    if (taken.get(name) === slot.getTime()) {
+      // Of this Job nobody will be told: that Backup has its name, and the bucket may have that run.
+      book = counted(book, 'missed', 1, slot)
+      continue
+    }
     const object = scheduledBackup(view.namespace, policy.metadata.name, name, commandTarget, slot)
     groups.push(alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }))
   }

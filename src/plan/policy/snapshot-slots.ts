@@ -15,6 +15,7 @@ import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { recording } from '../history/clean-up.ts'
 import { slotsByName } from '../view/owners.ts'
 import type { SnapshotStrategyView, View } from '../view/view.ts'
+import { bySlot } from './early-slot.ts'
 import { canBeMade, missedFor, owedTo, type Unmade } from './unmade.ts'
 
 /** Left to begin in, before the deadline of a slot. Workers may be busy, and the API server slow. */
@@ -43,8 +44,8 @@ export function planSnapshotSlots(
 ): SlotPlan {
   const { startingDeadlineSeconds, suspend } = policy.spec
   const { schedule, timeZone, rule } = clock
-  const known = knownOf(runs, policy, targets, before)
-  const { recorded, begun, runOf, lackingOf } = known
+  const known = knownOf(runs, policy, targets, clock, before)
+  const { recorded, begun, taken, runOf, lackingOf } = known
   let book = closeEdited(before, known, since)
   if (suspend) return { groups: [], book, next: undefined, closes: undefined }
   const slots = planSlots({
@@ -76,7 +77,7 @@ export function planSnapshotSlots(
   const lacking = lackingOf(due)
   const missing = able
     .map(target => ({ target, name: runOf(target.name, due) }))
-    .filter(({ name }) => recorded.get(name) !== due.getTime())
+    .filter(({ name }) => recorded.get(name) !== due.getTime() && !taken.has(name))
   const limits = limitsOf(policy)
   const uncut = new Set(
     runs
@@ -120,6 +121,8 @@ type Known = {
   /** The slots of the Backups, by their names, and the slots themselves. */
   readonly recorded: ReadonlyMap<string, number>
   readonly begun: ReadonlySet<number>
+  /** Names of runs under which there is a Backup of another night. */
+  readonly taken: ReadonlySet<string>
   readonly runOf: (target: string, slot: Date) => string
   readonly lackingOf: (slot: Date) => Unmade
 }
@@ -128,14 +131,20 @@ function knownOf(
   runs: View['runs'],
   { metadata, status }: BackupPolicy,
   targets: SnapshotStrategyView['targets'],
+  clock: PolicySchedule,
   before: SlotBook,
 ): Known {
-  const recorded = slotsByName(runs.map(({ backup }) => backup))
+  const { ran, tooEarly } = bySlot(
+    runs.map(({ backup }) => backup),
+    clock,
+  )
+  const recorded = slotsByName(ran)
   const runOf = (target: string, slot: Date) => slotRunName(metadata.name, target, slot)
   const lacks = (slot: Date) => (target: string) => recorded.get(runOf(target, slot)) !== slot.getTime()
   return {
     recorded,
     begun: new Set(recorded.values()),
+    taken: new Set(tooEarly.map(each => each.metadata.name)),
     runOf,
     lackingOf: slot => ({ slot, targets: owedTo(slot, before, targets, status).filter(lacks(slot)) }),
   }

@@ -9,6 +9,7 @@ import { cronJobVerdicts } from './cron-job-warnings.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
 import { hasData } from '../history/retention.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
+import { isTooEarly } from './early-slot.ts'
 import type { PolicyFacts } from './facts.ts'
 import { loweringVerdicts } from './lowering-conditions.ts'
 import { readiness } from './readiness.ts'
@@ -60,7 +61,10 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
   ]
   const statuses = targets.map(({ readiness: _, ...target }): TargetStatus => ({
     ...target,
-    ...kept(facts.histories.find(history => history.target === target.name)),
+    ...kept(
+      facts.histories.find(history => history.target === target.name),
+      facts.clock,
+    ),
     ...(facts.digest ? { digest: facts.digest } : {}),
   }))
   const gone = facts.histories
@@ -70,7 +74,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
       ready: false,
       reason: 'TargetNotFound',
       message: 'the policy no longer selects it; its backups stay',
-      ...kept(history),
+      ...kept(history, facts.clock),
     }))
   const all = [...statuses, ...gone]
   // What this status tells is owed no more.
@@ -175,11 +179,15 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
   return sizes.length === 0 ? {} : { size: sizeText(sizes.reduce((sum, bytes) => sum + bytes, 0)) }
 }
 
-function kept(history: TargetHistory | undefined): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
+function kept(
+  history: TargetHistory | undefined,
+  clock: PolicyFacts['clock'],
+): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
   const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && !run.untold && hasData(run))
-  // One that is dated ahead is of when the API server made it, or of no time at all.
-  const times = good.flatMap(({ ahead, made, slot }) => (ahead ? (made ?? []) : slot))
+  // One that is dated ahead, or was when it was made, is of when the API server made it, or of no time at all.
+  const wasAhead = (made: Date | undefined, slot: Date) => !('problem' in clock) && isTooEarly(made, slot, clock)
+  const times = good.flatMap(({ ahead, made, slot }) => (ahead || wasAhead(made, slot) ? (made ?? []) : slot))
   const [oldest, newest] = [earliest(...times), latest(...times)]
   const { nextToGo } = history.plan
   return {
