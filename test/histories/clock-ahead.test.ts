@@ -30,6 +30,7 @@ async function play({ seconds, isEdited = true, onWrite = () => {} }: Wrong) {
   for (let minute = 0; minute < hours * 60; minute += 5) {
     const now = addSeconds(at('01:00'), minute * 60)
     server.now = now
+    server.ownTime = now
     cron.sync()
     const jobs = server
       .all('jobs')

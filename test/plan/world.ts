@@ -387,6 +387,7 @@ export function world(of: BackupPolicy | undefined, more: Partial<PolicyWorld> =
     snapshots: [],
     deletionPolicies: new Map(),
     dryRun: { is: 'accepted', at: at('00:00') },
+    serverTime: undefined,
     probesRunning: 0,
     ...more,
   }

@@ -100,6 +100,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       cronJob,
       cronJobEvents,
       dryRun,
+      serverTime: client.serverTime(),
       jobs,
       pods: caches.pods.byIndex('policy', labelKey),
       jobEvents: jobs.flatMap(job => caches.jobEvents.byIndex('job', job.metadata.uid ?? '')),

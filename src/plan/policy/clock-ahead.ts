@@ -1,31 +1,41 @@
 // A CronJob that says that it has been scheduled at a time that is not yet: a clock was ahead, and until then it starts nothing (F23).
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
+import { CLOCK_TOLERANCE_MS } from '../../schedule/schedule.ts'
 import { isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { Action } from '../core/actions.ts'
 import { slotOfJob } from '../view/owners.ts'
 import type { View } from '../view/view.ts'
+import { latestPresent } from './two-clocks.ts'
 
-/**
- * Sets it to now. Not to before a slot that has run: our own clock may be behind, and the slot would run twice, or the controller and we write
- * against each other without an end. A run that is dated later than the API server made it tells of a clock that was ahead, and keeps nothing.
- */
+/** Whoever is ahead still does the same again, so that it is carried out ever more seldom (`put-back.ts`). */
 export function putClockBack(
   { metadata, status }: CronJob,
   policy: BackupPolicy,
-  view: Pick<View, 'runs' | 'runJobs'>,
+  view: Pick<View, 'runs' | 'runJobs' | 'serverTime'>,
   now: Date,
 ): readonly Action[] {
   const is = timeOf(status?.lastScheduleTime)
-  if (!is || !isAhead(is, now)) return []
-  const right = latest(now, ...slotsThatRan(view))
-  if (!right || !isAhead(is, right)) return []
+  const right = clockOf(view, now)
+  if (!is || !isAhead(is, right)) return []
   const { name, uid = '' } = metadata
-  const message = `CronJob ${name} said that it was last scheduled at ${rfc3339(is)}, in the future: a clock was ahead. It was set to ${rfc3339(right)}, and the schedule goes on`
+  // Without times: who is ahead all day makes one event of it.
+  const message = `CronJob ${name} said that it was last scheduled in the future: a clock was ahead. It was put back, and the schedule goes on`
   return [
     { do: 'patch-status', kind: 'CronJob', name, uid, status: { lastScheduleTime: rfc3339(right) } },
     { do: 'event', about: policy, type: 'Warning', reason: 'ClockJumped', message },
   ]
+}
+
+/**
+ * When a CronJob is to say that it was last scheduled, so that it fires nothing for the past: now. Where all clocks were set back by less than a
+ * day it waits for the slots that have run by then, which would run twice. What is dated further ahead, or later than the API server made it,
+ * tells of a clock that ran wild, and keeps nothing.
+ */
+export function clockOf(view: Pick<View, 'runs' | 'runJobs' | 'serverTime'>, now: Date): Date {
+  const present = latestPresent(view, now)
+  const ran = slotsThatRan(view).filter(slot => slot.getTime() - present.getTime() <= CLOCK_TOLERANCE_MS)
+  return latest(present, ...ran) ?? present
 }
 
 function slotsThatRan({ runs, runJobs }: Pick<View, 'runs' | 'runJobs'>): readonly Date[] {

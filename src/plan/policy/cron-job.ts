@@ -10,7 +10,7 @@ import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
 import { trueCondition } from '../jobs/true-condition.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
-import { putClockBack } from './clock-ahead.ts'
+import { clockOf, putClockBack } from './clock-ahead.ts'
 import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
 import { bySlot } from './early-slot.ts'
 import { lateJobSeconds, openSlots } from './open-slots.ts'
@@ -19,8 +19,9 @@ import { isControlledBy } from '../view/chain.ts'
 import { isOf, slotOfJob, slotsByName } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { bookOf, counted, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
-import { addSeconds, latest, rfc3339, timeOf } from '../../schedule/times.ts'
-import type { CommandTarget, JobView, View } from '../view/view.ts'
+import { earliestPresent, latestPresent } from './two-clocks.ts'
+import { addSeconds, isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import type { CommandTarget, View } from '../view/view.ts'
 
 export type NameTaken = { readonly taken: string }
 
@@ -51,7 +52,7 @@ export const cronJobGroup = 'cron-job'
 export function planCronJob(
   { cronJob: current }: CommandTarget,
   policy: BackupPolicy,
-  view: Pick<View, 'cronJobUIDs' | 'runs' | 'runJobs'>,
+  view: Pick<View, 'cronJobUIDs' | 'runs' | 'runJobs' | 'serverTime'>,
   desired: CronJob,
   now: Date,
 ): readonly Group[] | NameTaken {
@@ -78,7 +79,7 @@ export function planCronJob(
   if (ahead.length > 0) return [alone(cronJobGroup, ...ahead)]
   if (isOurs && cronJobDifferences(current, desired).length === 0) return []
   // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
-  const status = { lastScheduleTime: rfc3339(now) }
+  const status = { lastScheduleTime: rfc3339(clockOf(view, now)) }
   const setClock =
     drifted && !desired.spec.suspend ? [{ do: 'patch-status', kind: 'CronJob', name, uid, status } as const] : []
   return [alone(cronJobGroup, ...setClock, { do: 'replace', object: brought(current, desired) })]
@@ -109,7 +110,7 @@ export function brought(current: CronJob, desired: CronJob): CronJob {
  * `next`: the next slot. `closes`: when the next slot that has no Job yet gets its outcome.
  */
 export function accountForJobs(
-  view: Pick<View, 'namespace' | 'runs' | 'runJobs' | 'cronJob'>,
+  view: Pick<View, 'namespace' | 'runs' | 'runJobs' | 'cronJob' | 'serverTime'>,
   policy: BackupPolicy,
   fresh: readonly SlotJob[],
   clock: PolicySchedule,
@@ -139,10 +140,11 @@ export function accountForJobs(
   let book = before
   const remembered = rememberedFrom(view, fresh)
   // Slots before this that have no Job may have run: calling them missed would be a guess. Their backups come back from the bucket.
-  for (const { job, slot } of fresh) {
-    const range = { from: latest(book.accountedUntil, since, remembered) ?? since, to: new Date(slot.getTime() - 1) }
+  for (const { job, slot, provesUntil } of fresh) {
+    const to = new Date(provesUntil.getTime() - 1)
+    const range = { from: latest(book.accountedUntil, since, remembered) ?? since, to }
     if (range.from < range.to) book = countUnrun(book, clock, range, intervals, slots)
-    book = advanceTo(book, slot)
+    book = advanceTo(book, provesUntil)
     const { name } = job.metadata
     if (recorded.get(name) === slot.getTime()) continue
     if (taken.get(name) === slot.getTime()) {
@@ -157,9 +159,12 @@ export function accountForJobs(
   const from = latest(book.accountedUntil, since) ?? since
   const { startingDeadlineSeconds } = policy.spec
   const marks = { recorded: book.accountedUntil ?? since, since: from }
-  const { closed, closes } = openSlots(view.cronJob, clock, startingDeadlineSeconds, marks, now)
+  // Where our clock is ahead the CronJob still starts what would count as missed.
+  const past = earliestPresent(view, now)
+  const { closed, closes } = openSlots(view.cronJob, clock, startingDeadlineSeconds, marks, past)
   if (closed > from) book = countUnrun(book, clock, { from, to: closed }, intervals, slots)
-  return { groups, book, next: nextSlot(clock.schedule, clock.timeZone, now, clock.rule), closes }
+  const next = nextSlot(clock.schedule, clock.timeZone, now, clock.rule)
+  return { groups, book, next, closes: closes && addSeconds(closes, (now.getTime() - past.getTime()) / 1000) }
 }
 
 /**
@@ -181,7 +186,7 @@ function rememberedFrom(
   const oldest = (outcome: 'Complete' | 'Failed', limit = Infinity) => {
     const kept = fresh.filter(({ job }) => conditionTime(job, outcome))
     const [first] = kept
-    return first && kept.length >= limit && !wasSeen(first) ? first.slot : undefined
+    return first && kept.length >= limit && !wasSeen(first) ? first.provesUntil : undefined
   }
   return latest(oldest('Complete', successfulJobsHistoryLimit), oldest('Failed', failedJobsHistoryLimit))
 }
@@ -192,20 +197,30 @@ function rememberedFrom(
  */
 export function unrecordedJobs(
   policy: BackupPolicy | undefined,
-  runJobs: readonly JobView[],
+  view: Pick<View, 'runJobs' | 'serverTime'>,
   now: Date,
 ): readonly SlotJob[] {
   if (!policy || !recordsJobs(policy)) return []
-  const { accountedUntil } = bookOf(policy.status, now)
+  const present = latestPresent(view, now)
+  const { accountedUntil } = bookOf(policy.status, present)
   const since = timeOf(policy.metadata.creationTimestamp)
-  const fresh = runJobs.flatMap(({ job }) => {
+  const fresh = view.runJobs.flatMap(({ job }) => {
     const slot = !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined
-    return slot && (!accountedUntil || slot > accountedUntil) ? [{ job, slot }] : []
+    if (!slot) return []
+    const made = timeOf(job.metadata.creationTimestamp)
+    const provesUntil = made && isAhead(slot, made) ? made : slot
+    // One that the API server itself has dated ahead was recorded then, and the book knows nothing of it any more.
+    const isNew = !isAhead(provesUntil, present) && (!accountedUntil || provesUntil > accountedUntil)
+    return isNew ? [{ job, slot, provesUntil }] : []
   })
-  return fresh.toSorted((a, b) => a.slot.getTime() - b.slot.getTime())
+  return fresh.toSorted((a, b) => a.provesUntil.getTime() - b.provesUntil.getTime())
 }
 
-export type SlotJob = { readonly job: Job; readonly slot: Date }
+/**
+ * `provesUntil`: slots before that get no Job any more. It is its slot; where the controller's clock was ahead when it made the Job, that moment:
+ * when the clock is right again the slots until then run as ever (F23).
+ */
+export type SlotJob = { readonly job: Job; readonly slot: Date; readonly provesUntil: Date }
 
 /** Not while it goes, after a change of its strategy, or with a schedule that nobody can read: see {@link accountForJobs} and who calls it. */
 function recordsJobs(policy: BackupPolicy): boolean {

@@ -14,15 +14,15 @@ export function notices(
   policy: BackupPolicy,
   status: BackupPolicyStatus,
   unmade: Unmade | undefined,
-  now: Date,
+  present: Date,
 ): readonly Action[] {
-  const before = bookOf(policy.status, now)
+  const before = bookOf(policy.status, present)
   const after: SlotBook = { accountedUntil: undefined, counts: status.slots ?? { missed: 0, skipped: 0 } }
   const actions: Action[] = []
   const lastRun = timeOf(policy.status?.lastRun)
   const streak = (last: string | undefined) => {
     const time = timeOf(last)
-    return time !== undefined && !isAhead(time, now) && (!lastRun || time > lastRun)
+    return time !== undefined && !isAhead(time, present) && (!lastRun || time > lastRun)
   }
   const missed = after.counts.missed - before.counts.missed
   if (missed > 0 && !streak(before.counts.lastMissed)) {
@@ -37,7 +37,7 @@ export function notices(
   }
   const mark = timeOf(policy.status?.accountedUntil)
   if (mark && before.accountedUntil && mark > before.accountedUntil) {
-    const message = `status.accountedUntil was ${rfc3339(mark)}, far in the future: a clock ran wild. It was set to now, and the schedule goes on`
+    const message = `status.accountedUntil was ${rfc3339(mark)}, in the future: a clock was ahead. It was set to now, and the schedule goes on`
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'ClockJumped', message })
   }
   const changed = (type: PolicyConditionType) => {

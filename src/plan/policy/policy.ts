@@ -52,6 +52,7 @@ import { policyStatus } from './status.ts'
 import { nextOverdue } from './overdue.ts'
 import { planProbe } from './store-probe.ts'
 import { targetsOf } from './targets.ts'
+import { latestPresent } from './two-clocks.ts'
 import { rememberUnmade } from './unmade.ts'
 
 export function planPolicy(world: PolicyWorld, now: Date): Plan {
@@ -90,7 +91,7 @@ function basisOf(view: View, policy: BackupPolicy, strategy: JobStrategyView | S
   return {
     clock: scheduleOf(policy),
     since: scheduleSince(policy, now),
-    before: bookOf(policy.status, now),
+    before: bookOf(policy.status, latestPresent(view, now)),
     kept,
     numbers,
     keeping,
@@ -123,7 +124,7 @@ function planJobStrategy(
   const desired = desiredCronJob(policy, orders, settings)
   const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, view, desired, now)) : []
   const catalog = planCatalog(view, now)
-  const fresh = unrecordedJobs(policy, view.runJobs, now)
+  const fresh = unrecordedJobs(policy, view, now)
   const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
   const { job } = policy.spec.strategy
   return {
@@ -240,7 +241,7 @@ function planOf(
     // has told of.
     const doubt = probe?.unless ?? (missed ? newerRuns(view) : undefined)
     const write = { do: 'write-status', object: { ...policy, status } } as const
-    const noted = notices(policy, status, book.missedFor, now)
+    const noted = notices(policy, status, book.missedFor, latestPresent(view, now))
     // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.
     return doubt ? [{ ...write, unless: doubt }, ...noted] : [...noted, write]
   }

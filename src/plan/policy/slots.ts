@@ -1,9 +1,9 @@
 // The book of slots: every slot of a policy has run, or is counted as missed or skipped, exactly once.
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Group } from '../core/actions.ts'
-import { CLOCK_TOLERANCE_MS, slotsBetween, summarizeSlots } from '../../schedule/schedule.ts'
+import { slotsBetween, summarizeSlots } from '../../schedule/schedule.ts'
 import type { PolicySchedule } from './schedule.ts'
-import { latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import { isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { Unmade } from './unmade.ts'
 
 /** More slots than this in one go are not looked at one by one: what passed unseen for so long was missed. */
@@ -38,11 +38,17 @@ export type SlotPlan = {
   readonly closes: Date | undefined
 }
 
-/** A mark far in the future was made by a clock that ran wild: nothing would run until then, so it becomes now (F23). */
-export function bookOf(status: BackupPolicyStatus | undefined, now: Date): SlotBook {
+/**
+ * A mark in the future was made by a clock that was ahead: until then nothing would run, or be told of, so that it becomes now (F23). Slots that
+ * have run once more by then have their Backups, whose names are locks.
+ * @param present by the later of two clocks: one that is behind would count again what is counted
+ */
+export function bookOf(status: BackupPolicyStatus | undefined, present: Date): SlotBook {
   const mark = timeOf(status?.accountedUntil)
-  const wild = mark !== undefined && mark.getTime() - now.getTime() > CLOCK_TOLERANCE_MS
-  return { accountedUntil: wild ? now : mark, counts: status?.slots ?? { missed: 0, skipped: 0 } }
+  return {
+    accountedUntil: mark && isAhead(mark, present) ? present : mark,
+    counts: status?.slots ?? { missed: 0, skipped: 0 },
+  }
 }
 
 /** When a run was going on; without an end it still is. */

@@ -129,11 +129,12 @@ export type View = Wanted & {
   /** Of the CronJobs whose Jobs are believed, newest first. */
   readonly cronJobUIDs: readonly string[]
   readonly dryRun: DryRun | undefined
+  readonly serverTime: Date | undefined
   readonly probesRunning: number
 }
 
 export function viewOf(world: PolicyWorld): View {
-  const { namespace, name, settings, policy, cronJob, dryRun, probesRunning } = world
+  const { namespace, name, settings, policy, cronJob, dryRun, serverTime, probesRunning } = world
   const backups = byName(world.backups)
   const chain = chainOf(world)
   const pods = world.pods.toSorted(byCreation)
@@ -194,6 +195,7 @@ export function viewOf(world: PolicyWorld): View {
     cronJob,
     cronJobUIDs: chain.cronJobUIDs,
     dryRun,
+    serverTime,
     probesRunning,
   }
 }

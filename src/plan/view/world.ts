@@ -66,6 +66,8 @@ export type PolicyWorld = {
   readonly deletionPolicies: ReadonlyMap<string, 'Delete' | 'Retain'>
   /** What the API server says of a run that it was asked about; undefined where there is none to ask about. */
   readonly dryRun: DryRun | undefined
+  /** What the clock of the API server says, which may be another than ours; undefined where nobody knows. */
+  readonly serverTime: Date | undefined
   /** Probe Jobs that run now in the whole cluster; their number is bounded. */
   readonly probesRunning: number
 }

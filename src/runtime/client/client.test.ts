@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -259,6 +260,19 @@ test('an abort ends a call with the reason that was given', async t => {
   const stop = new AbortController()
   server.next(() => stop.abort(new Error('enough')))
   await assert.rejects(client.get(pods, 'a', 'x', { signal: stop.signal }), /^Error: enough$/)
+})
+
+test('the clock of the API server is known by the last answer that told it, and goes on by monotonic time', async t => {
+  const clock = new FakeClock()
+  const { server, client } = await setUp(t, { clock })
+  assert.equal(client.serverTime(), undefined)
+  const told = (date: string) => (response: ServerResponse) => response.setHeader('date', date).end()
+  server.next(told('Mon, 05 Jan 2026 12:00:00 GMT'), told('the day after'))
+  for (let n = 0; n < 2; n++) {
+    await client.request({ method: 'GET', path: '/version' })
+    await clock.advance(1000)
+  }
+  assert.deepEqual(client.fenced(() => true).serverTime(), new Date('2026-01-05T12:00:02Z'))
 })
 
 test('a rotated token is used within seconds, and at once after a 401', async t => {

@@ -181,6 +181,11 @@ export class Client {
     yield* watchEvents(stream.body, `watch ${resourceName(resource)}`)
   }
 
+  /** See {@link Transport.serverTime}. */
+  serverTime(): Date | undefined {
+    return this.#transport.serverTime()
+  }
+
   async close(): Promise<void> {
     await this.#transport.close()
   }

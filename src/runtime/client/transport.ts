@@ -38,10 +38,14 @@ export class Transport {
   readonly #credentials: Credentials
   readonly #log: Log
   #agents: { readonly ca: string | undefined; readonly api: Connections; readonly watch: Connections } | undefined
+  readonly #clock: Clock
+  /** What the last answer told of the time, and when it came, by monotonic time. */
+  #told: { readonly date: Date; readonly atMs: number } | undefined
   #closed = false
 
   constructor(config: ClientConfig, clock: Clock, log: Log) {
     this.#config = { ...config, url: new URL(config.url).origin }
+    this.#clock = clock
     this.#credentials = new Credentials(config, clock, log)
     this.#log = log
   }
@@ -59,6 +63,12 @@ export class Transport {
     if (response.statusCode === 200) return { status: response.statusCode, body: response }
     if (response.statusCode === 401) this.#credentials.refreshToken()
     throw apiError(requestLine(call), await this.#read(call, response))
+  }
+
+  /** What the clock of the API server says, which stamps all that is there; undefined where no answer has told it. */
+  serverTime(): Date | undefined {
+    if (!this.#told) return undefined
+    return new Date(this.#told.date.getTime() + this.#clock.monotonic() - this.#told.atMs)
   }
 
   /** Ends idle connections now and busy ones when their answer is complete; watches must be aborted by their signals. */
@@ -79,7 +89,7 @@ export class Transport {
     const token = await this.#credentials.token()
     call.guard?.()
     try {
-      return await agents[use].request({
+      const response = await agents[use].request({
         path: call.path,
         method: call.method,
         headers: {
@@ -92,6 +102,9 @@ export class Transport {
         body: call.body,
         signal: call.signal,
       })
+      const date = new Date(response.headers.date ?? NaN)
+      if (!Number.isNaN(date.getTime())) this.#told = { date, atMs: this.#clock.monotonic() }
+      return response
     } catch (error) {
       throw connectionError(call, error)
     }

@@ -52,6 +52,8 @@ const clusterWide: ReadonlySet<string> = new Set([
 
 export class ToyApiServer {
   now: Date
+  /** What its own clock says, where that of the operator, `now`, is wrong. */
+  ownTime: Date | undefined
   readonly #objects = new Map<Plural, Map<string, KubernetesObject>>()
   readonly #incarnations = new Map<string, number>()
   /** Grows with every change. */
@@ -95,7 +97,7 @@ export class ToyApiServer {
         ...(clusterWide.has(plural) ? {} : { namespace }),
         uid: `${key}/${incarnation}`,
         generation: 1,
-        creationTimestamp: stamp(this.now),
+        creationTimestamp: stamp(this.ownTime ?? this.now),
       },
     }
     return this.#store(plural, created as unknown as Kinds[K])
@@ -223,6 +225,7 @@ export function toyClient(
     })
   }
   const client = {
+    serverTime: () => server.ownTime ?? server.now,
     async get(resource: Resource, _: unknown, name: string) {
       return server.get(pluralOf(resource), name)
     },
