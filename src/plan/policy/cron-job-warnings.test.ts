@@ -64,6 +64,22 @@ for (const [what, more] of over)
     assert.equal(warned, undefined)
   })
 
+test('F23, F75: what a wrong clock has dated ahead was not started after the failure', () => {
+  const ahead = stamp(at('+365d 02:00'))
+  const metadata = { creationTimestamp: ahead }
+  const of = { status: { phase: 'Completed', startTime: ahead }, metadata } as const
+  for (const more of [{ backups: [scheduled(at('01:00'), of)] }, { jobs: [jobOfSlot(at('01:00'), { metadata })] }])
+    assert.equal(told([refused], more).ready, 'JobsNotStarted')
+})
+
+test('F23, F75: a run that began after the failure ends it also where the clock of the operator is behind', () => {
+  const metadata = { creationTimestamp: stamp(at('03:02')) }
+  const late = warning('FailedCreate', at('03:01'))
+  const jobs = [jobOfSlot(at('03:00'), { metadata })]
+  assert.equal(told([late], { jobs, serverTime: at('03:05') }).warned, undefined)
+  assert.notEqual(told([late], { jobs, serverTime: at('03:05') }).ready, 'JobsNotStarted')
+})
+
 test('F75: one that the API server does not repeat when it is asked since is only warned of', () => {
   const { ready, warned } = told([refused], { dryRun: { is: 'accepted', at: at('02:02') } })
   assert.equal(ready, unready)

@@ -3,9 +3,11 @@
 import type { JobEvent } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
 import { slotOfJob } from '../view/owners.ts'
+import { firstPast } from '../view/run-times.ts'
 import type { JobStrategyView, View } from '../view/view.ts'
 import type { DryRun } from '../view/world.ts'
 import { latest, timeOf } from '../../schedule/times.ts'
+import { latestPresent } from './two-clocks.ts'
 
 /** With these it starts no Job. */
 const failures: readonly (string | undefined)[] = [
@@ -35,13 +37,17 @@ export function lastRefusal(events: readonly JobEvent[]): Date | undefined {
  * also when the API server was asked since, and would take it.
  */
 export function cronJobWarning(
-  { runs, runJobs, dryRun }: Pick<View, 'runs' | 'runJobs' | 'dryRun'>,
+  view: Pick<View, 'runs' | 'runJobs' | 'dryRun' | 'serverTime'>,
   { targets }: JobStrategyView,
+  now: Date,
 ): CronJobWarning | undefined {
-  const started = latest(
-    ...runJobs.map(({ job }) => (slotOfJob(job) ? timeOf(job.metadata.creationTimestamp) : undefined)),
-    ...runs.map(({ backup }) => (backup.spec.slot ? timeOf(backup.status?.startTime) : undefined)),
-  )
+  const { runs, runJobs, dryRun } = view
+  const began = [
+    ...runJobs.map(({ job }) => (slotOfJob(job) ? job.metadata.creationTimestamp : undefined)),
+    ...runs.map(({ backup }) => (backup.spec.slot ? backup.status?.startTime : undefined)),
+  ]
+  const present = latestPresent(view, now)
+  const started = latest(...began.map(time => firstPast(present, timeOf(time))))
   const told = targets.flatMap(({ warnings }) => warnings).filter(({ reason }) => reason !== counted)
   const open = told.filter(event => !isFailure(event) || !isAfter(started, event))
   const newest = (events: readonly JobEvent[]) =>

@@ -216,7 +216,7 @@ function planOf(
     catalogTrouble: catalog?.trouble,
     snapshotApi,
     dryRun,
-    cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy) : undefined,
+    cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy, now) : undefined,
   }
   const begunUntil = strategy.type === 'snapshot' ? quickUntil(before, schedule.book, now) : undefined
   /** A stored backup counts from the pass on in which its Backup tells of it; a snapshot tells of itself. */
