@@ -30,6 +30,7 @@ async function play(wrong: Wrong, hours: number) {
   server.create('backuppolicies', { ...policy({ schedule: '30 * * * *', retention: 50 }), metadata })
   const cron = new ToyCronController(server)
   let putBack = 0
+  const ready: string[] = []
   const told = new Set<string>()
   const process = new ToyOperator(server, 'nightly', {
     onWrite: ({ verb, plural, name }, _before, body) => {
@@ -63,12 +64,16 @@ async function play(wrong: Wrong, hours: number) {
       }
       server.now = by(operator)
       await process.pass()
+      const { conditions } = server.get('backuppolicies', 'nightly')?.status ?? {}
+      const reason = conditions?.find(({ type }) => type === 'Ready')?.reason ?? ''
+      if (ready.at(-1) !== reason) ready.push(reason)
     }
   }
   const names = [...runs.values()]
   const of = server.get('backuppolicies', 'nightly') ?? assert.fail()
   return {
     putBack,
+    ready,
     runs: names.length,
     twice: names.filter((name, n) => names.indexOf(name) !== n),
     untold: names.filter(name => !told.has(name)),
@@ -109,6 +114,14 @@ for (const [what, seconds] of [
     assert.ok(runs >= 23, `${runs} runs in 26 h`)
     assert.deepEqual([overdue, twice], [0, []])
   })
+
+test('F23: where the CronJob controller is an hour ahead all day, it and the operator do not write against each other without a pause', async () => {
+  const { putBack, twice, ready } = await play({ controller: hourSeconds, forHours: 9 }, 11)
+  assert.deepEqual(twice, [])
+  const times = ready.filter(reason => reason === 'CronJobChanged').length
+  assert.ok(times > 0 && times <= 2, `Ready says, one after the other: ${ready.join(', ')}`)
+  assert.ok(putBack <= 6 * 9 + 3, `the clock of the CronJob was put back ${putBack} times in 9 hours`)
+})
 
 test('F23, F24: nothing fires for the past where the schedule is changed while the clock of the operator is half an hour behind', async () => {
   const { runs, twice } = await play({ operator: -hourSeconds / 2, editedAt: at('02:15') }, 3)

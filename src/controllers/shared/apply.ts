@@ -5,10 +5,11 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
+import { cronJobName } from '../../api/names.ts'
 import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKind } from '../../plan/core/actions.ts'
 import { failure, planNotStarted, planRefused, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
-import { cronJobGroup } from '../../plan/policy/cron-job.ts'
+import { cronJobClockGroup, cronJobGroup } from '../../plan/policy/cron-job.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -29,7 +30,7 @@ import { isSame, takenMessage } from './adoption.ts'
 import { named } from './asked.ts'
 import type { Caches } from './caches.ts'
 import { isClockToBeSet } from './cron-job-clock.ts'
-import { changedAgain, changedAtOnce, cronJobOf, type PutBack } from './put-back.ts'
+import { aheadAgain, changedAgain, changedAtOnce, cronJobOf, type PutBack } from './put-back.ts'
 import { lookLast, type Asked } from '../policy/look-before-deletion.ts'
 import { isThere } from '../policy/look-before-verdict.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
@@ -132,11 +133,12 @@ export async function applyPlan(
     if (outcome?.is === 'done') {
       done.set(group.name, outcome)
       if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
+      else if (group.name === cronJobClockGroup) memory.putBack.putClockBack(context.clock.now())
     }
-    if (cronJob && outcome?.is === 'withheld') {
+    if (outcome?.is === 'withheld') {
       // One that is not tried says nothing of webhooks: people edit, too.
       if (outcome.until) memory.putBack.waits(outcome.refusal, context.clock.now(), outcome.until)
-      else memory.putBack.changed()
+      else if (cronJob) memory.putBack.changed()
     }
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome)
@@ -167,6 +169,10 @@ export async function applyPlan(
   /** Before anything of the group is done: what sets the clock of the CronJob would skip a slot, and nothing follow it. */
   function contested(group: Group): Outcome | undefined {
     const cronJob = cronJobOf(group)
+    if (group.name === cronJobClockGroup) {
+      const until = memory.putBack.clockWaitsUntil(context.clock.now())
+      return until && { is: 'withheld', refusal: aheadAgain(cronJobName(owner.name)), until }
+    }
     const until = cronJob && memory.putBack.waitsUntil(cronJob, context.clock.now())
     if (!until) return undefined
     const current = context.caches.cronJobs.get(owner.namespace, cronJob.metadata.name)

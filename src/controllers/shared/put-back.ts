@@ -1,6 +1,6 @@
 // A CronJob that somebody changes after we wrote it. A person's edit is put back at once; another controller would change it again, and the two
 // would write against each other without a pause, so that every further time within half an hour waits for longer (F77). One that is deleted is
-// made at once, some times: while it is away nothing runs.
+// made at once, some times: while it is away nothing runs. Its clock, put back, is put ahead at once by a controller whose clock is ahead (F23).
 import type { CronJob } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import { cronJobDifferences } from '../../plan/policy/cron-job-difference.ts'
@@ -45,11 +45,12 @@ export class PutBack {
 
   /** Until when what would be written waits; undefined where it is new, or was left alone for long enough. */
   waitsUntil(wanted: CronJob, now: Date): Date | undefined {
-    const trouble = troubleOf(wanted)
-    const last = this.#recent(trouble, now)
-    if (!last || stateOf(wanted) !== this.#written) return undefined
-    const until = addSeconds(last.at, waitSeconds(trouble, last.times))
-    return now < until ? until : undefined
+    return stateOf(wanted) === this.#written ? this.#until(troubleOf(wanted), now) : undefined
+  }
+
+  /** Until when its clock is not put back once more. */
+  clockWaitsUntil(now: Date): Date | undefined {
+    return this.#until('ahead', now)
   }
 
   /** It is not written before that time. */
@@ -66,14 +67,17 @@ export class PutBack {
   /** It stands as it should: for the first time, or put back. */
   wrote(cronJob: CronJob, now: Date): void {
     const state = stateOf(cronJob)
-    const trouble = troubleOf(cronJob)
-    const { times } = this.#recent(trouble, now) ?? { times: 0 }
-    if (state === this.#written) this.#last.set(trouble, { at: now, times: times + 1 })
+    if (state === this.#written) this.#count(troubleOf(cronJob), now)
     this.#written = state
     this.#isChanged = false
     this.#isClockSet = false
-    const doubt = this.doubt(now)
-    if (doubt) this.#doubt = { ...doubt, until: addSeconds(now, standsSeconds) }
+    this.#standsSince(now)
+  }
+
+  /** Its clock was put back. */
+  putClockBack(now: Date): void {
+    this.#count('ahead', now)
+    this.#standsSince(now)
   }
 
   /** It was changed as it was written. */
@@ -100,6 +104,22 @@ export class PutBack {
     this.#last.clear()
   }
 
+  #until(trouble: Trouble, now: Date): Date | undefined {
+    const last = this.#recent(trouble, now)
+    const until = last && addSeconds(last.at, waitSeconds(trouble, last.times))
+    return until && now < until ? until : undefined
+  }
+
+  #count(trouble: Trouble, now: Date): void {
+    const { times } = this.#recent(trouble, now) ?? { times: 0 }
+    this.#last.set(trouble, { at: now, times: times + 1 })
+  }
+
+  #standsSince(now: Date): void {
+    const doubt = this.doubt(now)
+    if (doubt) this.#doubt = { ...doubt, until: addSeconds(now, standsSeconds) }
+  }
+
   /** A clock that was put back makes nobody wait for longer. */
   #recent(trouble: Trouble, now: Date): { readonly at: Date; readonly times: number } | undefined {
     const last = this.#last.get(trouble)
@@ -107,10 +127,10 @@ export class PutBack {
   }
 }
 
-type Trouble = 'deleted' | 'changed'
+type Trouble = 'deleted' | 'changed' | 'ahead'
 
 /** What is to be made has no UID yet. */
-function troubleOf({ metadata }: CronJob): Trouble {
+function troubleOf({ metadata }: CronJob): 'deleted' | 'changed' {
   return metadata.uid === undefined ? 'deleted' : 'changed'
 }
 
@@ -135,6 +155,12 @@ export function changedAgain(current: CronJob | undefined, wanted: CronJob): Ref
 function deletedAgain({ metadata: { name } }: CronJob): Refusal {
   const words = `CronJob ${name} does not stay, and while it is away no scheduled run starts: somebody, or another controller, deletes it again after it is made`
   return { action: 'create', kind: 'CronJob', name, words, passing: false, withheld: 'CronJobChanged' }
+}
+
+/** Why its clock is not put back now. */
+export function aheadAgain(name: string): Refusal {
+  const words = `CronJob ${name} says again that it was last scheduled in the future, after that was put back: the clock of its controller is ahead, and its runs do not start when the schedule says`
+  return { action: 'patch-status', kind: 'CronJob', name, words, passing: false, withheld: 'CronJobChanged' }
 }
 
 /** Why it is not written again at once: what is changed as it is written would be so again. Undefined where it stands as it was written. */

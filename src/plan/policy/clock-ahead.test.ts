@@ -10,7 +10,7 @@ import { addSeconds } from '../../schedule/times.ts'
 import { lastRunSucceeded } from './measures.ts'
 import { overdueSeconds } from './overdue.ts'
 import { scheduleHash } from './schedule.ts'
-import { only, planPolicy } from '../../../test/plan/planned.ts'
+import { does, only, planPolicy } from '../../../test/plan/planned.ts'
 import {
   at,
   claim,
@@ -314,8 +314,11 @@ test('F23: the clock of a CronJob is put back before it is changed, and not whil
   const of = policy({ schedule: '0 3 * * *' }, { status: book })
   const { cronJob } = world(policy())
   const seen = { ...(cronJob ?? assert.fail()), status: { lastScheduleTime: stamp(at('+9d 12:00')) } }
-  const changed = lastScheduled(at('+9d 12:00'), { cronJob: seen }, of)
-  assert.deepEqual([changed.patched.length, changed.replaced], [1, 0])
+  const { groups } = planPolicy(world(of, { cronJob: seen }), at('12:00'))
+  const [first, second] = groups
+  assert.deepEqual(first?.actions.map(does), ['patch CronJob', 'event'])
+  assert.deepEqual(second?.actions.map(does), ['patch CronJob', 'replace CronJob'])
+  assert.deepEqual(second?.needs, [{ group: first?.name, was: 'refused' }])
   const suspended = lastScheduled(at('+9d 12:00'), {}, policy({ suspend: true }, { status: book }))
   assert.deepEqual(suspended.patched, [])
 })

@@ -45,6 +45,9 @@ export function desiredCronJob(policy: BackupPolicy, marks: Marks, settings: Set
 /** The name of the group that keeps the CronJob as it should be. */
 export const cronJobGroup = 'cron-job'
 
+/** The name of the group that puts its clock back. */
+export const cronJobClockGroup = 'cron-job-clock'
+
 /**
  * Brings the CronJob to what it should be, or says that a stranger has its name.
  * @param view `cronJobUIDs`: of CronJobs that are, or were, this policy's. With another one its Jobs would be believed (docs/design.md R27).
@@ -74,15 +77,17 @@ export function planCronJob(
   const drifted = !sameClock(current, desired)
   const isOwned = isControlledBy(current, policy)
   const isOurs = isOwned && current.metadata.annotations?.[annotation.desiredState] === wanted
-  // First of all, and alone: until then nothing runs, and it is no less needed where the change is refused.
   const ahead = desired.spec.suspend ? [] : putClockBack(current, policy, view, now)
-  if (ahead.length > 0) return [alone(cronJobGroup, ...ahead)]
-  if (isOurs && cronJobDifferences(current, desired).length === 0) return []
+  // First of all: until then nothing runs, and it is no less needed where the change is refused.
+  const putBack = ahead.length > 0 ? [alone(cronJobClockGroup, ...ahead)] : []
+  if (isOurs && cronJobDifferences(current, desired).length === 0) return putBack
   // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
   const status = { lastScheduleTime: rfc3339(clockOf(view, now)) }
   const setClock =
     drifted && !desired.spec.suspend ? [{ do: 'patch-status', kind: 'CronJob', name, uid, status } as const] : []
-  return [alone(cronJobGroup, ...setClock, { do: 'replace', object: brought(current, desired) })]
+  const change = alone(cronJobGroup, ...setClock, { do: 'replace', object: brought(current, desired) })
+  // Once it is put back it is another object, and changed with the next plan.
+  return [...putBack, { ...change, needs: putBack.map(({ name }) => ({ group: name, was: 'refused' })) }]
 }
 
 /** Labels and annotations of others stay; the spec is ours alone. The resourceVersion refuses to overwrite what we have not seen. */

@@ -7,7 +7,7 @@ import type { Verdict } from '../core/conditions.ts'
 import { annotation, managerName } from '../../api/labels.ts'
 import { isControlledBy } from '../view/chain.ts'
 import type { DryRunRefusal } from '../view/world.ts'
-import { cronJobGroup } from './cron-job.ts'
+import { cronJobClockGroup, cronJobGroup } from './cron-job.ts'
 import { dryStartGroup } from './dry-start.ts'
 import type { PolicyFacts } from './facts.ts'
 import { probeGroup } from './store-probe.ts'
@@ -105,8 +105,12 @@ function scheduleSilent({ policy, next }: PolicyFacts): Violation | undefined {
 }
 
 function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
-  const refusal = refused.get(cronJobGroup)
+  const refusal = refused.get(cronJobGroup) ?? refused.get(cronJobClockGroup)
   if (!refusal) return undefined
+  if (refusal.withheld && refusal.action === 'patch-status') {
+    const message = `${refusal.words}; check the clocks of the control plane: it is put back again, at the latest after 10 minutes`
+    return { reason: refusal.withheld, message, next: 'mend' }
+  }
   if (refusal.withheld) {
     const again =
       refusal.action === 'create' ? 'made again within a minute' : 'written again, at the latest after 10 minutes'

@@ -2,7 +2,7 @@
 import type { Reason } from '../../api/conditions.ts'
 import type { Verdict } from '../core/conditions.ts'
 import type { Refusal, Refusals } from '../core/actions.ts'
-import { cronJobGroup } from './cron-job.ts'
+import { cronJobClockGroup, cronJobGroup } from './cron-job.ts'
 import { dryStartGroup } from './dry-start.ts'
 import { probeGroup } from './store-probe.ts'
 
@@ -14,6 +14,7 @@ export function refusalVerdicts(refused: Refusals): readonly Verdict[] {
   const rest = [...refused].filter(
     ([group, refusal]) =>
       group !== cronJobGroup &&
+      group !== cronJobClockGroup &&
       group !== probeGroup &&
       group !== dryStartGroup &&
       !group.startsWith('start/') &&
