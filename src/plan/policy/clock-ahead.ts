@@ -28,8 +28,8 @@ export function putClockBack(
 }
 
 /**
- * When a CronJob is to say that it was last scheduled, so that it fires nothing for the past: now. Where all clocks were set back by less than a
- * day it waits for the slots that have run by then, which would run twice. What is dated further ahead, or later than the API server made it,
+ * Up to when the schedule is done with, by the book of slots at most and by a CronJob that is to fire nothing for the past: now. Where all clocks
+ * were set back by less than a day it waits for the slots that have run by then, which would run twice. What is dated further ahead, or later than the API server made it,
  * tells of a clock that ran wild, and keeps nothing.
  */
 export function clockOf(view: Pick<View, 'runs' | 'runJobs' | 'serverTime'>, now: Date): Date {

@@ -202,12 +202,12 @@ function rememberedFrom(
  */
 export function unrecordedJobs(
   policy: BackupPolicy | undefined,
-  view: Pick<View, 'runJobs' | 'serverTime'>,
+  view: Pick<View, 'runs' | 'runJobs' | 'serverTime'>,
   now: Date,
 ): readonly SlotJob[] {
   if (!policy || !recordsJobs(policy)) return []
   const present = latestPresent(view, now)
-  const { accountedUntil } = bookOf(policy.status, present)
+  const { accountedUntil } = bookOf(policy.status, clockOf(view, now))
   const since = timeOf(policy.metadata.creationTimestamp)
   const fresh = view.runJobs.flatMap(({ job }) => {
     const slot = !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined

@@ -6,17 +6,17 @@ import type { Condition } from '../../api/kubernetes.ts'
 import type { Action } from '../core/actions.ts'
 import { isAhead, rfc3339, timeOf } from '../../schedule/times.ts'
 import { selectedNames } from './shown-targets.ts'
-import { bookOf, type SlotBook } from './slots.ts'
+import type { SlotBook } from './slots.ts'
 import type { Unmade } from './unmade.ts'
 
-/** @param unmade what lacked its Backup of a slot that is settled now, where others had theirs */
+/** @param book as the pass took it up from the status, and what lacked its Backup of a slot that is settled now, where others had theirs */
 export function notices(
   policy: BackupPolicy,
   status: BackupPolicyStatus,
-  unmade: Unmade | undefined,
+  book: { readonly before: SlotBook; readonly missedFor: Unmade | undefined },
   present: Date,
 ): readonly Action[] {
-  const before = bookOf(policy.status, present)
+  const { before, missedFor } = book
   const after: SlotBook = { accountedUntil: undefined, counts: status.slots ?? { missed: 0, skipped: 0 } }
   const actions: Action[] = []
   const lastRun = timeOf(policy.status?.lastRun)
@@ -26,7 +26,9 @@ export function notices(
   }
   const missed = after.counts.missed - before.counts.missed
   if (missed > 0 && !streak(before.counts.lastMissed)) {
-    const of = unmade ? `. The Backups of ${listOf(unmade.targets)} for ${rfc3339(unmade.slot)} could not be made` : ''
+    const of = missedFor
+      ? `. The Backups of ${listOf(missedFor.targets)} for ${rfc3339(missedFor.slot)} could not be made`
+      : ''
     const message = `${missed} slot(s) passed without a run, the newest at ${after.counts.lastMissed}${of}; further ones are only counted, in status.slots.missed`
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'Missed', message })
   }
@@ -37,7 +39,7 @@ export function notices(
   }
   const mark = timeOf(policy.status?.accountedUntil)
   if (mark && before.accountedUntil && mark > before.accountedUntil) {
-    const message = `status.accountedUntil was ${rfc3339(mark)}, in the future: a clock was ahead. It was set to now, and the schedule goes on`
+    const message = `status.accountedUntil was ${rfc3339(mark)}, in the future: a clock was ahead. It was set to ${rfc3339(before.accountedUntil)}, and the schedule goes on`
     actions.push({ do: 'event', about: policy, type: 'Warning', reason: 'ClockJumped', message })
   }
   const changed = (type: PolicyConditionType) => {

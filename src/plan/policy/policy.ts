@@ -46,6 +46,7 @@ import { cronJobWarning } from './cron-job-warnings.ts'
 import { planDryStart, type DryStartPlan } from './dry-start.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
+import { clockOf } from './clock-ahead.ts'
 import { bookOf, type SlotBook, type SlotPlan } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-slots.ts'
 import { policyStatus } from './status.ts'
@@ -91,7 +92,7 @@ function basisOf(view: View, policy: BackupPolicy, strategy: JobStrategyView | S
   return {
     clock: scheduleOf(policy),
     since: scheduleSince(policy, now),
-    before: bookOf(policy.status, latestPresent(view, now)),
+    before: bookOf(policy.status, clockOf(view, now)),
     kept,
     numbers,
     keeping,
@@ -241,7 +242,7 @@ function planOf(
     // has told of.
     const doubt = probe?.unless ?? (missed ? newerRuns(view) : undefined)
     const write = { do: 'write-status', object: { ...policy, status } } as const
-    const noted = notices(policy, status, book.missedFor, latestPresent(view, now))
+    const noted = notices(policy, status, { before, missedFor: book.missedFor }, latestPresent(view, now))
     // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.
     return doubt ? [{ ...write, unless: doubt }, ...noted] : [...noted, write]
   }

@@ -39,14 +39,13 @@ export type SlotPlan = {
 }
 
 /**
- * A mark in the future was made by a clock that was ahead: until then nothing would run, or be told of, so that it becomes now (F23). Slots that
- * have run once more by then have their Backups, whose names are locks.
- * @param present by the later of two clocks: one that is behind would count again what is counted
+ * A mark in the future was made by a clock that was ahead: until then nothing would run, or be told of, so that it is put back (F23).
+ * @param clock `clockOf`, by which CronJobs are put back, too
  */
-export function bookOf(status: BackupPolicyStatus | undefined, present: Date): SlotBook {
+export function bookOf(status: BackupPolicyStatus | undefined, clock: Date): SlotBook {
   const mark = timeOf(status?.accountedUntil)
   return {
-    accountedUntil: mark && isAhead(mark, present) ? present : mark,
+    accountedUntil: mark && isAhead(mark, clock) ? clock : mark,
     counts: status?.slots ?? { missed: 0, skipped: 0 },
   }
 }

@@ -303,6 +303,24 @@ test('a mark that a wild clock left a year ahead becomes now, and the next slot 
   ])
 })
 
+test('F23: an operator that was 20 hours ahead for one pass goes on with the next slot, and one whose clock is set back runs none twice', () => {
+  const first = at0(at('21:05'), steady(at('01:00')))
+  assert.deepEqual(first.started, ['data 21:00', 'logs 21:00'])
+  const ahead = snapshotPolicy(hourly, { status: first.status })
+  const made = claims.map(({ metadata: { name } }) => {
+    const of = done(name, at('21:00'))
+    return { ...of, metadata: { ...of.metadata, creationTimestamp: stamp(at('01:30')) } }
+  })
+  const back = at0(at('01:31'), ahead, { backups: made })
+  assert.equal(back.status?.accountedUntil, stamp(at('01:31')))
+  assert.ok(back.events.includes('ClockJumped'))
+  const next = snapshotPolicy(hourly, { status: back.status })
+  assert.deepEqual(at0(at('02:00'), next, { backups: made }).started, ['data 02:00', 'logs 02:00'])
+  const ran = claims.map(({ metadata: { name } }) => done(name, at('02:00')))
+  const behind = at0(at('00:30'), steady(at('02:00')), { backups: ran })
+  assert.deepEqual([behind.started, behind.status?.accountedUntil], [[], stamp(at('02:00'))])
+})
+
 test('F23: a snapshot that is never cut, made while the clock of the API server was a year ahead, does not keep its claim busy for a year', () => {
   const name = slotRunName('nightly', 'data', at('01:00'))
   const of = done('data', at('01:00'), { phase: 'Running', run: name, target: 'data', snapshot: { name } })
