@@ -286,6 +286,7 @@ test('F82: a snapshot of a claim that went with its pod stays while a claim of t
     const { snapshot } = kept(1)
     const made = server.create('volumesnapshots', snapshot)
     for (const name of claims) add(server, claim(name))
+    server.now = at('+7d 12:00')
     const client = toyClient(server)
     const { name, uid = '' } = made.metadata
     const doomed = { kind: 'VolumeSnapshot', name, uid }

@@ -4,6 +4,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { KubernetesObject, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { apiVersion, label, labelValue } from '../../api/labels.ts'
 import type { Provided } from '../../plan/core/actions.ts'
+import { isOld } from '../../plan/history/ephemeral.ts'
 import { isDoneWith, planRetention } from '../../plan/history/retention.ts'
 import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRuns } from '../../plan/history/verdicts.ts'
@@ -26,7 +27,7 @@ export type LastLook =
  * Lists that one pass over a plan has asked for, so that twenty deletions ask once. What changed since then is refused by the resourceVersion
  * that was listed; the Backup, by which people hold, is read for each.
  */
-export type Asked = Map<string, readonly KubernetesObject[]>
+export type Asked = Map<string, unknown>
 
 /** `resourceVersion`: it goes only as it was seen; what the plan did not know may be why it is to stay. */
 type Doomed = {
@@ -106,16 +107,18 @@ async function lookAtSnapshot(
   if (backup && isSnapshotOf(snapshot, backup)) {
     if (provided.that === 'no-backup' || (await isHeldNow(reach, backup, signal))) return stays
   }
-  const items = await once(asked, 'claims', async () => {
-    return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
-  })
+  const { items, date } = await once(asked, 'claims', () =>
+    client.list<PersistentVolumeClaim>(claims, { namespace, signal }),
+  )
   if (provided.that === 'retention') {
     const told = await listed<Backup>(backups, provided.target)
     for (const each of told) caches.backups.offer(each)
     const there = new Set(told.map(({ metadata }) => metadata.name))
     if (!stillPrunes({ caches }, owner, name, { some, items, there }, provided)) return stays
   }
-  if (provided.that === 'no-claim' && items.some(each => isClaim(each, provided))) return stays
+  if (provided.that === 'no-claim') {
+    if (!date || !isOld(snapshot, date) || items.some(each => isClaim(each, provided))) return stays
+  }
   const claim = waitingClaim(items, name)
   if (claim === undefined) return { is: 'to-go', resourceVersion: snapshot.metadata.resourceVersion }
   const words = `VolumeSnapshot ${name} is kept although it is to go: PersistentVolumeClaim ${claim} names it as its source and is not bound yet. A pod that uses the claim lets it be bound; or delete the claim`
@@ -148,12 +151,8 @@ function isClaim(
   return metadata.name === claim && metadata.uid === uid
 }
 
-async function once<T extends KubernetesObject>(
-  asked: Asked,
-  what: string,
-  ask: () => Promise<readonly T[]>,
-): Promise<readonly T[]> {
-  const known = asked.get(what) as readonly T[] | undefined
+async function once<T>(asked: Asked, what: string, ask: () => Promise<T>): Promise<T> {
+  const known = asked.get(what) as T | undefined
   if (known) return known
   const answer = await ask()
   asked.set(what, answer)

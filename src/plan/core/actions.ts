@@ -89,7 +89,8 @@ export function versionOf({ metadata: { uid = '', resourceVersion = '' } }: Kube
 /**
  * What must hold right before a deletion, beside that nobody holds the backup (docs/design.md R28), and that no claim waits to be made from
  * the snapshot. `retention`: it is judged once more on what the API server says now, `slow`: as if it were ready. `no-snapshot`: no
- * VolumeSnapshot of the Backup has this name. `no-backup`: the Backup that the snapshot was made for is gone. `no-claim`: so is the claim that it is of, whoever has its name.
+ * VolumeSnapshot of the Backup has this name. `no-backup`: the Backup that the snapshot was made for is gone. `no-claim`: so is the claim that
+ * it is of, whoever has its name, and the snapshot is old by the clock of the API server, too, which has dated it.
  */
 export type Provided =
   | {

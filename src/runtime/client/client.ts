@@ -1,3 +1,4 @@
+import type { Answer } from './answer.ts'
 import { realClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
 import type { ClientConfig } from './config.ts'
@@ -70,7 +71,7 @@ export class Client {
     options: CallOptions = {},
   ): Promise<T | undefined> {
     try {
-      return (await this.#send('get', 'GET', resource, { namespace, name }, options)) as T
+      return (await this.#send('get', 'GET', resource, { namespace, name }, options)).body as T
     } catch (error) {
       if (isNotFound(error)) return undefined
       throw error
@@ -96,21 +97,23 @@ export class Client {
     for (;;) {
       const query = { ...selectors(options), limit: String(pageSize), continue: cursor }
       const headers: Record<string, string> = metadataOnly ? metadataOnlyHeaders : {}
-      const page = (await this.#send('list', 'GET', resource, options, { ...options, query, headers })) as {
+      const answer = await this.#send('list', 'GET', resource, options, { ...options, query, headers })
+      const page = answer.body as {
         readonly items?: readonly T[] | null
         readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
       }
       // Items of a typed list carry no apiVersion and kind of their own; whoever gets one alone needs them.
       for (const item of page.items ?? []) items.push(pick({ ...item, ...identity }))
       cursor = page.metadata?.continue
-      if (cursor === undefined || cursor === '') return { items, resourceVersion: page.metadata?.resourceVersion ?? '' }
+      if (cursor === undefined || cursor === '')
+        return { items, resourceVersion: page.metadata?.resourceVersion ?? '', date: answer.date }
     }
   }
 
   async create<T extends KubeObject>(resource: Resource, object: T, options: WriteOptions = {}): Promise<T> {
     const target = { namespace: object.metadata.namespace }
     const sending = { ...options, query: dryRunQuery(options), body: object }
-    return (await this.#send('create', 'POST', resource, target, sending)) as T
+    return (await this.#send('create', 'POST', resource, target, sending)).body as T
   }
 
   /** With `metadata.resourceVersion` set, only over that very version. */
@@ -122,7 +125,7 @@ export class Client {
     const { namespace, name } = object.metadata
     const target = { namespace, name, subresource: options.subresource }
     const sending = { ...options, query: dryRunQuery(options), body: object }
-    return (await this.#send('update', 'PUT', resource, target, sending)) as T
+    return (await this.#send('update', 'PUT', resource, target, sending)).body as T
   }
 
   async patch<T extends KubeObject>(
@@ -135,13 +138,15 @@ export class Client {
     const query =
       patch.kind === 'apply' ? { fieldManager: patch.fieldManager, force: String(patch.force ?? false) } : {}
     const target = { namespace, name, subresource: options.subresource }
-    return (await this.#send('patch', 'PATCH', resource, target, {
-      ...options,
-      query,
-      body: patch.body,
-      headers: { 'content-type': patchContentTypes[patch.kind] },
-      idempotent: patch.kind !== 'json',
-    })) as T
+    return (
+      await this.#send('patch', 'PATCH', resource, target, {
+        ...options,
+        query,
+        body: patch.body,
+        headers: { 'content-type': patchContentTypes[patch.kind] },
+        idempotent: patch.kind !== 'json',
+      })
+    ).body as T
   }
 
   /** False when there was nothing to delete. */
@@ -169,7 +174,7 @@ export class Client {
 
   /** Any other path. Resolves to the parsed JSON, or to the text where the answer is not JSON. */
   async request({ method, path, query = {}, ...options }: RawRequest): Promise<unknown> {
-    return this.#perform('raw', 'other', method, path + queryString(query), options)
+    return (await this.#perform('raw', 'other', method, path + queryString(query), options)).body
   }
 
   /** One watch, from its first byte to its end; ends without an error when the server closes it. One attempt. */
@@ -196,7 +201,7 @@ export class Client {
     resource: Resource,
     target: PathTarget,
     options: CallOptions & Sending & { readonly query?: Query },
-  ): Promise<unknown> {
+  ): Promise<Answer> {
     const path = pathOf(resource, target) + queryString(options.query ?? {})
     return this.#perform(verb, resourceName(resource), method, path, options)
   }
@@ -207,7 +212,7 @@ export class Client {
     method: Call['method'],
     path: string,
     options: CallOptions & Sending,
-  ): Promise<unknown> {
+  ): Promise<Answer> {
     const { body, headers = {}, signal, attempts = 5, idempotent = method !== 'POST' } = options
     const call: Call = {
       method,
@@ -219,10 +224,9 @@ export class Client {
         if (method !== 'GET' && !this.#allowed()) throw new FencedError(requestLine(call))
       },
     }
-    const answer = await withRetries({ idempotent, attempts, clock: this.#options.clock, signal }, () =>
+    return await withRetries({ idempotent, attempts, clock: this.#options.clock, signal }, () =>
       this.#observed(verb, resource, () => this.#transport.call(call)),
     )
-    return answer.body
   }
 
   async #observed<T extends { readonly status: number }>(
