@@ -41,7 +41,7 @@ function put(server: ToyApiServer, each: Backup, time: Date, status?: BackupStat
 
 /** A Backup over both claims that is complete, with its children and their snapshots. */
 function complete(server: ToyApiServer, name: string, time: Date): readonly Backup[] {
-  const parent = put(server, backup(name), time, { phase: 'Completed', reason: 'Completed' })
+  const parent = put(server, backup(name), time, { phase: 'Completed', reason: 'Completed', targets })
   const children = targets.map(target => {
     const child = put(server, childBackup(parent, target), time)
     const snapshot = server.create('volumesnapshots', snapshotOf(child)).metadata.name
@@ -146,6 +146,26 @@ test('F63: a hold on a Backup over several claims that no cache knows yet is rea
   assert.equal(labelled().length, 2)
   await pass()
   assert.deepEqual(labelled(), [true, true])
+})
+
+test('F63: a hold on a Backup over several claims keeps the snapshot also of the one whose object somebody has deleted', async () => {
+  const { server, children, pass, labelled, told } = stage()
+  server.remove('backups', children[1]?.metadata.name ?? '')
+  annotate(server, held, 'true')
+  await pass()
+  assert.deepEqual([labelled(), told(held)], [[true, true], undefined])
+  await pass()
+  assert.equal(told(held), 'True Held')
+  annotate(server, held, 'false')
+  for (let n = 0; n < 2; n++) await pass()
+  assert.deepEqual([labelled(), told(held)], [[], 'False HoldReleased'])
+})
+
+test('F63: a hold that no cache knows yet is read right before the deletions though the objects of the claims are gone', async () => {
+  const { server, children, pass, labelled } = stage()
+  for (const { metadata } of children) server.remove('backups', metadata.name)
+  await pass(() => annotate(server, held, 'true'))
+  assert.equal(labelled().length, 2)
 })
 
 test('F63: a failed Backup stays for the hold of the whole that no cache knows yet, and goes where that is another object', async () => {

@@ -10,7 +10,16 @@ import { goesEvenIfReady } from '../../plan/history/slow-snapshots.ts'
 import { snapshotRuns } from '../../plan/history/verdicts.ts'
 import { isHeld, isHeldSnapshot } from '../../plan/runs/marks.ts'
 import { controllerOf } from '../../plan/view/chain.ts'
-import { backupOfSnapshot, isOf, isPosing, isSnapshotOf, madeFor, parentOf, targetOf } from '../../plan/view/owners.ts'
+import {
+  backupOfSnapshot,
+  isOf,
+  isPosing,
+  isSnapshotOf,
+  madeFor,
+  parentOf,
+  parentOfOrphan,
+  targetOf,
+} from '../../plan/view/owners.ts'
 import { believedSnapshots } from '../../plan/view/view.ts'
 import { keyFrom, type Resource } from '../../runtime/client/resource.ts'
 import { named, withLabels, type Owner } from '../shared/asked.ts'
@@ -106,7 +115,7 @@ async function lookAtSnapshot(
   if (isPosing(snapshot, backup)) return stays
   if (backup && isSnapshotOf(snapshot, backup)) {
     if (provided.that === 'no-backup' || (await isHeldNow(reach, backup, signal))) return stays
-  }
+  } else if (await isOrphanHeldNow(reach, owner, snapshot, signal)) return stays
   const { items, date } = await once(asked, 'claims', () =>
     client.list<PersistentVolumeClaim>(claims, { namespace, signal }),
   )
@@ -136,6 +145,20 @@ async function isHeldNow({ client, caches }: Reach, backup: Backup, signal: Abor
     backup,
     parentOf(backup, () => parent),
   )
+}
+
+/** Its Backup is gone, and perhaps not what that was a part of. */
+async function isOrphanHeldNow(
+  { client, caches }: Reach,
+  { namespace, name: policy }: Owner,
+  snapshot: VolumeSnapshot,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const known = parentOfOrphan(snapshot, caches.backups.byIndex('policy', keyFrom(namespace, policy)))
+  const parent = known && (await named<Backup>(client, backups, namespace, known.metadata.name, signal))
+  if (!parent || parent.metadata.uid !== known.metadata.uid) return false
+  caches.backups.offer(parent)
+  return isHeld(parent)
 }
 
 /** The very object, and, where it is to go only as it was seen, nothing has been written to it since. */
@@ -211,7 +234,8 @@ function stillPrunes(
   }
   const alike = some.filter(each => targetOf(each, backupOfSnapshot(each, backupNamed)) === target)
   const claimUIDs = new Map(items.map(({ metadata }) => [metadata.name, metadata.uid ?? '']))
-  const believed = believedSnapshots(alike, backupNamed, claimUIDs)
+  const ofPolicy = caches.backups.byIndex('policy', keyFrom(namespace, policy))
+  const believed = believedSnapshots(alike, ofPolicy, backupNamed, claimUIDs)
   const runs = snapshotRuns(believed, now).get(target) ?? []
   return slow ? goesEvenIfReady(runs, name, keeping) : isDoneWith(planRetention(runs, keeping), name)
 }

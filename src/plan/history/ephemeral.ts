@@ -19,7 +19,7 @@ export function planExpired({ snapshots }: Pick<View, 'snapshots'>, now: Date): 
     // The next pod of the name has made a claim of the name, which is another one. One that is unproven may be of any claim of the name.
     const uid = volume === claimUIDOf(snapshot) ? volume : undefined
     if (liveClaim !== undefined && (uid === undefined || liveClaim === uid)) return []
-    if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || (backup && isHeld(backup, parent))) return []
+    if (metadata.deletionTimestamp || isHeldSnapshot(snapshot) || isHeld(backup, parent)) return []
     if (!isOld(snapshot, now)) return []
     const because = `it is older than 7 days, and the claim ${claim} that it is of went with its pod`
     const provided = { that: 'no-claim', claim, ...(uid === undefined ? {} : { uid }) } as const

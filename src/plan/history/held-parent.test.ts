@@ -22,7 +22,7 @@ import { asksForHold, isHeld, isReleased } from '../runs/marks.ts'
 import { viewOf } from '../view/view.ts'
 import { planCleanUp } from './clean-up.ts'
 import { planExpired } from './ephemeral.ts'
-import { planHolds } from './verdicts.ts'
+import { planHolds, snapshotRuns } from './verdicts.ts'
 
 const now = at('12:00')
 const wasHeld = { type: 'Held', status: 'True', reason: 'Held', message: '', lastTransitionTime: stamp(now) } as const
@@ -99,6 +99,53 @@ test('F63: the hold of a parent is put on the snapshots of its children while th
       `${hold} ${value}`,
     )
   }
+})
+
+test('F63: the snapshot of a child whose object is gone is held with the parent, and keeps a label that the parent has not given', () => {
+  for (const [hold, known, value, set] of [
+    ['true', undefined, undefined, 'true'],
+    ['true', wasHeld, 'true', undefined],
+    [undefined, wasHeld, undefined, undefined],
+    ['false', wasHeld, 'true', null],
+    ['false', undefined, 'true', undefined],
+  ] as const) {
+    const conditions = known ? [known] : []
+    const parent = whole(1, hold, { phase: 'Completed', reason: 'Completed', targets: ['data', 'logs'], conditions })
+    const { snapshot } = complete(parent, 'data', value ? { [label.hold]: value } : {})
+    const { snapshots } = viewed([parent], [snapshot])
+    const labels = only(actionsOf(planHolds(snapshots)), 'label VolumeSnapshot').map(each => each.labels)
+    const message = `${hold} ${known?.status} ${value}`
+    assert.deepEqual(labels, set === undefined ? [] : [{ [label.hold]: set }], message)
+    const [run] = snapshotRuns(snapshots, now).get('data') ?? []
+    assert.equal(run?.held, true, message)
+  }
+})
+
+test('F63: a snapshot is a part of no other Backup than the one that its name was made for', () => {
+  const parent = whole(1, 'true', { phase: 'Completed', reason: 'Completed', targets: ['data'] })
+  const others = [
+    { ...parent, metadata: { ...parent.metadata, uid: 'of-one-made-anew' } },
+    whole(2, 'true', { phase: 'Completed', reason: 'Completed', targets: ['data'] }),
+    { ...parent, status: { ...parent.status, targets: ['logs'] } },
+  ]
+  const { snapshot } = complete(parent, 'data', {})
+  const copy = { ...snapshot, metadata: { ...snapshot.metadata, name: 'copy' } }
+  assert.deepEqual(planHolds(viewed(others, [snapshot]).snapshots), [])
+  assert.deepEqual(planHolds(viewed([parent], [copy]).snapshots), [])
+})
+
+test('F63: a parent tells that it is held only once the snapshot of a child whose object is gone is labelled, too', () => {
+  const parent = whole(1, 'true', { phase: 'Completed', reason: 'Completed', targets: ['data', 'logs'] })
+  const { child, snapshot } = complete(parent, 'data', { [label.hold]: 'true' })
+  const told = (labels: Readonly<Record<string, string>>) => {
+    const claims = [claim('data'), claim('logs')]
+    const snapshots = [snapshot, complete(parent, 'logs', labels).snapshot]
+    const { actions } = planPolicy(world(snapshotPolicy(), { claims, backups: [parent, child], snapshots }), now)
+    const said = only(actions, 'status Backup').find(each => each.backup.metadata.name === parent.metadata.name)
+    return said?.status?.conditions?.find(({ type }) => type === 'Held')?.status
+  }
+  assert.equal(told({}), undefined)
+  assert.equal(told({ [label.hold]: 'true' }), 'True')
 })
 
 test('F63: a failed child of a parent that is held is not cleaned up, and counts among none', () => {

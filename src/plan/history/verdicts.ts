@@ -267,7 +267,7 @@ export function snapshotRun(
     untold: backup === undefined || backup.status?.phase === 'Skipped',
     good: data !== undefined && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     ...(data ? { data } : {}),
-    held: isHeldSnapshot(snapshot) || (backup !== undefined && isHeld(backup, parent)),
+    held: isHeldSnapshot(snapshot) || isHeld(backup, parent),
   }
 }
 
@@ -302,7 +302,10 @@ function heldSnapshot(
  * be done.
  */
 function heldTargets(backup: Backup, ofTargets: readonly Pick<SnapshotView, 'snapshot'>[]): Told | undefined {
-  if (!asksForHold(backup) && heldCondition(backup) === undefined) return undefined
+  const known = heldCondition(backup)
+  if (!asksForHold(backup) && known === undefined) return undefined
+  // What others have labelled says nothing of a hold that was let go.
+  if (isReleased(backup) && known?.status === 'False') return undefined
   if (ofTargets.every(({ snapshot }) => isHeldSnapshot(snapshot))) {
     const message = `all VolumeSnapshots of its targets are labelled ${label.hold}=true: no retention deletes them, whatever becomes of this object. Only the annotation ${annotation.hold}=false releases them`
     return { verdict: { type: 'Held', status: 'True', reason: 'Held', message } }
@@ -320,13 +323,16 @@ function says(condition: Condition | undefined, { status, reason, message }: Ver
 export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] {
   return snapshots.flatMap(({ snapshot, backup, parent }): readonly Group[] => {
     const { name, uid = '', deletionTimestamp } = snapshot.metadata
-    if (!backup || deletionTimestamp) return []
+    if (deletionTimestamp) return []
     const set = (value: string | null) => {
       const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
       return [alone(`hold/${name}`, action)]
     }
     if (asksForHold(backup, parent) && !isHeldSnapshot(snapshot)) return set('true')
-    return isReleased(backup, parent) && isHeldSnapshot(snapshot) ? set(null) : []
+    // Where its Backup is gone, the label may be of a hold of its own: it goes only with a hold of the parent that is known.
+    const isLetGo =
+      isReleased(backup, parent) && (backup !== undefined || (parent && heldCondition(parent)?.status === 'True'))
+    return isLetGo && isHeldSnapshot(snapshot) ? set(null) : []
   })
 }
 

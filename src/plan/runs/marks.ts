@@ -36,21 +36,22 @@ function urgencyOf(backup: Backup): number {
 /**
  * Its data are to be kept: somebody asks for it, or asked and never took it back. What holds is in the bucket, or on the snapshot; an annotation
  * that is gone says nothing.
+ * @param backup undefined, here and below: of a snapshot whose Backup somebody has deleted
  * @param parent `parentOf` in view/owners.ts, here and below: what people say of a Backup over several targets they say of each of them. What
  * lies in a bucket has none
  */
-export function isHeld(backup: Backup, parent?: Backup): boolean {
+export function isHeld(backup: Backup | undefined, parent?: Backup): boolean {
   if (asksForHold(backup, parent)) return true
   return !isReleased(backup, parent) && [backup, parent].some(each => each && heldCondition(each)?.status === 'True')
 }
 
 /** Somebody asks that its data be kept. */
-export function asksForHold(backup: Backup, parent?: Backup): boolean {
-  return saysOfHold(backup, 'true') || (parent !== undefined && saysOfHold(parent, 'true'))
+export function asksForHold(backup: Backup | undefined, parent?: Backup): boolean {
+  return sayOfHold([backup, parent], 'true')
 }
 
-function saysOfHold({ metadata }: Backup, value: 'true' | 'false'): boolean {
-  return metadata.annotations?.[annotation.hold] === value
+function sayOfHold(some: readonly (Backup | undefined)[], value: 'true' | 'false'): boolean {
+  return some.some(each => each?.metadata.annotations?.[annotation.hold] === value)
 }
 
 /** What is known of its hold. */
@@ -62,9 +63,8 @@ export function heldCondition({ status }: Backup): Condition | undefined {
  * Somebody took the hold back, and nobody asks for it. A missing annotation says nothing: it goes with the object, and others restore objects
  * without it.
  */
-export function isReleased(backup: Backup, parent?: Backup): boolean {
-  if (asksForHold(backup, parent)) return false
-  return saysOfHold(backup, 'false') || (parent !== undefined && saysOfHold(parent, 'false'))
+export function isReleased(backup: Backup | undefined, parent?: Backup): boolean {
+  return !asksForHold(backup, parent) && sayOfHold([backup, parent], 'false')
 }
 
 /** Somebody has looked at a backup that shrank, and takes it for good. */

@@ -3,7 +3,14 @@ import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, managerName } from '../../api/labels.ts'
-import { onDemandJobName, onDemandSnapshotName, slotOfJobName, slotOfRunName, slotOfText } from '../../api/names.ts'
+import {
+  childBackupName,
+  onDemandJobName,
+  onDemandSnapshotName,
+  slotOfJobName,
+  slotOfRunName,
+  slotOfText,
+} from '../../api/names.ts'
 import { earliest, isAhead, latest, timeOf } from '../../schedule/times.ts'
 import { controllerOf, cronJobOf } from './chain.ts'
 
@@ -97,6 +104,19 @@ export function parentOf(backup: Backup, named: (name: string) => Backup | undef
   const owner = controllerOf(backup, apiVersion, 'Backup')
   const parent = owner && named(owner.name)
   return parent && parent.metadata.uid === owner.uid && parent.spec.policy === backup.spec.policy ? parent : undefined
+}
+
+/**
+ * The Backup over several targets that a snapshot is a part of though somebody has deleted its own Backup: the name of that was made of both.
+ * @param wholes of the policy, each of which tells its targets
+ */
+export function parentOfOrphan(snapshot: VolumeSnapshot, wholes: readonly Backup[]): Backup | undefined {
+  const target = snapshot.spec.source.persistentVolumeClaimName
+  if (target === undefined || !isGenuine(snapshot)) return undefined
+  return wholes.find(({ metadata, status }) => {
+    if (!status?.targets?.includes(target)) return false
+    return madeFor(snapshot) === childBackupName(metadata.name, metadata.uid ?? '', target)
+  })
 }
 
 /** The one over several targets that goes on judges its children by their objects, which stay so long. */

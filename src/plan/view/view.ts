@@ -17,7 +17,16 @@ import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
 import { chainOf, controllerOf, jobOf, jobUIDOf } from './chain.ts'
-import { backupOfSnapshot, isPosing, madeFor, parentOf, returnedRun, runJobName, volumeOf } from './owners.ts'
+import {
+  backupOfSnapshot,
+  isPosing,
+  madeFor,
+  parentOf,
+  parentOfOrphan,
+  returnedRun,
+  runJobName,
+  volumeOf,
+} from './owners.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -28,7 +37,7 @@ export type JobView = { readonly job: Job; readonly pods: readonly Pod[]; readon
 export type SnapshotView = {
   readonly snapshot: VolumeSnapshot
   readonly backup: Backup | undefined
-  /** Of that Backup: `parentOf` in owners.ts. */
+  /** `parentOf` that Backup in owners.ts, and `parentOfOrphan` where there is none. */
   readonly parent: Backup | undefined
   /** `volumeOf` in owners.ts. */
   readonly volume: string | undefined
@@ -152,7 +161,7 @@ export function viewOf(world: PolicyWorld): View {
   const believed = new Set([...chain.recorded, ...own.flatMap(({ job }) => job.metadata.uid ?? [])])
   const runJobs = withRole('run')
   const jobsByName = new Map(runJobs.map(each => [each.job.metadata.name, each]))
-  const snapshots = believedSnapshots(world.snapshots, each => backups.get(each), world.claimUIDs).map(
+  const snapshots = believedSnapshots(world.snapshots, world.backups, each => backups.get(each), world.claimUIDs).map(
     (each): SnapshotView => {
       const content = each.snapshot.status?.boundVolumeSnapshotContentName
       return { ...each, deletionPolicy: content === undefined ? undefined : world.deletionPolicies.get(content) }
@@ -203,19 +212,22 @@ export function viewOf(world: PolicyWorld): View {
 /**
  * The VolumeSnapshots of a policy that are believed, each with its Backup and its volume. The view and the last look both gather by this: what
  * the one alone counts would keep for ever what the other wants to go.
+ * @param backups of the policy
  * @param claimUIDs of the claims that there are now, by their names
  */
 export function believedSnapshots(
   snapshots: readonly VolumeSnapshot[],
+  backups: readonly Backup[],
   named: (name: string) => Backup | undefined,
   claimUIDs: PolicyWorld['claimUIDs'],
 ): readonly Omit<SnapshotView, 'deletionPolicy'>[] {
+  const wholes = backups.filter(({ status }) => status?.targets !== undefined)
   return snapshots
     .filter(each => !isPosing(each, named(madeFor(each) ?? '')))
     .map(snapshot => {
       const liveClaim = claimUIDs.get(snapshot.spec.source.persistentVolumeClaimName ?? '')
       const backup = backupOfSnapshot(snapshot, named)
-      const parent = backup && parentOf(backup, named)
+      const parent = backup ? parentOf(backup, named) : parentOfOrphan(snapshot, wholes)
       return { snapshot, backup, parent, volume: volumeOf(snapshot, backup, liveClaim), liveClaim }
     })
 }
