@@ -54,6 +54,8 @@ export interface RetentionRun {
   readonly untold?: boolean
   /** Somebody asked that this run be kept. A hold does not change what counts. */
   readonly held?: boolean
+  /** Name of the Backup over several targets that it is a part of, while that goes on: without this one it would not be complete. */
+  readonly part?: string
   /** Default: scheduled. */
   readonly trigger?: RunTrigger
   /** Absent where nobody looked: the operator has no credentials. */
@@ -66,6 +68,8 @@ export type RetentionReason =
   | 'WithinRetention'
   /** Stays: retention is done with it, but it is held. */
   | 'Held'
+  /** Stays for now: retention is done with it, but the Backup over several targets that it is a part of goes on. */
+  | 'PartOfUnfinished'
   /** Stays: retention is done with it, but none of its target was made later, whatever slots the others are of. */
   | 'MadeLast'
   /** Stays: suspect, so that it does not count; it goes when N good runs are newer than it. */
@@ -268,6 +272,8 @@ function verdictOn(each: Judged, { stops, unguarded, last }: Volume, pass: Pass)
   if (!isSuperseded(each)) return within(each)
   const why = superseding(each)
   if (held) return stay('Held', `kept: ${why}, but it is held`)
+  if (run.part !== undefined)
+    return stay('PartOfUnfinished', `kept for now: ${why}, but Backup ${run.part}, of which it is a part, goes on`)
   if (run.data === 'replaced') return stay('DataMissing', `kept: ${why}, but ${dataTrouble(run)}`)
   if (last.has(run)) return stay('MadeLast', `kept: ${why} by their slots, but it was made last`)
   const stop = stops[triggerOf(run)]
@@ -320,7 +326,7 @@ function goesWithOneMore(each: Judged): boolean {
 }
 
 function mayGo({ run, held }: Judged): boolean {
-  return run.good && !held && run.data !== 'replaced'
+  return run.good && !held && run.part === undefined && run.data !== 'replaced'
 }
 
 /** Only the number of before had kept it. */

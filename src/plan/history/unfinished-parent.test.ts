@@ -101,7 +101,7 @@ test('F83: failed children of a parent that goes on stay, and count among none u
   )
 })
 
-test('a complete child without its data tells so while its parent goes on, counts as complete there, and goes after it', () => {
+test('F83: a complete child without its data tells so while its parent goes on, which is not Completed then, and goes after it', () => {
   const { parent, child, time } = asked(0)
   const data = child('data', completed('gone', time, { target: 'data', snapshot: { name: 'gone' } }))
   const going = child('logs', { phase: 'Running', reason: 'SnapshotPending', target: 'logs' })
@@ -117,7 +117,10 @@ test('a complete child without its data tells so while its parent goes on, count
   const whole = only(planPolicy(seen, at('12:00')).actions, 'status Backup').find(
     each => each.backup.metadata.name === 'hourly-0',
   )
-  assert.deepEqual([whole?.status.phase, whole?.status.message], ['Completed', 'all 2 targets are complete'])
+  assert.deepEqual(
+    [whole?.status.phase, whole?.status.message],
+    ['Failed', '1 of 2 targets failed: data: its data were deleted before all had ended'],
+  )
   const after = cleanUp([{ ...parent, status: whole?.status ?? {} }, without])
   assert.deepEqual(
     only(after, 'delete Backup').map(({ name }) => name),

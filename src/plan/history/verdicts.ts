@@ -12,7 +12,7 @@ import { sameJson } from '../core/equal.ts'
 import { asksForHold, heldCondition, isAccepted, isHeld, isHeldSnapshot, isReleased } from '../runs/marks.ts'
 import type { RetentionWords } from '../runs/run.ts'
 import { isAhead, rfc3339, timeOf } from '../../schedule/times.ts'
-import { isGenuine, targetOf } from '../view/owners.ts'
+import { isGenuine, isUnfinished, targetOf } from '../view/owners.ts'
 import { dueTime } from '../view/run-times.ts'
 import type { JobStrategyView, RunView, SnapshotStrategyView, SnapshotView, View } from '../view/view.ts'
 import type { RunsByTarget } from './numbers.ts'
@@ -268,6 +268,8 @@ export function snapshotRun(
     good: data !== undefined && !metadata.deletionTimestamp && backup?.status?.phase !== 'Failed',
     ...(data ? { data } : {}),
     held: isHeldSnapshot(snapshot) || isHeld(backup, parent),
+    // One that goes on itself may be what the parent waits for.
+    ...(told && parent && isUnfinished(parent) ? { part: parent.metadata.name } : {}),
   }
 }
 

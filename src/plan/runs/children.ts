@@ -56,13 +56,15 @@ export function planTargets({ backup, children }: RunView, names: readonly strin
       now,
     )
   const failed = children.filter(({ status }) => status?.phase === 'Failed' || status?.phase === 'Skipped')
+  const without = children.filter(({ status }) => status?.phase === 'Deleting')
   const present = new Set(targetsOf(children))
   // What became of them nobody can tell any more: somebody has deleted their objects, since we leave them alone.
   const missing = targets.filter(target => !present.has(target))
-  const bad = failed.length + missing.length
+  const bad = failed.length + without.length + missing.length
   const phase: BackupPhase = bad > 0 || targets.length === 0 ? 'Failed' : 'Completed'
   const each = [
     ...failed.map(({ spec, status }) => `${spec.target}: ${status?.reason}`),
+    ...without.map(({ spec }) => `${spec.target}: its data were deleted before all had ended`),
     ...missing.map(target => `${target}: its Backup was deleted before all had ended`),
   ].join('; ')
   const message =
