@@ -100,6 +100,20 @@ test('a parent of which somebody has deleted a child is Failed once the others h
   ])
 })
 
+test('F83: a child that somebody has deleted is gone for its parent, though a finalizer keeps the object', () => {
+  const parent = asked({ status: { phase: 'Running', reason: 'Children', targets: ['data', 'logs'] } })
+  const good = child(parent, 'data', completed('a', now, { target: 'data' }))
+  for (const status of [{ phase: 'Pending' } as const, completed('b', now, { target: 'logs' })]) {
+    const logs = child(parent, 'logs', status)
+    const deleted = { ...logs, metadata: { ...logs.metadata, deletionTimestamp: now.toISOString() } }
+    const { phase, message } = plan(snapshots({ backups: [parent, good, deleted] }), parent).status ?? {}
+    assert.deepEqual(
+      [phase, message],
+      ['Failed', '1 of 2 targets failed: logs: its Backup was deleted before all had ended'],
+    )
+  }
+})
+
 test('nothing selected is a failure, not silence', () => {
   const { status } = plan(snapshots({ claims: [] }), asked())
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'SelectorMatchedNothing'])

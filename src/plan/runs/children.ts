@@ -43,7 +43,9 @@ export function planTargets({ backup, children }: RunView, names: readonly strin
   }
   // One that an older version has begun does not tell.
   const targets = backup.status.targets ?? targetsOf(children)
-  const left = children.filter(({ status }) => !isFinal(status?.phase))
+  // A finalizer may keep one for ever that somebody has deleted.
+  const standing = children.filter(({ metadata }) => !metadata.deletionTimestamp)
+  const left = standing.filter(({ status }) => !isFinal(status?.phase))
   if (left.length > 0)
     return planStatus(
       backup,
@@ -55,9 +57,9 @@ export function planTargets({ backup, children }: RunView, names: readonly strin
       },
       now,
     )
-  const failed = children.filter(({ status }) => status?.phase === 'Failed' || status?.phase === 'Skipped')
-  const without = children.filter(({ status }) => status?.phase === 'Deleting')
-  const present = new Set(targetsOf(children))
+  const failed = standing.filter(({ status }) => status?.phase === 'Failed' || status?.phase === 'Skipped')
+  const without = standing.filter(({ status }) => status?.phase === 'Deleting')
+  const present = new Set(targetsOf(standing))
   // What became of them nobody can tell any more: somebody has deleted their objects, since we leave them alone.
   const missing = targets.filter(target => !present.has(target))
   const bad = failed.length + without.length + missing.length
