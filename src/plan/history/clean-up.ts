@@ -75,17 +75,19 @@ export function nextCleanUp(
 }
 
 function withoutData(
-  view: Pick<View, 'runs' | 'runJobs' | 'pods' | 'snapshotApi'>,
+  view: Pick<View, 'runs' | 'runJobs' | 'pods' | 'snapshots' | 'snapshotApi'>,
   booked: readonly RunView[],
   unrecorded: Unrecorded,
 ): readonly Group[] {
-  const { snapshotApi } = view
+  const { snapshots, snapshotApi } = view
+  const standing = snapshots.filter(({ snapshot }) => !snapshot.metadata.deletionTimestamp)
+  const withParts = new Set(standing.map(({ parent }) => parent))
   const pruned = prunedByMovers(view, untoldRuns(view.runs, unrecorded))
   return booked.flatMap(({ backup, snapshot, children, parent }): readonly Group[] => {
     const { metadata, status } = backup
     if (metadata.deletionTimestamp || (status?.phase !== 'Completed' && status?.phase !== 'Deleting')) return []
     // Told once.
-    const whyItStays = reasonToStay(backup, parent)
+    const whyItStays = reasonToStay(backup, parent) ?? (children.length > 0 ? 'those of its targets stay' : undefined)
     if (status.phase === 'Deleting' && whyItStays) return []
     const go = (because: string, more?: Parameters<typeof deletion>[2]) => [
       whyItStays
@@ -100,8 +102,12 @@ function withoutData(
       return go(`its VolumeSnapshot ${name} is gone`, { provided: { that: 'no-snapshot', name } })
     }
     const notHeld = { provided: { that: 'nobody-needs-it' } } as const
-    if (status.target === undefined)
-      return children.length === 0 ? go('the Backups of its targets are gone', notHeld) : []
+    if (status.target === undefined) {
+      // Somebody may have deleted the Backup of one, and left the snapshot.
+      if (!snapshotApi || withParts.has(backup)) return []
+      const isGone = children.every(each => each.status?.phase === 'Deleting')
+      return isGone ? go('the data of its targets are gone', notHeld) : []
+    }
     return pruned.get(status.store)?.has(status.run ?? '') ? go('retention deleted its data', notHeld) : []
   })
 }

@@ -173,6 +173,40 @@ test('F63: a child of a parent that is held stays without its data, and says so'
   assert.match(told?.status?.message ?? '', /the Backup stays because somebody holds it$/)
 })
 
+test('F63: a parent without a snapshot says so, once, and stays as long as somebody holds it or one of its children', () => {
+  const goneOf = (hold: string | undefined, holdOfChild?: string) => {
+    const parent = whole(1, hold, { phase: 'Completed', reason: 'Completed', targets: ['data', 'logs'] })
+    const children = ['data', 'logs'].map(target => {
+      const status = completed('gone', now, { target, snapshot: { name: `gone-${target}` } })
+      return part(parent, target, { ...status, phase: 'Deleting' }, holdOfChild)
+    })
+    return { parent, children }
+  }
+  const told = (backups: readonly Backup[], snapshots: readonly VolumeSnapshot[] = []) => {
+    const actions = actionsOf(planCleanUp(viewed(backups, snapshots), new Set(), now))
+    const deleted = only(actions, 'delete Backup').map(({ name }) => name)
+    const said = only(actions, 'status Backup').find(each => each.backup.metadata.name === 'all-1')?.status
+    return { deleted: deleted.includes('all-1'), phase: said?.phase, message: said?.message }
+  }
+  const nothing = { deleted: false, phase: undefined, message: undefined }
+  for (const [hold, ofChild, why] of [
+    ['true', undefined, 'somebody holds it'],
+    [undefined, 'true', 'those of its targets stay'],
+  ] as const) {
+    const { parent, children } = goneOf(hold, ofChild)
+    const message = `the data of its targets are gone; the Backup stays because ${why}`
+    assert.deepEqual(told([parent, ...children]), { deleted: false, phase: 'Deleting', message })
+    assert.deepEqual(told([{ ...parent, status: { ...parent.status, phase: 'Deleting' } }, ...children]), nothing)
+  }
+  const { parent, children } = goneOf(undefined)
+  assert.deepEqual(told([parent]), { ...nothing, deleted: true })
+  const [one] = children
+  assert.ok(one)
+  const { child, snapshot } = complete(parent, 'logs', {})
+  assert.deepEqual(told([parent, one, child], [snapshot]), nothing, 'one of them is there')
+  assert.deepEqual(told([parent, one], [snapshot]), nothing, 'also where nobody but the snapshot tells of it')
+})
+
 test('F63: a snapshot of a claim that went with its pod does not expire while the parent of its Backup is held', () => {
   const expires = (hold?: string) => {
     const parent = whole(1, hold, { phase: 'Completed', reason: 'Completed' })
