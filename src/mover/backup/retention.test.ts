@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { encodeBackupRecord } from '../../api/record.ts'
 import { silentLog } from '../../runtime/log.ts'
 import { readCatalog } from '../../storage/bucket/catalog.ts'
 import { writeHold } from '../../storage/bucket/holds.ts'
@@ -160,3 +161,37 @@ test('F41: a pass deletes at most 20, also where the store fails after each and 
   )
   assert.deepEqual(left, [51])
 })
+
+const hour = 3_600_000
+for (const behindMinutes of [0, 4, 10])
+  test(`F23: a run that shrank stops pruning where the clock of its node is ${behindMinutes} minutes behind`, async t => {
+    const directory = await mkdtemp(join(tmpdir(), 'retention-'))
+    t.after(() => rm(directory, { recursive: true }))
+    const store = new MemoryStore(() => 0)
+    for (const night of [1, 2, 3, 4, 5, 6]) {
+      const slot = new Date(night * hour)
+      const { key, record } = await putBackup(store, layout, { run: `run-${night}`, slot, change: { owner } })
+      const suspect = night === 6
+      const artifacts = record.artifacts.map(each => ({ ...each, bytes: suspect ? 1 : 1_000_000 }))
+      const text = encodeBackupRecord({ ...record, artifacts, suspect, sizeCheck: 'compared' })
+      await store.put(key, Buffer.from(text))
+    }
+    const report = new Report(join(directory, 'termination-log'), silentLog, { phase: 'committed' })
+    await applyRetention({
+      // It was lowered two days ago.
+      task: { owner, retention: 2, held: [], accepted: [], maxDeletes: 20 },
+      run: 'run-6',
+      store,
+      layout,
+      runs: await readCatalog(store, layout, 'command'),
+      adoptedAt: 0,
+      now: 6 * hour + 60_000 - behindMinutes * 60_000,
+      report,
+      signal: AbortSignal.timeout(10_000),
+    })
+    assert.deepEqual(report.message.deleted, [])
+    assert.deepEqual(
+      report.message.warnings?.map(({ reason }) => reason),
+      ['RetentionPaused'],
+    )
+  })

@@ -146,8 +146,11 @@ export function warnOf(report: Report, what: string, error: unknown) {
   report.warn(reason, `${what}: ${error instanceof Error ? error.message : String(error)}`)
 }
 
-/** The sizes are judged anew: what an earlier run could not compare is compared now. */
-function judgedRuns({ task, runs, now }: PruningOptions): readonly RetentionRun[] {
+/**
+ * The sizes are judged anew: what an earlier run could not compare is compared now. The run that was just made is the newest, and never
+ * ahead: where its slot seems to be, the clock of this node may be behind.
+ */
+function judgedRuns({ task, run: justMade, runs, now }: PruningOptions): readonly RetentionRun[] {
   const sizes = judgeSizes(runs.map(run => sizedRun(run, task.accepted)))
   return runs.map(({ run, slot, record }) => ({
     id: run,
@@ -155,7 +158,7 @@ function judgedRuns({ task, runs, now }: PruningOptions): readonly RetentionRun[
     good: record !== undefined,
     suspect: sizes.get(run) === 'suspect',
     unchecked: sizes.get(run) === 'unchecked',
-    ahead: isAhead(slot, new Date(now)),
+    ahead: run !== justMade && isAhead(slot, new Date(now)),
     trigger: record && triggerOf(record),
   }))
 }
