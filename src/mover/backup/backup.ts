@@ -157,7 +157,9 @@ function expiryOf({ task }: Run, startedAt: number): number {
 /** Behind the manifest of whichever attempt, and before anybody is told that it is a backup. */
 async function lookAt(run: Run, record: BackupRecord, signal: AbortSignal): Promise<void> {
   const expiresAt = expiryOf(run, Date.parse(record.startedAt))
-  await lookBehind({ ...run, store: run.stores.quick, expiresAt, marginMs: commitMarginMs(run.task), signal }, record)
+  const { attempt } = run.identity
+  const marginMs = commitMarginMs(run.task)
+  await lookBehind({ ...run, attempt, store: run.stores.quick, expiresAt, marginMs, signal }, record)
 }
 
 async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Received> {

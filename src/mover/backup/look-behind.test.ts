@@ -7,7 +7,8 @@ import { lookingFirst } from '../../storage/looking-first.ts'
 import { MemoryStore } from '../../storage/memory.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { StoreError } from '../../storage/store-error.ts'
-import { CommitFailure } from './commit.ts'
+import { CommitFailure, findOwnRecord } from './commit.ts'
+import { MoverFailure } from '../failure.ts'
 import { lookBehind, type LookBehind } from './look-behind.ts'
 
 const layout = layoutOf({ namespace: 'shop', policy: 'orders' })
@@ -55,12 +56,12 @@ async function stage({
   const memory = new MemoryStore(() => now)
   if (data) await memory.put(segment, Buffer.from(data))
   await memory.put(manifest, Buffer.from(encodeBackupRecord(record)))
-  const look = (changes: Partial<ObjectStore> = {}, signal = never): LookBehind => {
+  const look = (changes: Partial<ObjectStore> = {}, signal = never, attempt = 'pod-a'): LookBehind => {
     const store = Object.assign(
       lookingFirst(memory, () => Promise.resolve()),
       changes,
     )
-    return { store, layout, manifest, expiresAt, marginMs, signal }
+    return { store, layout, manifest, attempt, expiresAt, marginMs, signal }
   }
   return {
     memory,
@@ -109,6 +110,30 @@ for (const [what, changes] of [
     await lookBehind(look(changes), record)
     assert.ok(await isThere())
   })
+
+test('F59: a manifest that an attempt has proved lost, and could not delete, is no backup for the next one while the store is slow', async () => {
+  const { memory, look, isThere } = await stage({ data: '' })
+  await assert.rejects(lookBehind(look({ delete: refuses }), record), fails('DataLost', true, /could not be deleted/))
+  const found = await findOwnRecord(memory, layout, manifest, 'job-1')
+  assert.ok(found)
+  const slow = lookBehind(look({ head: refuses }, never, 'pod-b'), found)
+  await assert.rejects(slow, fails('StoreUnavailable', true, /no proof of a backup/))
+  assert.ok(await isThere(), 'and no loss either')
+  await assert.rejects(lookBehind(look({}, never, 'pod-b'), found), fails('DataLost', false, /^the data were gone/))
+})
+
+test('F59: of the data of another attempt, what the store does not answer, or the end of the pod leaves no time for, is not seen', async () => {
+  const { look, isThere } = await stage()
+  await lookBehind(look({}, never, 'pod-b'), record)
+  for (const changes of [{ head: refuses }, { head: () => Promise.resolve(undefined) }] as const)
+    await assert.rejects(
+      lookBehind(look(changes, never, 'pod-b'), record),
+      fails('StoreUnavailable', true, /no proof of a backup/),
+    )
+  const ended = AbortSignal.abort(new MoverFailure('Terminated', 'the pod was told to stop'))
+  await assert.rejects(lookBehind(look({}, ended, 'pod-b'), record), fails('Terminated', true, /no proof of a backup/))
+  assert.ok(await isThere())
+})
 
 test('F59: data that are answered to be gone are no backup where no list confirms or denies it, and no loss: the manifest stays', async () => {
   for (const reason of ['AccessDenied', 'StoreUnavailable'] as const) {

@@ -17,6 +17,8 @@ export interface LookBehind {
   readonly layout: Layout
   /** Its key, from the root of the bucket. */
   readonly manifest: string
+  /** The attempt that looks. */
+  readonly attempt: string
   /** When the attempt that wrote it was certainly over, ms since the epoch. */
   readonly expiresAt: number
   /** How long before a sweep may look for manifests none is written any more, ms. */
@@ -26,13 +28,16 @@ export interface LookBehind {
 
 /**
  * @throws CommitFailure DataLost, AttemptExpired (uncertain where the manifest could not be deleted); uncertain, with the reason of the store,
- * where an object is answered to be gone and the list that would confirm it does not come: that is no backup, and no loss.
+ * where an object is answered to be gone and the list that would confirm it does not come, or where nothing is answered about the data of
+ * another attempt: that is no backup, and no loss.
  */
 export async function lookBehind(options: LookBehind, record: BackupRecord): Promise<void> {
   const lost = await whyNoBackup(options, record).catch((error: unknown) => {
     if (error instanceof CommitFailure) throw error
-    // What the store does not say, or the end of the pod leaves no time for, takes nothing back.
-    return undefined
+    // What the store does not say, or the end of the pod leaves no time for, takes nothing back. Our own data we saw right before the write;
+    // those of another attempt nobody here has seen, and it may have found them lost and had no answer to its deletion.
+    if (record.attempt === options.attempt) return undefined
+    throw new CommitFailure(error, true, unseen)
   })
   if (!lost) return
   try {
@@ -66,13 +71,21 @@ async function whyNoBackup(options: LookBehind, record: BackupRecord): Promise<M
 const doubt =
   'the store answers that data of this backup are gone, and does not list them, so that nobody can be sure: the manifest stays, and is no proof of a backup; let these credentials list below this prefix, and look whether something deletes there'
 
+const unseen = 'another attempt wrote this manifest, which stays, and is no proof of a backup before its data were seen'
+
 /** By answers of two kinds, because one of them may be wrong. */
-async function isLost({ store, layout, signal }: LookBehind, record: BackupRecord): Promise<boolean> {
-  if ((await stateOf(store, layout, new Map(), record, signal)) !== 'missing') return false
-  const listed = await listData(store, layout, signal).catch((error: unknown) => {
-    throw new CommitFailure(error, true, doubt)
-  })
-  return (await stateOf(store, layout, listed, record, signal)) === 'missing'
+async function isLost({ store, layout, attempt, signal }: LookBehind, record: BackupRecord): Promise<boolean> {
+  let state = await stateOf(store, layout, new Map(), record, signal)
+  if (state === 'missing') {
+    const listed = await listData(store, layout, signal).catch((error: unknown) => {
+      throw new CommitFailure(error, true, doubt)
+    })
+    state = await stateOf(store, layout, listed, record, signal)
+  }
+  if (state === 'unknown' && record.attempt !== attempt) {
+    throw new MoverFailure('StoreUnavailable', 'the store does not say whether the data of this backup are there')
+  }
+  return state === 'missing'
 }
 
 /** By the clock of the store alone. The time of the look tells that it was in time; else the time of the write does. */
