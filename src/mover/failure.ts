@@ -6,12 +6,19 @@ export class MoverFailure extends Error {
   readonly reason: MoverReason
   /** The command's exit status, where it gave one. */
   readonly sourceStatus?: number
+  /** When the attempt began, ms since the epoch, whose manifest was found to be no backup. */
+  readonly disproved?: number
 
-  constructor(reason: MoverReason, message: string, options: ErrorOptions & { readonly sourceStatus?: number } = {}) {
+  constructor(
+    reason: MoverReason,
+    message: string,
+    options: ErrorOptions & { readonly sourceStatus?: number; readonly disproved?: number } = {},
+  ) {
     super(message, options)
     this.name = 'MoverFailure'
     this.reason = reason
     this.sourceStatus = options.sourceStatus
+    this.disproved = options.disproved
   }
 }
 

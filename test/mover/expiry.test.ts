@@ -114,7 +114,9 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     assert.deepEqual((await kindsOf(bucket)).objects, ['manifests'])
     const { endpoint } = server
     const direct = { ...task, backend: { ...task.backend, endpoint } }
-    failedForLoss(await runPod({ task: direct, secret, command: small }))
+    const lost = await runPod({ task: direct, secret, command: small })
+    failedForLoss(lost)
+    assert.ok(lost.message.disproved, 'what the first attempt may have said of its manifest is worth nothing')
     assert.deepEqual(await kindsOf(bucket), nothing)
     const { message } = await runPod({ task: direct, secret, command: small })
     assert.equal(message.phase, 'committed', JSON.stringify(message))
@@ -124,17 +126,21 @@ describe('an attempt that outlives itself', { timeout: 600_000, concurrency: 2 }
     const { proxy, bucket, task } = await setUp()
     const { endpoint } = server
     const direct = { ...task, backend: { ...task.backend, endpoint } }
+    let winner: PodResult['message'] | undefined
     const act = async () => {
       const own = await dataKeys(bucket, jobOf(0))
       const { message } = await runPod({ task: direct, secret, command: small })
       assert.equal(message.phase, 'committed', JSON.stringify(message))
+      winner = message
       await remove(
         bucket,
         (await dataKeys(bucket, jobOf(0))).filter(key => !own.includes(key)),
       )
     }
     proxy.fail('put', { kind: 'meanwhile', act }, { key: manifests, times: 1 })
-    failedForLoss(await runPod({ task, secret, command: small }))
+    const lost = await runPod({ task, secret, command: small })
+    failedForLoss(lost)
+    assert.equal(lost.message.disproved, winner?.startedAt, 'it names the manifest that the other attempt has told of')
     assert.deepEqual(await kindsOf(bucket), nothing)
   })
 

@@ -56,6 +56,7 @@ function fromJson(value: unknown): MoverMessage | undefined {
     manifest: string(json.manifest),
     suspect: typeof json.suspect === 'boolean' ? json.suspect : undefined,
     tooLate: json.tooLate === true ? (true as const) : undefined,
+    disproved: time(json.disproved),
     sourceStatus: number(json.sourceStatus),
     openUpload: key !== undefined && uploadId !== undefined ? { key, uploadId } : undefined,
     kept: keptOf(json.kept),

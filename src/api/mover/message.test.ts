@@ -49,6 +49,7 @@ describe('a mover message', () => {
       bytes: 5,
       suspect: false,
       sizeCheck: 'unchecked',
+      disproved: 1_795_312_800_000,
       kept: { count: 1, newest: 'a', oldest: 'a', digest: '0123456789abcdef' },
       deleted: [],
       warnings: [{ reason: 'Suspect', message: 'small' }],

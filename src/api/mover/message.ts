@@ -88,6 +88,8 @@ export interface MoverMessage {
   readonly suspect?: boolean
   /** Failed, and not to be tried again, although its reason could be: it is too late after the slot. */
   readonly tooLate?: true
+  /** `startedAt` of the attempt whose manifest was found to be no backup; it is gone, or could not be deleted. */
+  readonly disproved?: number
   /** Exit status of the command, where it gave one. */
   readonly sourceStatus?: number
   /** The one upload that is open now. After a kill it is what must be aborted. */
@@ -104,7 +106,7 @@ export interface MoverMessage {
   readonly truncated?: true
 }
 
-/** Whether the message proves a backup (R1): nothing that follows takes this back. */
+/** Whether the message proves a backup (R1): nothing that follows takes this back, unless another attempt has `disproved` it. */
 export function isCommitted(message: MoverMessage | undefined): boolean {
   return message?.phase === 'committed'
 }

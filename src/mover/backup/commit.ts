@@ -18,8 +18,8 @@ export class CommitFailure extends MoverFailure {
   readonly uncertain: boolean
 
   constructor(cause: unknown, uncertain: boolean, doubt = 'whether the manifest was written is not known') {
-    const { reason, message } = failureOf(cause)
-    super(reason, uncertain ? `${message}; ${doubt}` : message, { cause })
+    const { reason, message, disproved } = failureOf(cause)
+    super(reason, uncertain ? `${message}; ${doubt}` : message, { cause, disproved })
     this.uncertain = uncertain
   }
 }

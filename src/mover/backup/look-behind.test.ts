@@ -75,6 +75,7 @@ const fails = (reason: string, uncertain: boolean, words: RegExp) => (error: unk
   error instanceof CommitFailure &&
   error.reason === reason &&
   error.uncertain === uncertain &&
+  (error.disproved === Date.parse(record.startedAt)) === /is taken back/.test(error.message) &&
   words.test(error.message)
 
 test('F59: what is there behind its manifest is a backup', async () => {

@@ -53,16 +53,19 @@ export async function lookBehind(options: LookBehind, record: BackupRecord): Pro
 }
 
 async function whyNoBackup(options: LookBehind, record: BackupRecord): Promise<MoverFailure | undefined> {
+  const disproved = Date.parse(record.startedAt)
   if (await isLost(options, record)) {
     return new MoverFailure(
       'DataLost',
       'the data were gone once the manifest was written, which is taken back; look for lifecycle rules and other programs that delete below this prefix',
+      { disproved },
     )
   }
   if (await isTooLate(options)) {
     return new MoverFailure(
       'AttemptExpired',
       'the manifest was written when others may have been removing the data of this attempt, and is taken back; was this machine asleep?',
+      { disproved },
     )
   }
   return undefined

@@ -48,8 +48,8 @@ export class Report {
 
   /** `tooLate`: no other attempt may follow. */
   fail(failure: MoverFailure, tooLate?: true) {
-    const { reason, message, sourceStatus } = failure
-    this.update({ phase: 'failed', reason, message, sourceStatus, tooLate, finishedAt: Date.now() })
+    const { reason, message, sourceStatus, disproved } = failure
+    this.update({ phase: 'failed', reason, message, sourceStatus, disproved, tooLate, finishedAt: Date.now() })
     this.#log.error({ reason, cause: causesOf(failure) }, message)
   }
 

@@ -12,12 +12,22 @@ export function moverMessageOf(pod: Pod): MoverMessage | undefined {
 }
 
 /**
+ * What proves the run's backup. An attempt may be killed behind its commit, and another one that finds its manifest look at the data: what
+ * that one has disproved is none (F59).
+ */
+export function committedMessageOf(pods: readonly Pod[]): MoverMessage | undefined {
+  const messages = pods.map(moverMessageOf)
+  const disproved = new Set(messages.flatMap(message => message?.disproved ?? []))
+  return messages.find(message => isCommitted(message) && !disproved.has(message?.startedAt ?? NaN))
+}
+
+/**
  * What a verdict on an ended Job must be held against: the words of its newest pod may be on their way, and of a run, which is tried several
  * times, a whole pod may be that no cache knows.
  */
 export function unlessMoreIsSaid({ job, pods }: JobView): Unless | undefined {
   const newest = pods.at(-1)
-  const isDecided = isRun(job) ? pods.map(moverMessageOf).some(isCommitted) : newest && hasMoverEnded(newest)
+  const isDecided = isRun(job) ? committedMessageOf(pods) : newest && hasMoverEnded(newest)
   if (isDecided) return undefined
   const { name, uid } = job.metadata
   return { kind: 'newer-pods', name, ...(uid ? { uid } : {}), seen: pods.map(versionOf) }

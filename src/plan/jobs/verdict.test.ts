@@ -33,6 +33,17 @@ const failing = (reason: MoverReason, sourceStatus?: number) =>
 const dead = (of: Job, ...containerStatuses: NonNullable<NonNullable<Pod['status']>['containerStatuses']>) =>
   pod(of, 1, { status: { phase: 'Failed', containerStatuses } })
 
+const startedAt = at('02:01').getTime()
+const nth = (attempt: number, ...containerStatuses: NonNullable<NonNullable<Pod['status']>['containerStatuses']>) =>
+  pod(over, attempt, {
+    metadata: { creationTimestamp: stamp(addSeconds(start, attempt * 60)) },
+    status: { phase: 'Failed', containerStatuses },
+  })
+/** It, or another, wrote a manifest of an attempt that began at `startedAt`. */
+const killedBehindCommit = (attempt: number) => nth(attempt, ended('dump', 0), saying({ ...committed, startedAt }, 137))
+const disproving = (attempt: number, reason: MoverReason) =>
+  nth(attempt, ended('dump', 0), saying({ phase: 'failed', reason, message: 'taken back', disproved: startedAt }, 20))
+
 /** A pod beside whose containers one of others runs that never ends. */
 const meshed = (...ours: NonNullable<NonNullable<Pod['status']>['containerStatuses']>) =>
   pod(going, 1, { status: { phase: 'Running', containerStatuses: [...ours, running('mesh-proxy')] } })
@@ -235,6 +246,52 @@ const rows: readonly Row[] = [
     },
     'Completed',
     'Completed',
+  ],
+  [
+    'F59: an earlier attempt that committed has no backup where a later one has disproved its manifest',
+    { job: over, pods: [killedBehindCommit(1), disproving(2, 'DataLost')] },
+    'Failed',
+    'DataLost',
+  ],
+  [
+    'F59: a later attempt that committed has no backup where an earlier one, whose machine slept, has disproved its manifest',
+    { job: over, pods: [disproving(1, 'AttemptExpired'), killedBehindCommit(2)] },
+    'Failed',
+    'MoverDied',
+  ],
+  [
+    'F59: data that a later attempt has lost before a manifest of its own take back nothing that an earlier one has committed',
+    {
+      job: over,
+      pods: [
+        killedBehindCommit(1),
+        pod(over, 2, {
+          metadata: { creationTimestamp: stamp(at('02:09')) },
+          status: { phase: 'Failed', containerStatuses: [ended('dump', 0), failing('DataLost')] },
+        }),
+      ],
+    },
+    'Completed',
+    'Completed',
+  ],
+  [
+    'F59: an attempt that commits anew after one manifest was disproved has made a backup',
+    {
+      job: done,
+      pods: [
+        disproving(1, 'DataLost'),
+        pod(done, 2, {
+          metadata: { creationTimestamp: stamp(at('02:09')) },
+          status: {
+            phase: 'Succeeded',
+            containerStatuses: [ended('dump', 0), saying({ ...committed, startedAt: at('02:09').getTime() })],
+          },
+        }),
+      ],
+    },
+    'Completed',
+    'Completed',
+    /^the backup is complete$/,
   ],
   ['a complete Job is success, though its pod is gone', { job: done }, 'Completed', 'Completed', /sizes are not known/],
   [

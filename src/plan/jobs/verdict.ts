@@ -1,12 +1,13 @@
-// What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen (docs/design.md R1).
+// What a Job's objects say about its run. A mover's committed message decides success, whatever else is seen, unless another
+// attempt has proved that manifest to be no backup (docs/design.md R1).
 import type { Reason } from '../../api/conditions.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
-import { isCommitted, type MoverMessage } from '../../api/mover/message.ts'
+import type { MoverMessage } from '../../api/mover/message.ts'
 import { isPermanent } from '../../api/mover/reasons.ts'
 import { failureOf } from './failure.ts'
 import { attemptsOf, hiddenObstacle, obstacleOf, type LastWords, waitingObstacle } from './obstacles.ts'
-import { isOver, moverMessageOf, statusOf } from './pods.ts'
+import { committedMessageOf, isOver, moverMessageOf, statusOf } from './pods.ts'
 import { trueCondition } from './true-condition.ts'
 import { redact } from '../core/redact.ts'
 import type { JobView } from '../view/view.ts'
@@ -45,7 +46,7 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
   const attempts = attemptsOf(pods, before)
   const pod = pods.at(-1)?.metadata.name ?? before?.pod
   const base = { startTime, attempts, ...(pod === undefined ? {} : { pod }) } as const
-  const committed = pods.map(moverMessageOf).find(isCommitted)
+  const committed = committedMessageOf(pods)
   if (committed)
     return {
       ...base,

@@ -2,13 +2,13 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
-import { isCommitted, type CatalogEntry } from '../../api/mover/message.ts'
+import type { CatalogEntry } from '../../api/mover/message.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
 import { versionOf, type Unless } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { planWait } from './wait.ts'
 import { attemptsOf } from '../jobs/obstacles.ts'
-import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs/pods.ts'
+import { committedMessageOf, hasMoverEnded, isOver, unlessMoreIsSaid } from '../jobs/pods.ts'
 import { endOf, judgeJob } from '../jobs/verdict.ts'
 import { onDemandJob, type Marks } from '../../resources/jobs.ts'
 import { returnedRun, runJobName } from '../view/owners.ts'
@@ -88,7 +88,7 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
 
 /** A run whose Job is gone and whose pod says that it has committed. */
 export function planLostCommit({ backup, pods }: RunView, now: Date): BackupPlan | undefined {
-  const committed = pods.map(moverMessageOf).find(isCommitted)
+  const committed = committedMessageOf(pods)
   if (!committed) return undefined
   const message = 'the backup is complete; its Job was deleted while it ended'
   const verdict = { phase: 'Completed', reason: 'Completed', message } as const
