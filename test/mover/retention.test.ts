@@ -238,6 +238,28 @@ for (const kind of s3ServerKinds) {
       )
     })
 
+    test('F59: the catalog tells of a manifest whose data nobody finds that it proves no backup, also where they may not be listed', async t => {
+      const { store, task, through } = await setUp(t)
+      for (const slot of [0, 1, 2]) await put(store, jobOf(slot))
+      await store.delete([keysOf(jobOf(1))[1]])
+      const read = async (run: string) => {
+        const backend = { ...task.backend, ...through.backend }
+        const of = { version: 1 as const, owner: task.owner, backend, secretName: 'minio-creds', target: 'command' }
+        const { message } = await runPod({ task: { ...of, kind: 'catalog' }, secret, run })
+        return message.catalog?.entries.map(({ run: each, unproven }) => [each, unproven])
+      }
+      const truth = [
+        [jobOf(0), undefined],
+        [jobOf(1), true],
+        [jobOf(2), undefined],
+      ]
+      assert.deepEqual(await read('catalog-1'), truth)
+      proxy.fail('list', { kind: 'refuse', status: 403, code: 'AccessDenied' }, { key: /\/data\//, times: 1 })
+      assert.deepEqual(await read('catalog-2'), truth)
+      proxy.fail('list', { kind: 'refuse', status: 503, code: 'SlowDown' }, { key: /\/data\// })
+      assert.equal(await read('catalog-3'), undefined, 'the page is asked for again')
+    })
+
     test('F63: a hold of which the store does not tell protects', async t => {
       const { store, task, through, runs } = await setUp(t)
       await put(store, jobOf(0))

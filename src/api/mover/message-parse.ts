@@ -145,6 +145,7 @@ function entryOf(value: unknown): CatalogEntry | undefined {
     unchecked: flag(json?.unchecked),
     trigger: json?.trigger === 'on-demand' ? ('on-demand' as const) : undefined,
     held: flag(json?.held),
+    unproven: flag(json?.unproven),
   })
 }
 

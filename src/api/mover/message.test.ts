@@ -68,6 +68,7 @@ describe('a mover message', () => {
             unchecked: true,
             trigger: 'on-demand',
             held: true,
+            unproven: true,
           },
         ],
       },

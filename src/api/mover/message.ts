@@ -60,6 +60,8 @@ export interface CatalogEntry {
   readonly trigger?: 'on-demand'
   /** The bucket holds it, whatever annotation there is or is not (docs/design.md R28). */
   readonly held?: true
+  /** Its data were not found, by the list and by a look at each that the list lacks: its manifest proves no backup. */
+  readonly unproven?: true
 }
 
 export interface MoverMessage {

@@ -2,10 +2,13 @@
 import { catalogMessageLimit, type CatalogEntry } from '../../api/mover/message.ts'
 import { recordSizes, triggerOf, type BackupRecord } from '../../api/record.ts'
 import type { CatalogTask } from '../../api/mover/task.ts'
-import { foreignText, readCatalogPage, splitByOwner } from '../../storage/bucket/catalog.ts'
+import { foreignText, readCatalogPage, splitByOwner, type CatalogRun } from '../../storage/bucket/catalog.ts'
 import { listHolds } from '../../storage/bucket/holds.ts'
-import { layoutOf } from '../../storage/bucket/layout.ts'
+import { layoutOf, type Layout } from '../../storage/bucket/layout.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
+import { listData, stateOf } from '../../storage/bucket/segments.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { isStoreError } from '../../storage/store-error.ts'
 import type { Report } from '../protocol/report.ts'
 import { openStores } from '../stores.ts'
 
@@ -25,14 +28,17 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
     limit: mostEntries,
     signal,
   })
-  const { foreign } = splitByOwner(runs, task.owner)
+  const { own, foreign } = splitByOwner(runs, task.owner)
+  const unproven = await unprovenRuns(store, layout, own, report, signal)
   let page = runs
   const done = () => ({
     ...report.message,
     phase: 'done' as const,
     finishedAt: Date.now(),
     catalog: {
-      entries: page.flatMap(run => (run.record && !foreign.includes(run) ? [entryOf(run.record, holds)] : [])),
+      entries: page.flatMap(run =>
+        run.record && !foreign.includes(run) ? [entryOf(run.record, holds, unproven)] : [],
+      ),
       next: page.length < runs.length ? page.at(-1)?.key : next,
     },
   })
@@ -42,7 +48,34 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
   report.update(done(), catalogMessageLimit)
 }
 
-function entryOf(record: BackupRecord, holds: ReadonlySet<string>): CatalogEntry {
+/**
+ * Those whose data nobody sees: a manifest may stand without, where the mover that found that out could not delete it (F59). Where `data/`
+ * may not be listed each object is looked at.
+ */
+async function unprovenRuns(
+  store: ObjectStore,
+  layout: Layout,
+  runs: readonly CatalogRun[],
+  report: Report,
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  const listed = await listData(store, layout, signal).catch((error: unknown) => {
+    if (isStoreError(error, 'AccessDenied')) return new Map<string, never>()
+    throw error
+  })
+  const unproven = new Set<string>()
+  for (const { run, record } of runs) {
+    const data = record && (await stateOf(store, layout, listed, record, signal))
+    if (data !== 'missing' && data !== 'unknown') continue
+    report.log.warn({ run, data }, 'the data of a backup are not whole')
+    unproven.add(run)
+  }
+  // What was not looked at because the pod ends is not unseen: no page is told then.
+  signal.throwIfAborted()
+  return unproven
+}
+
+function entryOf(record: BackupRecord, holds: ReadonlySet<string>, unproven: ReadonlySet<string>): CatalogEntry {
   return {
     run: record.run,
     slot: Date.parse(record.slot),
@@ -54,5 +87,6 @@ function entryOf(record: BackupRecord, holds: ReadonlySet<string>): CatalogEntry
     ...(record.sizeCheck === 'unchecked' ? { unchecked: true as const } : {}),
     ...(triggerOf(record) === 'on-demand' ? { trigger: 'on-demand' as const } : {}),
     ...(holds.has(record.run) ? { held: true as const } : {}),
+    ...(unproven.has(record.run) ? { unproven: true as const } : {}),
   }
 }

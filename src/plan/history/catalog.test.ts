@@ -18,6 +18,7 @@ import {
 } from '../../../test/plan/world.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
+import type { Reason } from '../../api/conditions.ts'
 import { annotation, label } from '../../api/labels.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
@@ -236,6 +237,46 @@ test('F59: a run whose mover has proved its manifest worth nothing, and could no
     )
     assert.deepEqual([actions.map(does), digest === undefined], [[], false])
   }
+})
+
+test('F59: a manifest whose data nobody finds makes no run Completed, whatever its Backup says, or where that is gone; and takes none away', () => {
+  const found = page(
+    '',
+    entries.map(each => (each.run === second ? { ...each, unproven: true as const } : each)),
+  )
+  const others = [known(first), known(third)]
+  const failedFor = (reason: Reason) => ({
+    ...lost(scheduled(at('02:00'))),
+    status: failed(second, at('02:10'), { store, reason }),
+  })
+  const elsewhere = scheduled(at('02:00'), { status: completed(second, at('03:10'), { store: 'other' }) })
+  for (const [what, backups] of [
+    ['it was deleted, or went as the sixth failure', []],
+    ['no list had confirmed the loss', [failedFor('StoreUnavailable')]],
+    ['no list might confirm it', [failedFor('AccessDenied')]],
+    ['its Job went', [failedFor('JobDeleted')]],
+    ['it is of another store, which was copied here without the data', [elsewhere]],
+  ] as const) {
+    const { actions, digest } = plan(runs, [...others, ...backups], [found])
+    assert.deepEqual([actions.map(does), digest], [[], runsDigest(runs)], what)
+  }
+  const later = plan(runs, [known(second), known(third)], [found])
+  assert.deepEqual(
+    only(later.actions, 'create Backup').map(({ name }) => name),
+    [first],
+  )
+  assert.equal(later.actions.length, 1, 'a Backup whose data went later stays')
+  const untold = scheduled(at('02:00'), { status: { phase: 'Running', run: second } })
+  const last = afterLastRun(runs)
+  const seen = world(policy({}, { status: { accountedUntil: stamp(at('03:00')) } }), {
+    backups: [...others, untold],
+    jobs: [...last.jobs, found.job],
+    pods: [...last.pods, found.pod],
+  })
+  const told = only(planPolicy(seen, now).actions, 'status Backup').find(
+    ({ object }) => object.metadata.name === second,
+  )
+  assert.deepEqual([told?.status.phase, told?.status.reason], ['Failed', 'JobDeleted'])
 })
 
 test("a person's Backup that was taken for failed stays, and another tells of what the bucket has", () => {

@@ -70,10 +70,10 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
   const lost = lostBackups(view, entries, message, read)
   const booked = lost.filter(backup => isBooked(backup, policy, now))
-  const changes = differences(view, entries, booked)
+  const whole = new Map([...entries].filter(([, { unproven }]) => !unproven))
+  const changes = differences(view, whole, booked)
   // The digest is settled when nothing is left to do; until then the pages stay, so that a crash reads them again.
-  const settled =
-    changes.length === 0 && booked.length === lost.length && !view.runs.some(run => isUntold(run, entries))
+  const settled = changes.length === 0 && booked.length === lost.length && !view.runs.some(run => isUntold(run, whole))
   return {
     groups: [...old, ...changes],
     digest: settled ? kept.digest : before,

@@ -42,7 +42,7 @@ export function planBackup(
   if (backup.metadata.deletionTimestamp) return { groups: [] }
   if (isFinal(backup.status?.phase)) return { groups: [] }
   const entry = catalog?.entries?.get(runJobName(backup))
-  if (!job && entry) return planStatus(backup, factsOfEntry(entry, storeOf(view), now), now)
+  if (!job && entry && !entry.unproven) return planStatus(backup, factsOfEntry(entry, storeOf(view), now), now)
   if (isOutOfSight(view, run)) return planOutOfSight(view, backup, now)
   // The list of the bucket, where it is to be read, may know of a run that has begun: that waits for it, and starts nothing. No list knows the
   // name of another one.
