@@ -23,8 +23,6 @@ export type Reading = {
   /** Names of the Jobs of the pages, read or to be read. */
   readonly pages: ReadonlySet<string>
   readonly begun: Date | undefined
-  /** Some manifest of the bucket could not be read, or is of no run of the policy: then nothing is missing for certain. */
-  readonly unreadable: boolean
   readonly trouble?: CatalogTrouble
   /** The whole list, once it is read. */
   readonly entries?: readonly CatalogEntry[]
@@ -39,11 +37,10 @@ export function readPages({ policy, settings, pages: seen }: PagesView, run: str
   const entries: CatalogEntry[] = []
   const foreign: string[] = []
   const pages = new Set<string>()
-  let unreadable = false
   let begun: Date | undefined
   let cursor: string | undefined
   for (;;) {
-    const soFar = { pages, begun, unreadable: unreadable || foreign.length > 0, ...told(foreign) }
+    const soFar = { pages, begun, ...told(foreign) }
     if (pages.size === mostPages) return { ...soFar, groups: [], trouble: tooLong }
     const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
     pages.add(name)
@@ -67,15 +64,13 @@ export function readPages({ policy, settings, pages: seen }: PagesView, run: str
       const trouble = repeats ? { trouble: repeating } : {}
       return { ...soFar, ...trouble, groups: retry, wakeAt: due ? undefined : again }
     }
-    unreadable ||= page.moverMessage?.warnings?.some(({ reason }) => reason === 'ManifestUnreadable') ?? false
     begun ??= timeOf(job.metadata.creationTimestamp)
     for (const entry of catalog.entries) {
       if (isOwn(entry, policy.metadata.name)) entries.push(entry)
       else foreign.push(entry.run)
     }
     if (catalog.next === undefined) {
-      const whole = { pages, begun, unreadable: unreadable || foreign.length > 0, ...told(foreign) }
-      return { ...whole, entries, groups: [] }
+      return { pages, begun, ...told(foreign), entries, groups: [] }
     }
     cursor = catalog.next
   }

@@ -136,6 +136,25 @@ test('a Backup whose run is in no page goes', () => {
   )
 })
 
+test('F19: a page that lacks what the mover has just listed takes no Backup away, nor what people have written on it', () => {
+  const accepted = { ...known(second).metadata, annotations: { [annotation.accepted]: 'true' } }
+  const backups = [{ ...known(second), metadata: accepted }, known(third)]
+  const stale = entries.filter(({ run }) => run !== second)
+  const { actions } = plan(runs, backups, [page('', stale)])
+  assert.deepEqual(
+    actions.map(action => (action.do === 'create' ? action.object.metadata.name : does(action))),
+    [first],
+  )
+  // Nothing is left to do for the list: what has really gone the next run tells.
+  const held = { ...lost(scheduled(at('01:00'))).metadata, annotations: { [annotation.hold]: 'true' } }
+  const { digest, open } = plan(
+    runs,
+    [{ ...lost(scheduled(at('01:00'))), metadata: held }, ...backups],
+    [page('', stale)],
+  )
+  assert.deepEqual([digest, open], [runsDigest(runs), false])
+})
+
 test('F71: one whose slot the status of the policy does not account for yet stays, and the list is not done with before it goes', () => {
   const pages = [page('', entries.slice(1))]
   const { actions, digest } = plan([second, third], runs.map(known), pages, at('00:00'))

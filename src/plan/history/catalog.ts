@@ -1,5 +1,5 @@
 // Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
-// another one, catalog Jobs read the list page by page, and only a whole list adds or removes Backups.
+// another one, catalog Jobs read the list page by page. Only a whole list adds Backups, and only one that agrees with the digest removes any.
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
@@ -13,7 +13,7 @@ import { alone, deletion, type Group } from '../core/actions.ts'
 import type { CatalogKnowledge } from '../runs/run.ts'
 import { asksForHold, heldCondition, isHeld } from '../runs/marks.ts'
 import { backupsInStore } from './verdicts.ts'
-import { readPages, type CatalogTrouble, type Reading } from './catalog-pages.ts'
+import { readPages, type CatalogTrouble } from './catalog-pages.ts'
 import { isBooked, recording } from './clean-up.ts'
 import { haveMoversEnded, moverMessageOf } from '../jobs/pods.ts'
 import { isFinished } from '../jobs/verdict.ts'
@@ -68,7 +68,10 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
     return { ...unread, groups: [...old, ...groups], wakeAt, trouble }
   }
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
-  const lost = lostBackups(view, entries, message, read)
+  // A list may be out of date, and the mover has just seen what this one lacks (F19). One that lacks what cannot be read does not agree either:
+  // that is no entry, and yet a backup. The next run tells of what has really gone.
+  const agrees = runsDigest(read.entries.map(({ run }) => run)) === kept.digest
+  const lost = agrees ? lostBackups(view, entries, message, read.begun) : []
   const booked = lost.filter(backup => isBooked(backup, policy, now))
   const whole = new Map([...entries].filter(([, { unproven }]) => !unproven))
   const changes = differences(view, whole, booked)
@@ -129,10 +132,8 @@ function lostBackups(
   { runs, strategy }: CatalogView,
   entries: ReadonlyMap<string, CatalogEntry>,
   message: MoverMessage,
-  { begun, unreadable }: Reading,
+  begun: Date | undefined,
 ): readonly Backup[] {
-  // A manifest that this version cannot read is no entry, and yet a backup: then nothing is lost for certain.
-  if (unreadable) return []
   // What somebody holds no list takes away, however whole it looks (F63).
   return backupsInStore(runs, strategy).filter(
     backup =>
