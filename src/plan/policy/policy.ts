@@ -182,17 +182,18 @@ function planOf(
     ...(dryStart?.groups ?? []),
     ...planHolds(view.snapshots),
     ...(holds?.groups ?? []),
-    // What goes makes room under quotas for what comes.
+    // They are few, and make room under quotas for what comes. And Jobs go before the Backups that tell of them: of a Job whose Backup is gone
+    // nobody knows that it was told of.
+    ...recordedJobs(view, catalog?.open === true, now),
+    // Slots have deadlines, and what goes has none: hundreds of slow deletions would use up pass after pass.
+    ...schedule.groups,
+    ...stuckJobs(view, unrecorded, now),
+    ...starts.groups,
     ...planRetained(view, policy, histories, keeping, holds?.told ?? new Map(), now),
     ...(strategy.type === 'snapshot'
       ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, now)]
       : planSlowBefore(view, policy, histories, keeping, now)),
-    // Jobs before the Backups that tell of them: of a Job whose Backup is gone nobody knows that it was told of.
-    ...recordedJobs(view, catalog?.open === true, now),
     ...planCleanUp(view, unrecorded, now),
-    ...schedule.groups,
-    ...stuckJobs(view, unrecorded, now),
-    ...starts.groups,
     ...(catalog?.groups ?? []),
   ]
   const groups = [...planned, ...unmarkGone(view, planned)]
