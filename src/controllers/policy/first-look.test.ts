@@ -104,3 +104,45 @@ test('S19: Backups that come faster than the API server answers do not keep thei
   asked = 50
   assert.equal((await observe(namespace, 'nightly', signal)).backups.length, 5)
 })
+
+test(
+  'F31: while the API server does not say what a Backup is of, it waits, and its policy does not; once it answers, the Backup is seen',
+  { timeout: 20_000 },
+  async () => {
+    const { client, caches, ask, keep, kept, restore } = behind()
+    fillCaches(caches, new ToyApiServer(now), false)
+    restore()
+    keep(1)
+    ask('first')
+    const clock = new FakeClock(now)
+    let asked = 0
+    let isSilent = true
+    const silent: typeof client = Object.assign(Object.create(client), {
+      async list(...args: Parameters<typeof client.list>) {
+        const [resource, options] = args
+        if (resource.plural === 'backuppolicies') asked++
+        if (isSilent) await clock.wait(3_600_000, options?.signal)
+        return await client.list(...args)
+      },
+    })
+    const observe = createObserver(caches, silent, settings, clock, silentLog)
+    const look = async () => {
+      const looked = observe(namespace, 'nightly', signal)
+      await clock.advance(30_000)
+      const { backups, lookAgainAt } = await looked
+      return { seen: backups.length, asked, againAt: lookAgainAt?.toISOString().slice(11, 19) }
+    }
+    assert.deepEqual(await look(), { seen: 0, asked: 1, againAt: '00:03:45' })
+    assert.deepEqual(
+      await look(),
+      { seen: 0, asked: 1, againAt: '00:03:45' },
+      'each look that is not answered costs time',
+    )
+    await clock.advance(180_000)
+    assert.equal((await look()).asked, 2)
+    isSilent = false
+    await clock.advance(200_000)
+    assert.deepEqual(await look(), { seen: 1, asked: 3, againAt: undefined })
+    assert.equal(kept(), 1)
+  },
+)

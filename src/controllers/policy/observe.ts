@@ -19,12 +19,13 @@ import type { DryRun, PolicyWorld } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { ApiError, WaitError } from '../../runtime/client/errors.ts'
+import { WaitError } from '../../runtime/client/errors.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import type { Log } from '../../runtime/log.ts'
+import { unlessUnanswered } from '../shared/asked.ts'
 import type { Caches } from '../shared/caches.ts'
 import { DryRuns } from './dry-run.ts'
-import { lookFirst } from './first-look.ts'
+import { FirstLooks } from './first-look.ts'
 import { SnapshotContents } from './snapshot-contents.ts'
 import { pods } from '../shared/resources.ts'
 
@@ -45,6 +46,8 @@ const toldAgainMs = 600_000
 
 /** How long a count of selected pods is good for: they are counted for a warning only. */
 const podCountMs = 60_000
+/** So long it is waited for. */
+const podPatienceMs = 5_000
 
 /** All but what changes while other policies are planned: see `probesRunning`. */
 export type Observed = Omit<PolicyWorld, 'probesRunning'>
@@ -61,13 +64,14 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
   /** Monotonic milliseconds of the last warning about a kind. */
   const told = new Map<string, number>()
   const dryRuns = new DryRuns({ client, caches }, settings, clock)
+  const firstLooks = new FirstLooks({ client, caches }, clock, log)
 
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
     // Before the look, and before anything is read: what comes while the API server is asked is then seen together.
     const dryRun = await askDry(namespace, name, signal)
-    const later = await lookFirst({ client, caches }, { namespace, name }, signal)
+    const { later, againAt } = await firstLooks.look({ namespace, name }, signal)
     // Nobody can tell what was deleted from what cannot be seen, if a proxy or an API group that is away for a moment answers 404: policies and
     // runs would be gone, runs be started twice, slots be missed, holds be out of sight (F31, F63).
     waitFor(always.filter(isUnseen))
@@ -97,6 +101,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       settings,
       policy,
       backups,
+      ...(againAt ? { lookAgainAt: againAt } : {}),
       cronJob,
       cronJobEvents,
       dryRun,
@@ -188,27 +193,22 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     return new Map(volumes.flatMap(volume => (volume ? [[volume.metadata.name, volume] as const] : [])))
   }
 
-  /** It is for a warning only, and a refusal keeps nothing from being planned (F71). */
+  /** It is for a warning only, and keeps nothing from being planned (F71). */
   async function countPods(policy: BackupPolicy, key: string, signal: AbortSignal): Promise<number | undefined> {
     const selector = selectorText(policy.spec.selector)
     const known = podCounts.get(key)
     if (known?.selector === selector && clock.monotonic() < known.untilMs) return known.count
     const { namespace } = policy.metadata
-    const options = { namespace, labelSelector: selector, metadataOnly: true, signal }
-    const items = await unlessRefused(client.list<KubernetesObject>(pods, options).then(list => list.items))
-    const count = items?.length
+    const ask = (either: AbortSignal) =>
+      client.list<KubernetesObject>(pods, {
+        namespace,
+        labelSelector: selector,
+        metadataOnly: true,
+        signal: either,
+      })
+    const count = (await unlessUnanswered(ask, podPatienceMs, clock, signal))?.items.length
     podCounts.set(key, { selector, count, untilMs: clock.monotonic() + podCountMs })
     return count
-  }
-}
-
-/** Undefined where the API server refuses to answer. @throws Error when it is not reached. */
-async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer
-  } catch (error) {
-    if (error instanceof ApiError && error.status !== 401) return undefined
-    throw error
   }
 }
 

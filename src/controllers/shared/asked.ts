@@ -2,6 +2,8 @@
 import type { KubernetesObject } from '../../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../../api/labels.ts'
 import type { Client } from '../../runtime/client/client.ts'
+import { ApiError, ConnectionError, ResponseError } from '../../runtime/client/errors.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import type { Resource } from '../../runtime/client/resource.ts'
 
 /** A policy, by its names. */
@@ -30,4 +32,32 @@ export async function withLabels<T extends KubernetesObject>(
   const ofPolicy = `${label.policy}=${labelValue(policy)},${label.managedBy}=${managerName}`
   const labelSelector = target === undefined ? ofPolicy : `${ofPolicy},${label.target}=${labelValue(target)}`
   return (await client.list<T>(resource, { namespace, labelSelector, signal })).items
+}
+
+/**
+ * Undefined where the API server refuses to answer, or does not within this time: whoever asks can do without, and so can the plan (F71).
+ * @throws ApiError 401, and what the signal was aborted with
+ */
+export async function unlessUnanswered<T>(
+  ask: (signal: AbortSignal) => Promise<T>,
+  patienceMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  const late = new AbortController()
+  const cancel = clock.timer(patienceMs, () => late.abort(new Error('the API server takes too long')))
+  try {
+    return await ask(AbortSignal.any([signal, late.signal]))
+  } catch (error) {
+    signal.throwIfAborted()
+    if (late.signal.aborted || isRefusal(error)) return undefined
+    throw error
+  } finally {
+    cancel()
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  if (error instanceof ApiError) return error.status !== 401
+  return error instanceof ConnectionError || error instanceof ResponseError
 }

@@ -57,7 +57,11 @@ import { latestPresent } from './two-clocks.ts'
 import { rememberUnmade } from './unmade.ts'
 
 export function planPolicy(world: PolicyWorld, now: Date): Plan {
-  const view = viewOf(world)
+  const plan = planView(viewOf(world), now)
+  return { ...plan, wakeAt: earliest(plan.wakeAt, world.lookAgainAt) }
+}
+
+function planView(view: View, now: Date): Plan {
   if (!view.policy) return planGone(view, now)
   const { policy, strategy } = view
   const basis = basisOf(view, policy, strategy, now)

@@ -39,6 +39,8 @@ export type PolicyWorld = {
   readonly policy: BackupPolicy | undefined
   /** All Backups that name this policy, made by us or by people. */
   readonly backups: readonly Backup[]
+  /** There are more, which cannot be judged: the API server does not say what stands now. Then is the time to ask it again. */
+  readonly lookAgainAt?: Date
   /** Whatever has the name of our CronJob. */
   readonly cronJob: CronJob | undefined
   /** Warnings about our CronJob. */
