@@ -100,6 +100,20 @@ for (const [what, error] of [
     assert.equal(server.get('backuppolicies', 'nightly')?.status?.accountedUntil, stamp(at('05:30')))
   })
 
+test('F71: slots are accounted for, and what is refused is told, while nobody can be asked whether a probe has said more', async () => {
+  const server = new ToyApiServer(at('01:00'))
+  server.create('backuppolicies', fresh(policy({ schedule: '30 * * * *' })))
+  const operator = new ToyOperator(server, 'nightly', { onWrite: () => {} })
+  const runs = runsThatEnd(server)
+  await play(server, operator, [at('01:00'), at('01:10')], runs)
+  const before = server.get('backuppolicies', 'nightly')?.status?.store
+  refuse(server, 'pods', refusal)
+  await play(server, operator, [at('01:10'), at('06:00')], runs)
+  const { accountedUntil, store, conditions } = server.get('backuppolicies', 'nightly')?.status ?? {}
+  assert.deepEqual([accountedUntil, store], [stamp(at('05:30')), before])
+  assert.match(conditions?.find(({ type }) => type === 'WritesRefused')?.message ?? '', /no webhook answers/)
+})
+
 /** Jobs of slots begin when they are due, and are complete at once. */
 function runsThatEnd(server: ToyApiServer): () => void {
   const cron = new ToyCronController(server)

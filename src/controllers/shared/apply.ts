@@ -6,7 +6,17 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { cronJobName } from '../../api/names.ts'
-import type { Action, Group, Plan, Refusal, Refusals, Unless, Written, WrittenKind } from '../../plan/core/actions.ts'
+import {
+  askedConclusion,
+  type Action,
+  type Group,
+  type Plan,
+  type Refusal,
+  type Refusals,
+  type Unless,
+  type Written,
+  type WrittenKind,
+} from '../../plan/core/actions.ts'
 import { failure, planNotStarted, planRefused, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
 import { cronJobClockGroup, cronJobGroup } from '../../plan/policy/cron-job.ts'
@@ -57,6 +67,9 @@ const beginMs = 60_000
 
 /** A pass takes no longer: what it began last, and its conclusion. */
 export const longestPassMs = beginMs + 2 * actionMs
+
+/** The name of a conclusion that needs no answer. */
+const conclusionGroup = 'conclude'
 
 /** How soon a plan is made again where something was left, because writes of its kind are slow or not answered, or its status is refused. Seconds. */
 const leftSeconds = 30
@@ -197,8 +210,12 @@ export async function applyPlan(
   const undone = { taken, putOff: new Set([...putOff.keys(), ...left]) }
   const doubt = memory.putBack.doubt(context.clock.now())
   const toldRefused = doubt ? new Map([[cronJobGroup, doubt.refusal], ...refused]) : refused
-  const conclusion = { name: 'conclude', actions: plan.conclude(toldRefused, undone) }
-  if (conclusion.actions.length > 0) await attempt(conclusion, Number.POSITIVE_INFINITY)
+  const conclude = async (actions: readonly Action[]) => {
+    if (actions.length > 0) await attempt({ name: concluding(actions), actions }, Number.POSITIVE_INFINITY)
+  }
+  await conclude(plan.conclude(toldRefused, undone))
+  // Where nobody can be asked about a verdict, that one alone is of before.
+  if (refused.has(askedConclusion)) await conclude(plan.conclude(new Map([...toldRefused, ...refused]), undone))
   const retryAt = earliest(memory.settle(refused), ...verdicts.filter(time => time && time > now))
   const leftAt = left.size > 0 ? addSeconds(context.clock.now(), leftSeconds) : undefined
   const waitsMs = [...putOff].map(([group, { error, begun }]) =>
@@ -216,11 +233,17 @@ export async function applyPlan(
   }
   // A plan that wants to be made again at once builds on its status, which is not there: it would be made again, and again. It may have
   // other times, too, which its first hides.
-  const atOnce = refused.has(conclusion.name) && plan.wakeAt !== undefined && plan.wakeAt <= now
+  const isUnwritten = refused.has(conclusionGroup) || refused.has(askedConclusion)
+  const atOnce = isUnwritten && plan.wakeAt !== undefined && plan.wakeAt <= now
   return {
     retryAt,
     wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt, doubt?.until),
   }
+}
+
+/** What the looks of one are refused says nothing of the write of the other. */
+function concluding(actions: readonly Action[]): string {
+  return actions.some(action => action.do === 'write-status' && action.unless) ? askedConclusion : conclusionGroup
 }
 
 /** How much of what groups share a pass has used. */

@@ -170,11 +170,14 @@ export type Undone = {
 
 export const nothingUndone: Undone = { taken: new Set(), putOff: new Set() }
 
+/** The name of a conclusion that is not written before something was asked once more. */
+export const askedConclusion = 'conclude/asked'
+
 export type Plan = {
   readonly groups: readonly Group[]
   /**
    * What is written last, in every pass: the policy's status, which also tells what was refused, and what became of a slot, and nothing of the
-   * groups that were put off.
+   * groups that were put off. Where `askedConclusion` was refused, nothing that rests on an answer.
    */
   readonly conclude: (refused: Refusals, undone?: Undone) => readonly Action[]
   /** When to look again without being woken. */

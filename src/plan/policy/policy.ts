@@ -6,6 +6,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
 import {
   alone,
+  askedConclusion,
   deletion,
   nothingUndone,
   type Group,
@@ -205,7 +206,6 @@ function planOf(
   const facts = {
     policy,
     strategy,
-    targets: targetsOf(view, probe?.store, dryStart?.start, now),
     clock,
     since,
     next: schedule.next,
@@ -213,7 +213,6 @@ function planOf(
     // Without the snapshot API nobody sees what is there, and so what is to be protected.
     numbers: strategy.type === 'job' || snapshotApi ? remembered : undefined,
     lowerings: lowerings(remembered, kept, now),
-    store: probe?.store,
     cronJobUIDs: view.cronJobUIDs,
     start: dryStart?.start,
     nameTaken,
@@ -233,19 +232,27 @@ function planOf(
   function conclude(refused: Refusals, undone: Undone = nothingUndone) {
     const after = bookAfter(schedule, before, refused, undone)
     const missed = after.counts.missed > before.counts.missed
+    // What is in doubt could not be asked, and perhaps never can: the rest is told all the same.
+    const isUnasked = refused.has(askedConclusion)
     // One doubt at a time: the slots are counted in the next pass.
-    const book = missed && probe?.unless ? before : after
+    const book = missed && (isUnasked || probe?.unless) ? before : after
+    const store = (isUnasked && probe?.before) || probe?.store
+    const targets = targetsOf(view, store, dryStart?.start, now)
     const carriedOut = groups.filter(
       ({ name }) => !refused.has(name) && !undone.putOff.has(name) && !undone.taken.has(name),
     )
     const told = toldRuns(runs, carriedOut)
     const cronJobWritten = carriedOut.some(({ name }) => name === cronJobGroup)
-    const status = policyStatus({ ...facts, histories: historiesWith(told), cronJobWritten, book, refused }, told, now)
+    const status = policyStatus(
+      { ...facts, store, targets, histories: historiesWith(told), cronJobWritten, book, refused },
+      told,
+      now,
+    )
     if (sameJson(policy.status, status)) return []
     if (begunUntil && sameJson(policy.status, { ...status, ...slotOf(policy.status) })) return []
     // A slot that counts as missed may have its Backup from another process, whose last writes no cache has shown yet, or a Job that no watch
     // has told of.
-    const doubt = probe?.unless ?? (missed ? newerRuns(view) : undefined)
+    const doubt = isUnasked ? undefined : (probe?.unless ?? (missed ? newerRuns(view) : undefined))
     const write = { do: 'write-status', object: { ...policy, status } } as const
     const noted = notices(policy, status, { before, missedFor: book.missedFor }, latestPresent(view, now))
     // What comes behind a write is never told when its answer is lost; what comes before is told twice at the worst, which is counted.

@@ -17,6 +17,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { slotRunName } from '../../api/names.ts'
+import { askedConclusion } from '../core/actions.ts'
 import { scheduleHash } from './schedule.ts'
 import { does, only, planPolicy } from '../../../test/plan/planned.ts'
 
@@ -70,6 +71,15 @@ test('after its deadline a slot is missed, unless the API server has a Backup th
   assert.deepEqual(unless, { kind: 'newer-backups', name: 'nightly', seen: new Set() })
   assert.equal(at0(at('05:00'), steady(at('04:00'))).unless, undefined)
   assert.deepEqual([started, status?.slots], [[], { missed: 1, skipped: 0, lastMissed: stamp(at('05:00')) }])
+})
+
+test('F71: where nobody can be asked about a missed slot, it waits to be counted, and all else is told', () => {
+  const words = { action: 'write-status', kind: 'BackupPolicy', name: 'nightly', words: 'no', passing: true } as const
+  const of = steady(at('04:00'))
+  const { actions } = planPolicy(world(of, { claims }), at('05:11'), new Map([[askedConclusion, words]]))
+  const [written] = only(actions, 'status BackupPolicy')
+  assert.deepEqual([written?.unless, written?.status.slots], [undefined, { missed: 0, skipped: 0 }])
+  assert.deepEqual([written?.status.accountedUntil, written?.status.selected], [stamp(at('04:00')), 2])
 })
 
 test('after a crash behind the first Backup of a slot only the others are made', () => {

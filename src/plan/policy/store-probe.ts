@@ -25,6 +25,8 @@ export type ProbePlan = {
   readonly store: StoreStatus
   /** What `store` rests on being unsaid. */
   readonly unless?: Unless
+  /** What is known of the store as long as nobody can be asked that. */
+  readonly before?: StoreStatus
   readonly wakeAt: Date | undefined
 }
 
@@ -100,7 +102,7 @@ export function planProbe(
     return {
       groups: cleanUp,
       store: { ...tried, result: 'Unusable', reason, message: cut(message) },
-      ...(unless ? { unless } : {}),
+      ...(unless ? { unless, before: store } : {}),
       wakeAt: now,
     }
   }
