@@ -235,6 +235,8 @@ for (const [then, told, askedAgain] of [
     assert.deepEqual(restarts, [])
     await clock.advance(5_000)
     assert.deepEqual(restarts, ['dead'])
+    // The pause after a sync that failed.
+    await clock.advance(1_000)
     assert.equal(asked.length, 2)
     const { timeoutSeconds: _, allowWatchBookmarks: __, ...start } = asked[1] ?? {}
     assert.deepEqual(start, askedAgain)
@@ -292,7 +294,7 @@ test('a success after errors clears the last error', async t => {
 
 type Watching = AsyncGenerator<WatchEvent>
 type Watch = (options: WatchOptions, clock: FakeClock) => Watching
-type Answers = { readonly first?: Watch; readonly later: Watch; readonly list?: () => Promise<unknown> }
+type Answers = { readonly first?: Watch; readonly later: Watch; readonly list?: (clock: FakeClock) => Promise<unknown> }
 
 /** How old what the API server said last is at most within an hour, and how often all was read anew in it. Each watch but the first is answered by `later`. */
 async function anHour({ first = quiet, later, list = notListed }: Answers): Promise<{ oldest: number; syncs: number }> {
@@ -301,7 +303,7 @@ async function anHour({ first = quiet, later, list = notListed }: Answers): Prom
   const client = {
     list() {
       syncs++
-      return list()
+      return list(clock)
     },
     watch(_: Resource, options: WatchOptions): Watching {
       if (isSync(options)) syncs++
@@ -318,6 +320,8 @@ async function anHour({ first = quiet, later, list = notListed }: Answers): Prom
   }
   assert.equal(reflector.store.state, 'synced')
   stop.abort()
+  // Of a list that does not look at the signal.
+  await clock.advance(60_000)
   await running
   return { oldest: oldest / 1000, syncs: syncs - 1 }
 }
@@ -418,6 +422,46 @@ for (const [how, later] of [
     assert.ok(syncs >= 20 && syncs <= 60, `${syncs} times`)
   })
 }
+
+const tooMany = new ApiError({
+  request: 'WATCH',
+  status: 500,
+  reason: 'InternalError',
+  message: 'etcdserver: too many watches',
+})
+
+/** A sync that takes longer than a watch must last to be called well. */
+function syncsSlowlyThen(later: Watch): Watch {
+  return async function* (options, clock) {
+    if (isSync(options)) {
+      options.onOpen?.()
+      await clock.wait(12_000, options.signal)
+      yield synced(1) as WatchEvent
+    }
+    yield* later(options, clock)
+  }
+}
+
+test('F30: where a WatchList takes 12 s and each watch is refused at once, all is read anew less than once a minute', async () => {
+  const { syncs } = await anHour({ first: syncsSlowlyThen(quiet), later: syncsSlowlyThen(refused(tooMany, true)) })
+  assert.ok(syncs <= 60, `${syncs} times`)
+})
+
+for (const [how, isAnswered] of [
+  ['and each watch is refused at once', true],
+  ['to fail', false],
+] as const)
+  test(`F30: where a list takes 12 s ${how}, the server is not asked for lists without a pause`, async () => {
+    const invalid = new ApiError({ request: 'WATCH', status: 422, reason: 'Invalid', message: 'no WatchList' })
+    let lists = 0
+    const list = async (clock: FakeClock) => {
+      await clock.wait(lists++ === 0 ? 0 : 12_000)
+      if (!isAnswered && lists > 1) throw tooMany
+      return { items: [], resourceVersion: '1' }
+    }
+    const { syncs } = await anHour({ first: refused(invalid, false), later: refused(tooMany, true), list })
+    assert.ok(syncs <= (isAnswered ? 60 : 120), `${syncs} times`)
+  })
 
 test('a server that ends every watch at once is not stormed', async t => {
   const { server, start, until, restarts } = await follow(t, { timings: { healthyMs: 1000, longestBackoffMs: 400 } })

@@ -72,6 +72,8 @@ export class Reflector<T extends KubeObject> {
   #failures = 0
   /** Watches that lasted and then broke off, since the server told anything. */
   #silences = 0
+  /** When the watch was asked for, or its initial events were complete: a sync that takes long does not show that the server is well. */
+  #watchingSince = Number.POSITIVE_INFINITY
 
   constructor(options: ReflectorOptions<T>) {
     const { resource, indexes, pick, clock = realClock, log = silentLog } = options
@@ -90,14 +92,14 @@ export class Reflector<T extends KubeObject> {
   /** Runs until the signal aborts, and then resolves. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const start = this.#clock.monotonic()
+      this.#watchingSince = Number.POSITIVE_INFINITY
       let reason: RestartReason
       try {
         reason = (await this.#follow(signal)) ? 'dead' : 'ended'
-        this.#afterStream(reason, this.#clock.monotonic() - start)
+        this.#afterStream(reason)
       } catch (error) {
         if (signal.aborted) break
-        reason = this.#afterError(error, this.#clock.monotonic() - start)
+        reason = this.#afterError(error)
       }
       this.#options.onRestart?.(reason)
       const delayMs = reason === 'absent' ? this.#timings.absentMs : this.#backoffMs()
@@ -106,13 +108,13 @@ export class Reflector<T extends KubeObject> {
   }
 
   /** A stream that ends at once, however politely, must not become a storm. */
-  #afterStream(reason: 'dead' | 'ended', livedMs: number): void {
-    this.#failures = livedMs >= this.#timings.healthyMs ? 0 : this.#failures + 1
+  #afterStream(reason: 'dead' | 'ended'): void {
+    this.#failures = this.#lasted() ? 0 : this.#failures + 1
     if (reason === 'dead') this.#silences++
     this.#suspect()
   }
 
-  #afterError(error: unknown, livedMs: number): RestartReason {
+  #afterError(error: unknown): RestartReason {
     if (isNotFound(error)) {
       if (this.store.state !== 'absent')
         this.#log.info({}, 'the API server does not serve this resource; waiting for it')
@@ -122,7 +124,7 @@ export class Reflector<T extends KubeObject> {
       this.#heard()
       return 'absent'
     }
-    const lasted = livedMs >= this.#timings.healthyMs
+    const lasted = this.#lasted()
     this.#failures = lasted ? 1 : this.#failures + 1
     if (lasted) this.#silences++
     this.#suspect()
@@ -134,6 +136,10 @@ export class Reflector<T extends KubeObject> {
     this.store.markFailed(error)
     this.#log.warn({ err: error, failures: this.#failures }, 'following the API server failed, trying again')
     return 'error'
+  }
+
+  #lasted(): boolean {
+    return this.#clock.monotonic() - this.#watchingSince >= this.#timings.healthyMs
   }
 
   /** Failures enough, or silence, put the known resourceVersion itself under suspicion. */
@@ -187,6 +193,7 @@ export class Reflector<T extends KubeObject> {
     const { client, namespace, labelSelector, fieldSelector } = this.#options
     // Filled only by the initial events of a WatchList, which become the store at once when they are complete.
     let initial = this.#resourceVersion === undefined ? new Map<string, T>() : undefined
+    if (initial === undefined) this.#watchingSince = this.#clock.monotonic()
     const query = {
       allowWatchBookmarks: 'true',
       timeoutSeconds: String(this.#timeoutSeconds()),
@@ -206,6 +213,7 @@ export class Reflector<T extends KubeObject> {
             if (object.metadata.annotations?.[initialEventsEnd] !== 'true') continue
             this.store.replace(initial.values(), this.#clock.monotonic())
             initial = undefined
+            this.#watchingSince = this.#clock.monotonic()
           }
         } else if (initial !== undefined) {
           if (type === 'DELETED') initial.delete(keyOf(object))
