@@ -203,26 +203,26 @@ test('a watch that goes silent is cut off and taken up from where it was', async
   assert.equal(queryOf(server.requests[1])['resourceVersion'], '5')
 })
 
-for (const [then, told, askedAgain] of [
-  ['it is taken up from where it was', [added('x', 1), synced(5)], { resourceVersion: '5' }],
-  [
-    'one that had not told all objects yet is followed by a new sync',
-    [added('x', 1)],
-    { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' },
-  ],
+for (const [then, told, askedAgain, lists] of [
+  ['it is taken up from where it was', [added('x', 1), synced(5)], { resourceVersion: '5' }, 0],
+  ['one that had not told all objects yet is followed by a list', [added('x', 1)], { resourceVersion: '7' }, 1],
 ] as const) {
   test(`by default a silent watch is dead within 60 s, but not before the server may end it; ${then}`, async t => {
     const clock = new FakeClock()
     const asked: WatchOptions['query'][] = []
+    let listed = 0
     // No connections, so that nothing but the clock takes time.
     const client = {
-      list: () => assert.fail('WatchList works'),
+      async list() {
+        listed++
+        return { items: [], resourceVersion: '7' }
+      },
       async *watch(_: Resource, { query, signal }: WatchOptions) {
         asked.push(query)
         yield* told as readonly WatchEvent[]
         await clock.wait(Number.POSITIVE_INFINITY, signal)
       },
-    }
+    } as unknown as Pick<Client, 'list' | 'watch'>
     const restarts: RestartReason[] = []
     const reflector = new Reflector({ client, resource: pods, clock, onRestart: reason => restarts.push(reason) })
     const stop = new AbortController()
@@ -238,6 +238,7 @@ for (const [then, told, askedAgain] of [
     // The pause after a sync that failed.
     await clock.advance(1_000)
     assert.equal(asked.length, 2)
+    assert.equal(listed, lists)
     const { timeoutSeconds: _, allowWatchBookmarks: __, ...start } = asked[1] ?? {}
     assert.deepEqual(start, askedAgain)
   })
@@ -418,6 +419,25 @@ for (const [how, later] of [
     const invalid = new ApiError({ request: 'WATCH', status: 422, reason: 'Invalid', message: 'no WatchList' })
     const list = async () => ({ items: [], resourceVersion: '1' })
     const { oldest, syncs } = await anHour({ first: refused(invalid, false), later, list })
+    assert.ok(oldest <= 170, `${oldest} s`)
+    assert.ok(syncs >= 20 && syncs <= 60, `${syncs} times`)
+  })
+}
+
+for (const [how, later, most] of [
+  ['stay silent', silent, 185],
+  ['break off after half a minute', brokenOff(30_000), 170],
+] as const) {
+  const list = async () => ({ items: [], resourceVersion: '1' })
+
+  test(`F31: where all watches ${how} after a good start, also those that should sync, it is listed, and seen by that`, async () => {
+    const { oldest, syncs } = await anHour({ later, list })
+    assert.ok(oldest <= most, `${oldest} s`)
+    assert.ok(syncs >= 20 && syncs <= 60, `${syncs} times`)
+  })
+
+  test(`F31: where all watches ${how} from the start it is listed, and seen by that`, async () => {
+    const { oldest, syncs } = await anHour({ first: later, later, list })
     assert.ok(oldest <= 170, `${oldest} s`)
     assert.ok(syncs >= 20 && syncs <= 60, `${syncs} times`)
   })

@@ -164,13 +164,19 @@ export class Reflector<T extends KubeObject> {
   /** Syncs if need be, and watches until the stream ends. True when it had to be cut off as dead. */
   async #follow(signal: AbortSignal): Promise<boolean> {
     if (this.#resourceVersion === undefined && !this.#watchListWorks) await this.#list(signal)
+    const start = this.#clock.monotonic()
     const dead = new AbortController()
     const cancelTimer = this.#clock.timer(this.#timings.deadMs, () => dead.abort())
     try {
       await this.#stream(AbortSignal.any([signal, dead.signal]))
       return false
     } catch (error) {
-      if (signal.aborted || !dead.signal.aborted) throw error
+      if (signal.aborted) throw error
+      // Where watches are swallowed, or there is more to tell than fits into one, the next would not be complete either.
+      const isSwallowed = this.#resourceVersion === undefined && !isRefusal(error)
+      if (isSwallowed && this.#clock.monotonic() - start >= this.#timings.healthyMs)
+        this.#useLists('a WatchList broke off before its initial events were complete')
+      if (!dead.signal.aborted) throw error
       this.#log.warn({}, 'a watch did not end when it should have: its connection is dead, opening another')
       return true
     } finally {
@@ -244,6 +250,11 @@ export class Reflector<T extends KubeObject> {
     const [least, most] = this.#timings.watchSeconds
     return Math.floor(least + Math.random() * (most - least + 1))
   }
+}
+
+/** Of the request itself, which is not how a server fails, or what is between. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiError && error.status < 500
 }
 
 /** 422 (feature gate off) and 400 (parameter unknown) are the two ways of saying that. */
