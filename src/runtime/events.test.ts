@@ -172,15 +172,15 @@ type Slowly = {
   readonly most: () => number
 }
 
-/** An API server that never answers a write in a namespace named `silent-…`; `told` has the others, `most` is how many writes were under way at once. */
-function besideSilence(): Slowly {
+/** An API server that answers a write in a namespace named `silent-…` late, or never; `told` has the others, `most` is how many writes were under way at once. */
+function besideSilence(answerMs = Number.POSITIVE_INFINITY): Slowly {
   const clock = new FakeClock()
   const told: string[] = []
   let [underWay, most] = [0, 0]
   const create = async (_: unknown, event: KubeObject & { message?: string }, { signal }: WriteOptions = {}) => {
     most = Math.max(most, ++underWay)
     try {
-      await clock.wait(event.metadata.namespace?.startsWith('silent') ? Number.POSITIVE_INFINITY : 10, signal)
+      await clock.wait(event.metadata.namespace?.startsWith('silent') ? answerMs : 10, signal)
       told.push(`${event.metadata.namespace} ${event.message}`)
     } finally {
       underWay--
@@ -221,6 +221,42 @@ test('S19: where many namespaces are silent, another waits for the turn of each 
   await clock.advance(16_000)
   assert.deepEqual(told, ['b told'])
   assert.equal(most(), 2)
+})
+
+for (const [how, answerMs] of [
+  ['never answered', Number.POSITIVE_INFINITY],
+  ['answered after four seconds', 4_000],
+] as const)
+  for (const slow of [2, 20])
+    test(`S19: where events of ${slow} namespaces are ${how}, fifty of another one are told within a minute, and the next fifty at once`, async () => {
+      const { recorder, clock, told, most } = besideSilence(answerMs)
+      for (let i = 0; i < slow; i++) for (let n = 0; n < 40; n++) recordIn(recorder, `silent-${i}`, `${n}`, `w${n}`)
+      const ofOthers = () => told.filter(each => !each.startsWith('silent')).length
+      for (let n = 0; n < 50; n++) recordIn(recorder, 'b', `${n}`, `w${n}`)
+      await clock.advance(60_000)
+      assert.equal(ofOthers(), 50)
+      for (let n = 0; n < 50; n++) recordIn(recorder, 'c', `${n}`, `w${n}`)
+      await clock.advance(1_000)
+      assert.equal(ofOthers(), 100)
+      assert.equal(most(), 2)
+    })
+
+test('S19: a namespace that answers in time again is told its events at once', async () => {
+  const slow = { is: true }
+  const clock = new FakeClock()
+  const told: string[] = []
+  const client = {
+    async create(_: unknown, { message }: { message: string }, { signal }: WriteOptions = {}) {
+      if (slow.is) await clock.wait(Number.POSITIVE_INFINITY, signal)
+      told.push(message)
+    },
+  } as unknown as Client
+  const recorder = new EventRecorder({ client, component: 'c', instance: 'i', clock })
+  for (const namespace of ['a', 'b']) for (let n = 0; n < 20; n++) recordIn(recorder, namespace, `${n}`, `w${n}`)
+  await clock.advance(9_000)
+  slow.is = false
+  await clock.advance(2_000)
+  assert.equal(told.length, 37, 'all but the three that were given up')
 })
 
 test('S19: an event that is not answered within five seconds is given up, and the next one of its namespace is written', async () => {

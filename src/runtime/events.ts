@@ -39,8 +39,10 @@ const refillMs = 300_000
 const mostObjects = 4096
 const mostKnown = 4096
 const mostPending = 1000
-/** At once, in different namespaces. */
+/** At once, in different namespaces, one of which may be a slow one. */
 const mostWriters = 2
+/** A namespace in which the last write took longer is a slow one. */
+const slowWriteMs = 1_000
 /** Shorter than a webhook may take, which is 10 s by default: nothing waits for an event but the next one. */
 const longestWriteMs = 5_000
 /** A process that ends has ten seconds for everything, and its lease to give back. */
@@ -120,8 +122,9 @@ export class EventRecorder {
     for (let turn = this.#pending.take(); turn !== undefined; turn = this.#pending.take()) {
       // Another may have ended while this line was the only one.
       this.#startWriter()
+      const start = this.#clock.monotonic()
       await this.#writeInTime(turn.key, turn.value)
-      this.#pending.done(turn.line)
+      this.#pending.done(turn.line, this.#clock.monotonic() - start > slowWriteMs ? 'slow' : 'quick')
     }
     // At once: what is recorded after this look must start another.
     if (--this.#writers > 0) return

@@ -37,6 +37,23 @@ test('S19: while one of a line is under way the others of it wait, and those of 
   assert.deepEqual(allOf(lines), ['a2', 'a3'])
 })
 
+test('S19: the lines whose last was slow have one turn at a time among them all, until one of theirs is quick', () => {
+  const { lines } = linesOf(20, 'a1', 'a2', 'b1', 'b2', 'b3', 'c1')
+  for (const line of ['a', 'b']) {
+    assert.equal(lines.take()?.line, line)
+    lines.done(line, 'slow')
+  }
+  assert.equal(lines.take()?.value, 'c1')
+  assert.equal(lines.take()?.value, 'a2')
+  assert.equal(lines.take(), undefined, 'b is slow, too')
+  lines.done('a')
+  assert.equal(lines.take()?.value, 'b2')
+  lines.put('a', 'a3', 'a3')
+  assert.equal(lines.take()?.value, 'a3', 'the last of a was quick')
+  lines.done('b')
+  assert.equal(lines.take()?.value, 'b3')
+})
+
 test('S19: who comes when all is full takes the place of the last in the longest line', () => {
   const { lines, dropped } = linesOf(4, 'a1', 'a2', 'a3', 'b1', 'c1')
   assert.deepEqual(dropped, ['a3'])

@@ -3,7 +3,8 @@ export type Turn<T> = { readonly line: string; readonly key: string; readonly va
 
 /**
  * Things that wait to be done, in one line for each namespace. The lines take turns, and of each only one thing is under way: what is slow in
- * one namespace is slow for that one alone, and nothing overtakes another in its line (S19).
+ * one namespace is slow for that one alone, and nothing overtakes another in its line (S19). The lines whose last was slow have one turn at a
+ * time among them all: however many they are, the others do not wait for them.
  *
  * There are at most `most` of them in all. Who comes then takes the place of the last in the longest line, unless that is its own: nobody's
  * line keeps more than its share once others need the room.
@@ -13,6 +14,8 @@ export class FairLines<T> {
   /** Both in the order of their turns; no line is empty. */
   readonly #lines = new Map<string, Map<string, T>>()
   readonly #underWay = new Set<string>()
+  /** The lines whose last was slow, the latest last. */
+  readonly #slow = new Set<string>()
   #size = 0
 
   constructor(most: number) {
@@ -45,8 +48,9 @@ export class FairLines<T> {
 
   /** The first of the next line of which nothing is under way; {@link done} lets that line have its next turn. */
   take(): Turn<T> | undefined {
+    const isSlowUnderWay = [...this.#underWay].some(line => this.#slow.has(line))
     for (const [line, waiting] of this.#lines) {
-      if (this.#underWay.has(line)) continue
+      if (this.#underWay.has(line) || (isSlowUnderWay && this.#slow.has(line))) continue
       for (const [key, value] of waiting) {
         this.#underWay.add(line)
         this.#remove(line, waiting, key)
@@ -58,8 +62,15 @@ export class FairLines<T> {
     return undefined
   }
 
-  done(line: string): void {
+  done(line: string, how: 'quick' | 'slow' = 'quick'): void {
     this.#underWay.delete(line)
+    this.#slow.delete(line)
+    if (how === 'quick') return
+    this.#slow.add(line)
+    for (const oldest of this.#slow) {
+      if (this.#slow.size <= this.#most) break
+      this.#slow.delete(oldest)
+    }
   }
 
   clear(): void {
