@@ -37,8 +37,12 @@ function asked() {
     const desired = desiredCronJob(of)
     return desired && { ...desired, metadata: { ...desired.metadata, resourceVersion: '7' } }
   }
+  const hang = () => {
+    hangs = true
+    return { end: () => void (hangs = false) }
+  }
   const ask = (of = policy(), refusedAt?: Date) => runs.ask(of, standing(of), refusedAt, signal)
-  return { answers, asks, clock, ask, runs, hang: () => void (hangs = true) }
+  return { answers, asks, clock, ask, runs, hang }
 }
 
 const edited = (generation: number) => policy({}, { metadata: { generation } })
@@ -215,6 +219,71 @@ test('F73: while an answer is waited for nobody else waits for one, and after 15
   void runs.ask(second, undefined, undefined, signal)
   await clock.advance(0)
   assert.equal(asks.length, 2, 'it has its turn')
+})
+
+/** Edits of one policy beside those of these namespaces, which are answered so late. */
+async function editBeside(hanging: readonly string[], policiesEach: number, answerMs: number): Promise<void> {
+  const clock = new FakeClock()
+  let [underWay, most] = [0, 0]
+  const put = async (_: unknown, object: KubernetesObject, options: WriteOptions) => {
+    if (!hanging.includes(object.metadata.namespace ?? '')) return object
+    most = Math.max(most, ++underWay)
+    await clock.wait(answerMs, options.signal).finally(() => underWay--)
+    throw answer(500, 'failed calling webhook "x.example.com"')
+  }
+  const client = { create: put, replace: put } as unknown as Client
+  const runs = new DryRuns({ client, caches: toyCaches(client) }, settings, clock)
+  const ofPolicy = (namespace: string, name: string, generation = 1) =>
+    policy({}, { metadata: { namespace, name, uid: `${namespace}/${name}`, generation } })
+  const look = async (of: BackupPolicy) => {
+    const said = await runs.ask(of, undefined, undefined, signal)
+    assert.ok(said)
+    if (said.is === 'accepted') return undefined
+    return said.againAt.getTime() - clock.now().getTime()
+  }
+  /** As the work queue has it: a policy comes when it wanted to. */
+  const follow = async (of: BackupPolicy): Promise<void> => {
+    for (let waitMs = await look(of); waitMs !== undefined; waitMs = await look(of)) await clock.wait(waitMs)
+  }
+  for (const namespace of hanging) for (let n = 0; n < policiesEach; n++) void follow(ofPolicy(namespace, `p${n}`))
+  let told = 0
+  for (const generation of [1, 2]) {
+    await clock.advance(600_000)
+    void follow(ofPolicy('other', 'edited', generation)).finally(() => told++)
+    await clock.advance(30_000)
+    assert.equal(told, generation, 'it is asked about in time')
+  }
+  assert.ok(most <= 2, 'of the slow ones one has a worker, or two for a moment')
+}
+
+for (const [how, answerMs] of [
+  ['hangs', Number.POSITIVE_INFINITY],
+  ['fails by its timeout of ten seconds', 10_000],
+] as const)
+  for (const [namespaces, policiesEach] of [
+    [1, 1],
+    [1, 100],
+    [10, 10],
+  ] as const)
+    test(`S19: an edit is asked about within half a minute beside ${policiesEach} policies in each of ${namespaces} namespaces whose webhook ${how}`, async () => {
+      const hanging = Array.from({ length: namespaces }, (_, n) => `slow-${n}`)
+      await editBeside(hanging, policiesEach, answerMs)
+    })
+
+test('S19: a namespace that is slow no more is asked about as before', async () => {
+  const { asks, clock, runs, hang } = asked()
+  const [first, second, third] = ['first', 'second', 'third'].map(name => policy({}, { metadata: { name, uid: name } }))
+  assert.ok(first && second && third)
+  const isHung = hang()
+  const waits = runs.ask(first, undefined, undefined, signal)
+  await clock.advance(15_000)
+  assert.equal((await waits)?.is, 'unsaid')
+  isHung.end()
+  for (const each of [second, third, first]) {
+    assert.equal((await runs.ask(each, undefined, undefined, signal))?.is, 'accepted')
+    await clock.advance(5_000)
+  }
+  assert.equal(asks.length, 7)
 })
 
 test('what is cut off by the pass itself is no answer', async () => {

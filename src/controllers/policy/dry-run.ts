@@ -13,8 +13,10 @@ import { keyOf } from '../../runtime/client/resource.ts'
 import type { Reach } from '../shared/caches.ts'
 import { cronJobs, jobs } from '../shared/resources.ts'
 
-/** A question is at most two requests, and there are at most five of them a second in all. */
+/** A question is at most two requests, and there are at most five of them a second in a line. */
 const questionMs = 400
+/** A namespace whose last question took longer is a slow one; no server that is well takes so long of its own accord. */
+const slowMs = 2_000
 /** A webhook that hangs keeps one worker for so long; longer than webhooks have to answer by default. */
 const patienceMs = 15_000
 /** Where nothing was said: 5, 10, 20, … seconds. After a refusal: 1, 2, 4, 8, 10, 10, … minutes. */
@@ -40,8 +42,21 @@ type Known = Answer & {
   readonly times: number
   /** Monotonic: until then it is not asked again; what is accepted, only where a Job was refused since. */
   readonly untilMs: number
-  /** Its turn among all policies is then. */
-  readonly hasTurn: boolean
+  /** Where its turn is then. */
+  readonly turnIn: Line | undefined
+}
+
+/** Of policies, each with its turn. Whoever waits for an answer keeps a worker: of each line there is never more than one. */
+class Line {
+  isAsking = false
+  /** Monotonic: when the next question may be put. */
+  #nextMs = -Infinity
+
+  takeTurn(earliestMs: number): number {
+    const turnMs = Math.max(earliestMs, this.#nextMs)
+    this.#nextMs = turnMs + questionMs
+    return turnMs
+  }
 }
 
 /** Memory alone holds what was said: after a restart every policy is asked about once more, each in its turn. */
@@ -50,10 +65,10 @@ export class DryRuns {
   readonly #settings: Settings
   readonly #clock: Clock
   readonly #known = new Map<string, Known>()
-  /** Monotonic: when the next question may be put. */
-  #nextMs = -Infinity
-  /** An answer is waited for. Whoever waits keeps a worker: there is never more than one. */
-  #isAsking = false
+  readonly #quick = new Line()
+  /** Of all slow namespaces together: they wait for each other, and nobody else waits for them (S19). */
+  readonly #slow = new Line()
+  readonly #slowNamespaces = new Set<string>()
 
   constructor(reach: Reach, settings: Settings, clock: Clock) {
     this.#reach = reach
@@ -85,11 +100,13 @@ export class DryRuns {
     if (!isOpen || nowMs < known.untilMs) return this.#told(known, isOpen)
     const question = dryRunQuestion(policy, current, this.#settings)
     if (!question) return undefined
-    const isFree = !this.#isAsking
-    const turnMs = isFree && known.hasTurn ? nowMs : this.#takeTurn(isFree ? nowMs : nowMs + questionMs)
+    const { namespace = '' } = policy.metadata
+    const line = this.#lineOf(namespace)
+    const isFree = !line.isAsking
+    const turnMs = isFree && known.turnIn === line ? nowMs : line.takeTurn(isFree ? nowMs : nowMs + questionMs)
     const standing = known.standing && stillOf(question, known.standing)
-    if (turnMs > nowMs) return this.#keep(key, { ...known, standing, untilMs: turnMs, hasTurn: true })
-    const answer = await this.#putInTime(question, signal)
+    if (turnMs > nowMs) return this.#keep(key, { ...known, standing, untilMs: turnMs, turnIn: line })
+    const answer = await this.#putInTime(question, namespace, signal)
     const { said } = answer
     const first = firstDelayMs[said === 'unsaid' ? 'unsaid' : 'refused']
     const times = said === 'accepted' ? 0 : known.times + 1
@@ -101,7 +118,7 @@ export class DryRuns {
       at: now,
       times,
       untilMs,
-      hasTurn: false,
+      turnIn: undefined,
     })
   }
 
@@ -109,15 +126,13 @@ export class DryRuns {
     this.#known.delete(key)
   }
 
-  #takeTurn(earliestMs: number): number {
-    const turnMs = Math.max(earliestMs, this.#nextMs)
-    this.#nextMs = turnMs + questionMs
-    return turnMs
+  #lineOf(namespace: string): Line {
+    return this.#slowNamespaces.has(namespace) ? this.#slow : this.#quick
   }
 
   #keep(key: string, known: Known): DryRun {
     this.#known.set(key, known)
-    return this.#told(known, known.hasTurn)
+    return this.#told(known, known.turnIn !== undefined)
   }
 
   #told({ said, cronJobAccepted, standing, at, untilMs }: Known, isOpen: boolean): DryRun {
@@ -133,15 +148,19 @@ export class DryRuns {
     }
   }
 
-  async #putInTime(question: DryRunQuestion, signal: AbortSignal): Promise<Answer> {
+  async #putInTime(question: DryRunQuestion, namespace: string, signal: AbortSignal): Promise<Answer> {
+    const line = this.#lineOf(namespace)
+    const start = this.#clock.monotonic()
     const late = new AbortController()
     const cancel = this.#clock.timer(patienceMs, () => late.abort(new Error('the API server takes too long')))
-    this.#isAsking = true
+    line.isAsking = true
     try {
       return await this.#put(question, signal, late.signal)
     } finally {
-      this.#isAsking = false
+      line.isAsking = false
       cancel()
+      if (this.#clock.monotonic() - start > slowMs) this.#slowNamespaces.add(namespace)
+      else this.#slowNamespaces.delete(namespace)
     }
   }
 
@@ -177,8 +196,8 @@ export class DryRuns {
 const silent: ReadonlySet<number> = new Set([404, 409, 429, 502, 503, 504])
 
 /** An edit keeps its place in the line: one that took another each time would never have it, and each that it left would be lost to all. */
-function turnOf(before: Known | undefined, nowMs: number): Pick<Known, 'untilMs' | 'hasTurn'> {
-  return before?.hasTurn ? { untilMs: before.untilMs, hasTurn: true } : { untilMs: nowMs, hasTurn: false }
+function turnOf(before: Known | undefined, nowMs: number): Pick<Known, 'untilMs' | 'turnIn'> {
+  return before?.turnIn ? { untilMs: before.untilMs, turnIn: before.turnIn } : { untilMs: nowMs, turnIn: undefined }
 }
 
 /** Undefined where the policy was edited so that it is another object. */
