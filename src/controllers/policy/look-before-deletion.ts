@@ -36,7 +36,7 @@ export type LastLook =
  * Lists that one pass over a plan has asked for, so that twenty deletions ask once. What changed since then is refused by the resourceVersion
  * that was listed; the Backup, by which people hold, is read for each.
  */
-export type Asked = Map<string, unknown>
+export type Asked = Map<string, readonly KubernetesObject[]>
 
 /** `resourceVersion`: it goes only as it was seen; what the plan did not know may be why it is to stay. */
 type Doomed = {
@@ -116,9 +116,9 @@ async function lookAtSnapshot(
   if (backup && isSnapshotOf(snapshot, backup)) {
     if (provided.that === 'no-backup' || (await isHeldNow(reach, backup, signal))) return stays
   } else if (await isOrphanHeldNow(reach, owner, snapshot, signal)) return stays
-  const { items, date } = await once(asked, 'claims', () =>
-    client.list<PersistentVolumeClaim>(claims, { namespace, signal }),
-  )
+  const items = await once(asked, 'claims', async () => {
+    return (await client.list<PersistentVolumeClaim>(claims, { namespace, signal })).items
+  })
   if (provided.that === 'retention') {
     const told = await listed<Backup>(backups, provided.target)
     for (const each of told) caches.backups.offer(each)
@@ -126,6 +126,7 @@ async function lookAtSnapshot(
     if (!stillPrunes({ caches }, owner, name, { some, items, there }, provided)) return stays
   }
   if (provided.that === 'no-claim') {
+    const date = client.serverTime()
     if (!date || !isOld(snapshot, date) || items.some(each => isClaim(each, provided))) return stays
   }
   const claim = waitingClaim(items, name)
@@ -174,8 +175,12 @@ function isClaim(
   return metadata.name === claim && metadata.uid === uid
 }
 
-async function once<T>(asked: Asked, what: string, ask: () => Promise<T>): Promise<T> {
-  const known = asked.get(what) as T | undefined
+async function once<T extends KubernetesObject>(
+  asked: Asked,
+  what: string,
+  ask: () => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  const known = asked.get(what) as readonly T[] | undefined
   if (known) return known
   const answer = await ask()
   asked.set(what, answer)

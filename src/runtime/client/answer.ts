@@ -1,8 +1,8 @@
 import { ApiError, ResponseError } from './errors.ts'
 import type { StatusDetails } from './errors.ts'
 
-/** `body` is the parsed JSON, or the text of any other content type. `date`: the clock of whoever answered, where it told. */
-export type Answer = { readonly status: number; readonly body: unknown; readonly date: Date | undefined }
+/** `body` is the parsed JSON, or the text of any other content type. */
+export type Answer = { readonly status: number; readonly body: unknown }
 
 /** An HTTP answer as it came, decompressed. */
 export type RawAnswer = {
@@ -15,13 +15,12 @@ export type RawAnswer = {
 export function resultOf(request: string, answer: RawAnswer): Answer {
   const { status, bytes, headers } = answer
   if (status >= 300) throw apiError(request, answer)
-  const date = dateOf(headers['date'])
-  if (bytes.byteLength === 0) return { status, body: undefined, date }
+  if (bytes.byteLength === 0) return { status, body: undefined }
   if (!String(headers['content-type'] ?? '').startsWith('application/json')) {
-    return { status, body: bytes.toString('utf8'), date }
+    return { status, body: bytes.toString('utf8') }
   }
   try {
-    return { status, body: JSON.parse(bytes.toString('utf8')) as unknown, date }
+    return { status, body: JSON.parse(bytes.toString('utf8')) as unknown }
   } catch (error) {
     throw new ResponseError(`${request}: the answer is not the JSON that it says to be`, { cause: error })
   }
@@ -63,11 +62,6 @@ function parseStatus(text: string): Status | undefined {
   } catch {
     return undefined
   }
-}
-
-function dateOf(header: string | string[] | undefined): Date | undefined {
-  const ms = Date.parse(String(header))
-  return Number.isNaN(ms) ? undefined : new Date(ms)
 }
 
 /** Seconds; Kubernetes never sends the date form. */

@@ -98,7 +98,7 @@ test('a list reads all pages, names the kind of each item, and starts over when 
     json({ items: [item('old')], metadata: { resourceVersion: '1', continue: 'c1' } }),
     status(410, 'Expired', 'too old'),
     json({ items: [item('x')], metadata: { resourceVersion: '7', continue: 'c2' } }),
-    json({ items: [item('y')], metadata: { resourceVersion: '7' } }, 200, { date: 'Sun, 06 Nov 1994 08:49:37 GMT' }),
+    json({ items: [item('y')], metadata: { resourceVersion: '7' } }),
   )
   const list = await client.list(pods, { labelSelector: 'app=db' })
   assert.deepEqual(
@@ -106,7 +106,6 @@ test('a list reads all pages, names the kind of each item, and starts over when 
     ['v1 Pod x', 'v1 Pod y'],
   )
   assert.equal(list.resourceVersion, '7')
-  assert.deepEqual(list.date, new Date('1994-11-06T08:49:37Z'), 'the clock of the API server')
   assert.deepEqual(
     server.requests.map(request => request.query.toString()),
     ['', 'c1', '', 'c2'].map(cursor => `labelSelector=app%3Ddb&limit=500${cursor === '' ? '' : `&continue=${cursor}`}`),

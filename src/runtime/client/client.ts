@@ -1,4 +1,3 @@
-import type { Answer } from './answer.ts'
 import { realClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
 import type { ClientConfig } from './config.ts'
@@ -71,7 +70,7 @@ export class Client {
     options: CallOptions = {},
   ): Promise<T | undefined> {
     try {
-      return (await this.#send('get', 'GET', resource, { namespace, name }, options)).body as T
+      return (await this.#send('get', 'GET', resource, { namespace, name }, options)) as T
     } catch (error) {
       if (isNotFound(error)) return undefined
       throw error
@@ -97,23 +96,21 @@ export class Client {
     for (;;) {
       const query = { ...selectors(options), limit: String(pageSize), continue: cursor }
       const headers: Record<string, string> = metadataOnly ? metadataOnlyHeaders : {}
-      const answer = await this.#send('list', 'GET', resource, options, { ...options, query, headers })
-      const page = answer.body as {
+      const page = (await this.#send('list', 'GET', resource, options, { ...options, query, headers })) as {
         readonly items?: readonly T[] | null
         readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
       }
       // Items of a typed list carry no apiVersion and kind of their own; whoever gets one alone needs them.
       for (const item of page.items ?? []) items.push(pick({ ...item, ...identity }))
       cursor = page.metadata?.continue
-      if (cursor === undefined || cursor === '')
-        return { items, resourceVersion: page.metadata?.resourceVersion ?? '', date: answer.date }
+      if (cursor === undefined || cursor === '') return { items, resourceVersion: page.metadata?.resourceVersion ?? '' }
     }
   }
 
   async create<T extends KubeObject>(resource: Resource, object: T, options: WriteOptions = {}): Promise<T> {
     const target = { namespace: object.metadata.namespace }
     const sending = { ...options, query: dryRunQuery(options), body: object }
-    return (await this.#send('create', 'POST', resource, target, sending)).body as T
+    return (await this.#send('create', 'POST', resource, target, sending)) as T
   }
 
   /** With `metadata.resourceVersion` set, only over that very version. */
@@ -125,7 +122,7 @@ export class Client {
     const { namespace, name } = object.metadata
     const target = { namespace, name, subresource: options.subresource }
     const sending = { ...options, query: dryRunQuery(options), body: object }
-    return (await this.#send('update', 'PUT', resource, target, sending)).body as T
+    return (await this.#send('update', 'PUT', resource, target, sending)) as T
   }
 
   async patch<T extends KubeObject>(
@@ -138,15 +135,13 @@ export class Client {
     const query =
       patch.kind === 'apply' ? { fieldManager: patch.fieldManager, force: String(patch.force ?? false) } : {}
     const target = { namespace, name, subresource: options.subresource }
-    return (
-      await this.#send('patch', 'PATCH', resource, target, {
-        ...options,
-        query,
-        body: patch.body,
-        headers: { 'content-type': patchContentTypes[patch.kind] },
-        idempotent: patch.kind !== 'json',
-      })
-    ).body as T
+    return (await this.#send('patch', 'PATCH', resource, target, {
+      ...options,
+      query,
+      body: patch.body,
+      headers: { 'content-type': patchContentTypes[patch.kind] },
+      idempotent: patch.kind !== 'json',
+    })) as T
   }
 
   /** False when there was nothing to delete. */
@@ -174,7 +169,7 @@ export class Client {
 
   /** Any other path. Resolves to the parsed JSON, or to the text where the answer is not JSON. */
   async request({ method, path, query = {}, ...options }: RawRequest): Promise<unknown> {
-    return (await this.#perform('raw', 'other', method, path + queryString(query), options)).body
+    return this.#perform('raw', 'other', method, path + queryString(query), options)
   }
 
   /** One watch, from its first byte to its end; ends without an error when the server closes it. One attempt. */
@@ -201,7 +196,7 @@ export class Client {
     resource: Resource,
     target: PathTarget,
     options: CallOptions & Sending & { readonly query?: Query },
-  ): Promise<Answer> {
+  ): Promise<unknown> {
     const path = pathOf(resource, target) + queryString(options.query ?? {})
     return this.#perform(verb, resourceName(resource), method, path, options)
   }
@@ -212,7 +207,7 @@ export class Client {
     method: Call['method'],
     path: string,
     options: CallOptions & Sending,
-  ): Promise<Answer> {
+  ): Promise<unknown> {
     const { body, headers = {}, signal, attempts = 5, idempotent = method !== 'POST' } = options
     const call: Call = {
       method,
@@ -224,9 +219,10 @@ export class Client {
         if (method !== 'GET' && !this.#allowed()) throw new FencedError(requestLine(call))
       },
     }
-    return await withRetries({ idempotent, attempts, clock: this.#options.clock, signal }, () =>
+    const answer = await withRetries({ idempotent, attempts, clock: this.#options.clock, signal }, () =>
       this.#observed(verb, resource, () => this.#transport.call(call)),
     )
+    return answer.body
   }
 
   async #observed<T extends { readonly status: number }>(

@@ -30,12 +30,7 @@ export type DeleteOptions = CallOptions & {
   readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground'
 }
 
-export type ObjectList<T extends KubeObject> = {
-  readonly items: readonly T[]
-  readonly resourceVersion: string
-  /** The clock of the API server when it answered, where it told. */
-  readonly date: Date | undefined
-}
+export type ObjectList<T extends KubeObject> = { readonly items: readonly T[]; readonly resourceVersion: string }
 
 /** One finished call. `code` is the HTTP status, or `error` without one. */
 export type RequestSample = {

@@ -237,7 +237,7 @@ export function toyClient(
         .all(pluralOf(resource))
         .filter(({ metadata }) => name === undefined || metadata.name === name)
         .filter(({ metadata }) => wanted.every(([key = '', value]) => metadata.labels?.[key] === value))
-      return { items, resourceVersion: '', date: server.now }
+      return { items, resourceVersion: '' }
     },
     async create(resource: Resource, object: Kinds[Plural], { dryRun }: WriteOptions = {}) {
       const admitted = server.webhook(object)
