@@ -27,7 +27,27 @@ test('S19: a namespace with ten thousand keys makes another one wait for one of 
   assert.equal(queue.depth, 9996)
   queue.add('shop/b')
   queue.done('shop/b')
-  assert.deepEqual([await queue.take(), await queue.take()], ['crowd/4', 'shop/b'])
+  assert.deepEqual([await queue.take(), await queue.take()], ['shop/b', 'crowd/4'], 'the crowd has four workers')
+})
+
+test('S19: a namespace whose keys take long has no more than its share of the workers while others wait, and all of them when nobody does', async () => {
+  const { queue } = plain()
+  for (let i = 0; i < 100; i++) for (const key of [`slow/${i}`, `shop/${i}`, `bank/${i}`, `farm/${i}`]) queue.add(key)
+  const take = async () => (await queue.take()) ?? assert.fail()
+  const slow = [await take()]
+  assert.deepEqual(slow, ['slow/0'])
+  const quick: string[] = []
+  const held = [await take(), await take(), await take()]
+  while (quick.length < 297) {
+    const key = held.shift() ?? assert.fail()
+    quick.push(key)
+    queue.done(key)
+    held.push(await take())
+    assert.ok(!held.at(-1)?.startsWith('slow/'), `${held.at(-1)} after ${quick.length} others`)
+  }
+  for (const key of held) queue.done(key)
+  slow.push(await take(), await take(), await take())
+  assert.deepEqual(slow, ['slow/0', 'slow/1', 'slow/2', 'slow/3'])
 })
 
 test('a key that is added while it is worked on comes back afterwards, once', async () => {

@@ -20,7 +20,8 @@ export type WorkQueueOptions = WorkQueueHooks & {
  * Keys to look at. A key is here at most once however often it is added; one that is added while a worker has it
  * comes back when that worker is done, so no two workers ever hold the same key and no addition is lost.
  *
- * Each namespace has a line of its own, and the lines take turns: who has ten thousand keys waits for them, and not everybody else (S19).
+ * Each namespace has a line of its own, and the lines take turns, first those for which the fewest keys are worked on: who has ten thousand
+ * keys, or slow ones, waits for them, and not everybody else (S19).
  */
 export class WorkQueue {
   readonly #clock: Clock
@@ -32,6 +33,8 @@ export class WorkQueue {
   readonly #lines = new Map<string, Map<string, number>>()
   #ready = 0
   readonly #processing = new Set<string>()
+  /** Namespace → how many of its keys are worked on; none is 0. */
+  readonly #held = new Map<string, number>()
   /** Added while processing. */
   readonly #again = new Map<string, number>()
   /** key → when it becomes ready, monotonic ms. */
@@ -100,7 +103,7 @@ export class WorkQueue {
   /** The next key, for one worker, who calls {@link done} with it. undefined once the queue is closed. */
   take(): Promise<string | undefined> {
     if (this.#closed) return Promise.resolve(undefined)
-    const turn = firstOf(this.#lines)
+    const turn = this.#nextLine()
     const next = turn && firstOf(turn[1])
     if (!turn || !next) return new Promise(resolve => this.#takers.push(resolve))
     const [namespace, line] = turn
@@ -115,6 +118,10 @@ export class WorkQueue {
 
   done(key: string): void {
     if (!this.#processing.delete(key)) throw new Error(`${key} is not being worked on`)
+    const namespace = namespaceOf(key)
+    const held = this.#heldBy(namespace) - 1
+    if (held > 0) this.#held.set(namespace, held)
+    else this.#held.delete(namespace)
     const addedAt = this.#again.get(key)
     if (addedAt === undefined || this.#closed) return
     this.#again.delete(key)
@@ -134,6 +141,20 @@ export class WorkQueue {
     for (const take of this.#takers.splice(0)) take(undefined)
   }
 
+  /** Keys that take long would have all workers soon, if turns alone counted. */
+  #nextLine(): readonly [string, Map<string, number>] | undefined {
+    let next: readonly [string, Map<string, number>] | undefined
+    for (const line of this.#lines) {
+      if (this.#heldBy(line[0]) === 0) return line
+      if (!next || this.#heldBy(line[0]) < this.#heldBy(next[0])) next = line
+    }
+    return next
+  }
+
+  #heldBy(namespace: string): number {
+    return this.#held.get(namespace) ?? 0
+  }
+
   #makeReady(key: string, addedAt: number): void {
     const taker = this.#takers.shift()
     if (taker === undefined) {
@@ -148,7 +169,9 @@ export class WorkQueue {
   }
 
   #hand(key: string, addedAt: number): void {
+    const namespace = namespaceOf(key)
     this.#processing.add(key)
+    this.#held.set(namespace, this.#heldBy(namespace) + 1)
     this.#hooks.onTaken?.((this.#clock.monotonic() - addedAt) / 1000)
     this.#hooks.onDepth?.(this.depth)
   }
