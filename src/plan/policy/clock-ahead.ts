@@ -2,11 +2,13 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { CLOCK_TOLERANCE_MS } from '../../schedule/schedule.ts'
-import { isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
+import { addSeconds, earliest, isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { Action } from '../core/actions.ts'
 import { slotOfJob } from '../view/owners.ts'
 import type { View } from '../view/view.ts'
 import { latestPresent } from './two-clocks.ts'
+
+const mostAheadSeconds = 3600
 
 /** Whoever is ahead still does the same again, so that it is carried out ever more seldom (`put-back.ts`). */
 export function putClockBack(
@@ -36,6 +38,15 @@ export function clockOf(view: Pick<View, 'runs' | 'runJobs' | 'serverTime'>, now
   const present = latestPresent(view, now)
   const ran = slotsThatRan(view).filter(slot => slot.getTime() - present.getTime() <= CLOCK_TOLERANCE_MS)
   return latest(present, ...ran) ?? present
+}
+
+/**
+ * What a CronJob that is changed is to say. It starts nothing until then, and where the clock of the API server alone is ahead nobody puts it
+ * back: so much of the schedule is given away for that at most.
+ */
+export function clockOfChange(view: Pick<View, 'runs' | 'runJobs' | 'serverTime'>, now: Date): Date {
+  const { serverTime } = view
+  return clockOf({ ...view, serverTime: serverTime && earliest(serverTime, addSeconds(now, mostAheadSeconds)) }, now)
 }
 
 function slotsThatRan({ runs, runJobs }: Pick<View, 'runs' | 'runJobs'>): readonly Date[] {

@@ -10,7 +10,7 @@ import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
 import { trueCondition } from '../jobs/true-condition.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
-import { clockOf, putClockBack } from './clock-ahead.ts'
+import { clockOf, clockOfChange, putClockBack } from './clock-ahead.ts'
 import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
 import { bySlot } from './early-slot.ts'
 import { lateJobSeconds, openSlots } from './open-slots.ts'
@@ -82,7 +82,7 @@ export function planCronJob(
   const putBack = ahead.length > 0 ? [alone(cronJobClockGroup, ...ahead)] : []
   if (isOurs && cronJobDifferences(current, desired).length === 0) return putBack
   // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
-  const status = { lastScheduleTime: rfc3339(clockOf(view, now)) }
+  const status = { lastScheduleTime: rfc3339(clockOfChange(view, now)) }
   const setClock =
     drifted && !desired.spec.suspend ? [{ do: 'patch-status', kind: 'CronJob', name, uid, status } as const] : []
   const change = alone(cronJobGroup, ...setClock, { do: 'replace', object: brought(current, desired) })
@@ -134,10 +134,7 @@ export function accountForJobs(
       return !job && from && to ? [{ from, to }] : []
     }),
   ]
-  const { ran, tooEarly } = bySlot(
-    view.runs.map(({ backup }) => backup),
-    clock,
-  )
+  const { ran, tooEarly } = bySlot(view, clock, now)
   const [recorded, taken] = [slotsByName(ran), slotsByName(tooEarly)]
   const slots = new Set(recorded.values())
 
@@ -213,7 +210,8 @@ export function unrecordedJobs(
     const slot = !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined
     if (!slot) return []
     const made = timeOf(job.metadata.creationTimestamp)
-    const provesUntil = made && isAhead(slot, made) ? made : slot
+    // Where it is not ahead now, the API server was behind when it dated the Job.
+    const provesUntil = made && isAhead(slot, made) && isAhead(slot, present) ? made : slot
     // One that the API server itself has dated ahead was recorded then, and the book knows nothing of it any more.
     const isNew = !isAhead(provesUntil, present) && (!accountedUntil || provesUntil > accountedUntil)
     return isNew ? [{ job, slot, provesUntil }] : []

@@ -3,27 +3,46 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { addSeconds, isAhead, timeOf } from '../../schedule/times.ts'
+import type { View } from '../view/view.ts'
 import type { PolicySchedule } from './schedule.ts'
+
+/** So long before its slot nothing is made but by a clock that is far ahead, of which nobody counts the runs by minutes. */
+const leastSeconds = 3600
 
 /**
  * Whether what was made then is of another night than the slot says: it was made nearer to an earlier slot than to its own. A clock that is
- * always some minutes ahead makes each of them so early, and they are of their slots.
+ * always somewhat ahead makes each of them so early, and they are of their slots: so are those that look early because the clocks of the
+ * operator and of the API server, which dates them, do not agree now either.
  */
-export function isTooEarly(made: Date | undefined, slot: Date, { schedule, timeZone, rule }: PolicySchedule): boolean {
-  if (!made || !isAhead(slot, made)) return false
-  const early = (slot.getTime() - made.getTime()) / 1000
-  const nearest = nextSlot(schedule, timeZone, addSeconds(made, -early), rule)
+export function isTooEarly(
+  made: Date | undefined,
+  slot: Date,
+  clock: PolicySchedule,
+  { serverTime, now }: Clocks,
+): boolean {
+  const behindSeconds = serverTime && isAhead(now, serverTime) ? (now.getTime() - serverTime.getTime()) / 1000 : 0
+  const time = made && addSeconds(made, behindSeconds)
+  if (!time || slot <= addSeconds(time, leastSeconds)) return false
+  const early = (slot.getTime() - time.getTime()) / 1000
+  const nearest = nextSlot(clock.schedule, clock.timeZone, addSeconds(time, -early), clock.rule)
   return nearest !== undefined && nearest < slot
 }
 
+type Clocks = { readonly serverTime: Date | undefined; readonly now: Date }
+
 /** The Backups that tell of slots, and those that only have the names of their runs. */
 export function bySlot(
-  backups: readonly Backup[],
+  { runs, serverTime }: Pick<View, 'runs' | 'serverTime'>,
   clock: PolicySchedule,
+  now: Date,
 ): { readonly ran: readonly Backup[]; readonly tooEarly: readonly Backup[] } {
-  const { ran = [], tooEarly = [] } = Object.groupBy(backups, ({ metadata, spec }) => {
-    const slot = timeOf(spec.slot)
-    return slot && isTooEarly(timeOf(metadata.creationTimestamp), slot, clock) ? 'tooEarly' : 'ran'
-  })
+  const { ran = [], tooEarly = [] } = Object.groupBy(
+    runs.map(({ backup }) => backup),
+    ({ metadata, spec }) => {
+      const slot = timeOf(spec.slot)
+      const made = timeOf(metadata.creationTimestamp)
+      return slot && isTooEarly(made, slot, clock, { serverTime, now }) ? 'tooEarly' : 'ran'
+    },
+  )
   return { ran, tooEarly }
 }

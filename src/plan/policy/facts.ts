@@ -18,6 +18,7 @@ export type PolicyFacts = {
   readonly strategy: JobStrategyView | SnapshotStrategyView
   readonly targets: readonly Target[]
   readonly clock: PolicySchedule | UnreadableSchedule
+  readonly serverTime: Date | undefined
   readonly since: Date
   readonly book: SlotBook
   readonly next: Date | undefined

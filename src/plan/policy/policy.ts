@@ -207,6 +207,7 @@ function planOf(
     policy,
     strategy,
     clock,
+    serverTime: view.serverTime,
     since,
     next: schedule.next,
     histories,

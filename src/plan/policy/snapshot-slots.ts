@@ -27,13 +27,7 @@ const spareSeconds = 10
  * @param ended Backups that this very plan judges as ended: whether that is written yet must not decide about a slot.
  */
 export function planSnapshotSlots(
-  {
-    namespace,
-    runs,
-    snapshots,
-    snapshotApi,
-    snapshotApiBackSince,
-  }: Pick<View, 'namespace' | 'runs' | 'snapshots' | 'snapshotApi' | 'snapshotApiBackSince'>,
+  view: Pick<View, 'namespace' | 'runs' | 'snapshots' | 'snapshotApi' | 'snapshotApiBackSince' | 'serverTime'>,
   policy: BackupPolicy,
   { targets }: SnapshotStrategyView,
   clock: PolicySchedule,
@@ -42,9 +36,10 @@ export function planSnapshotSlots(
   now: Date,
   ended: ReadonlySet<string>,
 ): SlotPlan {
+  const { namespace, runs, snapshots, snapshotApi, snapshotApiBackSince } = view
   const { startingDeadlineSeconds, suspend } = policy.spec
   const { schedule, timeZone, rule } = clock
-  const known = knownOf(runs, policy, targets, clock, before)
+  const known = knownOf(bySlot(view, clock, now), policy, targets, before)
   const { recorded, begun, taken, runOf, lackingOf } = known
   let book = closeEdited(before, known, since)
   if (suspend) return { groups: [], book, next: undefined, closes: undefined }
@@ -128,16 +123,11 @@ type Known = {
 }
 
 function knownOf(
-  runs: View['runs'],
+  { ran, tooEarly }: ReturnType<typeof bySlot>,
   { metadata, status }: BackupPolicy,
   targets: SnapshotStrategyView['targets'],
-  clock: PolicySchedule,
   before: SlotBook,
 ): Known {
-  const { ran, tooEarly } = bySlot(
-    runs.map(({ backup }) => backup),
-    clock,
-  )
   const recorded = slotsByName(ran)
   const runOf = (target: string, slot: Date) => slotRunName(metadata.name, target, slot)
   const lacks = (slot: Date) => (target: string) => recorded.get(runOf(target, slot)) !== slot.getTime()

@@ -63,7 +63,8 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...target,
     ...kept(
       facts.histories.find(history => history.target === target.name),
-      facts.clock,
+      facts,
+      now,
     ),
     ...(facts.digest ? { digest: facts.digest } : {}),
   }))
@@ -74,7 +75,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
       ready: false,
       reason: 'TargetNotFound',
       message: 'the policy no longer selects it; its backups stay',
-      ...kept(history, facts.clock),
+      ...kept(history, facts, now),
     }))
   const all = [...statuses, ...gone]
   // What this status tells is owed no more.
@@ -181,12 +182,14 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 
 function kept(
   history: TargetHistory | undefined,
-  clock: PolicyFacts['clock'],
+  { clock, serverTime }: Pick<PolicyFacts, 'clock' | 'serverTime'>,
+  now: Date,
 ): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
   const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && !run.untold && hasData(run))
   // One that is dated ahead, or was when it was made, is of when the API server made it, or of no time at all.
-  const wasAhead = (made: Date | undefined, slot: Date) => !('problem' in clock) && isTooEarly(made, slot, clock)
+  const wasAhead = (made: Date | undefined, slot: Date) =>
+    !('problem' in clock) && isTooEarly(made, slot, clock, { serverTime, now })
   const times = good.flatMap(({ ahead, made, slot }) => (ahead || wasAhead(made, slot) ? (made ?? []) : slot))
   const [oldest, newest] = [earliest(...times), latest(...times)]
   const { nextToGo } = history.plan
