@@ -57,6 +57,7 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
     backups: caches.backups,
     isLeader: () => lease.isHeld(),
     now: () => clock.now(),
+    serverTime: () => client.serverTime(),
   })
 
   const metrics = () => ({ contentType: registry.contentType, parts: allMetrics(registry, backupMetrics) })

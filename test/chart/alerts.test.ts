@@ -42,6 +42,7 @@ async function everything() {
     backups,
     isLeader: () => true,
     now: () => new Date('2026-01-01T03:00:00Z'),
+    serverTime: () => undefined,
   })
   const sample = parse(await readFile(join(repository, 'examples/sample-backuppolicy.yaml'), 'utf8')) as BackupPolicy
   const { metadata, spec } = sample

@@ -47,12 +47,13 @@ function world(now = '2026-01-10T12:00:00Z') {
   const backups = newBackups()
   policies.replace([])
   backups.replace([])
-  const state = { leads: true, now }
+  const state = { leads: true, now, serverTime: now }
   const metrics = new BackupMetrics({
     policies,
     backups,
     isLeader: () => state.leads,
     now: () => new Date(state.now),
+    serverTime: () => new Date(state.serverTime),
   })
   /** The samples, without comments and histogram buckets. */
   const scrape = async () =>
@@ -154,6 +155,19 @@ test('one failed target makes the last run a failure, whatever the others did la
   assert.ok((await scrape()).includes(sample(0)))
   backups.set(backup('d', { phase: 'Completed', target: 'wal', completionTime: '2026-01-10T03:00:00Z' }))
   assert.ok((await scrape()).includes(sample(1)))
+})
+
+test('F23: the newest run is told where the clock of the operator alone is behind', async () => {
+  const { policies, backups, state, scrape } = world('2026-01-10T00:02:00Z')
+  state.serverTime = '2026-01-10T02:02:00Z'
+  policies.set(policy('nightly'))
+  backups.set(backup('a', { phase: 'Failed', target: 'data', completionTime: '2026-01-09T02:00:00Z' }))
+  backups.set(backup('b', { phase: 'Completed', target: 'data', completionTime: '2026-01-10T02:00:00Z' }))
+  const told = (await scrape()).filter(line => line.startsWith('backup_last_run_succeeded'))
+  assert.deepEqual(
+    told.map(line => line.split(' ')[1]),
+    ['1'],
+  )
 })
 
 test('a failure is remembered by the policy when its Backup is gone, and forgotten of targets that are', async () => {
@@ -324,7 +338,13 @@ test('a scrape of many policies leaves the loop to others', async () => {
 test('nothing is said while a cache is being filled: half of it would be wrong', async () => {
   const policies = new Store<BackupPolicy>()
   const backups = newBackups()
-  const metrics = new BackupMetrics({ policies, backups, isLeader: () => true, now: () => new Date(0) })
+  const metrics = new BackupMetrics({
+    policies,
+    backups,
+    isLeader: () => true,
+    now: () => new Date(0),
+    serverTime: () => undefined,
+  })
   policies.replace([policy('nightly')])
   assert.doesNotMatch(await textOf(metrics), /^backup_objects\{/m)
   backups.replace([])

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { ageOfOwed } from '../../plan/policy/overdue.ts'
+import { latestPresent } from '../../plan/policy/two-clocks.ts'
 import { keyFrom, splitKey } from '../../runtime/client/resource.ts'
 import { familyHead, sample, type MetricFamily } from '../../runtime/exposition.ts'
 import type { Cache } from '../../runtime/cache/store.ts'
@@ -24,6 +25,8 @@ export type BackupMetricsOptions = {
   /** Whether this process leads: no other exports series about backups, or sums would count each backup once per copy. */
   readonly isLeader: () => boolean
   readonly now: () => Date
+  /** What the clock of the API server says. */
+  readonly serverTime: () => Date | undefined
 }
 
 const overdueFamily: MetricFamily = {
@@ -123,10 +126,11 @@ export class BackupMetrics {
 
   #refresh(key: string): void {
     this.#changed.delete(key)
-    const { policies, backups, now } = this.#options
+    const { policies, backups, now, serverTime } = this.#options
     const { namespace, name } = splitKey(key)
     const policy = policies.get(namespace, name)
-    if (policy) this.#values.set(key, policyValues({ policy, backups: backups.byIndex('policy', key) }, now()))
+    const present = latestPresent({ serverTime: serverTime() }, now())
+    if (policy) this.#values.set(key, policyValues({ policy, backups: backups.byIndex('policy', key) }, present))
     else this.#values.delete(key)
   }
 }

@@ -13,7 +13,7 @@ import { timeOf } from '../../schedule/times.ts'
 export type Subject = { readonly policy: BackupPolicy; readonly backups: readonly Backup[] }
 
 /** What `of` gives is the value for all of the policy, or undefined where there is none. */
-type PolicyFamily = MetricFamily & { readonly of: (subject: Subject, now: Date) => number | undefined }
+type PolicyFamily = MetricFamily & { readonly of: (subject: Subject, present: Date) => number | undefined }
 
 /** `policy_namespace` says the same as `namespace`, which a Prometheus may be set up to overwrite with its own (docs/design.md R40). */
 export const policyLabels = ['namespace', 'policy_namespace', 'policy'] as const
@@ -37,13 +37,13 @@ export const policyFamilies: readonly PolicyFamily[] = [
     ...gauge,
     name: 'backup_last_run_succeeded',
     help: '1 when the newest run of every target succeeded, 0 when one failed. Absent before the first run has ended.',
-    of: ({ policy, backups }, now) => lastRunSucceeded(policy, backups, now),
+    of: ({ policy, backups }, present) => lastRunSucceeded(policy, backups, present),
   },
   {
     ...gauge,
     name: 'backup_last_size_bytes',
     help: 'Stored size of the newest successful backup of each target, added up. Of snapshots: the size of a volume that they restore to.',
-    of: ({ backups }, now) => lastSizeBytes(backups, now),
+    of: ({ backups }, present) => lastSizeBytes(backups, present),
   },
   {
     ...gauge,
@@ -126,7 +126,7 @@ export type PolicyValues = {
   readonly objects: readonly number[]
 }
 
-export function policyValues(subject: Subject, now: Date): PolicyValues {
+export function policyValues(subject: Subject, present: Date): PolicyValues {
   const { policy, backups } = subject
   const objects = backupPhases.map(
     phase => backups.filter(({ status }) => (status?.phase ?? 'Pending') === phase).length,
@@ -135,8 +135,8 @@ export function policyValues(subject: Subject, now: Date): PolicyValues {
   return {
     policy,
     labels,
-    values: policyFamilies.map(({ of }) => of(subject, now)),
-    owed: owedOf(policy, now),
+    values: policyFamilies.map(({ of }) => of(subject, present)),
+    owed: owedOf(policy, present),
     objects,
   }
 }

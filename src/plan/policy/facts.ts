@@ -20,6 +20,8 @@ export type PolicyFacts = {
   readonly clock: PolicySchedule | UnreadableSchedule
   readonly serverTime: Date | undefined
   readonly since: Date
+  /** What the clock of the API server says. */
+  readonly serverTime: Date | undefined
   readonly book: SlotBook
   readonly next: Date | undefined
   readonly histories: readonly TargetHistory[]

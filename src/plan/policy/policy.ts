@@ -209,6 +209,7 @@ function planOf(
     clock,
     serverTime: view.serverTime,
     since,
+    serverTime: view.serverTime,
     next: schedule.next,
     histories,
     // Without the snapshot API nobody sees what is there, and so what is to be protected.

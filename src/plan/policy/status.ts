@@ -24,14 +24,16 @@ import { earliest, latest, rfc3339, sizeText, timeOf } from '../../schedule/time
 import { dataTime, dueTime, firstPast } from '../view/run-times.ts'
 import type { RunView } from '../view/view.ts'
 import type { Target } from './targets.ts'
+import { latestPresent } from './two-clocks.ts'
 
 export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: Date): BackupPolicyStatus {
   const { policy, strategy, targets } = facts
+  const present = latestPresent(facts, now)
   const backups = runs.map(({ backup }) => backup)
   const ended = backups.filter(({ status }) => status?.phase === 'Completed' || status?.phase === 'Failed')
   const ofTargets = byAge(
     ended.filter(({ status }) => status?.target !== undefined),
-    now,
+    present,
   )
   const newest = ofTargets.at(-1)
   const lastSuccess = latest(
@@ -49,7 +51,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
   const selected = strategy.type === 'job' ? strategy.selected : strategy.targets.length
   const verdicts = [
     ...readiness(facts),
-    lastBackup(ofTargets, targets, policy, now),
+    lastBackup(ofTargets, targets, policy, present),
     selection(strategy, selected),
     ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : []),
     ...clockVerdict(facts, now),
@@ -120,11 +122,16 @@ function numbersKnown({
 }
 
 /** The newest run of every target counts, so that one target's success does not hide another's failure. `ended`: oldest first. */
-function lastBackup(ended: readonly Backup[], targets: readonly Target[], policy: BackupPolicy, now: Date): Verdict {
+function lastBackup(
+  ended: readonly Backup[],
+  targets: readonly Target[],
+  policy: BackupPolicy,
+  present: Date,
+): Verdict {
   const newest = new Map(ended.map(backup => [backup.status?.target, backup]))
   const selected = targets.flatMap(({ name }) => newest.get(name) ?? [])
   const failed = selected.filter(({ status }) => status?.phase === 'Failed')
-  const chosen = byAge(failed, now).at(-1) ?? byAge(selected, now).at(-1) ?? ended.at(-1)
+  const chosen = byAge(failed, present).at(-1) ?? byAge(selected, present).at(-1) ?? ended.at(-1)
   if (!chosen) {
     // Its Backup may have been pruned or deleted; what it proved stays true.
     const before = policy.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')
@@ -202,11 +209,11 @@ function kept(
 }
 
 /** By when they began: one that ends late may be older. Those of one second by name, because the order of a cache means nothing. */
-function byAge(backups: readonly Backup[], now: Date): readonly Backup[] {
+function byAge(backups: readonly Backup[], present: Date): readonly Backup[] {
   const timed = backups.map(backup => ({
     backup,
     name: backup.metadata.name,
-    time: dataTime(backup, now)?.getTime() ?? -Infinity,
+    time: dataTime(backup, present)?.getTime() ?? -Infinity,
   }))
   const sorted = timed.sort((a, b) => (a.time === b.time ? (a.name < b.name ? -1 : 1) : a.time < b.time ? -1 : 1))
   return sorted.map(({ backup }) => backup)

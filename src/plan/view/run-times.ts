@@ -14,13 +14,15 @@ export function dueTime(backup: Backup): Date | undefined {
 /**
  * Of when the data are, or would have been, which orders runs: one that began earlier is the older one, although it may end later.
  * By the clock of the API server: that of a storage system, or of a node, may be days ahead, and of a run that failed there is none.
- * One that is ahead by all clocks but ours has just run, and it is ours that is behind: it is newer than all that is not. Not by more than a day,
- * which a clock that ran wild has dated: it would hide that later runs fail.
+ * When one was that is still to come nobody knows: a clock was wrong. Then no failure may be hidden: a success counts as the oldest run, and
+ * a failure as the newest one; not where it is dated more than a day ahead, because it would stand for as long.
+ * @param present `latestPresent`: where ours alone is behind, nothing is still to come
  */
-export function dataTime(backup: Backup, now: Date): Date | undefined {
-  const made = timeOf(backup.metadata.creationTimestamp)
-  const isNearby = made && made.getTime() - now.getTime() <= CLOCK_TOLERANCE_MS
-  return firstPast(now, timeOf(backup.status?.startTime), dueTime(backup), made) ?? (isNearby ? made : undefined)
+export function dataTime(backup: Backup, present: Date): Date | undefined {
+  const { metadata, status } = backup
+  const made = timeOf(metadata.creationTimestamp)
+  const stands = made && status?.phase === 'Failed' && made.getTime() - present.getTime() <= CLOCK_TOLERANCE_MS
+  return firstPast(present, timeOf(status?.startTime), dueTime(backup), made) ?? (stands ? made : undefined)
 }
 
 /** The first of these times that is not ahead: what a wrong clock has dated must not hide what comes. */
