@@ -14,11 +14,17 @@ const slots = z.object({
   unmade: z
     .object({
       slot: dateTime('The slot.'),
-      targets: z.array(z.string().max(253)).max(256).describe('The targets that lacked their Backup at first.'),
+      targets: z
+        .array(z.string().max(253))
+        .max(256)
+        .optional()
+        .describe(
+          'The targets that lacked their Backup at first. Absent while the slot waits for the snapshot API, or for what comes with it.',
+        ),
     })
     .optional()
     .describe(
-      'A slot for which not all Backups could be made, while it is open (strategy snapshot). It counts as missed if one is still lacking at its deadline, or when the schedule is changed or suspended.',
+      'A slot for which not all Backups could be made, or that waits for the snapshot API, while it is open (strategy snapshot). It counts as missed if one is still lacking at its deadline, or when the schedule is changed or suspended.',
     ),
 })
 

@@ -16,7 +16,7 @@ import { recording } from '../history/clean-up.ts'
 import { slotsByName } from '../view/owners.ts'
 import type { SnapshotStrategyView, View } from '../view/view.ts'
 import { bySlot } from './early-slot.ts'
-import { canBeMade, missedFor, owedTo, type Unmade } from './unmade.ts'
+import { canBeMade, missedFor, owedTo, rememberOpen, type Unmade } from './unmade.ts'
 
 /** Left to begin in, before the deadline of a slot. Workers may be busy, and the API server slow. */
 const spareSeconds = 10
@@ -60,14 +60,14 @@ export function planSnapshotSlots(
   if (!due) return { groups: [], book, next, closes: undefined }
   // Without the snapshot API the slot stays open until its deadline: the CRDs may come.
   const closes = addSeconds(due, startingDeadlineSeconds + 1)
-  if (!snapshotApi) return { groups: [], book, next, closes }
+  if (!snapshotApi) return { groups: [], book: rememberOpen(book, due), next, closes }
   const able = targets.filter(canBeMade)
   // It has waited for the snapshot API, and waits for what comes with it: where some can begin, the others have that moment only.
   const grace = latest(...targets.map(({ readiness }) => backGraceEnd(readiness, snapshotApiBackSince)))
   if (grace && due < grace) {
     const from = latest(due, snapshotApiBackSince) ?? due
     const until = able.length === 0 ? closes : othersUntil(grace, from, addSeconds(due, startingDeadlineSeconds))
-    if (now < until) return { groups: [], book, next, closes: until }
+    if (now < until) return { groups: [], book: rememberOpen(book, due), next, closes: until }
   }
   const lacking = lackingOf(due)
   const missing = able

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup } from '../../api/kinds/backup.ts'
 import { backupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
-import type { PersistentVolumeClaim } from '../../api/kubernetes.ts'
+import type { PersistentVolume, PersistentVolumeClaim, VolumeSnapshotClass } from '../../api/kubernetes.ts'
 import { slotRunName } from '../../api/names.ts'
 import { only, planPolicy } from '../../../test/plan/planned.ts'
 import {
@@ -15,6 +15,7 @@ import {
   snapshotOf,
   snapshotPolicy,
   stamp,
+  volumeOf,
   world,
 } from '../../../test/plan/world.ts'
 import { scheduleHash } from './schedule.ts'
@@ -43,6 +44,9 @@ type Pass = {
   readonly of?: Date
   /** Whether the snapshot CRDs are installed. */
   readonly snapshotApi?: boolean
+  readonly snapshotApiBackSince?: Date
+  readonly snapshotClasses?: readonly VolumeSnapshotClass[]
+  readonly volumes?: ReadonlyMap<string, PersistentVolume>
 }
 
 /** Passes over a policy that remembers nothing but its status, as after restarts: it has told of its claims before the slot. */
@@ -62,6 +66,7 @@ function telling(spec: object = {}, all: readonly PersistentVolumeClaim[] = both
       putOff = [],
       of: due = slot,
       snapshotApi = true,
+      ...more
     }: Pass = {},
   ) {
     const { status: told } = of
@@ -72,7 +77,7 @@ function telling(spec: object = {}, all: readonly PersistentVolumeClaim[] = both
     const groupOf = (target: string) => `record/${slotRunName('nightly', target, due)}`
     const refusal = { action: 'create', kind: 'Backup', name: 'x', words: 'exceeded quota', passing: false } as const
     const { actions } = planPolicy(
-      world(of, { claims, backups, snapshots, ...(snapshotApi ? {} : { snapshotClasses: undefined }) }),
+      world(of, { claims, backups, snapshots, ...more, ...(snapshotApi ? {} : { snapshotClasses: undefined }) }),
       at(time),
       new Map(refused.map(target => [groupOf(target), refusal])),
       { putOff: new Set(putOff.map(groupOf)) },
@@ -239,4 +244,38 @@ test('F71: of more claims than a status has room for those that get no Backup un
   for (const time of ['02:11', '02:12']) pass(time, { backups: made(280) })
   assert.deepEqual([seen().missed, seen().told.length, unmade()], [1, 1, undefined])
   assert.match(seen().told[0] ?? '', /The Backups of data-280, .* and 15 more for /)
+})
+
+for (const [what, edit] of [
+  ['nothing', undefined],
+  ['the schedule', { schedule: '0 5 * * *' }],
+  ['suspend', { suspend: true }],
+] as const)
+  test(`F24: a slot that waits for the snapshot CRDs, or for the classes that come after them, when a person edits ${what} is missed, once`, () => {
+    for (const away of [{ snapshotApi: false }, { snapshotApiBackSince: at('02:00:03'), snapshotClasses: [] }]) {
+      const { pass, seen, unmade } = telling({ startingDeadlineSeconds: 3600 })
+      for (const time of ['02:00:05', '02:00:30']) pass(time, away)
+      assert.deepEqual([seen().missed, seen().writes], [0, 1], 'it may still begin, and that is written once')
+      const edited = edit ? { spec: edit } : {}
+      for (const time of ['02:00:40', '02:11', '03:01', '03:05']) pass(time, { ...away, ...edited })
+      assert.deepEqual([seen().missed, seen().told.length, unmade()?.slot === stamp(slot)], [1, 1, false])
+    }
+  })
+
+test('F31: after a slot has waited for the snapshot CRDs it is owed to each claim that can be snapshotted, and to no other', () => {
+  const all = [volumeOf('data'), volumeOf('logs'), volumeOf('disk', 'none')]
+  const seen = { volumes: new Map(all.map(each => [each.metadata.name, each])) }
+  const wait = () => {
+    const waits = telling({}, [...both, claim('disk')])
+    for (const time of ['02:00:05', '02:01']) waits.pass(time, { ...seen, snapshotApi: false })
+    return waits
+  }
+  const refused = wait()
+  for (const time of ['02:05', '02:06']) refused.pass(time, { ...seen, backups: [done('data')], refused: ['logs'] })
+  assert.deepEqual(refused.unmade(), { slot: stamp(slot), targets: ['logs'] })
+  for (const time of ['02:11', '02:12']) refused.pass(time, { ...seen, backups: [done('data')] })
+  assert.deepEqual([refused.seen().missed, refused.seen().told.length], [1, 1])
+  const made = wait()
+  for (const time of ['02:05', '02:11']) made.pass(time, { ...seen, backups: [done('data'), done('logs')] })
+  assert.deepEqual([made.seen().missed, made.seen().told, made.seen().until], [0, [], stamp(slot)])
 })

@@ -1,5 +1,5 @@
 // Whom a slot is owed to: the Backups of some claims would hide for ever that it was missed for the others. What is refused leaves nothing, and
-// an edit of the schedule hides that there was a slot at all, so the status remembers both while the slot is open.
+// an edit of the schedule hides that there was a slot at all, so the status remembers both while the slot is open, also where it only waits.
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { rfc3339, timeOf } from '../../schedule/times.ts'
 import type { ClaimTarget } from '../view/view.ts'
@@ -13,17 +13,17 @@ const mostTold = 256
 export type Unmade = { readonly slot: Date; readonly targets: readonly string[] }
 
 /**
- * Whom a slot without outcome is owed to: of those that were remembered who is still selected. Where nothing was, because a crash came first or
- * there were too many, each that can be snapshotted, was there, and was selected as far as anybody has told.
+ * Whom a slot without outcome is owed to: of those that were remembered who is still selected. Where nothing was, because a crash came first, there
+ * were too many, or the slot has waited, each that can be snapshotted, was there, and was selected as far as anybody has told.
  */
 export function owedTo(
   slot: Date,
-  { counts: { unmade } }: SlotBook,
+  book: SlotBook,
   targets: readonly ClaimTarget[],
   status: BackupPolicyStatus | undefined,
 ): readonly string[] {
-  const isRemembered = timeOf(unmade?.slot)?.getTime() === slot.getTime()
-  const remembered = isRemembered && unmade && unmade.targets.length < mostTold ? new Set(unmade.targets) : undefined
+  const first = isOpen(book, slot) ? book.counts.unmade?.targets : undefined
+  const remembered = first && first.length < mostTold ? new Set(first) : undefined
   if (remembered) return targets.map(({ name }) => name).filter(name => remembered.has(name))
   const told = selectedNames(status)
   return targets
@@ -41,10 +41,20 @@ function wasThere({ claim }: ClaimTarget, slot: Date): boolean {
   return made === undefined || made <= slot
 }
 
+/** Remembers of a slot that waits only that it is open: without the snapshot API nobody can say which claims could be snapshotted. */
+export function rememberOpen(book: SlotBook, slot: Date): SlotBook {
+  if (isOpen(book, slot)) return book
+  return { ...book, counts: { ...book.counts, unmade: { slot: rfc3339(slot) } } }
+}
+
 /** Remembers the first time what a slot lacks, also where that is nothing: what is selected later must not be added. */
 export function rememberUnmade(book: SlotBook, { slot, targets }: Unmade): SlotBook {
-  if (timeOf(book.counts.unmade?.slot)?.getTime() === slot.getTime()) return book
+  if (isOpen(book, slot) && book.counts.unmade?.targets) return book
   return { ...book, counts: { ...book.counts, unmade: { slot: rfc3339(slot), targets: targets.slice(0, mostTold) } } }
+}
+
+function isOpen({ counts: { unmade } }: SlotBook, slot: Date): boolean {
+  return timeOf(unmade?.slot)?.getTime() === slot.getTime()
 }
 
 /** Tells whom a slot that has its outcome now was missed for. */
