@@ -18,7 +18,6 @@ export type PolicyFacts = {
   readonly strategy: JobStrategyView | SnapshotStrategyView
   readonly targets: readonly Target[]
   readonly clock: PolicySchedule | UnreadableSchedule
-  readonly serverTime: Date | undefined
   readonly since: Date
   /** What the clock of the API server says. */
   readonly serverTime: Date | undefined

@@ -207,7 +207,6 @@ function planOf(
     policy,
     strategy,
     clock,
-    serverTime: view.serverTime,
     since,
     serverTime: view.serverTime,
     next: schedule.next,
