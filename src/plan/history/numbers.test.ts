@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { at, policy, snapshotPolicy, stamp } from '../../../test/plan/world.ts'
-import { keepingOf, keepingOfTask, lowerings, numbersOf, withNextShare } from './numbers.ts'
+import { keepingOf, keepingOfTask, lowerings, numbersOf, withNextShare, type Numbers } from './numbers.ts'
 import { planRetention, type RetentionRun } from './retention.ts'
 
 const now = at('12:00')
@@ -126,6 +126,30 @@ test('F64, property: of any targets, whatever volumes and triggers they have, at
     }),
     { numRuns: 20, seed: 20261129 },
   )
+})
+
+test('F64: what a Backup over several claims keeps while it goes on goes as slowly as the rest once that has ended', () => {
+  const hourMs = 3_600_000
+  const [lowered, ends] = [at('00:00').getTime(), at('07:10').getTime()]
+  // The oldest, as many as say so, are its parts.
+  for (const parts of [60, 30, 0]) {
+    let kept = runs(60, 'on-demand', { data: 'confirmed' })
+    const partOf = (index: number) => (index >= 60 - parts ? { part: 'all' } : {})
+    const whole = new Map(kept.map((run, index) => [run.id, partOf(index)]))
+    const number = (value: number) => ({ value, previous: 60, since: stamp(new Date(lowered)) })
+    let numbers: Numbers = { scheduled: { value: 1, since: stamp(new Date(lowered)) }, 'on-demand': number(1) }
+    const gone: string[] = []
+    for (let time = lowered; time < ends + 5 * hourMs; time += 300_000) {
+      const seen = kept.map(run => ({ ...run, ...(time < ends ? whole.get(run.id) : {}) }))
+      const of = snapshotPolicy({ retention: 1, onDemandRetention: 1 })
+      const { deleteNow } = planRetention(seen, keepingOf(of, numbers, new Date(time)))
+      gone.push(...deleteNow.map(() => numbers['on-demand'].share?.since ?? 'no share'))
+      kept = kept.filter(({ id }) => !deleteNow.includes(id))
+      numbers = withNextShare(of, numbers, new Map([['data', seen]]), new Date(time))
+    }
+    const ofShares = [...Map.groupBy(gone, since => since).values()].map(({ length }) => length)
+    assert.deepEqual([parts, ofShares, kept.length], [parts, [20, 20, 19], 1])
+  }
 })
 
 test('F64: of backups in a bucket operator and mover keep the same', () => {

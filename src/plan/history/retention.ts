@@ -203,7 +203,7 @@ export function slowRuns(runs: readonly RetentionRun[], options: RetentionOption
   const volumes = Map.groupBy([...runs].sort(newestFirst), ({ volume }) => volume)
   return [...volumes.values()]
     .flatMap(each => judge(each, { scheduled: options, 'on-demand': onDemand }, new Set(options.held)))
-    .filter(each => mayGo(each) && isSuperseded(each) && isSlow(each))
+    .filter(each => mayGoOnceEnded(each) && isSuperseded(each) && isSlow(each))
     .map(({ run }) => run)
     .sort((a, b) => newestFirst(b, a))
 }
@@ -325,8 +325,13 @@ function goesWithOneMore(each: Judged): boolean {
   return mayGo(each) && run.ahead !== true && newerCounted + more >= keepOf(run, keeping)
 }
 
-function mayGo({ run, held }: Judged): boolean {
-  return run.good && !held && run.part === undefined && run.data !== 'replaced'
+function mayGo(each: Judged): boolean {
+  return each.run.part === undefined && mayGoOnceEnded(each)
+}
+
+/** Now, or once the Backup that it is a part of has ended. */
+function mayGoOnceEnded({ run, held }: Judged): boolean {
+  return run.good && !held && run.data !== 'replaced'
 }
 
 /** Only the number of before had kept it. */
