@@ -105,7 +105,7 @@ test('F63: the snapshot of a child whose object is gone is held with the parent,
   for (const [hold, known, value, set] of [
     ['true', undefined, undefined, 'true'],
     ['true', wasHeld, 'true', undefined],
-    [undefined, wasHeld, undefined, undefined],
+    [undefined, wasHeld, undefined, 'true'],
     ['false', wasHeld, 'true', null],
     ['false', undefined, 'true', undefined],
   ] as const) {

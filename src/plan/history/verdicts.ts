@@ -303,16 +303,17 @@ function heldSnapshot(
  * What a Backup over several targets says, which has no snapshot of its own; undefined where nobody has ever asked, or what is asked is about to
  * be done.
  */
-function heldTargets(backup: Backup, ofTargets: readonly Pick<SnapshotView, 'snapshot'>[]): Told | undefined {
+function heldTargets(backup: Backup, ofTargets: readonly HeldView[]): Told | undefined {
   const known = heldCondition(backup)
   if (!asksForHold(backup) && known === undefined) return undefined
   // What others have labelled says nothing of a hold that was let go.
   if (isReleased(backup) && known?.status === 'False') return undefined
+  // Of a snapshot whose Backup is gone this condition alone tells that the label is of this hold: it outlasts each label that is to go.
+  if (ofTargets.some(each => labelToSet(each) !== undefined)) return undefined
   if (ofTargets.every(({ snapshot }) => isHeldSnapshot(snapshot))) {
     const message = `all VolumeSnapshots of its targets are labelled ${label.hold}=true: no retention deletes them, whatever becomes of this object. Only the annotation ${annotation.hold}=false releases them`
     return { verdict: { type: 'Held', status: 'True', reason: 'Held', message } }
   }
-  if (asksForHold(backup)) return undefined
   const message = `not all VolumeSnapshots of its targets have the label ${label.hold}: retention treats those without it like any other`
   return { verdict: { type: 'Held', status: 'False', reason: 'HoldReleased', message } }
 }
@@ -323,19 +324,26 @@ function says(condition: Condition | undefined, { status, reason, message }: Ver
 
 /** Puts the holds of Backups on their snapshots, and takes those away that somebody took back (docs/design.md R28). */
 export function planHolds(snapshots: readonly SnapshotView[]): readonly Group[] {
-  return snapshots.flatMap(({ snapshot, backup, parent }): readonly Group[] => {
-    const { name, uid = '', deletionTimestamp } = snapshot.metadata
-    if (deletionTimestamp) return []
-    const set = (value: string | null) => {
-      const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
-      return [alone(`hold/${name}`, action)]
-    }
-    if (asksForHold(backup, parent) && !isHeldSnapshot(snapshot)) return set('true')
-    // Where its Backup is gone, the label may be of a hold of its own: it goes only with a hold of the parent that is known.
-    const isLetGo =
-      isReleased(backup, parent) && (backup !== undefined || (parent && heldCondition(parent)?.status === 'True'))
-    return isLetGo && isHeldSnapshot(snapshot) ? set(null) : []
+  return snapshots.flatMap((each): readonly Group[] => {
+    const { name, uid = '', deletionTimestamp } = each.snapshot.metadata
+    const value = labelToSet(each)
+    if (deletionTimestamp || value === undefined) return []
+    const action = { do: 'label', kind: 'VolumeSnapshot', name, uid, labels: { [label.hold]: value } } as const
+    return [alone(`hold/${name}`, action)]
   })
+}
+
+type HeldView = Pick<SnapshotView, 'snapshot' | 'backup' | 'parent'>
+
+/** Null: it is to be taken away; undefined: it is as it should be. */
+function labelToSet({ snapshot, backup, parent }: HeldView): 'true' | null | undefined {
+  // Where its Backup is gone no object of its own remembers the hold: what is known of the parent's is put where the data are.
+  const isWanted = backup ? asksForHold(backup, parent) : isHeld(undefined, parent)
+  if (!isHeldSnapshot(snapshot)) return isWanted ? 'true' : undefined
+  // There the label may also be of a hold of its own: it goes only with a hold of the parent that is known.
+  const isLetGo =
+    isReleased(backup, parent) && (backup !== undefined || (parent && heldCondition(parent)?.status === 'True'))
+  return isLetGo ? null : undefined
 }
 
 function collect(
