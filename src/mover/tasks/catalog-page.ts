@@ -8,7 +8,7 @@ import { layoutOf, type Layout } from '../../storage/bucket/layout.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { listData, stateOf } from '../../storage/bucket/segments.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
-import { isStoreError } from '../../storage/store-error.ts'
+import { isStoreError, type StoreError } from '../../storage/store-error.ts'
 import type { Report } from '../protocol/report.ts'
 import { openStores } from '../stores.ts'
 
@@ -50,7 +50,9 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
 
 /**
  * Those whose data nobody sees: a manifest may stand without, where the mover that found that out could not delete it (F59). Where `data/`
- * may not be listed each object is looked at.
+ * may not be listed each object is looked at; whoever may not list hears of what is gone as of what he may not see, so that such an answer
+ * keeps no page back.
+ * @throws StoreError where the answer may be another one later: a whole backup would count as unproven, and its list as read
  */
 async function unprovenRuns(
   store: ObjectStore,
@@ -65,7 +67,7 @@ async function unprovenRuns(
   })
   const unproven = new Set<string>()
   for (const { run, record } of runs) {
-    const data = record && (await stateOf(store, layout, listed, record, signal))
+    const data = record && (await stateOf(store, layout, listed, record, signal, isLasting))
     if (data !== 'missing' && data !== 'unknown') continue
     report.log.warn({ run, data }, 'the data of a backup are not whole')
     unproven.add(run)
@@ -73,6 +75,11 @@ async function unprovenRuns(
   // What was not looked at because the pod ends is not unseen: no page is told then.
   signal.throwIfAborted()
   return unproven
+}
+
+/** Only somebody who acts can change it. */
+function isLasting({ class: kind }: StoreError): boolean {
+  return kind === 'user'
 }
 
 function entryOf(record: BackupRecord, holds: ReadonlySet<string>, unproven: ReadonlySet<string>): CatalogEntry {

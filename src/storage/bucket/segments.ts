@@ -7,7 +7,7 @@ import { parseBackupRecord, type BackupRecord } from '../../api/record.ts'
 import { readManifest } from './catalog.ts'
 import type { Layout } from './layout.ts'
 import type { ObjectInfo, ObjectStore } from '../object-store.ts'
-import { isStoreError } from '../store-error.ts'
+import { isStoreError, StoreError } from '../store-error.ts'
 
 export type DataList = ReadonlyMap<string, ObjectInfo>
 
@@ -21,17 +21,21 @@ export async function listData(store: ObjectStore, layout: Layout, signal?: Abor
   return objects
 }
 
-/** The worst of the backup's segments. */
+/**
+ * The worst of the backup's segments.
+ * @param isAnswer which failures leave a segment `unknown`: any other is thrown, since the same question may be answered later
+ */
 export async function stateOf(
   store: ObjectStore,
   layout: Layout,
   listed: DataList,
   record: BackupRecord,
   signal?: AbortSignal,
+  isAnswer: (error: StoreError) => boolean = () => true,
 ): Promise<SegmentsState> {
   let worst: SegmentsState = 'whole'
   for (const { key, bytes } of segmentsOf(layout, record)) {
-    const state = stateInList(listed.get(key), bytes) ?? (await stateByLook(store, key, bytes, signal))
+    const state = stateInList(listed.get(key), bytes) ?? (await stateByLook(store, key, bytes, isAnswer, signal))
     if (rank[state] > rank[worst]) worst = state
   }
   return worst
@@ -49,15 +53,17 @@ async function stateByLook(
   store: ObjectStore,
   key: string,
   bytes: number,
+  isAnswer: (error: StoreError) => boolean,
   signal?: AbortSignal,
 ): Promise<SegmentsState> {
   try {
     const head = await store.head(key, signal)
-    if (!head) return (await isAbsent(store, key, signal)) ? 'missing' : 'unknown'
+    if (!head && (await isAbsent(store, key, signal))) return 'missing'
+    if (!head) throw new StoreError('StoreUnavailable', `the store says that there is no ${key}, and serves it`)
     if (head.bytes !== bytes) return 'missing'
     return head.archived ? 'archived' : 'whole'
   } catch (error) {
-    if (isStoreError(error)) return 'unknown'
+    if (isStoreError(error) && isAnswer(error)) return 'unknown'
     throw error
   }
 }
