@@ -19,7 +19,7 @@ import type {
 import { annotation, label, labelValue, policyLabels, type JobRole } from '../../src/api/labels.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
 import { commandTarget, cronJobName, onDemandJobName, onDemandSnapshotName, slotText } from '../../src/api/names.ts'
-import { claimEssence } from '../../src/controllers/shared/caches.ts'
+import { claimEssence } from '../../src/controllers/shared/essence.ts'
 import { scheduleOf } from '../../src/plan/policy/schedule.ts'
 import type { PolicyWorld } from '../../src/plan/view/world.ts'
 import { stateHash } from '../../src/resources/desired-state.ts'

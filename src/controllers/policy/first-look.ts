@@ -10,7 +10,8 @@ import { keyFrom } from '../../runtime/client/resource.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
 import { named, unlessUnanswered } from '../shared/asked.ts'
-import { claimEssence, type Reach } from '../shared/caches.ts'
+import type { Reach } from '../shared/caches.ts'
+import { claimEssence } from '../shared/essence.ts'
 import { backupPolicies, claims, snapshotClasses } from '../shared/resources.ts'
 
 type PolicyName = { readonly namespace: string; readonly name: string }

@@ -10,7 +10,8 @@ import { isOf, isSnapshotOf, parentOf } from '../../plan/view/owners.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { named, withLabels, type Owner } from '../shared/asked.ts'
-import { claimEssence, podEssence, type Reach } from '../shared/caches.ts'
+import type { Reach } from '../shared/caches.ts'
+import { claimEssence, podEssence } from '../shared/essence.ts'
 import { backups, claims, cronJobs, jobs, pods, snapshots } from '../shared/resources.ts'
 
 /**
