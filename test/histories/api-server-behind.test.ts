@@ -1,15 +1,13 @@
 // The clock of the API server, and no other, is set back for an hour, or falls behind and stays so.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Job } from '../../src/api/kubernetes.ts'
 import { WaitError } from '../../src/runtime/client/errors.ts'
 import { addSeconds } from '../../src/schedule/times.ts'
-import { at, policy, stamp, startable, usableStore } from '../plan/world.ts'
+import { at, policy, startable, usableStore } from '../plan/world.ts'
 import { ToyApiServer } from './toy/api-server.ts'
 import { ToyCronController } from './toy/cron-controller.ts'
+import { endJobsOfSlots } from './toy/ended-jobs.ts'
 import { ToyOperator } from './toy/operator.ts'
-
-const isScheduled = ({ metadata }: Job) => metadata.ownerReferences?.some(({ kind }) => kind === 'CronJob') ?? false
 
 async function play(apiServerSeconds: number, forHours: number, fails = false, schedule = '30 * * * *') {
   const server = new ToyApiServer(at('01:00'))
@@ -28,15 +26,8 @@ async function play(apiServerSeconds: number, forHours: number, fails = false, s
     server.now = now
     server.ownTime = now >= from && now < to ? addSeconds(now, apiServerSeconds) : now
     cron.sync()
-    for (const { metadata, status } of server.all('jobs').filter(isScheduled)) {
-      names.add(metadata.name)
-      if (status?.conditions) continue
-      const time = stamp(now)
-      const isBad = fails && now >= from && now < to
-      const conditions = [{ type: isBad ? 'Failed' : 'Complete', status: 'True', lastTransitionTime: time }] as const
-      const ended = { startTime: time, ...(isBad ? {} : { completionTime: time }), conditions }
-      server.update('jobs', metadata.name, each => ({ ...each, status: ended }))
-    }
+    const jobs = endJobsOfSlots(server, now, fails && now >= from && now < to ? 'Failed' : 'Complete')
+    for (const { metadata } of jobs) names.add(metadata.name)
     for (let n = 0; n < 3; n++)
       await operator.pass().catch((error: unknown) => {
         if (!(error instanceof WaitError)) throw error

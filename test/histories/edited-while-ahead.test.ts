@@ -1,15 +1,13 @@
 // The clock of the API server is ahead for two days; those of the operator and of the CronJob controller are right. Somebody edits the schedule.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Job } from '../../src/api/kubernetes.ts'
 import { WaitError } from '../../src/runtime/client/errors.ts'
 import { addSeconds } from '../../src/schedule/times.ts'
 import { at, policy, stamp, startable, usableStore } from '../plan/world.ts'
 import { ToyApiServer } from './toy/api-server.ts'
 import { ToyCronController } from './toy/cron-controller.ts'
+import { endJobsOfSlots } from './toy/ended-jobs.ts'
 import { ToyOperator } from './toy/operator.ts'
-
-const isScheduled = ({ metadata }: Job) => metadata.ownerReferences?.some(({ kind }) => kind === 'CronJob') ?? false
 
 async function play(aheadSeconds: number, isEdited: boolean) {
   const server = new ToyApiServer(at('01:00'))
@@ -35,16 +33,9 @@ async function play(aheadSeconds: number, isEdited: boolean) {
         status: { ...each.status, store: usableStore(now), start: startable(now) },
       }))
     cron.sync()
-    for (const { metadata, status } of server.all('jobs').filter(isScheduled)) {
+    for (const { metadata } of endJobsOfSlots(server, now)) {
       if (!uids.has(metadata.uid ?? '')) started.push(stamp(now))
       uids.add(metadata.uid ?? '')
-      if (status?.conditions) continue
-      const time = stamp(now)
-      const conditions = [{ type: 'Complete', status: 'True', lastTransitionTime: time }] as const
-      server.update('jobs', metadata.name, each => ({
-        ...each,
-        status: { startTime: time, completionTime: time, conditions },
-      }))
     }
     for (let n = 0; n < 3; n++)
       await operator.pass().catch((error: unknown) => {

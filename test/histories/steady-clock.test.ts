@@ -2,7 +2,6 @@
 // nothing else happens. What is counted is of the time from an hour later on.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Job } from '../../src/api/kubernetes.ts'
 import type { KubernetesObject } from '../../src/api/kubernetes.ts'
 import { WaitError } from '../../src/runtime/client/errors.ts'
 import { overdueSeconds } from '../../src/plan/policy/overdue.ts'
@@ -10,6 +9,7 @@ import { addSeconds } from '../../src/schedule/times.ts'
 import { at, claim, policy, snapshotClass, snapshotPolicy, stamp, volumeOf } from '../plan/world.ts'
 import { ToyApiServer } from './toy/api-server.ts'
 import { ToyCronController } from './toy/cron-controller.ts'
+import { endJobsOfSlots } from './toy/ended-jobs.ts'
 import { ToyOperator } from './toy/operator.ts'
 
 function fresh<T extends KubernetesObject>(object: T): T {
@@ -37,10 +37,6 @@ function by(now: Date, seconds: number): Date {
 
 type Wrong = { readonly controller?: number; readonly operator?: number; readonly apiServer?: number }
 
-function isScheduled({ metadata }: Job): boolean {
-  return metadata.ownerReferences?.some(({ kind }) => kind === 'CronJob') ?? false
-}
-
 async function jobs(
   { controller = 0, operator = 0, apiServer = 0 }: Wrong,
   schedule: string,
@@ -61,16 +57,9 @@ async function jobs(
     server.ownTime = by(now, apiServer)
     server.now = by(now, controller)
     cron.sync()
-    for (const { metadata, status } of server.all('jobs').filter(isScheduled)) {
+    for (const { metadata } of endJobsOfSlots(server, now)) {
       if (!uids.has(metadata.uid ?? '')) names.push(metadata.name)
       uids.add(metadata.uid ?? '')
-      if (status?.conditions) continue
-      const time = stamp(now)
-      const conditions = [{ type: 'Complete', status: 'True', lastTransitionTime: time }] as const
-      server.update('jobs', metadata.name, each => ({
-        ...each,
-        status: { startTime: time, completionTime: time, conditions },
-      }))
     }
     server.now = by(now, operator)
     for (let n = 0; n < 3; n++) await pass(process)

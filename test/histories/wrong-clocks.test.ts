@@ -1,12 +1,12 @@
 // The clocks of the API server, of the CronJob controller and of the operator do not agree for a while; told on the toy cluster (F23).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Job } from '../../src/api/kubernetes.ts'
 import { overdueSeconds } from '../../src/plan/policy/overdue.ts'
 import { addSeconds } from '../../src/schedule/times.ts'
-import { at, policy, stamp } from '../plan/world.ts'
+import { at, policy } from '../plan/world.ts'
 import { ToyApiServer } from './toy/api-server.ts'
 import { ToyCronController } from './toy/cron-controller.ts'
+import { endJobsOfSlots } from './toy/ended-jobs.ts'
 import { ToyOperator } from './toy/operator.ts'
 
 const hourSeconds = 3600
@@ -53,15 +53,8 @@ async function play(wrong: Wrong, hours: number) {
     for (let n = 0; n < 4; n++) {
       server.now = by(controller)
       cron.sync()
-      for (const { metadata, status } of server.all('jobs').filter(isScheduled)) {
-        runs.set(metadata.uid ?? '', metadata.name)
-        if (status?.conditions) continue
-        const time = stamp(now)
-        const isBad = fails && now >= to
-        const conditions = [{ type: isBad ? 'Failed' : 'Complete', status: 'True', lastTransitionTime: time }] as const
-        const ended = { startTime: time, ...(isBad ? {} : { completionTime: time }), conditions }
-        server.update('jobs', metadata.name, each => ({ ...each, status: ended }))
-      }
+      const jobs = endJobsOfSlots(server, now, fails && now >= to ? 'Failed' : 'Complete')
+      for (const { metadata } of jobs) runs.set(metadata.uid ?? '', metadata.name)
       server.now = by(operator)
       await process.pass()
       const { conditions } = server.get('backuppolicies', 'nightly')?.status ?? {}
@@ -81,10 +74,6 @@ async function play(wrong: Wrong, hours: number) {
     last: of.status?.conditions?.find(({ type }) => type === 'LastBackupSucceeded')?.status,
     overdue: overdueSeconds(of, end),
   }
-}
-
-function isScheduled({ metadata }: Job): boolean {
-  return metadata.ownerReferences?.some(({ kind }) => kind === 'CronJob') ?? false
 }
 
 for (const [whose, wrong, begunEarly = 0] of [

@@ -10,7 +10,7 @@ import { alone, type Group } from '../core/actions.ts'
 import { recording } from '../history/clean-up.ts'
 import { trueCondition } from '../jobs/true-condition.ts'
 import { conditionTime, isFinished } from '../jobs/verdict.ts'
-import { clockOf, clockOfChange, putClockBack } from './clock-ahead.ts'
+import { clockOfChange, putClockBack } from './clock-ahead.ts'
 import { cronJobDifferences, sameClock } from './cron-job-difference.ts'
 import { bySlot } from './early-slot.ts'
 import { lateJobSeconds, openSlots } from './open-slots.ts'
@@ -18,7 +18,7 @@ import { scheduleOf, type PolicySchedule } from './schedule.ts'
 import { isControlledBy } from '../view/chain.ts'
 import { isOf, slotOfJob, slotsByName } from '../view/owners.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
-import { bookOf, counted, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
+import { counted, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
 import { earliestPresent, latestPresent } from './two-clocks.ts'
 import { addSeconds, isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
 import type { CommandTarget, View } from '../view/view.ts'
@@ -198,13 +198,13 @@ function rememberedFrom(
  * Of a Job of an earlier policy of this name, or one that is going already: what it made is told by the bucket alone.
  */
 export function unrecordedJobs(
-  policy: BackupPolicy | undefined,
-  view: Pick<View, 'runs' | 'runJobs' | 'serverTime'>,
+  policy: BackupPolicy,
+  view: Pick<View, 'runJobs' | 'serverTime'>,
+  { accountedUntil }: SlotBook,
   now: Date,
 ): readonly SlotJob[] {
-  if (!policy || !recordsJobs(policy)) return []
+  if (!recordsJobs(policy)) return []
   const present = latestPresent(view, now)
-  const { accountedUntil } = bookOf(policy.status, clockOf(view, now))
   const since = timeOf(policy.metadata.creationTimestamp)
   const fresh = view.runJobs.flatMap(({ job }) => {
     const slot = !job.metadata.deletionTimestamp && !isBefore(job, since) ? slotOfJob(job) : undefined

@@ -2,9 +2,10 @@
 // such a slot; but its night has no backup, and the data are as old as the Backup.
 import type { Backup } from '../../api/kinds/backup.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
-import { addSeconds, isAhead, timeOf } from '../../schedule/times.ts'
+import { addSeconds, timeOf } from '../../schedule/times.ts'
 import type { View } from '../view/view.ts'
 import type { PolicySchedule } from './schedule.ts'
+import { earliestPresent } from './two-clocks.ts'
 
 /** So long before its slot nothing is made but by a clock that is far ahead, of which nobody counts the runs by minutes. */
 const leastSeconds = 3600
@@ -18,9 +19,10 @@ export function isTooEarly(
   made: Date | undefined,
   slot: Date,
   clock: PolicySchedule,
-  { serverTime, now }: Clocks,
+  view: Pick<View, 'serverTime'>,
+  now: Date,
 ): boolean {
-  const behindSeconds = serverTime && isAhead(now, serverTime) ? (now.getTime() - serverTime.getTime()) / 1000 : 0
+  const behindSeconds = (now.getTime() - earliestPresent(view, now).getTime()) / 1000
   const time = made && addSeconds(made, behindSeconds)
   if (!time || slot <= addSeconds(time, leastSeconds)) return false
   const early = (slot.getTime() - time.getTime()) / 1000
@@ -28,20 +30,18 @@ export function isTooEarly(
   return nearest !== undefined && nearest < slot
 }
 
-type Clocks = { readonly serverTime: Date | undefined; readonly now: Date }
-
 /** The Backups that tell of slots, and those that only have the names of their runs. */
 export function bySlot(
-  { runs, serverTime }: Pick<View, 'runs' | 'serverTime'>,
+  view: Pick<View, 'runs' | 'serverTime'>,
   clock: PolicySchedule,
   now: Date,
 ): { readonly ran: readonly Backup[]; readonly tooEarly: readonly Backup[] } {
   const { ran = [], tooEarly = [] } = Object.groupBy(
-    runs.map(({ backup }) => backup),
+    view.runs.map(({ backup }) => backup),
     ({ metadata, spec }) => {
       const slot = timeOf(spec.slot)
       const made = timeOf(metadata.creationTimestamp)
-      return slot && isTooEarly(made, slot, clock, { serverTime, now }) ? 'tooEarly' : 'ran'
+      return slot && isTooEarly(made, slot, clock, view, now) ? 'tooEarly' : 'ran'
     },
   )
   return { ran, tooEarly }

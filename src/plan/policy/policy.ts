@@ -43,11 +43,11 @@ import { isOf } from '../view/owners.ts'
 import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { accountForJobs, cronJobGroup, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
+import { clockOf } from './clock-ahead.ts'
 import { cronJobWarning } from './cron-job-warnings.ts'
 import { planDryStart, type DryStartPlan } from './dry-start.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
-import { clockOf } from './clock-ahead.ts'
 import { bookOf, type SlotBook, type SlotPlan } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-slots.ts'
 import { policyStatus } from './status.ts'
@@ -130,7 +130,7 @@ function planJobStrategy(
   const desired = desiredCronJob(policy, orders, settings)
   const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, view, desired, now)) : []
   const catalog = planCatalog(view, now)
-  const fresh = unrecordedJobs(policy, view, now)
+  const fresh = unrecordedJobs(policy, view, before, now)
   const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
   const { job } = policy.spec.strategy
   return {

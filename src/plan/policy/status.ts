@@ -189,14 +189,15 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 
 function kept(
   history: TargetHistory | undefined,
-  { clock, serverTime }: Pick<PolicyFacts, 'clock' | 'serverTime'>,
+  facts: Pick<PolicyFacts, 'clock' | 'serverTime'>,
   now: Date,
 ): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
+  const { clock } = facts
   const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && !run.untold && hasData(run))
   // One that is dated ahead, or was when it was made, is of when the API server made it, or of no time at all.
   const wasAhead = (made: Date | undefined, slot: Date) =>
-    !('problem' in clock) && isTooEarly(made, slot, clock, { serverTime, now })
+    !('problem' in clock) && isTooEarly(made, slot, clock, facts, now)
   const times = good.flatMap(({ ahead, made, slot }) => (ahead || wasAhead(made, slot) ? (made ?? []) : slot))
   const [oldest, newest] = [earliest(...times), latest(...times)]
   const { nextToGo } = history.plan
