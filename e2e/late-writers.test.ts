@@ -67,15 +67,15 @@ test('writers that outlive their command', { concurrency: 8 }, async t => {
       const status = await run(namespace, name)
       assert.equal(status.phase, 'Completed', JSON.stringify(status))
       assert.ok(status.manifest, JSON.stringify(status))
-      const { artifacts, lateWriters } = parseBackupRecord((await store.get(status.manifest)).toString())
+      const [artifact] = parseBackupRecord((await store.get(status.manifest)).toString()).artifacts
       const bodies: Buffer[] = []
-      for (const { key } of artifacts[0]?.segments ?? []) bodies.push(await store.get(`${namespace}/${name}/${key}`))
+      for (const { key } of artifact?.segments ?? []) bodies.push(await store.get(`${namespace}/${name}/${key}`))
       assert.ok(content(zstdDecompressSync(Buffer.concat(bodies))).equals(numbers(last)))
       // Which of its programs it is depends on when somebody looks.
       if (late)
         assert.ok(
-          lateWriters?.some(name => late.includes(name)),
-          JSON.stringify(lateWriters),
+          artifact?.lateWriters?.some(name => late.includes(name)),
+          JSON.stringify(artifact),
         )
     }),
   )

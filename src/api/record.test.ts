@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { encodeBackupRecord, parseBackupRecord, triggerOf, type BackupRecord } from './record.ts'
+import { encodeBackupRecord, parseBackupRecord, recordSizes, triggerOfRun, type BackupRecord } from './record.ts'
 
 const record: BackupRecord = {
-  version: 1,
+  version: 2,
+  trigger: 'scheduled',
+  sizeCheck: 'compared',
   run: 'backup-orders-29921880',
   jobUid: 'job-uid',
   attempt: 'pod-uid',
@@ -14,12 +16,14 @@ const record: BackupRecord = {
   finishedAt: '2026-11-22T02:03:00.004Z',
   artifacts: [
     {
+      kind: 'stream',
       name: 'dump',
-      segments: [{ key: 'data/backup-orders-29921880/pod-uid/dump.zst', bytes: 10, sha256: 'a'.repeat(64) }],
+      codecs: ['zstd'],
+      partBytes: 8 << 20,
+      segments: [{ key: 'data/backup-orders-29921880/pod-uid/dump.zst', bytes: 10, parts: ['a'.repeat(64)] }],
       bytes: 100,
       storedBytes: 10,
       sha256: 'b'.repeat(64),
-      compression: 'zstd',
     },
   ],
   commit: 'conditional',
@@ -33,17 +37,35 @@ describe('the manifest', () => {
     assert.deepEqual(parseBackupRecord(text), record)
   })
 
-  test('F57: says whether sizes were compared; an older one says nothing of it', () => {
+  test('F57: says whether sizes were compared', () => {
     const checked = { ...record, sizeCheck: 'unchecked' as const, trigger: 'on-demand' as const }
     assert.deepEqual(parseBackupRecord(encodeBackupRecord(checked)), checked)
-    assert.equal(parseBackupRecord(text).sizeCheck, undefined)
   })
 
-  test('F66: tells what asked for the run; of an older one the name of the Job tells', () => {
-    assert.equal(triggerOf(record), 'scheduled')
-    assert.equal(triggerOf({ ...record, run: 'backup-orders-k3v9x2m0qa' }), 'on-demand')
-    assert.equal(triggerOf({ ...record, run: 'backup-other-29921880' }), 'on-demand')
-    assert.equal(triggerOf({ ...record, trigger: 'on-demand' }), 'on-demand')
+  test('F66: the name of a Job tells what asked for the run', () => {
+    assert.equal(triggerOfRun(record.run, 'orders'), 'scheduled')
+    assert.equal(triggerOfRun('backup-orders-k3v9x2m0qa', 'orders'), 'on-demand')
+    assert.equal(triggerOfRun('backup-other-29921880', 'orders'), 'on-demand')
+  })
+
+  test('of what is encrypted tells no name, no plain size, no checksum of plain bytes', () => {
+    const [artifact] = record.artifacts
+    assert.ok(artifact)
+    const { name, bytes, sha256, ...sealed } = artifact
+    assert.ok(name && bytes && sha256)
+    const encrypted: BackupRecord = { ...record, artifacts: [{ ...sealed, codecs: ['zstd', 'age'] }] }
+    assert.deepEqual(parseBackupRecord(encodeBackupRecord(encrypted)), encrypted)
+    assert.deepEqual(recordSizes(encrypted), { storedBytes: 10 })
+  })
+
+  test('with an artifact of a kind or codec of later is refused by its name', () => {
+    const changed = (change: object) =>
+      JSON.stringify({ ...record, artifacts: [{ ...record.artifacts[0], ...change }] })
+    assert.throws(() => parseBackupRecord(changed({ kind: 'restic' })), /artifact of kind "restic", which this program/)
+    assert.throws(
+      () => parseBackupRecord(changed({ codecs: ['zstd', 'xz'] })),
+      /artifact of codec "xz", which this program/,
+    )
   })
 
   test('of a later program of the same version is read without what we do not know', () => {
@@ -52,8 +74,8 @@ describe('the manifest', () => {
 
   test('of another version is refused by its number', () => {
     assert.throws(
-      () => parseBackupRecord(JSON.stringify({ ...record, version: 2 })),
-      /has version 2; .* reads version 1/,
+      () => parseBackupRecord(JSON.stringify({ ...record, version: 3 })),
+      /has version 3; .* reads version 2/,
     )
   })
 

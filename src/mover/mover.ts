@@ -93,6 +93,9 @@ async function load(
       const { runHold } = await import('./tasks/hold.ts')
       return () => runHold(task, report, setting.now(), signal)
     }
+    case 'resolve':
+    case 'restore':
+      throw new MoverFailure('InvalidTask', 'this mover cannot restore yet')
     case 'start':
       return () => report.update({ phase: 'done', finishedAt: Date.now() })
     case 'backup': {

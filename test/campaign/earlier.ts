@@ -47,10 +47,12 @@ type Whole = {
 }
 
 function recordOf({ run, time, key, bytes, stored }: Whole): string {
-  const segments = [{ key, bytes: stored.length, sha256: sha256(stored) }]
+  const segments = [{ key, bytes: stored.length, parts: [sha256(stored)] }]
   const plain = { bytes: bytes.length, sha256: sha256(bytes) }
   return encodeBackupRecord({
-    version: 1,
+    version: 2,
+    trigger: 'scheduled',
+    sizeCheck: 'compared',
     run,
     jobUid: `job-uid-of-${run}`,
     attempt,
@@ -59,7 +61,17 @@ function recordOf({ run, time, key, bytes, stored }: Whole): string {
     slot: time,
     startedAt: time,
     finishedAt: time,
-    artifacts: [{ name: 'dump', segments, ...plain, storedBytes: stored.length, compression: 'zstd' }],
+    artifacts: [
+      {
+        kind: 'stream',
+        name: 'dump',
+        codecs: ['zstd'],
+        partBytes: 8 << 20,
+        segments,
+        ...plain,
+        storedBytes: stored.length,
+      },
+    ],
     commit: 'conditional',
     suspect: false,
     tools: {},

@@ -184,7 +184,7 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
       const bodies: Buffer[] = []
       for (const segment of artifacts[0]?.segments ?? []) {
         const body = await buffer(await store.read(`${layout.root}${segment.key}`))
-        assert.deepEqual([body.length, sha256(body)], [segment.bytes, segment.sha256], `${run}: ${segment.key}`)
+        assert.deepEqual([body.length, sha256(body)], [segment.bytes, segment.parts[0]], `${run}: ${segment.key}`)
         bodies.push(body)
       }
       assert.ok(zstdDecompressSync(Buffer.concat(bodies)).equals(dump), run)
@@ -218,11 +218,13 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
     const began = new Date(expiresAt + week + hour).toISOString()
     const owner = { run: jobOf(slot), attempt: 'pod-0' }
     const key = await write(store, owner, of, stored)
-    const segments = [{ key: relative(key), bytes: stored.length, sha256: sha256(stored) }]
+    const segments = [{ key: relative(key), bytes: stored.length, parts: [sha256(stored)] }]
     const [bytes, storedBytes] = [dump.length, stored.length]
     const time = slotAt(slot).toISOString()
     const record: BackupRecord = {
-      version: 1,
+      version: 2,
+      trigger: 'scheduled',
+      sizeCheck: 'compared',
       ...owner,
       jobUid: 'job-0',
       owner: taskFor(server, 'none').owner,
@@ -230,7 +232,18 @@ describe('a mover killed between any two writes (F28)', { timeout: 600_000 }, ()
       slot: time,
       startedAt: began,
       finishedAt: began,
-      artifacts: [{ name: 'dump', segments, bytes, sha256: sha256(dump), storedBytes, compression: 'zstd' }],
+      artifacts: [
+        {
+          kind: 'stream',
+          name: 'dump',
+          codecs: ['zstd'],
+          partBytes: 8 << 20,
+          segments,
+          bytes,
+          sha256: sha256(dump),
+          storedBytes,
+        },
+      ],
       commit: 'conditional',
       suspect: false,
       tools: {},

@@ -87,11 +87,10 @@ describe('commands with writers that outlive them', { timeout: 600_000, concurre
     const store = openS3(settingsOf(server, bucket))
     try {
       const manifest = await store.get(result.message.manifest ?? '', 1 << 20)
-      const { artifacts, lateWriters } = parseBackupRecord(manifest.toString())
+      const [artifact] = parseBackupRecord(manifest.toString()).artifacts
       const bodies: Buffer[] = []
-      for (const { key } of artifacts[0]?.segments ?? [])
-        bodies.push(await buffer(await store.read(`shop/orders/${key}`)))
-      return { result, plain: zstdDecompressSync(Buffer.concat(bodies)), lateWriters }
+      for (const { key } of artifact?.segments ?? []) bodies.push(await buffer(await store.read(`shop/orders/${key}`)))
+      return { result, plain: zstdDecompressSync(Buffer.concat(bodies)), lateWriters: artifact?.lateWriters }
     } finally {
       store.close()
     }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import * as fc from 'fast-check'
-import { encodeBackupRecord, type BackupRecord } from '../../src/api/record.ts'
+import { encodeBackupRecord, triggerOfRun, type BackupRecord } from '../../src/api/record.ts'
 import { applyRetention, sweepLeftovers, withoutFailing } from '../../src/mover/backup/retention.ts'
 import { checkSize } from '../../src/mover/backup/size-check.ts'
 import { Report } from '../../src/mover/protocol/report.ts'
@@ -169,11 +169,12 @@ class History {
     const segments = []
     for (let index = 0; index < step.segments; index++) {
       const key = await this.#writeSegment({ run, attempt: 'winner' }, manifest, index)
-      segments.push({ key: key.slice(layout.root.length), bytes: 2, sha256: '0'.repeat(64) })
+      segments.push({ key: key.slice(layout.root.length), bytes: 2, parts: ['0'.repeat(64)] })
     }
     const time = slot.toISOString()
     const record: BackupRecord = {
-      version: 1,
+      version: 2,
+      trigger: triggerOfRun(run, owner.policy),
       run,
       jobUid: 'job',
       attempt: 'winner',
@@ -184,12 +185,14 @@ class History {
       finishedAt: time,
       artifacts: [
         {
+          kind: 'stream',
           name: 'dump',
+          codecs: ['zstd'],
+          partBytes: 8 << 20,
           segments,
           bytes,
           storedBytes: 2 * step.segments,
           sha256: '0'.repeat(64),
-          compression: 'zstd',
         },
       ],
       commit: 'conditional',

@@ -55,7 +55,7 @@ for (const kind of s3ServerKinds) {
       const [segment] = record.artifacts[0]?.segments ?? []
       assert.ok(segment)
       const stored = await buffer(await store.read(`${root}${segment.key}`))
-      assert.equal(createHash('sha256').update(stored).digest('hex'), segment.sha256)
+      assert.equal(createHash('sha256').update(stored).digest('hex'), segment.parts[0])
       assert.equal(message.storedBytes, stored.length)
       assert.ok(unzstd(stored).equals(plain))
       const { keys, uploads } = await server.contents(bucket)
@@ -117,7 +117,7 @@ for (const kind of s3ServerKinds) {
       const bodies = await Promise.all(segments.map(async ({ key }) => buffer(await store.read(`${root}${key}`))))
       for (const [index, body] of bodies.entries()) {
         assert.equal(body.length, segments[index]?.bytes)
-        assert.equal(createHash('sha256').update(body).digest('hex'), segments[index]?.sha256)
+        assert.equal(createHash('sha256').update(body).digest('hex'), segments[index]?.parts[0])
       }
       const whole = Buffer.concat(bodies)
       assert.ok(unzstd(whole).equals(plain))
@@ -228,7 +228,7 @@ for (const kind of s3ServerKinds) {
       const record = await recordOf(store, first.message.manifest)
       for (let slot = 1; slot < 30; slot++) {
         const time = new Date(Date.parse(record.slot) + slot * 60_000).toISOString()
-        const segments = [{ key: `data/${jobOf(slot)}/a/dump.zst`, bytes: 1, sha256: '0'.repeat(64) }]
+        const segments = [{ key: `data/${jobOf(slot)}/a/dump.zst`, bytes: 1, parts: ['0'.repeat(64)] }]
         const artifacts = record.artifacts.map(artifact => ({ ...artifact, segments }))
         const body = { ...record, run: jobOf(slot), attempt: 'a', slot: time, artifacts }
         const key = `${root}manifests/command/${time.replace(/[-:]|\.\d+/g, '')}-${jobOf(slot)}.json`

@@ -1,5 +1,5 @@
 // A backup in a store as a mover would have left it, without a mover.
-import { encodeBackupRecord, type BackupRecord } from '../../src/api/record.ts'
+import { encodeBackupRecord, triggerOfRun, type BackupRecord } from '../../src/api/record.ts'
 import { manifestKey, segmentKey, type Attempt, type Layout } from '../../src/storage/bucket/layout.ts'
 import { dataMetadata } from '../../src/storage/bucket/upload-record.ts'
 import type { ObjectStore } from '../../src/storage/object-store.ts'
@@ -46,10 +46,12 @@ export async function putBackup(store: ObjectStore, layout: Layout, made: MadeUp
   const data = await putData(store, layout, made)
   const time = slot.toISOString()
   const sha256 = '0'.repeat(64)
-  const segments = data.map(key => ({ key: key.slice(layout.root.length), bytes: body.length, sha256 }))
+  const segments = data.map(key => ({ key: key.slice(layout.root.length), bytes: body.length, parts: [sha256] }))
   const sizes = { bytes: 1, storedBytes: segments.length * body.length }
   const record: BackupRecord = {
-    version: 1,
+    version: 2,
+    trigger: triggerOfRun(run, 'orders'),
+    sizeCheck: 'compared',
     run,
     jobUid: `job-uid-of-${run}`,
     attempt,
@@ -58,7 +60,7 @@ export async function putBackup(store: ObjectStore, layout: Layout, made: MadeUp
     slot: time,
     startedAt: time,
     finishedAt: time,
-    artifacts: [{ name: 'dump', segments, ...sizes, sha256, compression: 'zstd' }],
+    artifacts: [{ kind: 'stream', name: 'dump', codecs: ['zstd'], partBytes: 8 << 20, segments, ...sizes, sha256 }],
     commit: 'conditional',
     suspect: false,
     tools: {},

@@ -2,10 +2,13 @@
 import {
   moverPhases,
   type CatalogEntry,
+  type FoundBackup,
   type KeptRuns,
   type MoverMessage,
   type MoverWarning,
   type ProbeFacts,
+  type ResolvedBackup,
+  type RestoreProgress,
 } from './message.ts'
 import { moverReasons, moverWarnings, type MoverReason } from './reasons.ts'
 
@@ -65,6 +68,10 @@ function fromJson(value: unknown): MoverMessage | undefined {
     probe: probeOf(json.probe),
     hold: holdOf(json.hold),
     catalog: catalogOf(json.catalog),
+    resolved: resolvedOf(json.resolved),
+    found: Array.isArray(json.found) ? json.found.slice(0, mostFound).flatMap(foundOf) : undefined,
+    restore: progressOf(json.restore),
+    result: object(json.result),
   })
 }
 
@@ -122,6 +129,39 @@ function catalogOf(value: unknown): MoverMessage['catalog'] {
   return defined({ entries, next: string(json.next) })
 }
 
+const mostFound = 20
+
+function foundOf(value: unknown): FoundBackup[] {
+  const json = object(value)
+  const [run, target] = [string(json?.run), string(json?.target)]
+  const [slot, storedBytes] = [time(json?.slot), number(json?.storedBytes)]
+  const isWhole = run !== undefined && target !== undefined && slot !== undefined && storedBytes !== undefined
+  return isWhole ? [{ run, target, slot, storedBytes }] : []
+}
+
+function resolvedOf(value: unknown): ResolvedBackup | undefined {
+  const json = object(value)
+  const [found] = foundOf(value)
+  const artifacts = number(json?.artifacts)
+  if (!found || artifacts === undefined) return undefined
+  return defined({
+    ...found,
+    artifacts,
+    bytes: number(json?.bytes),
+    encrypted: json?.encrypted === true ? (true as const) : undefined,
+    preset: string(json?.preset),
+    serverVersion: string(json?.serverVersion),
+    pinned: json?.pinned === true,
+  })
+}
+
+function progressOf(value: unknown): RestoreProgress | undefined {
+  const json = object(value)
+  const bytes = number(json?.bytes)
+  if (bytes === undefined) return undefined
+  return defined({ artifact: string(json?.artifact), bytes, totalBytes: number(json?.totalBytes) })
+}
+
 function entryOf(value: unknown): CatalogEntry | undefined {
   const json = object(value)
   const run = string(json?.run)
@@ -131,7 +171,7 @@ function entryOf(value: unknown): CatalogEntry | undefined {
   const bytes = number(json?.bytes)
   const storedBytes = number(json?.storedBytes)
   if (run === undefined || slot === undefined || startedAt === undefined) return undefined
-  if (finishedAt === undefined || bytes === undefined || storedBytes === undefined) return undefined
+  if (finishedAt === undefined || storedBytes === undefined) return undefined
   const flag = (field: unknown) => (field === true ? (true as const) : undefined)
   return defined({
     run,

@@ -18,6 +18,7 @@ export const moverPhases = [
   'probing',
   'waiting',
   'receiving',
+  'restoring',
   'committing',
   'committed',
   'failed',
@@ -49,7 +50,8 @@ export interface CatalogEntry {
   readonly slot: number
   readonly startedAt: number
   readonly finishedAt: number
-  readonly bytes: number
+  /** Absent of what is encrypted. */
+  readonly bytes?: number
   readonly storedBytes: number
   /** sha256 of the (first) artifact's plain bytes. */
   readonly sha256?: string
@@ -62,6 +64,42 @@ export interface CatalogEntry {
   readonly held?: true
   /** Its data were not found, by the list and by a look at each that the list lacks: its manifest proves no backup. */
   readonly unproven?: true
+}
+
+/** The backup that a resolve task has chosen. */
+export interface ResolvedBackup {
+  readonly run: string
+  readonly target: string
+  /** ms since the epoch. */
+  readonly slot: number
+  readonly artifacts: number
+  /** Plain bytes; absent of what is encrypted. */
+  readonly bytes?: number
+  readonly storedBytes: number
+  readonly encrypted?: true
+  /** The preset that made it, and the version of its server; absent of what is encrypted, or was made by an explicit command. */
+  readonly preset?: string
+  readonly serverVersion?: string
+  /** Retention leaves it alone until the restore ends. */
+  readonly pinned: boolean
+}
+
+/** One backup of a folder, for who has to choose. */
+export interface FoundBackup {
+  readonly run: string
+  readonly target: string
+  /** ms since the epoch. */
+  readonly slot: number
+  readonly storedBytes: number
+}
+
+/** How far a restore has come. */
+export interface RestoreProgress {
+  /** Absent of what is encrypted: names are secret. */
+  readonly artifact?: string
+  /** Plain bytes that were verified and given to the command. */
+  readonly bytes: number
+  readonly totalBytes?: number
 }
 
 export interface MoverMessage {
@@ -104,6 +142,12 @@ export interface MoverMessage {
   /** What the bucket says now of the run that a hold task named. */
   readonly hold?: { readonly run: string; readonly held: boolean }
   readonly catalog?: { readonly entries: readonly CatalogEntry[]; readonly next?: string }
+  readonly resolved?: ResolvedBackup
+  /** What there is, newest first, where none was named: at most 20. */
+  readonly found?: readonly FoundBackup[]
+  readonly restore?: RestoreProgress
+  /** What a restore script says that it has done: at most 600 bytes of JSON. */
+  readonly result?: Readonly<Record<string, unknown>>
   /** Set by the parser: the text was cut, and only what was whole of it is here. */
   readonly truncated?: true
 }

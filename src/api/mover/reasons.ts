@@ -66,6 +66,36 @@ export const moverReasons = {
   FormatUnsupported: 24,
   /** The run that is to be held has no manifest: there is nothing to hold. */
   BackupNotFound: 25,
+  /** A bucket without run, newest or before: somebody has to choose. */
+  RunNotNamed: 26,
+  /** The backup is encrypted, and none of the identities given opens it, or none was given. */
+  NoIdentityMatches: 27,
+  /** What the bucket holds is not what was written: cut, reordered, changed, or of another backup. */
+  DataTampered: 28,
+  /** Two artifacts of one run have the same name, or one has none. */
+  ArtifactName: 15,
+  /** The restore command ended with 0 before all of its artifact could be checked, and the rest proves false. */
+  RestoreUnproven: 28,
+  /** What a preset refuses before its first byte, each in its own words. */
+  ServerUnreachable: 10,
+  LoginRefused: 19,
+  ClientOlderThanServer: 19,
+  RightsMissing: 19,
+  RowSecurity: 19,
+  LargeObjectsUnreadable: 19,
+  ExtensionUnsupported: 19,
+  NameUnsupported: 19,
+  NonTransactionalTables: 19,
+  ClientOlderThanDump: 19,
+  ServerOlderThanDump: 19,
+  ExtensionMissing: 19,
+  TargetNotEmpty: 19,
+  SwapBlocked: 19,
+  SwapUnsupported: 19,
+  NotInBackup: 19,
+  GlobalsUnsafe: 19,
+  /** Another one, of a script that this program does not know. */
+  Refused: 19,
   /** The helpers in the two containers did not keep to the protocol. */
   Protocol: 1,
   /** A defect of the mover. */
@@ -91,7 +121,7 @@ export const commandFailures: readonly MoverReason[] = [
 export const tooLateExitCode = 18
 
 /** What a retry of the pod cannot cure: `podFailurePolicy` of the Job fails it at once. */
-export const permanentExitCodes = [15, 16, 17, tooLateExitCode, 21, 22, 23, 24] as const
+export const permanentExitCodes = [15, 16, 17, tooLateExitCode, 19, 21, 22, 23, 24, 26, 27, 28] as const
 
 export function exitCodeOf(reason: MoverReason): number {
   return moverReasons[reason]

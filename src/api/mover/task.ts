@@ -142,14 +142,60 @@ const startTaskSchema = z.strictObject({ ...common, kind: z.literal('start') })
 /** Nothing: the pod of a run is only tried (R35). */
 export type StartTask = Readonly<z.infer<typeof startTaskSchema>>
 
+/** Whose Restore it is. */
+const restoreFields = {
+  ...common,
+  restore: z.strictObject({ uid: name(64), namespace: name(63), name: name(253) }),
+  /** When its Job is certainly over, ms since the epoch: a pin says so, and is ignored from then on. */
+  expiresAt: z.int().positive(),
+}
+
+/** `owner` names the folder, which may be of another cluster: nothing is written there but the pin. */
+const resolveTaskSchema = z.strictObject({
+  ...restoreFields,
+  kind: z.literal('resolve'),
+  /** Absent: the one target that there is. */
+  target: name(253).optional(),
+  /** `newest` good one, the newest at or before a time (ms since the epoch), this run, or none: then what is there is told. */
+  pick: z.union([
+    z.literal('newest'),
+    z.literal('nothing'),
+    z.strictObject({ before: z.int().nonnegative() }),
+    z.strictObject({ run: name(63) }),
+  ]),
+})
+/** Chooses one backup of a folder, once, and pins it there. */
+export type ResolveTask = Readonly<z.infer<typeof resolveTaskSchema>>
+
+const restoreTaskSchema = z.strictObject({
+  ...restoreFields,
+  kind: z.literal('restore'),
+  target: name(253),
+  run: name(63),
+  /** With the run it names the manifest; ms since the epoch. */
+  slot: z.int().nonnegative(),
+  /** A directory with files of age identities. Absent: what is encrypted cannot be read. */
+  identitiesDirectory: z.string().min(1).optional(),
+  /** Restores into nothing: every byte is read and checked, and the proof is written into the bucket. */
+  verify: z.boolean().default(false),
+  startTimeoutSeconds: seconds.default(600),
+  /** The command takes no byte, and says nothing, for so long: it is given up. A store that is slow is none of its fault. */
+  stallTimeoutSeconds: seconds.default(1800),
+  storeRetrySeconds: seconds.default(900),
+})
+/** One attempt of one restore: the pod also has the restore command's container. */
+export type RestoreTask = Readonly<z.infer<typeof restoreTaskSchema>>
+
 const taskSchema = z.discriminatedUnion('kind', [
   backupTaskSchema,
   probeTaskSchema,
   catalogTaskSchema,
   holdTaskSchema,
   startTaskSchema,
+  resolveTaskSchema,
+  restoreTaskSchema,
 ])
-export type MoverTask = BackupTask | ProbeTask | CatalogTask | HoldTask | StartTask
+export type MoverTask = BackupTask | ProbeTask | CatalogTask | HoldTask | StartTask | ResolveTask | RestoreTask
 /** As `MoverTask`, where fields with a default may be left out. */
 export type MoverTaskInput = z.input<typeof taskSchema>
 

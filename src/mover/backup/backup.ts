@@ -1,7 +1,7 @@
 /** One attempt of one backup run: from the first look at the store to the manifest, and what follows it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { recordSizes, triggerOf, type BackupRecord, type BackupSegment } from '../../api/record.ts'
+import { recordSizes, triggerOfRun, type BackupRecord, type BackupSegment } from '../../api/record.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
 import { commandFailures } from '../../api/mover/reasons.ts'
 import { slotOfJobName } from '../../api/names.ts'
@@ -191,7 +191,7 @@ async function commit(
   const { artifact } = task
   const storedBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
   const record: BackupRecord = {
-    version: 1,
+    version: 2,
     ...identity,
     owner: task.owner,
     target: task.target,
@@ -200,18 +200,21 @@ async function commit(
     finishedAt: new Date(run.now()).toISOString(),
     artifacts: [
       {
+        kind: 'stream',
         name: artifact,
+        codecs: ['zstd'],
+        partBytes: task.partBytes,
         segments: segments.map(segment => ({ ...segment, key: relative(layout, segment.key) })),
+        storedBytes,
         bytes,
         sha256,
-        storedBytes,
-        compression: 'zstd',
+        ...(size.suspect ? { suspect: true as const } : {}),
+        ...(lateWriters.length > 0 ? { lateWriters: [...lateWriters] } : {}),
       },
     ],
     commit: conditionalPut ? 'conditional' : 'unconditional',
     ...size,
-    trigger: task.trigger ?? (task.cronJob === undefined ? triggerOf({ ...task, ...identity }) : 'scheduled'),
-    ...(lateWriters.length > 0 ? { lateWriters: [...lateWriters] } : {}),
+    trigger: task.trigger ?? (task.cronJob === undefined ? triggerOfRun(identity.run, task.owner.policy) : 'scheduled'),
     tools: toolVersions(),
   }
   // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.

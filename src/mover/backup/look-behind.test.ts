@@ -21,7 +21,9 @@ const never = new AbortController().signal
 
 function recordOf(attempt: string): BackupRecord {
   return {
-    version: 1,
+    version: 2,
+    trigger: 'scheduled',
+    sizeCheck: 'compared',
     run: 'backup-orders-29738520',
     jobUid: 'job-1',
     attempt,
@@ -32,12 +34,14 @@ function recordOf(attempt: string): BackupRecord {
     finishedAt: '2026-11-22T02:01:00.000Z',
     artifacts: [
       {
+        kind: 'stream',
         name: 'dump',
-        segments: [{ key: segment.slice(layout.root.length), bytes: 4, sha256: '0'.repeat(64) }],
+        codecs: ['zstd'],
+        partBytes: 8 << 20,
+        segments: [{ key: segment.slice(layout.root.length), bytes: 4, parts: ['0'.repeat(64)] }],
         bytes: 4,
         sha256: '0'.repeat(64),
         storedBytes: 4,
-        compression: 'zstd',
       },
     ],
     commit: 'conditional',

@@ -3,7 +3,6 @@ import { runsDigest } from '../../api/mover/runs-digest.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
 import type { KeptRuns } from '../../api/mover/message.ts'
 import type { MoverWarningReason } from '../../api/mover/reasons.ts'
-import { triggerOf } from '../../api/record.ts'
 import { keepingOfTask } from '../../plan/history/numbers.ts'
 import {
   countsWithData,
@@ -159,7 +158,7 @@ function judgedRuns({ task, run: justMade, runs, now }: PruningOptions): readonl
     suspect: sizes.get(run) === 'suspect',
     unchecked: sizes.get(run) === 'unchecked',
     ahead: run !== justMade && isAhead(slot, new Date(now)),
-    trigger: record && triggerOf(record),
+    trigger: record?.trigger,
   }))
 }
 

@@ -8,11 +8,17 @@ export function sizedRun({ run, slot, record }: CatalogRun, accepted: readonly s
   return {
     id: run,
     slot,
-    bytes: record && recordSizes(record).bytes,
+    bytes: record && sizeOf(record),
     accepted: accepted.includes(run),
     suspect: record?.suspect === true,
     unchecked: record?.sizeCheck === 'unchecked',
   }
+}
+
+/** Of what is encrypted nobody knows the plain size. */
+function sizeOf(record: BackupRecord): number {
+  const { bytes, storedBytes } = recordSizes(record)
+  return bytes ?? storedBytes
 }
 
 /** What the manifest will say of it. `runs`: the others, undefined where the store did not list them. */
@@ -20,7 +26,7 @@ export function checkSize(
   own: { readonly id: string; readonly slot: Date; readonly bytes: number },
   runs: readonly CatalogRun[] | undefined,
   task: Pick<BackupTask, 'accepted' | 'sizeHint'>,
-): Pick<Required<BackupRecord>, 'suspect' | 'sizeCheck'> {
+): Pick<BackupRecord, 'suspect' | 'sizeCheck'> {
   const others = runs?.map(run => sizedRun(run, task.accepted))
   const verdict = judgeNewSize(own, others, task.sizeHint)
   return { suspect: verdict === 'suspect', sizeCheck: verdict === 'unchecked' ? 'unchecked' : 'compared' }

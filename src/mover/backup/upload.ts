@@ -3,7 +3,7 @@
  * it has more parts than a store allows; one upload is open at a time, and it is known by name (message, record in the bucket) from
  * its first moment on.
  */
-import { createHash, type Hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { BackupSegment } from '../../api/record.ts'
 import type { CompletedPart, ObjectStore } from '../../storage/object-store.ts'
 
@@ -42,7 +42,8 @@ interface Segment extends OpenUpload {
   /** Its key may have more uploads than this one. */
   readonly isDoubtful: boolean
   readonly parts: CompletedPart[]
-  readonly hash: Hash
+  /** Of the parts in their order. */
+  readonly digests: string[]
   bytes: number
   sentParts: number
 }
@@ -138,9 +139,8 @@ export class SegmentedUpload {
     const onDoubt = (uploads: number) => void (opening.doubtful = uploads)
     const uploadId = await store.createUpload(key, { metadata, signal, onDoubt })
     this.#opening = undefined
-    const hash = createHash('sha256')
     const isDoubtful = opening.doubtful > 0
-    const segment = { key, number, isDoubtful, uploadId, parts: [], hash, bytes: 0, sentParts: 0 }
+    const segment = { key, number, isDoubtful, uploadId, parts: [], digests: [], bytes: 0, sentParts: 0 }
     this.#segment = segment
     await this.#options.opened(segment, number)
     return segment
@@ -157,7 +157,7 @@ export class SegmentedUpload {
     const { store, signal } = this.#options
     const parts = segment.parts.sort((a, b) => a.number - b.number)
     await store.completeUpload(segment.key, segment.uploadId, parts, segment.bytes, signal)
-    this.#completed.push({ key: segment.key, bytes: segment.bytes, sha256: segment.hash.digest('hex') })
+    this.#completed.push({ key: segment.key, bytes: segment.bytes, parts: segment.digests })
     this.#segment = undefined
     await this.#close(segment)
   }
@@ -167,7 +167,7 @@ export class SegmentedUpload {
     const segment = this.#segment ?? (await this.#openSegment())
     const buffer = this.#part
     const body = buffer.subarray(0, this.#filled)
-    segment.hash.update(body)
+    segment.digests.push(hash('sha256', body))
     segment.bytes += body.length
     const number = ++segment.sentParts
     const sending = this.#sendPart(segment, number, body).finally(() => {

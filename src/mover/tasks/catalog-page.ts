@@ -1,6 +1,6 @@
 /** One page of a target's backups, for an operator whose Backup objects differ from the bucket (docs/design.md R7). */
 import { catalogMessageLimit, type CatalogEntry } from '../../api/mover/message.ts'
-import { recordSizes, triggerOf, type BackupRecord } from '../../api/record.ts'
+import { recordSizes, type BackupRecord } from '../../api/record.ts'
 import type { CatalogTask } from '../../api/mover/task.ts'
 import { foreignText, readCatalogPage, splitByOwner, type CatalogRun } from '../../storage/bucket/catalog.ts'
 import { listHolds } from '../../storage/bucket/holds.ts'
@@ -92,7 +92,7 @@ function entryOf(record: BackupRecord, holds: ReadonlySet<string>, unproven: Rea
     sha256: record.artifacts[0]?.sha256,
     ...(record.suspect ? { suspect: true as const } : {}),
     ...(record.sizeCheck === 'unchecked' ? { unchecked: true as const } : {}),
-    ...(triggerOf(record) === 'on-demand' ? { trigger: 'on-demand' as const } : {}),
+    ...(record.trigger === 'on-demand' ? { trigger: 'on-demand' as const } : {}),
     ...(holds.has(record.run) ? { held: true as const } : {}),
     ...(unproven.has(record.run) ? { unproven: true as const } : {}),
   }

@@ -46,9 +46,11 @@ async function writeBackup(index: number, attempt = 'pod', segments = 1): Promis
   const keys = await writeData(index, attempt, segments)
   const time = slotOf(index).toISOString()
   const sha256 = '0'.repeat(64)
-  const stored = keys.map(key => ({ key: key.slice(layout.root.length), bytes: 1, sha256 }))
+  const stored = keys.map(key => ({ key: key.slice(layout.root.length), bytes: 1, parts: [sha256] }))
   const record: BackupRecord = {
-    version: 1,
+    version: 2,
+    trigger: 'scheduled',
+    sizeCheck: 'compared',
     run: `run-${index}`,
     jobUid: 'job',
     attempt,
@@ -57,7 +59,18 @@ async function writeBackup(index: number, attempt = 'pod', segments = 1): Promis
     slot: time,
     startedAt: time,
     finishedAt: time,
-    artifacts: [{ name: 'dump', segments: stored, bytes: 1, storedBytes: segments, sha256, compression: 'zstd' }],
+    artifacts: [
+      {
+        kind: 'stream',
+        name: 'dump',
+        codecs: ['zstd'],
+        partBytes: 8 << 20,
+        segments: stored,
+        bytes: 1,
+        storedBytes: segments,
+        sha256,
+      },
+    ],
     commit: 'conditional',
     suspect: false,
     tools: {},
