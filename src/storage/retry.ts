@@ -14,7 +14,8 @@ export interface RetryOptions {
 const longestDelayMs = 10_000
 
 /**
- * A repeated `putIfAbsent` whose first reply was lost says `exists`: the caller finds out by reading whether the object is its own.
+ * A repeated `putIfAbsent` whose first reply was lost says `exists`, a repeated `replaceIfUnchanged` `changed`: the caller finds out by
+ * reading whether the object is its own.
  * A repeated `createUpload` may have opened two uploads: the others of the same key are aborted, since keys are used once.
  */
 export function withRetries(store: ObjectStore, options: RetryOptions): ObjectStore {
@@ -72,6 +73,9 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
     put: (key, body, signal) => again(signal, () => store.put(key, body, signal)),
     putIfAbsent: (key, body, signal) => again(signal, () => store.putIfAbsent(key, body, signal)),
     get: (key, maxBytes, signal) => again(signal, () => store.get(key, maxBytes, signal)),
+    getTagged: (key, maxBytes, signal) => again(signal, () => store.getTagged(key, maxBytes, signal)),
+    replaceIfUnchanged: (key, body, etag, signal) =>
+      again(signal, () => store.replaceIfUnchanged(key, body, etag, signal)),
     read: (key, signal) => again(signal, () => store.read(key, signal)),
     head: (key, signal) => again(signal, () => store.head(key, signal)),
 

@@ -32,7 +32,7 @@ export async function runProbe(
   const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
   // Before anything is written: a list tells whether the bucket is where we look for it.
   const canList = await allowed(() => firstOf(store.list(layout.manifests, { signal })))
-  const { conditionalPut } = await writing(store, layout, () => claimFolder(store, layout, task.owner, now, signal))
+  const { conditionalPut } = await writing(store, layout, () => claimFolder(store, layout, task, now, signal))
   const written = Buffer.from(`${identity.run}\n`)
   await writing(store, layout, () => store.put(layout.probe, written, signal))
   const read = await store.get(layout.probe, 1 << 10, signal)
