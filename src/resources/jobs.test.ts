@@ -285,7 +285,7 @@ test('F68: an evicted attempt costs no retry, and a hopeless one ends the Job', 
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
     {
       action: 'FailJob',
-      onExitCodes: { containerName: 'mover', operator: 'In', values: [15, 16, 17, 18, 21, 22, 23, 24] },
+      onExitCodes: { containerName: 'mover', operator: 'In', values: [15, 16, 17, 18, 19, 21, 22, 23, 24, 26, 27, 28] },
     },
   ])
   const { scheduled } = jobSpecs(policy({ startingDeadlineSeconds: 77 }))

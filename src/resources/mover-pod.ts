@@ -67,7 +67,16 @@ export function taskBase(policy: BackupPolicy, settings: Settings) {
   const { bucket, endpoint, region, prefix, forcePathStyle } = backend
   const store: BackendTask = { bucket, endpoint, region, prefix, forcePathStyle }
   const caFile = backend.ca ? `${caDirectory}/ca.crt` : undefined
-  return { version: 1, owner, backend: store, secretName: backend.secretRef, credentialsDirectory, caFile } as const
+  const { adopt } = backend
+  return {
+    version: 1,
+    owner,
+    adopt,
+    backend: store,
+    secretName: backend.secretRef,
+    credentialsDirectory,
+    caFile,
+  } as const
 }
 
 /** The Job spec of one backup run: the user's command and our mover, side by side. */
