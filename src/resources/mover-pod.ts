@@ -186,7 +186,8 @@ function sourceContainer(job: JobStrategy, command: readonly string[]): Containe
   const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
   return {
     name: container.dump,
-    image: job.image,
+    // That of a preset's target is filled in by whoever found it; a pod without one is refused by the API server.
+    image: job.image ?? '',
     imagePullPolicy: job.imagePullPolicy,
     command,
     args: [...(job.command ?? []), ...(job.args ?? [])],

@@ -1,7 +1,7 @@
 // One refused change for each CEL rule of the CRDs: what a person might write, and at which field the API server says what to write instead.
 
-export const policy = 'BackupPolicy'
-export const backup = 'Backup'
+export const policy = 'BackupPolicy' as const
+export const backup = 'Backup' as const
 
 export type Refusal = {
   readonly kind: typeof policy | typeof backup
@@ -15,6 +15,19 @@ export type Refusal = {
 
 const job = 'spec.strategy.job'
 const badName = 'No_Such_Name'
+const badKey = 'the password'
+
+/** The example with a preset instead of its command. */
+const preset = { [`${job}.preset`]: 'postgres', [`${job}.args`]: undefined } as const
+
+/** A connection whose field is `value`; a certificate has its other half. */
+function connectionWith(field: string, value: object) {
+  const other = { secretKeyRef: { name: 'client', key: 'tls.crt' } }
+  const [outer = '', inner] = field.split('.')
+  if (inner === undefined) return { [outer]: value }
+  const pair = inner === 'caFrom' ? {} : { certFrom: other, keyFrom: other }
+  return { [outer]: { ...pair, [inner]: value } }
+}
 
 /** Every field that names another object has the same rule. */
 const names: readonly Refusal[] = [
@@ -53,6 +66,39 @@ const names: readonly Refusal[] = [
     kind: policy,
     field: `${job}.envFrom[].configMapRef.name`,
     change: { [`${job}.envFrom`]: [{ configMapRef: { name: badName } }] },
+  },
+  ...(['userFrom', 'tls.caFrom'] as const).flatMap(field =>
+    (['secretKeyRef', 'configMapKeyRef'] as const).map(kindOfReference => ({
+      kind: policy,
+      field: `${job}.connection.${field}.${kindOfReference}.name`,
+      change: {
+        ...preset,
+        [`${job}.connection`]: connectionWith(field, { [kindOfReference]: { name: badName, key: 'a' } }),
+      },
+    })),
+  ),
+  ...(['passwordFrom', 'tls.certFrom', 'tls.keyFrom'] as const).map(field => ({
+    kind: policy,
+    field: `${job}.connection.${field}.secretKeyRef.name`,
+    change: {
+      ...preset,
+      [`${job}.connection`]: connectionWith(field, { secretKeyRef: { name: badName, key: 'a' } }),
+    },
+  })),
+  {
+    kind: policy,
+    field: `${job}.connection.tls.secretName`,
+    change: { ...preset, [`${job}.connection`]: { tls: { secretName: badName } } },
+  },
+  {
+    kind: policy,
+    field: `${job}.volumes[].secret.name`,
+    change: { [`${job}.volumes`]: [{ name: 'a', mountPath: '/a', secret: { name: badName } }] },
+  },
+  {
+    kind: policy,
+    field: `${job}.volumes[].configMap.name`,
+    change: { [`${job}.volumes`]: [{ name: 'a', mountPath: '/a', configMap: { name: badName } }] },
   },
   { kind: backup, field: 'spec.policy', change: { 'spec.policy': badName } },
   { kind: backup, field: 'spec.target', change: { 'spec.target': badName } },
@@ -153,6 +199,31 @@ export const refusals: readonly Refusal[] = [
   { kind: policy, field: job, rule: 0, change: { [`${job}.args`]: undefined } },
   { kind: policy, field: job, rule: 1, change: { [`${job}.args`]: ['-Fc', 'shop'] } },
   { kind: policy, field: job, rule: 2, change: { [`${job}.args`]: ['pg_dump -Fc shop'] } },
+  { kind: policy, field: job, rule: 3, change: { [`${job}.image`]: undefined } },
+  { kind: policy, field: job, rule: 4, change: { [`${job}.preset`]: 'postgres' } },
+  { kind: policy, field: job, rule: 5, change: { [`${job}.databases`]: ['shop'] } },
+  { kind: policy, field: job, rule: 6, change: { ...preset, [`${job}.allowNonTransactional`]: true } },
+  {
+    kind: policy,
+    field: job,
+    rule: 7,
+    change: { ...preset, [`${job}.databases`]: ['shop'], [`${job}.excludeDatabases`]: ['old'] },
+  },
+  {
+    kind: policy,
+    field: job,
+    rule: 8,
+    change: { ...preset, [`${job}.connection`]: { passwordFile: { volume: 'secrets', path: 'password' } } },
+  },
+  { kind: policy, field: `${job}.preset`, change: { ...preset, [`${job}.preset`]: 'oracle' } },
+  { kind: policy, field: `${job}.databases[]`, change: { ...preset, [`${job}.databases`]: ['a\nb'] } },
+  { kind: policy, field: `${job}.excludeDatabases[]`, change: { ...preset, [`${job}.excludeDatabases`]: [''] } },
+  { kind: policy, field: `${job}.compression`, change: { [`${job}.compression`]: 'gzip' } },
+  { kind: policy, field: `${job}.restore`, rule: 0, change: { [`${job}.restore`]: {} } },
+  { kind: policy, field: `${job}.restore`, rule: 1, change: { [`${job}.restore`]: { args: ['-d', 'shop'] } } },
+  { kind: policy, field: `${job}.restore`, rule: 2, change: { [`${job}.restore`]: { args: ['pg_restore -d shop'] } } },
+  ...connectionRules(),
+  ...volumeRules(),
   { kind: policy, field: `${job}.image`, change: { [`${job}.image`]: 'postgres: 17' } },
   {
     kind: policy,
@@ -172,6 +243,77 @@ export const refusals: readonly Refusal[] = [
   // Nothing of a stored Backup's spec may change.
   { kind: backup, field: 'spec', change: { 'spec.policy': 'another' } },
 ]
+
+function connectionRules(): readonly Refusal[] {
+  const at = `${job}.connection`
+  const key = (name: string) => ({ secretKeyRef: { name: 'a', key: name } })
+  const rows: readonly (readonly [field: string, rule: number, connection: object])[] = [
+    ['', 0, { user: 'backup', userFrom: key('user'), passwordFrom: key('password') }],
+    ['.host', 0, { host: 'db.example.com:5432' }],
+    ['.port', 0, { port: 65_536 }],
+    ['.user', 0, { user: '' }],
+    ['.userFrom', 0, { userFrom: {} }],
+    ['.userFrom.secretKeyRef.key', 0, { userFrom: key(badKey) }],
+    ['.userFrom.configMapKeyRef.key', 0, { userFrom: { configMapKeyRef: { name: 'a', key: badKey } } }],
+    ['.passwordFrom.secretKeyRef.key', 0, { passwordFrom: key(badKey) }],
+    ['.tls', 0, { tls: { secretName: 'client', caFrom: key('ca.crt') } }],
+    ['.tls', 1, { tls: { certFrom: key('tls.crt') } }],
+    ['.tls', 2, { tls: { mode: 'verify-full' } }],
+    ['.tls.mode', 0, { tls: { mode: 'required' } }],
+    ['.tls.caFrom', 0, { tls: { caFrom: {} } }],
+    ['.tls.caFrom.secretKeyRef.key', 0, { tls: { caFrom: key(badKey) } }],
+    ['.tls.caFrom.configMapKeyRef.key', 0, { tls: { caFrom: { configMapKeyRef: { name: 'a', key: badKey } } } }],
+    ['.tls.certFrom.secretKeyRef.key', 0, { tls: { certFrom: key(badKey), keyFrom: key('tls.key') } }],
+    ['.tls.keyFrom.secretKeyRef.key', 0, { tls: { certFrom: key('tls.crt'), keyFrom: key(badKey) } }],
+  ]
+  const volume = { name: 'secrets', mountPath: '/secrets', secret: { name: 'a' } }
+  const file = (path: string) => ({ passwordFile: { volume: 'secrets', path } })
+  return [
+    ...rows.map(([field, rule, connection]) => ({
+      kind: policy,
+      field: `${at}${field}`,
+      rule,
+      change: { ...preset, [at]: connection },
+    })),
+    {
+      kind: policy,
+      field: at,
+      rule: 1,
+      change: { ...preset, [`${job}.volumes`]: [volume], [at]: { ...file('password'), passwordFrom: key('password') } },
+    },
+    {
+      kind: policy,
+      field: `${at}.passwordFile.path`,
+      change: { ...preset, [`${job}.volumes`]: [volume], [at]: file('../password') },
+    },
+  ]
+}
+
+function volumeRules(): readonly Refusal[] {
+  const at = `${job}.volumes`
+  const secret = { name: 'certificates' }
+  const one = (name: string, mountPath: string, more: object = { secret }) => ({ name, mountPath, ...more })
+  const itemsOf = (kind: 'secret' | 'configMap', item: object) => [
+    one('a', '/a', { [kind]: { name: 'a', items: [item] } }),
+  ]
+  const rows: readonly (readonly [field: string, rule: number, volumes: readonly object[]])[] = [
+    ['', 0, [one('a', '/certificates'), one('b', '/certificates')]],
+    ['[]', 0, [one('a', '/a', {})]],
+    ['[].name', 0, [one('tmp', '/a')]],
+    ['[].mountPath', 0, [one('a', 'certificates')]],
+    ['[].mountPath', 1, [one('a', '/tmp/a')]],
+    ['[].secret.items[].key', 0, itemsOf('secret', { key: badKey, path: 'a' })],
+    ['[].secret.items[].path', 0, itemsOf('secret', { key: 'a', path: '/a' })],
+    ['[].configMap.items[].key', 0, itemsOf('configMap', { key: badKey, path: 'a' })],
+    ['[].configMap.items[].path', 0, itemsOf('configMap', { key: 'a', path: 'a/../../b' })],
+  ]
+  return rows.map(([field, rule, volumes]) => ({
+    kind: policy,
+    field: `${at}${field}`,
+    rule,
+    change: { [at]: volumes },
+  }))
+}
 
 function fieldOf(key: string) {
   return { secretKeyRef: { name: 'postgres-credentials', key } }

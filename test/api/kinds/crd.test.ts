@@ -179,6 +179,28 @@ const badInput: readonly (readonly [input: string, change: Json, advice: RegExp]
   ],
   ['F73: an image with a blank', { [`${job}.image`]: ' postgres:17' }, /without blanks, for example postgres:17/],
   ['F73: an image in capitals', { [`${job}.image`]: 'Postgres:17' }, /its name in lower case/],
+  [
+    'a preset with a command',
+    { [`${job}.preset`]: 'postgres' },
+    /brings its own commands: remove command, args and restore, or remove preset/,
+  ],
+  [
+    'a whole URL as host',
+    {
+      [`${job}.preset`]: 'postgres',
+      [`${job}.args`]: undefined,
+      [`${job}.connection`]: { host: 'postgres://db/shop' },
+    },
+    /the name or the address of the server alone, for example db\.example\.com/,
+  ],
+  ...['/', '/.backup', '/.backup/x', '/tmp', '/tmp/x', '/a/../.backup', '/a/', 'a', '/a//b', '/a:b'].map(
+    path =>
+      [
+        `a volume at ${path}`,
+        { [`${job}.volumes`]: [{ name: 'a', mountPath: path, secret: { name: 'a' } }] },
+        /for example( in)? \/certificates/,
+      ] as const,
+  ),
   ['an empty command line', { 'spec.strategy.job.args': [] }, /strategy.job needs the program to run/],
 ]
 for (const [input, change, advice] of badInput)
@@ -267,6 +289,37 @@ const good: readonly (readonly [input: string, change: Json])[] = [
   [
     'requests that are equal to the limit in another spelling',
     { [`${job}.resources`]: { requests: { cpu: 1, memory: '1Gi' }, limits: { cpu: '1000m', memory: '1024Mi' } } },
+  ],
+  ['a preset and nothing else', { [job]: { preset: 'postgres' } }],
+  ['a preset with an image of its own', { [job]: { preset: 'mariadb', image: 'mariadb:11' } }],
+  [
+    'a preset for a database outside of the cluster, with a client certificate and a password file',
+    {
+      [job]: {
+        preset: 'mysql',
+        image: 'mysql:8.4',
+        allowNonTransactional: true,
+        databases: ['it\'s = "one"', 'shop'],
+        volumes: [
+          { name: 'secrets', mountPath: '/tmpl/secrets', secret: { name: 'a', items: [{ key: 'a', path: 'b/c' }] } },
+          { name: 'authorities', mountPath: '/etc/ssl/own', configMap: { name: 'b' }, optional: true },
+        ],
+        connection: {
+          host: 'db-1.example.com',
+          port: 3307,
+          userFrom: { configMapKeyRef: { name: 'b', key: 'user' } },
+          passwordFile: { volume: 'secrets', path: 'b/c' },
+          tls: { mode: 'verify-full', secretName: 'client-certificate' },
+        },
+      },
+    },
+  ],
+  ...['postgres', 'db_1.shop.svc.cluster.local.', '10.0.0.7', 'fd00::7'].map(
+    host => [`the host ${host}`, { [job]: { preset: 'postgres', connection: { host } } }] as const,
+  ),
+  [
+    'a command with the command that restores what it wrote',
+    { [`${job}.restore`]: { command: ['pg_restore'], args: ['-d', 'shop'] }, [`${job}.compression`]: 'none' },
   ],
   ['requests without a limit', { [`${job}.resources`]: { requests: { memory: '1Gi' }, limits: { cpu: 1 } } }],
   ['a blank in a later word', { [`${job}.args`]: ['bash', '-c', 'pg_dump shop'] }],
