@@ -268,8 +268,8 @@ export type ForeignPod = Pod & {
   }
 }
 
-/** Only what says which pods it has, and who has it. */
-export type Deployment = KubernetesObject & { readonly spec: { readonly selector: LabelSelector } }
+/** Only who has it is read. */
+export type Deployment = KubernetesObject
 
 export type StatefulSet = KubernetesObject & { readonly spec: { readonly serviceName?: string } }
 
