@@ -99,6 +99,16 @@ export const operatorReasons = [
   'SnapshotsStuck',
   /** Several targets have different problems. */
   'SeveralTargetsNotReady',
+  /** Several Services, containers or workloads would do, and nothing says which (presets). */
+  'Ambiguous',
+  /** No Service leads to the server of a preset. */
+  'NoService',
+  /** Nothing says as whom, or with which password, a preset may connect. */
+  'CredentialsUnknown',
+  /** The password of a preset's server stands in its pod, from where it is not copied. */
+  'LiteralPassword',
+  /** No container looks like a server of the preset. */
+  'ServerNotRecognized',
   /** An object that is not ours has the name that ours would need. */
   'NameTaken',
   /** Snapshots are not exported before that feature exists. */

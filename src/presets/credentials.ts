@@ -110,6 +110,12 @@ function userOf({ userVariables, defaultUser, assumed }: Account, { container }:
       )
     const value = publicValue(container, name)
     if (value !== undefined) return { is: 'named', name: value }
+    if (variable(container, `${name}_FILE`).is !== 'absent')
+      return problem(
+        'CredentialsUnknown',
+        `the user stands in the file that the variable ${name}_FILE of container ${container.name} names; write it into ${userField}`,
+        userField,
+      )
   }
   if (defaultUser === undefined) return undefined
   const sources = assumed?.user === undefined ? [] : sourcesOf(container, assumed.user)
@@ -134,24 +140,29 @@ function inEnvFrom(account: Account, server: Server): FoundAccount | undefined {
   return { user, password: { is: 'key', reference }, notes: [note] }
 }
 
-function nobody(preset: Preset, { container }: Server): FoundAccount {
+function nobody(preset: Preset, server: Server): FoundAccount {
+  const { container } = server
   const names = preset.accounts.flatMap(({ passwordVariables }) => passwordVariables)
   const sources = [...new Set(names.flatMap(name => sourcesOf(container, name).map(source => listed([source]))))]
   const where = sources.length > 0 ? `; it may be in ${sources.join(', ')}, whose keys the operator does not read` : ''
   const message = `no variable of container ${container.name} tells the password (looked for ${names.join(', ')}, and each with _FILE)${where}; refer to the Secret with the password in ${passwordField}, and write the user into ${userField} if it is not the administrator`
   return {
-    user: administratorOf(preset),
+    user: probableUser(preset, server),
     password: problem('CredentialsUnknown', message, passwordField),
     notes: [],
   }
 }
 
-/** The administrator as the image calls it, where nothing else is said. */
-function administratorOf({ accounts }: Preset): User | Problem {
-  const name = accounts.find(({ defaultUser }) => defaultUser !== undefined)?.defaultUser
-  return name === undefined
-    ? problem('CredentialsUnknown', `write the user into ${userField}`, userField)
-    : { is: 'named', name }
+/** Whom variables name, else the administrator as the image calls it. */
+function probableUser({ accounts }: Preset, server: Server): User | Problem {
+  const all = accounts.filter(({ defaultUser }) => defaultUser !== undefined)
+  const said = all.find(({ userVariables }) =>
+    userVariables.some(name => variable(server.container, name).is !== 'absent'),
+  )
+  const account = said ?? all[0]
+  return (
+    (account && userOf(account, server)) ?? problem('CredentialsUnknown', `write the user into ${userField}`, userField)
+  )
 }
 
 function noAdministrator({ container }: Server): Problem {

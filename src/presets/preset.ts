@@ -1,4 +1,5 @@
 // What a preset is: facts about one database as people run it, as data. And what is found with it: targets, and how each is reached.
+import type { Reason } from '../api/conditions.ts'
 import type { PresetName } from '../api/kinds/backup-policy-job.ts'
 
 export type Preset = {
@@ -103,19 +104,11 @@ export type Tls = {
 
 export type Connection = Credentials & { readonly host: string; readonly port: number; readonly tls?: Tls }
 
-export const problemReasons = [
-  /** Several would do, and nothing says which; the message lists them. */
-  'Ambiguous',
-  /** No Service leads to the server. */
-  'NoService',
-  /** Nothing says who may connect, or with which password. */
-  'CredentialsUnknown',
-  /** The password stands in the pod itself, from where it is not copied. */
-  'LiteralPassword',
-  /** No container looks like a server of the preset. */
-  'ServerNotRecognized',
-] as const
-export type ProblemReason = (typeof problemReasons)[number]
+/** Each is explained in docs/conditions.md. */
+export type ProblemReason = Extract<
+  Reason,
+  'Ambiguous' | 'NoService' | 'CredentialsUnknown' | 'LiteralPassword' | 'ServerNotRecognized'
+>
 
 /** What could not be found out, and the field that says it instead. */
 export type Problem = { readonly reason: ProblemReason; readonly message: string; readonly field: string }
