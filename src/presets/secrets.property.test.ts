@@ -7,6 +7,7 @@ import type { ForeignPod } from '../api/kubernetes.ts'
 import { environmentOf } from './dump-environment.ts'
 import type { Preset } from './preset.ts'
 import { presets } from './presets.ts'
+import { podEssence } from './pod-essence.ts'
 import { findTargets } from './targets.ts'
 
 const secret = 'S3CR3T'
@@ -148,4 +149,27 @@ for (const of of Object.values(presets))
       { numRuns: 2000 },
     )
     assert.ok(resolved > 100, `only ${resolved} of the pods told enough, so that the property says little`)
+  })
+
+for (const of of Object.values(presets))
+  test(`${of.name}: what is remembered of a pod holds no secret of it, and tells as much as the pod`, () => {
+    fc.assert(
+      fc.property(fc.array(aPod(of), { minLength: 1, maxLength: 3 }), pods => {
+        const remembered = pods.map(podEssence)
+        // The path of a file is none.
+        const said = JSON.stringify(remembered).replaceAll(`/run/${secret}`, '')
+        assert.ok(!said.includes(secret), said)
+        const services = [service('db', { ports: [{ port: of.port }] })]
+        const found = (seen: readonly ForeignPod[]) =>
+          findTargets(of, preset({ preset: of.name }), {
+            namespace,
+            pods: seen,
+            services,
+            statefulSets: [],
+            deployments: [],
+          })
+        assert.deepEqual(found(remembered), found(pods))
+      }),
+      { numRuns: 2000 },
+    )
   })

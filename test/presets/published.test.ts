@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { mariadb, mysql } from '../../src/presets/mariadb.ts'
+import { podEssence } from '../../src/presets/pod-essence.ts'
 import { postgres } from '../../src/presets/postgres.ts'
 import type { KeyReference, Preset } from '../../src/presets/preset.ts'
 import { findTargets } from '../../src/presets/targets.ts'
@@ -14,7 +15,10 @@ const inFile = (name: string, key: string) => ({ is: 'file', reference: secret(n
 
 /** The one target of a file. */
 function found(of: Preset, file: string) {
-  const { targets, passedOver } = findTargets(of, preset({ preset: of.name }), worldOfFile(file))
+  const world = worldOfFile(file)
+  const { targets, passedOver } = findTargets(of, preset({ preset: of.name }), world)
+  const remembered = findTargets(of, preset({ preset: of.name }), { ...world, pods: world.pods.map(podEssence) })
+  assert.deepEqual(remembered, { targets, passedOver }, 'what is remembered of the pods tells as much')
   assert.equal(targets.length, 1, JSON.stringify(targets))
   const [target] = targets
   assert.ok(target?.is === 'resolved', JSON.stringify(target))
