@@ -14,13 +14,14 @@ function reached(
   services: readonly Service[],
   pods: readonly ForeignPod[] = [pod()],
   governingServices: readonly string[] = [],
+  others: readonly ForeignPod[] = [],
 ) {
-  const [first, ...others] = pods
+  const [first, ...copies] = pods
   assert.ok(first)
-  const group = { workload, pods: [first, ...others] as const, governingServices }
+  const group = { workload, pods: [first, ...copies] as const, governingServices }
   const recognized = recognize(postgres, group)
   assert.ok(recognized.is === 'server')
-  const found = serviceOf(group, recognized.server, services, namespace, undefined)
+  const found = serviceOf(group, recognized.server, others, services, namespace, undefined)
   return found.is === 'reached' ? `${found.host}:${found.port}` : `${found.problem.reason}: ${found.problem.message}`
 }
 const at = (container: Partial<ForeignContainer>, spec: Partial<Service['spec']>) =>
@@ -75,7 +76,7 @@ test('with an address, inside the cluster, called as the workload or governing i
 test('several that are alike are listed', () => {
   assert.match(
     reached([service('two'), service('one')]),
-    /^Ambiguous: several Services lead to StatefulSet db: one\.shop\.svc:5432, two\.shop\.svc:5432; write the right one into strategy\.job\.connection\.host and port$/,
+    /^Ambiguous: several Services lead to StatefulSet db: one\.shop\.svc:5432, two\.shop\.svc:5432; write the right address into strategy\.job\.connection\.host and port$/,
   )
 })
 
@@ -97,12 +98,23 @@ test('a headless Service of several pods does not say which is the primary: each
   )
 })
 
+test('a Service that leads to the server of another workload as well is not taken: nobody would know whose data these are', () => {
+  const other = pod({}, { metadata: { name: 'x', labels: { app: 'db', tier: 'x' } } })
+  const mine = pod({}, { metadata: { labels: { app: 'db', tier: 'mine' } } })
+  const own = service('own', { type: 'LoadBalancer', selector: { app: 'db', tier: 'mine' } })
+  assert.match(
+    reached([service('db')], [mine], [], [other]),
+    /^Ambiguous: .*whose data would be dumped: db\.shop\.svc:5432/,
+  )
+  assert.equal(reached([service('db'), own], [mine], [], [other]), 'own.shop.svc:5432')
+})
+
 test("an operator's Service that is not there is named", () => {
   const group = { workload, pods: [pod()] as const, governingServices: [] }
   const recognized = recognize(postgres, group)
   assert.ok(recognized.is === 'server')
   const known = { name: 'db-rw', operator: 'CloudNativePG' }
-  const found = serviceOf(group, recognized.server, [service('db')], namespace, known)
+  const found = serviceOf(group, recognized.server, [], [service('db')], namespace, known)
   assert.ok(found.is === 'problem')
   assert.match(found.problem.message, /^CloudNativePG keeps a Service db-rw for StatefulSet db, and there is none/)
 })

@@ -13,11 +13,14 @@ const field = 'strategy.job.connection.host'
 /**
  * The Service that selects a pod of the workload and serves the server's port. Those with an address of their own come first, then those
  * that lead to the primary, then those of the cluster alone, then the one that is called as the workload or governs it.
+ * One that selects servers of other workloads, too, is never taken: the dump would be of whoever answers.
+ * @param others the pods of those
  * @param known the Service that an operator keeps for the primary; it is taken whatever it selects, because its endpoints may be written by others
  */
 export function serviceOf(
   { workload, pods, governingServices }: WorkloadPods,
   server: Server,
+  others: readonly ForeignPod[],
   services: readonly Service[],
   namespace: string,
   known: { readonly name: string; readonly operator: string } | undefined,
@@ -30,16 +33,22 @@ export function serviceOf(
       `${known.operator} keeps a Service ${known.name} for ${nameOf(workload)}, and there is none that serves port ${server.port}; write the server's address into ${field}`,
     )
   }
-  const candidates = services.flatMap(service => {
+  const leading = services.flatMap(service => {
     const port = pods.some(pod => selects(service, pod)) ? portOf(service, server) : undefined
     return port === undefined ? [] : [{ service, port, rank: rankOf(service, server) }]
   })
+  const candidates = leading.filter(({ service }) => !others.some(pod => selects(service, pod)))
   const best = Math.min(...candidates.map(({ rank }) => rank))
   const equals = candidates.filter(({ rank }) => rank === best)
   const called = [workload.name, ...governingServices].flatMap(name =>
     equals.filter(({ service }) => service.metadata.name === name),
   )
   const [chosen] = equals.length > 1 ? called : equals
+  if (leading.length > 0 && candidates.length === 0)
+    return ambiguous(
+      `every Service that leads to ${nameOf(workload)} leads to servers of other workloads as well, so that nobody knows whose data would be dumped`,
+      leading.map(({ service, port }) => `${hostOf(service, namespace)}:${port}`),
+    )
   if (!chosen && equals.length === 0)
     return unreached(
       `no Service selects the pods of ${nameOf(workload)} and serves port ${server.port}; make one, or write the server's address into ${field}`,
@@ -112,6 +121,6 @@ function unreached(message: string): Reached {
 }
 
 function ambiguous(what: string, hosts: readonly string[]): Reached {
-  const message = `${what}: ${hosts.toSorted(compare).join(', ')}; write the right one into ${field} and port`
+  const message = `${what}: ${hosts.toSorted(compare).join(', ')}; write the right address into ${field} and port`
   return { is: 'problem', problem: { reason: 'Ambiguous', message, field } }
 }

@@ -326,20 +326,31 @@ test('a stated host is that of one server: with two workloads it is asked which'
 // ── which pods, which container
 
 test('every workload is a target, by name; pods of Jobs and pods that ended are none', () => {
-  const owner = (kind: string, name: string) => [{ apiVersion: 'v1', kind, name, uid: name, controller: true }]
+  const member = (name: string, kind?: string) =>
+    pod(
+      {},
+      {
+        metadata: {
+          name: `${name}-0`,
+          labels: { app: name },
+          ownerReferences: kind ? [{ apiVersion: 'v1', kind, name, uid: name, controller: true }] : [],
+        },
+      },
+    )
   const pods = [
-    pod({}, { metadata: { name: 'b-0', ownerReferences: owner('StatefulSet', 'b') } }),
-    pod({}, { metadata: { name: 'a-0', ownerReferences: owner('StatefulSet', 'a') } }),
-    pod({}, { metadata: { name: 'alone', ownerReferences: [] } }),
-    pod({}, { metadata: { name: 'run', ownerReferences: owner('Job', 'run') } }),
-    { ...pod({}, { metadata: { name: 'over', ownerReferences: [] } }), status: { phase: 'Succeeded' } as const },
+    member('b', 'StatefulSet'),
+    member('a', 'StatefulSet'),
+    member('alone'),
+    member('run', 'Job'),
+    { ...member('over'), status: { phase: 'Succeeded' } as const },
   ]
+  const services = ['a', 'b', 'alone'].map(name => service(name, { selector: { app: name } }))
   const { targets, passedOver } = findTargets(postgres, preset(), world({ pods, services }))
   assert.deepEqual(
     targets.map(({ name, workload, is }) => [name, workload?.kind, is]),
     [
       ['a', 'StatefulSet', 'resolved'],
-      ['alone', 'Pod', 'resolved'],
+      ['alone-0', 'Pod', 'resolved'],
       ['b', 'StatefulSet', 'resolved'],
     ],
   )
@@ -353,7 +364,7 @@ test('two workloads of one name are not told apart by their backups: neither is 
   )
   const { targets } = findTargets(postgres, preset(), world({ pods, services }))
   for (const target of targets)
-    assert.match(problemOf(target).message, /several workloads have this name: DaemonSet db, StatefulSet db/)
+    assert.match(problems(target)[0].message, /several workloads have this name: DaemonSet db, StatefulSet db/)
 })
 
 test('copies of a server that is not selected are backed up themselves', () => {

@@ -30,7 +30,7 @@ export function findTargets(preset: Preset, stated: Stated, world: PresetWorld):
   const host = stated.connection?.host
   if (chosen.length === 0) return { targets: host === undefined ? [] : [external(preset, stated)], passedOver }
   const targets = chosen
-    .map(candidate => targetOf(preset, stated, candidate, chosen, world))
+    .map(candidate => targetOf(preset, stated, candidate, { chosen, all }, world))
     .sort((a, b) => compare(a.name, b.name))
   return { targets, passedOver }
 }
@@ -74,7 +74,7 @@ function targetOf(
   preset: Preset,
   stated: Stated,
   { group, recognized }: Candidate,
-  chosen: readonly Candidate[],
+  { chosen, all }: { readonly chosen: readonly Candidate[]; readonly all: readonly Candidate[] },
   { services, namespace }: PresetWorld,
 ): Target {
   const { workload } = group
@@ -82,7 +82,9 @@ function targetOf(
   const unclear = unclearServer(preset, stated, workload, recognized)
   const known = server && operatorOf(preset, workload, server)
   const service = known && { name: known.operator.service(known.cluster), operator: known.operator.title }
-  const reached = statedAddress(preset, stated) ?? (server && serviceOf(group, server, services, namespace, service))
+  const others = all.flatMap(each => (each.group === group || each.recognized.is === 'none' ? [] : each.group.pods))
+  const reached =
+    statedAddress(preset, stated) ?? (server && serviceOf(group, server, others, services, namespace, service))
   const accounts = known ? operatedAccounts(preset, known, server) : server && accountsOf(preset, server)
   return assembled(preset, stated, {
     named: { name: workload.name, workload },
@@ -227,7 +229,7 @@ function operatedAccounts(preset: Preset, { operator, cluster }: Operated, serve
 function unclearServer(
   preset: Preset,
   { image, connection }: Stated,
-  { ...workload }: Workload,
+  workload: Workload,
   recognized: Recognized,
 ): Problem | undefined {
   // With all of it stated it does not matter which container is the server.
