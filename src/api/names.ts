@@ -72,6 +72,21 @@ export function holdJobName(policy: string, run: string, held: boolean): string 
   return withHash(`${held ? 'hold' : 'release'}-${policy}`, nameHash(policy, run), maxJobName)
 }
 
+/** What finds out which backup a Restore is of. */
+export function resolveJobName(restore: string, restoreUid: string): string {
+  return withHash(`resolve-${restore}`, nameHash(restoreUid, 'resolve'), maxJobName)
+}
+
+/** What brings it back. */
+export function restoreJobName(restore: string, restoreUid: string): string {
+  return withHash(`restore-${restore}`, nameHash(restoreUid, 'restore'), maxJobName)
+}
+
+/** In the names of what is half restored, or put aside: letters and digits only, which every engine takes in a name. */
+export function restoreId(restoreUid: string): string {
+  return nameHash(restoreUid)
+}
+
 /** The Backup and the VolumeSnapshot of one PVC at one slot. */
 export function slotRunName(policy: string, target: string, slot: Date): string {
   return withHash(

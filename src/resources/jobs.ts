@@ -175,7 +175,7 @@ function storeJob(
   task: Parameters<typeof storeJobSpec>[1],
   settings: Settings,
 ): Job {
-  return ownJob(policy, name, role, storeJobSpec(policy, task, settings))
+  return ownJob(policy, name, role, storeJobSpec(policy.spec.backend, task, settings))
 }
 
 /** A Job of the policy that makes no backup. */
@@ -220,6 +220,6 @@ function runLabels(policy: BackupPolicy, role: JobRole): Readonly<Record<string,
   return { ...policyLabels(policy.metadata.name), [label.target]: labelValue(commandTarget), [label.role]: role }
 }
 
-function labelled(spec: Job['spec'], labels: Readonly<Record<string, string>>): Job['spec'] {
+export function labelled(spec: Job['spec'], labels: Readonly<Record<string, string>>): Job['spec'] {
   return { ...spec, template: { ...spec.template, metadata: { labels } } }
 }

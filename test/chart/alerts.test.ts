@@ -11,6 +11,7 @@ import { promtool } from '../../dev/debian-tools.ts'
 import { repository } from '../../dev/paths.ts'
 import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
+import type { Restore } from '../../src/api/kinds/restore.ts'
 import { BackupMetrics } from '../../src/controllers/metrics/metrics.ts'
 import { createRuntimeMetrics } from '../../src/runtime/metrics.ts'
 import { keyFrom, type KubeObject } from '../../src/runtime/client/resource.ts'
@@ -35,11 +36,13 @@ async function everything() {
   const backups = new Store<Backup>({
     indexes: { policy: ({ metadata, spec }) => [keyFrom(metadata.namespace, spec.policy)] },
   })
+  const restores = new Store<Restore>()
   policies.replace([])
   backups.replace([])
   const metrics = new BackupMetrics({
     policies,
     backups,
+    restores,
     isLeader: () => true,
     now: () => new Date('2026-01-01T03:00:00Z'),
     serverTime: () => undefined,

@@ -26,9 +26,15 @@ const roomsMayImport: Readonly<Record<string, Readonly<Record<string, readonly s
     runs: ['core', 'view', 'jobs'],
     history: ['core', 'view', 'jobs', 'runs'],
     policy: ['core', 'view', 'jobs', 'runs', 'history'],
+    restore: ['core', 'view', 'jobs'],
   },
   storage: { s3: [], bucket: [] },
-  controllers: { shared: ['policy', 'metrics'], policy: ['shared', 'metrics'], metrics: ['shared'] },
+  controllers: {
+    shared: ['policy', 'restore', 'metrics'],
+    policy: ['shared', 'metrics'],
+    restore: ['shared', 'metrics'],
+    metrics: ['shared'],
+  },
 }
 /** Pure folders decide from their arguments alone: no Node module, no package, no clock, no chance. */
 const pure = ['schedule', 'plan', 'resources', 'presets']

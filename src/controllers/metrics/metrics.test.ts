@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import { backupPolicySpec, type BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
@@ -45,12 +46,14 @@ const newBackups = () =>
 function world(now = '2026-01-10T12:00:00Z') {
   const policies = new Store<BackupPolicy>()
   const backups = newBackups()
+  const restores = new Store<Restore>()
   policies.replace([])
   backups.replace([])
   const state = { leads: true, now, serverTime: now }
   const metrics = new BackupMetrics({
     policies,
     backups,
+    restores,
     isLeader: () => state.leads,
     now: () => new Date(state.now),
     serverTime: () => new Date(state.serverTime),
@@ -58,7 +61,7 @@ function world(now = '2026-01-10T12:00:00Z') {
   /** The samples, without comments and histogram buckets. */
   const scrape = async () =>
     (await textOf(metrics)).split('\n').filter(line => line && !line.startsWith('#') && !line.includes('_bucket{'))
-  return { policies, backups, metrics, state, scrape }
+  return { policies, backups, restores, metrics, state, scrape }
 }
 
 async function textOf(metrics: BackupMetrics): Promise<string> {
@@ -338,9 +341,11 @@ test('a scrape of many policies leaves the loop to others', async () => {
 test('nothing is said while a cache is being filled: half of it would be wrong', async () => {
   const policies = new Store<BackupPolicy>()
   const backups = newBackups()
+  const restores = new Store<Restore>()
   const metrics = new BackupMetrics({
     policies,
     backups,
+    restores,
     isLeader: () => true,
     now: () => new Date(0),
     serverTime: () => undefined,

@@ -4,6 +4,7 @@
 // else (F71); so does a verdict that is put off because the API server knows more.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { cronJobName } from '../../api/names.ts'
 import {
@@ -43,9 +44,10 @@ import { isClockToBeSet } from './cron-job-clock.ts'
 import { aheadAgain, changedAgain, changedAtOnce, cronJobOf, type PutBack } from './put-back.ts'
 import { lookLast, type Asked } from '../policy/look-before-deletion.ts'
 import { isThere } from '../policy/look-before-verdict.ts'
+import { saysMore } from '../restore/look-before-verdict.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
 import { writeOf, type RefusalMemory } from './refusals.ts'
-import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
+import { backupPolicies, backups, cronJobs, jobs, restores, snapshots } from './resources.ts'
 
 /** After so long the watch has told what a write, or the look before it, found out first. */
 const watchMs = 1000
@@ -78,18 +80,27 @@ export type ApplyContext = {
   readonly client: Client
   readonly caches: Caches
   readonly events: EventRecorder
-  readonly metrics: Pick<BackupMetrics, 'observe'>
+  readonly metrics: Pick<BackupMetrics, 'observe' | 'observeRestore'>
   readonly clock: Clock
 }
 
-/** The policy that a plan is for. */
-export type Owner = { readonly namespace: string; readonly name: string; readonly policy: BackupPolicy | undefined }
+/** Whom a plan is for: a policy, or a Restore. */
+export type Owner = { readonly namespace: string; readonly name: string } & (
+  | { readonly policy: BackupPolicy | undefined; readonly restore?: never }
+  | { readonly restore: Restore | undefined; readonly of: 'Restore' }
+)
+
+/** The object itself, while there is one. */
+function objectOf(owner: Owner): BackupPolicy | Restore | undefined {
+  return 'of' in owner ? owner.restore : owner.policy
+}
 
 const resources: Readonly<Record<WrittenKind, Resource>> = {
   Backup: backups,
   BackupPolicy: backupPolicies,
   CronJob: cronJobs,
   Job: jobs,
+  Restore: restores,
   VolumeSnapshot: snapshots,
 }
 
@@ -122,7 +133,7 @@ export async function applyPlan(
 ): Promise<{ readonly retryAt: Date | undefined; readonly wakeAt: Date | undefined }> {
   const pass = new Pass(context, owner, log, signal)
   const now = context.clock.now()
-  memory.begin(owner.policy)
+  memory.begin(objectOf(owner))
   if (!plan.groups.some(cronJobOf)) memory.putBack.stands()
   const planned = new Set(plan.groups.map(({ name }) => name))
   const done = new Map<string, { readonly made: boolean }>()
@@ -483,14 +494,14 @@ class Pass {
 
   /** Tells people what is refused, when it is. */
   tell({ action, kind, name, words, withheld }: Refusal): void {
-    const { policy } = this.#owner
-    if (!policy) return
+    const about = objectOf(this.#owner)
+    if (!about) return
     if (withheld) {
       const type = withheld === 'CronJobChanged' ? 'Warning' : 'Normal'
-      return this.#context.events.record(policy, { type, reason: withheld, message: words })
+      return this.#context.events.record(about, { type, reason: withheld, message: words })
     }
     const message = `the API server refuses ${kind} ${name}: ${words}`
-    this.#context.events.record(policy, { type: 'Warning', reason: refusedReasons[action], message })
+    this.#context.events.record(about, { type: 'Warning', reason: refusedReasons[action], message })
   }
 
   /** A run that cannot start says so itself, and fails in the end. Undefined where it does already. */
@@ -540,9 +551,8 @@ class Pass {
   ): Promise<void> {
     const run = planned && this.#asMade(planned)
     const { events, clock } = this.#context
-    const { policy } = this.#owner
     const message = cost === undefined ? takenMessage(object) : `${takenMessage(object)}: without ours, ${cost}`
-    const about = run ?? policy
+    const about = run ?? objectOf(this.#owner)
     if (about) events.record(about, { type: 'Warning', reason: 'NameTaken', message })
     if (!run) return
     const { groups } = planNotStarted(run, object, failure('NameTaken', message), clock.now())
@@ -584,7 +594,7 @@ class Pass {
   /** Counted only once it is written: a conflict means that somebody else has seen more, and the next plan decides anew. */
   async #writeStatus(action: Extract<Action, { readonly do: 'write-status' }>, signal: AbortSignal): Promise<void> {
     const { caches, metrics } = this.#context
-    const { object, outcome, unless } = action
+    const { object, outcome, restored, unless } = action
     const { kind, name } = subjectOf(action)
     const standing = caches.backups.get(this.#owner.namespace, name)
     await this.#askOnceMore(unless, object.kind === 'Backup' && standing ? standing : object, signal)
@@ -594,12 +604,23 @@ class Pass {
       const { phase, reason } = (object as Backup).status ?? {}
       if (phase !== before) this.#log.info({ backup: name, phase, reason }, 'Backup changed its phase')
     }
+    if (restored) this.#log.info({ restore: name, phase: restored.phase }, 'Restore ended')
     if (outcome) metrics.observe({ namespace: this.#owner.namespace, policy: this.#owner.name, ...outcome })
+    if (restored) metrics.observeRestore({ namespace: this.#owner.namespace, ...restored })
   }
 
   /** @throws WaitError when the API server knows more than the verdict rests on. */
-  async #askOnceMore(unless: Unless | undefined, about: Backup | BackupPolicy, signal: AbortSignal): Promise<void> {
-    if (!unless || !(await isThere(this.#context, this.#owner, unless, about, signal))) return
+  async #askOnceMore(
+    unless: Unless | undefined,
+    about: Backup | BackupPolicy | Restore,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (!unless) return
+    const isMoreKnown =
+      about.kind === 'Restore'
+        ? await saysMore(this.#context, about as Restore, unless, signal)
+        : await isThere(this.#context, this.#owner, unless, about as Backup | BackupPolicy, signal)
+    if (!isMoreKnown) return
     throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
   }
 
@@ -628,6 +649,7 @@ function cacheOf(caches: Caches, kind: WrittenKind): Pick<Store<Written>, 'offer
     BackupPolicy: caches.policies,
     CronJob: caches.cronJobs,
     Job: caches.jobs,
+    Restore: caches.restores,
     VolumeSnapshot: caches.snapshots,
   } as const
   return stores[kind]

@@ -1,6 +1,7 @@
 // What the operator watches. Only objects that we made, or that a policy can select, are kept; where less is enough, less is kept.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import type {
   CronJob,
   Job,
@@ -26,6 +27,7 @@ import {
   eventEssence,
   jobEssence,
   podEssence,
+  restoreEssence,
   strangerByNameOnly,
   volumeEssence,
   withoutApplied,
@@ -35,6 +37,7 @@ import * as resources from './resources.ts'
 export type Caches = {
   readonly policies: Store<BackupPolicy>
   readonly backups: Store<Backup>
+  readonly restores: Store<Restore>
   readonly cronJobs: Store<CronJob>
   readonly jobs: Store<Job>
   readonly pods: Store<Pod>
@@ -87,14 +90,34 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       pick: withoutApplied,
       indexes: { policy: backup => [keyFrom(backup.metadata.namespace, backup.spec.policy)] },
     }),
+    restores: keep<Restore>({
+      resource: resources.restores,
+      pick: restoreEssence,
+      indexes: {
+        label: restore => [keyFrom(restore.metadata.namespace, labelValue(restore.metadata.name))],
+        backup: ({ metadata, spec: { source } }) =>
+          source.backup === undefined ? [] : [keyFrom(metadata.namespace, source.backup)],
+        policy: ({ metadata, spec: { source } }) =>
+          source.policy === undefined ? [] : [keyFrom(metadata.namespace, source.policy.name)],
+      },
+    }),
     cronJobs: keep<CronJob>({ resource: resources.cronJobs, pick: strangerByNameOnly }),
     jobs: keep<Job>({
       resource: resources.jobs,
       ...managed,
       pick: jobEssence,
-      indexes: { policy: byPolicyLabel, probe: job => (isRunningProbe(job) ? ['running'] : []) },
+      indexes: {
+        policy: byPolicyLabel,
+        restore: byRestoreLabel,
+        probe: job => (isRunningProbe(job) ? ['running'] : []),
+      },
     }),
-    pods: keep<Pod>({ resource: resources.pods, ...managed, indexes: { policy: byPolicyLabel }, pick: podEssence }),
+    pods: keep<Pod>({
+      resource: resources.pods,
+      ...managed,
+      indexes: { policy: byPolicyLabel, restore: byRestoreLabel },
+      pick: podEssence,
+    }),
     jobEvents: keep<JobEvent>({
       resource: resources.events,
       fieldSelector: 'involvedObject.kind=Job,type=Warning',
@@ -135,4 +158,10 @@ function byNamespace({ metadata }: KubeObject): readonly string[] {
 function byPolicyLabel({ metadata }: KubeObject): readonly string[] {
   const policy = metadata.labels?.[label.policy]
   return policy === undefined ? [] : [keyFrom(metadata.namespace, policy)]
+}
+
+/** The same of what belongs to a Restore. */
+function byRestoreLabel({ metadata }: KubeObject): readonly string[] {
+  const restore = metadata.labels?.[label.restore]
+  return restore === undefined ? [] : [keyFrom(metadata.namespace, restore)]
 }

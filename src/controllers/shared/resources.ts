@@ -30,6 +30,7 @@ const clusterWide = (resourceGroup: string, resourceVersion: string, kind: strin
 
 export const backupPolicies = namespaced(group, version, 'BackupPolicy', 'backuppolicies')
 export const backups = namespaced(group, version, 'Backup', 'backups')
+export const restores = namespaced(group, version, 'Restore', 'restores')
 export const cronJobs = namespaced('batch', 'v1', 'CronJob', 'cronjobs')
 export const jobs = namespaced('batch', 'v1', 'Job', 'jobs')
 export const pods = namespaced('', 'v1', 'Pod', 'pods')
@@ -57,6 +58,8 @@ export const grants: readonly Grant[] = [
   { resource: backupPolicies, subresource: 'status', verbs: ['update'] },
   { resource: backups, verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   { resource: backups, subresource: 'status', verbs: ['update'] },
+  { resource: restores, verbs: ['list', 'watch'] },
+  { resource: restores, subresource: 'status', verbs: ['update'] },
   { resource: cronJobs, verbs: ['get', 'list', 'watch', 'create', 'update', 'delete'] },
   { resource: cronJobs, subresource: 'status', verbs: ['patch'] },
   { resource: jobs, verbs: ['get', 'list', 'watch', 'create', 'delete'] },

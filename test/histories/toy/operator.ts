@@ -73,7 +73,13 @@ export class ToyOperator {
     const monotonic = () => this.#server.now.getTime()
     clock.monotonic = monotonic
     const events = { record: () => {} } as unknown as ApplyContext['events']
-    const context: ApplyContext = { client, caches, events, metrics: { observe: () => {} }, clock }
+    const context: ApplyContext = {
+      client,
+      caches,
+      events,
+      metrics: { observe: () => {}, observeRestore: () => {} },
+      clock,
+    }
     return { caches, context, observe: createObserver(caches, client, settings, clock, silentLog) }
   }
 
