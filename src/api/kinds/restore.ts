@@ -101,7 +101,7 @@ const restoreInto = z
   .meta(
     all(
       rule(
-        "self.previous == 'Keep' || self.overwrite",
+        "self.previous != 'Delete' || self.overwrite",
         'previous: Delete is about what overwrite replaces; set overwrite: true, or leave previous out',
       ),
       rule(

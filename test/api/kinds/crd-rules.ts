@@ -2,9 +2,10 @@
 
 export const policy = 'BackupPolicy' as const
 export const backup = 'Backup' as const
+export const restore = 'Restore' as const
 
 export type Refusal = {
-  readonly kind: typeof policy | typeof backup
+  readonly kind: typeof policy | typeof backup | typeof restore
   /** The field with the rule, as in the schema: items of a list are `[]`, values of a map `{}` (that of the key app here). */
   readonly field: string
   /** Which of the field's rules, where it has several. */
@@ -14,6 +15,7 @@ export type Refusal = {
 }
 
 const job = 'spec.strategy.job'
+const bucket = 'spec.source.bucket'
 const badName = 'No_Such_Name'
 const badKey = 'the password'
 
@@ -130,7 +132,7 @@ const requests: readonly Refusal[] = ['cpu', 'memory', 'ephemeral-storage'].map(
   },
 }))
 
-export const refusals: readonly Refusal[] = [
+const ofPoliciesAndBackups: readonly Refusal[] = [
   ...names,
   ...quantities,
   ...keys,
@@ -314,6 +316,87 @@ function volumeRules(): readonly Refusal[] {
     change: { [at]: volumes },
   }))
 }
+
+
+/** What a Restore shares with a policy: the container of a command, and a backend. */
+const shared: readonly Refusal[] = ofPoliciesAndBackups.flatMap((row): readonly Refusal[] => {
+  if (row.field.startsWith(`${job}.`)) return [movedTo('spec.into', job, row, {})]
+  return row.field.startsWith('spec.backend.') ? [movedTo(`${bucket}.backend`, 'spec.backend', row, inBucket())] : []
+})
+
+/** @param first what else the Restore must say */
+function movedTo(to: string, from: string, { field, rule, change }: Refusal, first: Refusal['change']): Refusal {
+  const moved = (path: string) => path.replace(from, to)
+  const changes = Object.entries(change).map(([path, value]) => [moved(path), value])
+  return {
+    kind: restore,
+    field: moved(field),
+    ...(rule === undefined ? {} : { rule }),
+    change: { ...first, ...Object.fromEntries(changes) },
+  }
+}
+
+/** A place in a bucket instead of the policy. */
+function inBucket(more: object = {}): Refusal['change'] {
+  const backend = { type: 's3', bucket: 'backups', endpoint: 'http://minio:9000', secretRef: 'minio-creds' }
+  return {
+    'spec.source': { bucket: { backend, namespace: 'shop', policy: 'shop', ...more } },
+    'spec.into.image': 'postgres:17',
+  }
+}
+
+const into = 'spec.into'
+const ofPreset = { [`${into}.args`]: undefined }
+const twoLines = 'a\nb'
+
+const restores: readonly Refusal[] = [
+  ...shared,
+  // Nothing of a stored Restore's spec may change.
+  { kind: restore, field: 'spec', rule: 0, change: { 'spec.backoffLimit': 1 } },
+  { kind: restore, field: 'spec', rule: 1, change: { [into]: undefined } },
+  { kind: restore, field: 'spec', rule: 2, change: { ...inBucket(), [`${into}.image`]: undefined } },
+  { kind: restore, field: 'spec.source', change: { 'spec.source.backup': 'one' } },
+  { kind: restore, field: 'spec.source.backup', change: { 'spec.source': { backup: badName } } },
+  { kind: restore, field: 'spec.source.policy.name', change: { 'spec.source.policy.name': badName } },
+  { kind: restore, field: 'spec.source.policy.target', change: { 'spec.source.policy.target': badName } },
+  { kind: restore, field: bucket, change: inBucket({ newest: true, run: 'backup-shop-1' }) },
+  { kind: restore, field: `${bucket}.namespace`, change: inBucket({ namespace: 'shop.old' }) },
+  { kind: restore, field: `${bucket}.policy`, change: inBucket({ policy: badName }) },
+  { kind: restore, field: `${bucket}.target`, change: inBucket({ target: badName }) },
+  { kind: restore, field: `${bucket}.run`, change: inBucket({ run: 'a/b' }) },
+  { kind: restore, field: `${bucket}.newest`, change: inBucket({ newest: false }) },
+  { kind: restore, field: into, rule: 0, change: { [`${into}.previous`]: 'Delete' } },
+  {
+    kind: restore,
+    field: into,
+    rule: 1,
+    change: { ...ofPreset, [`${into}.overwrite`]: true, [`${into}.only`]: { database: 'shop', table: 'orders' } },
+  },
+  { kind: restore, field: into, rule: 2, change: { [`${into}.overwrite`]: true } },
+  { kind: restore, field: into, rule: 3, change: { ...ofPreset, [`${into}.env`]: [{ name: 'A', value: 'a' }] } },
+  { kind: restore, field: into, rule: 4, change: { [`${into}.env`]: [{ name: 'BACKUP_INTO', value: 'a' }] } },
+  { kind: restore, field: into, rule: 5, change: { [`${into}.args`]: ['-d', 'shop'] } },
+  { kind: restore, field: into, rule: 6, change: { [`${into}.args`]: ['pg_restore -d shop'] } },
+  { kind: restore, field: `${into}.database`, change: { [`${into}.database`]: twoLines } },
+  { kind: restore, field: `${into}.previous`, change: { [`${into}.overwrite`]: false, [`${into}.previous`]: 'Drop' } },
+  { kind: restore, field: `${into}.only`, rule: 0, change: { ...ofPreset, [`${into}.only`]: {} } },
+  { kind: restore, field: `${into}.only`, rule: 1, change: { ...ofPreset, [`${into}.only`]: { table: 'orders' } } },
+  {
+    kind: restore,
+    field: `${into}.only.database`,
+    change: { ...ofPreset, [`${into}.only`]: { database: twoLines } },
+  },
+  {
+    kind: restore,
+    field: `${into}.only.table`,
+    change: { ...ofPreset, [`${into}.only`]: { database: 'shop', table: twoLines } },
+  },
+  { kind: restore, field: 'spec.identities.secretRef', change: { 'spec.identities': { secretRef: badName } } },
+  { kind: restore, field: 'spec.activeDeadlineSeconds', change: { 'spec.activeDeadlineSeconds': 5 } },
+  { kind: restore, field: 'spec.backoffLimit', change: { 'spec.backoffLimit': 11 } },
+]
+
+export const refusals: readonly Refusal[] = [...ofPoliciesAndBackups, ...restores]
 
 function fieldOf(key: string) {
   return { secretKeyRef: { name: 'postgres-credentials', key } }
