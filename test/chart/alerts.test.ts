@@ -11,7 +11,7 @@ import { promtool } from '../../dev/debian-tools.ts'
 import { repository } from '../../dev/paths.ts'
 import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
-import type { Restore } from '../../src/api/kinds/restore.ts'
+import { restoreSpec, type Restore } from '../../src/api/kinds/restore.ts'
 import { BackupMetrics } from '../../src/controllers/metrics/metrics.ts'
 import { createRuntimeMetrics } from '../../src/runtime/metrics.ts'
 import { keyFrom, type KubeObject } from '../../src/runtime/client/resource.ts'
@@ -62,6 +62,13 @@ async function everything() {
     metadata: { name: 'one', namespace: 'shop' },
     spec: { policy: metadata.name },
     status: { phase: 'Completed', target: 'data', storedBytes: 1, completionTime: lastSuccess },
+  })
+  restores.set({
+    ...sample,
+    kind: 'Restore',
+    metadata: { name: 'back', namespace: 'shop' },
+    spec: restoreSpec.parse({ source: { policy: { name: metadata.name } }, into: {} }),
+    status: { phase: 'Completed', policy: metadata.name, startTime: creationTimestamp, completionTime: lastSuccess },
   })
   const strategy = spec.strategy.type
   metrics.observe({ namespace: 'shop', policy: metadata.name, strategy, outcome: 'success', seconds: 7 })
