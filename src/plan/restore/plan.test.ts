@@ -294,6 +294,33 @@ test('a store that the policy no longer names is not read for the run that was c
   assert.deepEqual([status?.phase, status?.reason, created], ['Failed', 'StoreChanged', []])
 })
 
+test('what was found is restored, although its Backup is gone by now, but not without its policy', () => {
+  const of = restore({ ...fromPolicy, source: { backup: 'one' } }, { status: { ...restoring, policy: 'nightly' } })
+  assert.equal(planRestore(restoreWorld(of), at('04:00')).created.length, 1)
+  const { status } = planRestore(restoreWorld(of, { policy: undefined }), at('04:00'))
+  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'PolicyNotFound'])
+})
+
+test('an encrypted backup is not begun without an identity', () => {
+  const encrypted = { ...restoring, backup: { ...chosen, encrypted: true } }
+  const { status } = planRestore(restoreWorld(restore(fromPolicy, { status: encrypted })), now)
+  assert.deepEqual([status?.phase, status?.reason], ['Failed', 'NoIdentityMatches'])
+  const opened = { ...fromPolicy, identities: { secretRef: 'keys' } }
+  const task = taskOf(planRestore(restoreWorld(restore(opened, { status: encrypted })), now).created[0])
+  assert.ok(task.kind === 'restore')
+  assert.equal(task.identitiesDirectory, '/var/run/backup/identities')
+})
+
+test('a preset that the bucket names is a word, and no path', () => {
+  const of = restore(fromPolicy, { status: resolving })
+  const job = jobOf(of, 'resolve', complete(at('03:00'), now))
+  const presetOf = (preset: string) => {
+    const pods = [podSaying(job, { phase: 'done', resolved: { ...resolved, preset } })]
+    return planRestore(restoreWorld(of, { jobs: [job], pods }), now).status?.backup?.preset
+  }
+  assert.deepEqual([presetOf('postgres'), presetOf('../../tmp/x'), presetOf('a b')], ['postgres', undefined, undefined])
+})
+
 test('a Restore that verifies has a mover alone', () => {
   const of = restore({ source: fromPolicy.source, verify: true }, { status: { ...restoring, phase: 'Verifying' } })
   const { created, status } = planRestore(restoreWorld(of), now)

@@ -149,6 +149,12 @@ function startRestoring(
   connect: Connect | undefined,
 ): Step {
   if (backup.store !== store) return failed('StoreChanged', elsewhere(`run ${backup.run}`, folder.owner.policy))
+  const { into, identities } = restore.spec
+  if (into && backup.encrypted && !identities)
+    return failed(
+      'NoIdentityMatches',
+      'the backup is encrypted, and the Restore names no Secret with an identity that opens it; create another Restore with spec.identities',
+    )
   const command = restoreContainer(policy, restore, backup, connect)
   if (isRefusal(command)) return failed(command.reason, command.message)
   const slot = timeOf(backup.slot)

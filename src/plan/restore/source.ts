@@ -46,11 +46,15 @@ export function sourceOf(world: RestoreWorld, restore: Restore, now: Date): Sour
 /** The name of the policy whose backup is restored, as far as it is known. */
 export function policyNameOf({ backup }: Pick<RestoreWorld, 'backup'>, { spec, status }: Restore): string | undefined {
   const { source } = spec
-  return source.policy?.name ?? source.bucket?.policy ?? backup?.spec.policy ?? status?.policy
+  return source.policy?.name ?? source.bucket?.policy ?? status?.policy ?? backup?.spec.policy
 }
 
 function ofBackup(world: RestoreWorld, restore: Restore, name: string, now: Date): Source {
   const { backup } = world
+  const { backup: chosen, policy } = restore.status ?? {}
+  // What was found is restored, whatever becomes of the object that led there.
+  if (chosen && policy !== undefined)
+    return ofPolicy(world, restore, policy, { target: chosen.target, pick: { run: chosen.run } }, now)
   if (!backup || backup.metadata.deletionTimestamp) {
     const message = `there is no Backup ${name} in namespace ${world.namespace}; kubectl get bk lists those that there are, and source.bucket reads what only the bucket knows`
     return missing('BackupNotFound', message, restore, now)

@@ -100,7 +100,7 @@ export function backupFacts(resolved: ResolvedBackup, store: string): RestoreSta
     storedBytes,
     ...(bytes === undefined ? {} : { bytes }),
     ...(encrypted ? { encrypted } : {}),
-    ...(preset === undefined ? {} : { preset: preset.slice(0, 64) }),
+    ...(preset !== undefined && presetName.test(preset) ? { preset } : {}),
     ...(serverVersion === undefined ? {} : { serverVersion: serverVersion.slice(0, 64) }),
   }
 }
@@ -152,6 +152,8 @@ function namesOf(value: unknown): readonly string[] | undefined {
   return value.slice(0, 64).map(each => each.slice(0, longestName))
 }
 
+/** It is part of the path of a script: what else the bucket says is no preset. */
+const presetName = /^[a-z][a-z0-9]{0,31}$/
 const longestMessage = 2048
 const longestName = 253
 const longestRun = 63
