@@ -86,10 +86,10 @@ test('the API server finds nothing wrong with the types of the admission policie
       })[]
     }
     const done =
-      items.length === 4 && items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation)
+      items.length === 5 && items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation)
     return done ? items : undefined
   }
-  const policies = await eventually('four policies to be checked', checked, { seconds: 20 })
+  const policies = await eventually('five policies to be checked', checked, { seconds: 20 })
   for (const { metadata, status } of policies) assert.deepEqual(status?.typeChecking, {}, metadata.name)
 })
 
