@@ -93,7 +93,9 @@ const restoreInto = z
       'Variables of the command. Those whose names begin with BACKUP_ are set by the operator.',
     ),
     envFrom: job.shape.envFrom.describe('Secrets and ConfigMaps whose keys all become variables of the command.'),
-    resources: job.shape.resources,
+    resources: job.shape.resources.describe(
+      "CPU and memory of the command's container. Left out: those of the policy, so that a quota which asks for some is content.",
+    ),
     runAsUser: job.shape.runAsUser,
     runAsGroup: job.shape.runAsGroup,
   })

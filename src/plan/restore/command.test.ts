@@ -23,10 +23,17 @@ function refused(...given: Parameters<typeof restoreContainer>): string {
 const valuesOf = ({ env }: RestoreContainer) => Object.fromEntries(env.map(({ name, value }) => [name, value]))
 
 test('a command of the user reads the one artifact, in the image of the policy, as its user', () => {
-  const job = { image: 'postgres:15', args: ['pg_dump'], imagePullSecrets: [{ name: 'pull' }], runAsUser: 999 }
+  const job = {
+    image: 'postgres:15',
+    args: ['pg_dump'],
+    imagePullSecrets: [{ name: 'pull' }],
+    runAsUser: 999,
+    resources: { limits: { memory: '1Gi' } },
+  }
   const container = made(policy({ strategy: { type: 'job', job } }), restore(), chosen)
   assert.deepEqual(container.args, ['/.backup/feed', '-', 'pg_restore', '-e', '-d', 'shop'])
   assert.deepEqual([container.image, container.runAsUser], ['postgres:15', 999])
+  assert.deepEqual(container.resources, job.resources)
   assert.deepEqual(container.imagePullSecrets, [{ name: 'pull' }])
 })
 

@@ -103,7 +103,7 @@ function inImage(
     image,
     imagePullPolicy: into.imagePullPolicy ?? ofPolicy?.imagePullPolicy,
     imagePullSecrets: into.imagePullSecrets ?? ofPolicy?.imagePullSecrets,
-    resources: into.resources,
+    resources: into.resources ?? job?.resources,
     runAsUser: into.runAsUser ?? ofPolicy?.runAsUser,
     runAsGroup: into.runAsGroup ?? ofPolicy?.runAsGroup,
   }

@@ -110,6 +110,7 @@ test('a Restore of a place in a bucket without a run fails with the newest that 
   const pods = [podSaying(job, message, 1, 26)]
   const { status } = planRestore(restoreWorld(of, { policy: undefined, jobs: [job], pods }), now)
   assert.deepEqual([status?.phase, status?.reason], ['Failed', 'RunNotNamed'])
+  assert.match(status?.message ?? '', /create a Restore with one of them as source.bucket.run, or with newest: true$/)
   assert.equal(status?.available?.length, 20)
   assert.equal(status?.available?.[0]?.run, 'run-0')
 })

@@ -207,7 +207,7 @@ function ofResolving(restore: Restore, view: JobView, now: Date): Step {
     }
   }
   const available = found ? { available: availableBackups(found) } : {}
-  if (run.phase === 'Completed' && found)
+  if (run.reason === 'RunNotNamed' || (run.phase === 'Completed' && found))
     return { ...ended, facts: { ...facts, ...available, phase: 'Failed', reason: 'RunNotNamed', message: runNotNamed } }
   if (run.phase === 'Completed') return { ...ended, facts: { ...facts, ...speechless } }
   return { ...ended, facts: { ...facts, ...available, phase: 'Failed' } }

@@ -11,6 +11,7 @@ import { Reflector } from '../../../src/runtime/cache/reflector.ts'
 import { releaseName, releaseNamespace } from '../../chart/chart.ts'
 import { taskOf } from '../../plan/restore-world.ts'
 import { refusals, requestsOf } from '../../runner/rights.ts'
+import { startApiProxy } from '../control-plane/api-proxy.ts'
 import { clusterHands, type Hands } from '../control-plane/cluster-hands.ts'
 import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
 import { eventuallyBy, expireLease, installOperatorChart, startOperator, type RunningOperator } from './operator.ts'
@@ -151,6 +152,21 @@ test('a Job that somebody deletes is not made again', async () => {
   await ended('next')
   assert.equal(made.filter(name => name === status?.jobs?.restore?.name).length, 1)
   assert.deepEqual((await restoreOf('newest')).status, status)
+})
+
+test('what pods have said counts also where the watch has not told of it yet', async t => {
+  await operator.kill()
+  await expireLease(admin)
+  // Their Jobs are seen to have ended first.
+  const watchDelayMs = (path: string) => (path.endsWith('/pods') ? 4000 : 0)
+  const proxy = await startApiProxy({ url: plane.url, ca: plane.ca, onWrite: () => 'pass', watchDelayMs })
+  t.after(() => proxy.close())
+  operator = await startOperator(plane, 'behind', proxy.url)
+  await create('behind', { source: { policy: { name: 'dump' } }, into })
+  const { status } = await ended('behind')
+  assert.equal(status?.phase, 'Completed', status?.message ?? '')
+  assert.deepEqual(status?.result?.databases, ['shop'])
+  await operator.kill()
 })
 
 test('the operator was refused nothing', async () => {
