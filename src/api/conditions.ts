@@ -101,6 +101,10 @@ export const operatorReasons = [
   'PVCGone',
   /** So many snapshots of the PersistentVolumeClaim are slow that no further one is begun. */
   'SnapshotsStuck',
+  /** The API server does not say which workloads a preset is to back up. */
+  'TargetsUnknown',
+  /** More workloads match than one policy backs up. */
+  'TooManyTargets',
   /** Several targets have different problems. */
   'SeveralTargetsNotReady',
   /** Several Services, containers or workloads would do, and nothing says which (presets). */

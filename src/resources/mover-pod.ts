@@ -20,6 +20,12 @@ import type { Settings } from './settings.ts'
 
 export type BackupTaskInput = Extract<MoverTaskInput, { readonly kind: 'backup' }>
 
+/** What the container of a dump is given: the policy's own words, or what was inferred of a workload in their place. */
+export type DumpSource = Omit<JobStrategy, 'volumes'> & {
+  readonly volumes?: readonly Volume[]
+  readonly mounts?: NonNullable<Container['volumeMounts']>
+}
+
 /** Names of the containers, as they are in status, docs and the chart's admission policy. */
 export const container = { prepare: 'prepare', dump: 'dump', restore: 'restore', mover: 'mover' } as const
 
@@ -97,7 +103,7 @@ export function storeTask(backend: BackendSpec, owner: PrefixOwner) {
 /** The Job spec of one backup run: the user's command and our mover, side by side. */
 export function backupJobSpec(
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   task: BackupTaskInput,
   settings: Settings,
 ): JobSpec {
@@ -128,7 +134,7 @@ export function attempts(limits: { readonly activeDeadlineSeconds: number; reado
 }
 
 /** The Job spec of a dry start: the pod of a run, whose command is looked for and not run (docs/design.md R35). */
-export function startJobSpec(policy: BackupPolicy, job: JobStrategy, settings: Settings): JobSpec {
+export function startJobSpec(policy: BackupPolicy, job: DumpSource, settings: Settings): JobSpec {
   const task = { ...taskBase(policy, settings), kind: 'start' } as const
   const spec = runPod(policy, job, lookCommand(), task, settings, startJobDeadlineSeconds - 60)
   return { backoffLimit: 0, activeDeadlineSeconds: startJobDeadlineSeconds, template: { spec } }
@@ -140,7 +146,7 @@ const startJobDeadlineSeconds = 1200
 /** @param command what stands before the user's command line in its container */
 function runPod(
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   command: readonly string[],
   task: MoverTaskInput,
   settings: Settings,
@@ -152,7 +158,7 @@ function runPod(
     imagePullSecrets: [...settings.imagePullSecrets.map(name => ({ name })), ...(job.imagePullSecrets ?? [])],
     initContainers: [prepareContainer(settings)],
     containers: [sourceContainer(job, command), moverContainer(task, settings, [sharedMount])],
-    volumes: [...sharedVolumes, ...storeVolumes(policy.spec.backend)],
+    volumes: [...sharedVolumes, ...storeVolumes(policy.spec.backend), ...(job.volumes ?? [])],
   }
 }
 
@@ -208,7 +214,7 @@ export function podDefaults(settings: Settings) {
 }
 
 /** The user's image. User and group are set, because an image whose USER is root or a name cannot start otherwise (docs/design.md R10). */
-function sourceContainer(job: JobStrategy, command: readonly string[]): Container {
+function sourceContainer(job: DumpSource, command: readonly string[]): Container {
   const { runAsUser = nonRootId, runAsGroup = nonRootId, env = [] } = job
   const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
   return {
@@ -223,7 +229,7 @@ function sourceContainer(job: JobStrategy, command: readonly string[]): Containe
     resources: job.resources,
     securityContext: { ...locked, runAsUser, runAsGroup },
     terminationMessagePolicy: 'FallbackToLogsOnError',
-    volumeMounts: [sharedMount, { name: 'tmp', mountPath: '/tmp' }],
+    volumeMounts: [sharedMount, { name: 'tmp', mountPath: '/tmp' }, ...(job.mounts ?? [])],
   }
 }
 

@@ -6,7 +6,6 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Restore } from '../../api/kinds/restore.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
-import { cronJobName } from '../../api/names.ts'
 import {
   askedConclusion,
   type Action,
@@ -20,7 +19,8 @@ import {
 } from '../../plan/core/actions.ts'
 import { failure, planNotStarted, planRefused, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
-import { cronJobClockGroup, cronJobGroup } from '../../plan/policy/cron-job.ts'
+import { cronJobClockGroup } from '../../plan/policy/cron-job.ts'
+import { isGroup } from '../../plan/view/per-target.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -134,7 +134,7 @@ export async function applyPlan(
   const pass = new Pass(context, owner, log, signal)
   const now = context.clock.now()
   memory.begin(objectOf(owner))
-  if (!plan.groups.some(cronJobOf)) memory.putBack.stands()
+  memory.putBacks.stand(plan.groups)
   const planned = new Set(plan.groups.map(({ name }) => name))
   const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()
@@ -152,17 +152,19 @@ export async function applyPlan(
     const standing = known && writesOf(group).includes(writeOf(known)) ? known : undefined
     if (!standing && (shares.isSpent(group) || writesOf(group).some(write => slow.has(write)))) return leave(group)
     const cronJob = cronJobOf(group)
-    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, memory.putBack)))
+    const isClock = isGroup(cronJobClockGroup, group.name)
+    const putBack = cronJob || isClock ? memory.putBacks.of(group.name) : undefined
+    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, putBack)))
     if (outcome) shares.spend(group, outcome)
     if (outcome?.is === 'done') {
       done.set(group.name, outcome)
-      if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
-      else if (group.name === cronJobClockGroup) memory.putBack.putClockBack(context.clock.now())
+      if (cronJob) putBack?.wrote(cronJob, context.clock.now())
+      else if (isClock) putBack?.putClockBack(context.clock.now())
     }
     if (outcome?.is === 'withheld') {
       // One that is not tried says nothing of webhooks: people edit, too.
-      if (outcome.until) memory.putBack.waits(outcome.refusal, context.clock.now(), outcome.until)
-      else if (cronJob) memory.putBack.changed()
+      if (outcome.until) putBack?.waits(outcome.refusal, context.clock.now(), outcome.until)
+      else if (cronJob) putBack?.changed()
     }
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome)
@@ -193,11 +195,11 @@ export async function applyPlan(
   /** Before anything of the group is done: what sets the clock of the CronJob would skip a slot, and nothing follow it. */
   function contested(group: Group): Outcome | undefined {
     const cronJob = cronJobOf(group)
-    if (group.name === cronJobClockGroup) {
-      const until = memory.putBack.clockWaitsUntil(context.clock.now())
-      return until && { is: 'withheld', refusal: aheadAgain(cronJobName(owner.name)), until }
+    if (isGroup(cronJobClockGroup, group.name)) {
+      const until = memory.putBacks.of(group.name).clockWaitsUntil(context.clock.now())
+      return until && { is: 'withheld', refusal: aheadAgain(clockedBy(group)), until }
     }
-    const until = cronJob && memory.putBack.waitsUntil(cronJob, context.clock.now())
+    const until = cronJob && memory.putBacks.of(group.name).waitsUntil(cronJob, context.clock.now())
     if (!until) return undefined
     const current = context.caches.cronJobs.get(owner.namespace, cronJob.metadata.name)
     return { is: 'withheld', refusal: changedAgain(current, cronJob), until }
@@ -219,8 +221,9 @@ export async function applyPlan(
     if (isNeeded(group, planned, done, refused)) await attempt(group)
   // Refused, it waits like any other: an error would make the next slot wait with it.
   const undone = { taken, putOff: new Set([...putOff.keys(), ...left]) }
-  const doubt = memory.putBack.doubt(context.clock.now())
-  const toldRefused = doubt ? new Map([[cronJobGroup, doubt.refusal], ...refused]) : refused
+  const doubts = memory.putBacks.doubts(context.clock.now())
+  const doubted = [...doubts].map(([group, { refusal }]) => [group, refusal] as const)
+  const toldRefused = doubted.length > 0 ? new Map([...doubted, ...refused]) : refused
   const conclude = async (actions: readonly Action[]) => {
     if (actions.length > 0) await attempt({ name: concluding(actions), actions }, Number.POSITIVE_INFINITY)
   }
@@ -248,8 +251,18 @@ export async function applyPlan(
   const atOnce = isUnwritten && plan.wakeAt !== undefined && plan.wakeAt <= now
   return {
     retryAt,
-    wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt, doubt?.until),
+    wakeAt: earliest(
+      atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt,
+      retryAt,
+      leftAt,
+      ...[...doubts.values()].map(({ until }) => until),
+    ),
   }
+}
+
+/** The name of the CronJob whose clock a group puts back. */
+function clockedBy({ actions }: Group): string {
+  return actions.flatMap(action => (action.do === 'patch-status' ? [action.name] : []))[0] ?? ''
 }
 
 /** What the looks of one are refused says nothing of the write of the other. */
@@ -384,7 +397,7 @@ class Pass {
    * @param untilMs monotonic: after that no action is begun, and the group is put off
    * @param putBack what became of the CronJob, where it writes one
    */
-  async carryOut(group: Group, untilMs: number, putBack: PutBack): Promise<Outcome> {
+  async carryOut(group: Group, untilMs: number, putBack: PutBack | undefined): Promise<Outcome> {
     const { clock } = this.#context
     const left: Left = new Map()
     let made = true
@@ -404,7 +417,7 @@ class Pass {
       try {
         const signal = AbortSignal.any([this.#signal, late.signal])
         const clocked = action.do === 'patch-status' ? cronJobOf(group) : undefined
-        if (clocked) {
+        if (clocked && putBack) {
           tried = { do: 'replace', object: clocked }
           if (!(await isClockToBeSet(this.#context, clocked, putBack, { signal }))) continue
           tried = action
@@ -412,7 +425,7 @@ class Pass {
         const outcome = await this.take(action, left, signal, group.run)
         if (outcome === 'ended' || outcome === 'taken') return { is: outcome }
         if (outcome === 'adopted') made = false
-        if (clocked) putBack.clockSet()
+        if (clocked) putBack?.clockSet()
       } catch (error) {
         const outcome = refusalOf(tried, error, clock.monotonic() - begunMs)
         if (outcome) return outcome

@@ -14,6 +14,7 @@ import type {
 } from '../../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
+import { presetOf } from '../../plan/view/preset.ts'
 import { isRunningProbe } from '../../plan/policy/store-probe.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -82,7 +83,7 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       indexes: {
         namespace: byNamespace,
         label: policy => [keyFrom(policy.metadata.namespace, labelValue(policy.metadata.name))],
-        cronJob: policy => [keyFrom(policy.metadata.namespace, cronJobName(policy.metadata.name))],
+        cronJob: policy => cronJobNames(policy).map(name => keyFrom(policy.metadata.namespace, name)),
       },
     }),
     backups: keep<Backup>({
@@ -101,7 +102,11 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
           source.policy === undefined ? [] : [keyFrom(metadata.namespace, source.policy.name)],
       },
     }),
-    cronJobs: keep<CronJob>({ resource: resources.cronJobs, pick: strangerByNameOnly }),
+    cronJobs: keep<CronJob>({
+      resource: resources.cronJobs,
+      indexes: { policy: byPolicyLabel },
+      pick: strangerByNameOnly,
+    }),
     jobs: keep<Job>({
       resource: resources.jobs,
       ...managed,
@@ -148,6 +153,13 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
     snapshotClasses: keep<VolumeSnapshotClass>({ resource: resources.snapshotClasses }),
   }
   return { caches, run: async signal => void (await Promise.all(reflectors.map(reflector => reflector.run(signal)))) }
+}
+
+/** The names that its CronJobs have, or would have. */
+function cronJobNames(policy: BackupPolicy): readonly string[] {
+  const { name } = policy.metadata
+  const targets = presetOf(policy) === undefined ? [] : (policy.status?.targets ?? [])
+  return [cronJobName(name), ...targets.map(target => cronJobName(name, target.name))]
 }
 
 function byNamespace({ metadata }: KubeObject): readonly string[] {

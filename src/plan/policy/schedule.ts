@@ -17,11 +17,14 @@ export type PolicySchedule = {
 
 export type UnreadableSchedule = { readonly problem: string }
 
-/** Admission refuses schedules that cannot be read; one may still be there from before a rule was added. */
-export function scheduleOf(policy: BackupPolicy): PolicySchedule | UnreadableSchedule {
+/**
+ * Admission refuses schedules that cannot be read; one may still be there from before a rule was added.
+ * @param target of strategy job: H spreads the targets of a preset, too
+ */
+export function scheduleOf(policy: BackupPolicy, target: string = commandTarget): PolicySchedule | UnreadableSchedule {
   const { schedule, timeZone, strategy } = policy.spec
   const job = strategy.type === 'job'
-  const seed = [policy.metadata.namespace, policy.metadata.name, ...(job ? [commandTarget] : [])].join('/')
+  const seed = [policy.metadata.namespace, policy.metadata.name, ...(job ? [target] : [])].join('/')
   try {
     validateTimeZone(timeZone)
     const text = expandHash(schedule, seed)
