@@ -34,7 +34,7 @@ export const readinessChecks: readonly Check[] = [
   { name: 'the schedule can be read', violation: scheduleUnreadable },
   { name: 'the name of the CronJob is ours', violation: cronJobTaken },
   { name: 'the snapshot CRDs are installed', violation: snapshotApiMissing },
-  { name: 'the selector matches a claim', violation: nothingSelected },
+  { name: 'the selector matches a claim, or a workload for the preset', violation: nothingSelected },
   { name: 'a target can be backed up', violation: noTargetReady },
   { name: 'the schedule fires', violation: scheduleSilent },
   { name: 'the CronJob is accepted, and stays as it was written', violation: cronJobRefused },
