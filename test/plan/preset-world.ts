@@ -25,12 +25,15 @@ import {
 /** A policy with a preset, whose schedule has been the same since midnight, and whose store can be used. */
 export function presetPolicy(spec: object = {}, status: Partial<BackupPolicyStatus> = {}): BackupPolicy {
   const stated = policy(spec)
-  // By a key that the narrow accessor alone knows.
-  const job = { ...stated.spec.strategy.job, preset: 'postgres', image: undefined, command: undefined, args: undefined }
-  const strategy = { type: 'job', job } as unknown as BackupPolicy['spec']['strategy']
-  const made = { ...stated, spec: { ...stated.spec, strategy } }
+  const made = { ...stated, spec: { ...stated.spec, strategy: presetStrategy(stated.spec.strategy) } }
   const known = { scheduleHash: scheduleHash(made), scheduleSince: stamp(at('00:00')), store: usableStore(at('00:00')) }
   return { ...made, status: { ...known, ...status } }
+}
+
+/** The strategy of an explicit command with a preset in its place, by a key that the narrow accessor alone knows. */
+export function presetStrategy({ type, job }: BackupPolicy['spec']['strategy']): BackupPolicy['spec']['strategy'] {
+  const { image: _, command: __, args: ___, ...rest } = job ?? {}
+  return { type, job: { ...rest, preset: 'postgres' } } as unknown as BackupPolicy['spec']['strategy']
 }
 
 export function found(name: string, more: Partial<FoundTarget> = {}): FoundTarget {

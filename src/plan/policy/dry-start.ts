@@ -3,7 +3,6 @@
 // memory, limit ranges, pod security.
 import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { JobStrategy } from '../../api/kinds/backup-policy-job.ts'
 import type { StartStatus, StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import { commandTarget, startJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
@@ -98,7 +97,7 @@ type Going = { readonly is: 'going'; readonly obstacle: Words | undefined; reado
 /** The container of the command decides, whatever becomes of the mover beside it. */
 function judgeStart(
   { job, pods, warnings }: JobView,
-  { image, command = [], args = [] }: JobStrategy,
+  { image, command = [], args = [] }: DumpSource,
   now: Date,
 ): Found | Going {
   const newest = pods.at(-1)
