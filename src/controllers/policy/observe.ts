@@ -1,6 +1,8 @@
 // Gathers what planning one policy looks at: from the caches, and the little that is not worth caching from the API server.
 import { apiVersion, labelValue } from '../../api/labels.ts'
+import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Reason } from '../../api/conditions.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type {
   CronJob,
@@ -19,6 +21,7 @@ import { lastRefusal } from '../../plan/policy/cron-job-warnings.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
 import type { DryRun, PolicyWorld, TargetFinder } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
+import { earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { WaitError } from '../../runtime/client/errors.ts'
@@ -103,6 +106,7 @@ export function createObserver(
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
     const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
     const found = policy && workloads.found(policy)
+    const lookAgainAt = earliest(againAt, policy && workloads.againAt(policy))
     const targetCronJobs = cronJobsOfTargets(namespace, name, found?.targets ?? [])
     const cronJobEvents = [...warningsOf(cronJob), ...targetCronJobs.flatMap(warningsOf)]
     if (!policy) {
@@ -117,7 +121,7 @@ export function createObserver(
       settings,
       policy,
       backups,
-      ...(againAt ? { lookAgainAt: againAt } : {}),
+      ...(lookAgainAt ? { lookAgainAt } : {}),
       cronJob,
       targetCronJobs,
       cronJobEvents,
@@ -203,7 +207,7 @@ export function createObserver(
     const policy = caches.policies.get(namespace, name)
     if (!policy || policy.metadata.deletionTimestamp) return
     const asked = caches.backups.byIndex('policy', keyFrom(namespace, name))
-    const isWanted = asked.some(({ spec, status }) => spec.slot === undefined && !status?.phase)
+    const isWanted = asked.some(({ spec, status }) => spec.slot === undefined && isWaiting(status))
     await workloads.look(policy, isWanted, signal)
   }
 
@@ -269,6 +273,17 @@ export function probesRunning(caches: Caches, now: Date): number {
   })
   return new Set(probing).size
 }
+
+/** Nothing is known of it yet, or it waits for a workload. */
+function isWaiting(status: BackupStatus | undefined): boolean {
+  return !status?.phase || (status.phase === 'Pending' && waitsForWorkloads.has(status.reason))
+}
+
+const waitsForWorkloads: ReadonlySet<string | undefined> = new Set<Reason>([
+  'TargetNotFound',
+  'TargetsUnknown',
+  'SelectorMatchedNothing',
+])
 
 /** The order of a cache changes with a restart; what is written must not. */
 function byName<T extends KubernetesObject>(objects: readonly T[]): readonly T[] {

@@ -30,6 +30,8 @@ type Known = {
   /** Monotonic milliseconds. */
   readonly lookedMs: number
   readonly againAtMs: number
+  /** That is sooner than every policy is looked at. */
+  readonly isSoon: boolean
 }
 
 /** Keeps what the finder has inferred, and none of the objects that it was inferred from. */
@@ -67,19 +69,28 @@ export class WorkloadLooks {
     if (!workloads) {
       const found = known && lookedMs < known.lookedMs + staleMs ? known.found : undefined
       const since = known?.lookedMs ?? lookedMs
-      this.#known.set(key, { of, found, lookedMs: since, againAtMs: lookedMs + againMs })
+      this.#known.set(key, { of, found, lookedMs: since, againAtMs: lookedMs + againMs, isSoon: true })
       return
     }
     const targets = find(policy, workloads)
     const isWhole = targets.length > 0 && targets.every(target => !('unresolved' in target))
     const againAtMs = lookedMs + goodForMs[isWhole ? 'all' : 'some']
-    this.#known.set(key, { of, found: { targets, pods: workloads.pods.length }, lookedMs, againAtMs })
+    const found = { targets, pods: workloads.pods.length }
+    this.#known.set(key, { of, found, lookedMs, againAtMs, isSoon: !isWhole })
   }
 
   /** What the last look has found, of this very generation; undefined where nobody can say. */
   found(policy: BackupPolicy): Found | undefined {
     const known = this.#known.get(keyOf(policy))
     return known?.of === generationOf(policy) ? known.found : undefined
+  }
+
+  /** When to look again though nothing changes, where that is sooner than every policy is looked at. */
+  againAt(policy: BackupPolicy): Date | undefined {
+    const known = this.#known.get(keyOf(policy))
+    if (!known?.isSoon) return undefined
+    const leftMs = Math.max(0, known.againAtMs - this.#clock.monotonic())
+    return new Date(this.#clock.now().getTime() + leftMs)
   }
 
   forget(key: string): void {

@@ -61,7 +61,7 @@ import {
   type SlotJob,
 } from './cron-job.ts'
 import { clockOf } from './clock-ahead.ts'
-import { cronJobWarning } from './cron-job-warnings.ts'
+import { cronJobWarning, type CronJobWarning } from './cron-job-warnings.ts'
 import { dryStartGroup, planDryStart, type DryStartPlan } from './dry-start.ts'
 import { nextGone, strayCronJobs, withoutGone } from './gone-targets.ts'
 import { notices } from './notices.ts'
@@ -137,6 +137,7 @@ type StrategyPlan = {
   /** By target. */
   readonly catalogs: ReadonlyMap<string, CatalogPlan>
   readonly holds?: HoldsPlan
+  readonly cronJobWarnings: readonly CronJobWarning[]
   readonly unrecorded: ReadonlySet<string>
   readonly backups: readonly BackupPlan[]
   readonly schedules: readonly Schedule[]
@@ -173,6 +174,7 @@ function planJobStrategy(view: Living<JobStrategyView>, basis: Basis, now: Date)
     dryStarts: planDryStarts(view, strategy, views, probe?.store, now),
     catalogs,
     holds: planStoredHolds(view, target => catalogs.get(target ?? '')?.entries, now),
+    cronJobWarnings: all.flatMap(({ warning }) => warning ?? []),
     unrecorded: new Set(all.flatMap(({ fresh }) => fresh.map(({ job }) => job.metadata.name))),
     backups: runs.map(run => {
       const { catalog, orders } = planOfRun(run) ?? { catalog: undefined, orders: noOrders }
@@ -186,6 +188,7 @@ function planJobStrategy(view: Living<JobStrategyView>, basis: Basis, now: Date)
 type TargetPlan = {
   readonly orders: Marks
   readonly cronJob: readonly Group[] | NameTaken
+  readonly warning: CronJobWarning | undefined
   readonly catalog: CatalogPlan
   readonly fresh: readonly SlotJob[]
   readonly schedule: Schedule
@@ -210,6 +213,7 @@ function planJobTarget(
   return {
     orders,
     cronJob: desired ? planCronJob(target, policy, view, desired, now) : [],
+    warning: cronJobWarning(view, target, now),
     catalog: planCatalog(view, now),
     fresh,
     schedule: isOwn
@@ -260,6 +264,7 @@ function planSnapshotStrategy(
     namesTaken: new Map(),
     dryStarts: new Map(),
     catalogs: new Map(),
+    cronJobWarnings: [],
     unrecorded: new Set(),
     backups,
     schedules: [{ target: undefined, before, plan }],
@@ -328,7 +333,7 @@ function planOf(
     catalogTrouble: troubleOf(catalogs, strategy),
     snapshotApi,
     dryRun,
-    cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy, now) : undefined,
+    cronJobWarning: worstOf(plan.cronJobWarnings),
   }
   const [whole] = schedules
   const begunUntil = strategy.type === 'snapshot' && whole ? quickUntil(before, whole.plan.book, now) : undefined
@@ -420,6 +425,11 @@ function marksOfTargets(
       return target === undefined || !mark ? [] : [[target, mark] as const]
     }),
   )
+}
+
+/** One that keeps the runs of a target from starting before one that does not. */
+function worstOf(warnings: readonly CronJobWarning[]): CronJobWarning | undefined {
+  return warnings.find(({ blocks }) => blocks) ?? warnings[0]
 }
 
 /** Of all targets; undefined where of none a run is still to be seen. */

@@ -6,6 +6,7 @@ import { expandHash, InvalidScheduleError, parseSchedule, type Schedule } from '
 import { validateTimeZone } from '../../schedule/schedule.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { once } from '../core/once.ts'
+import { presetOf } from '../view/preset.ts'
 
 export type PolicySchedule = {
   /** The schedule in plain CronJob grammar: H is replaced. */
@@ -38,7 +39,9 @@ export function scheduleOf(policy: BackupPolicy, target: string = commandTarget)
 /** What must not change without the clock starting anew: nothing fires for a time before the change (F24). */
 export const scheduleHash = once(({ spec }: BackupPolicy) => {
   const { schedule, timeZone, suspend, strategy } = spec
-  return nameHash(schedule, timeZone, String(suspend), strategy.type)
+  // What has other targets has slots of others.
+  const preset = presetOf({ spec })
+  return nameHash(schedule, timeZone, String(suspend), strategy.type, ...(preset === undefined ? [] : [preset]))
 })
 
 /**

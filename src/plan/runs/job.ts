@@ -18,8 +18,11 @@ import type { DumpSource } from '../../resources/mover-pod.ts'
 import { isNotFound } from '../view/job-targets.ts'
 import { isOfJob, returnedRun, runJobName, targetOfRun } from '../view/owners.ts'
 import { viewsByTarget } from '../view/per-target.ts'
-import { addSeconds, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
+import { addSeconds, earliest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
 import type { JobStrategyView, JobView, RunView, View } from '../view/view.ts'
+
+/** How soon to look again for a workload that a Backup waits for. Seconds. */
+const lookSeconds = 20
 
 /** How long a run whose Job is gone waits for the list of the bucket. Seconds. */
 const listSeconds = 3600
@@ -67,11 +70,13 @@ function planPresetStart(
   const until = claimGraceEnd(backup, now)
   const wait = (reason: Reason, message: string): BackupPlan => {
     const facts = { phase: 'Pending', reason, message, ...(target === undefined ? {} : { target }) } as const
-    return { ...planStatus(backup, facts, now), wakeAt: until }
+    return { ...planStatus(backup, facts, now), wakeAt: earliest(addSeconds(now, lookSeconds), until) ?? until }
   }
   if (target === undefined) {
     if (unknown && now < until) return wait(unknown.reason, unknown.message)
     const names = present.map(({ name }) => name)
+    if (names.length === 0 && now < until)
+      return wait('SelectorMatchedNothing', 'the selector of the policy matches no workload yet')
     return planTargets(run, names, now, { what: 'workload', about: 'dump', reason: 'PodPending', strategy: 'job' })
   }
   const standing = targets.find(({ name }) => name === target)

@@ -9,8 +9,10 @@ import { volumesOf } from '../../presets/dump-environment.ts'
 import { presetOf } from './preset.ts'
 import type { FoundTarget, PolicyWorld, PresetTarget } from './world.ts'
 
-/** The status has room for all of them beside those that are gone. */
+/** The status has room for all of them, which its marks need, beside those that are gone. */
 export const mostTargets = 128
+/** So many of those that are more are named. */
+const mostSurplus = 16
 
 /** Why no backup can be made of a target now. */
 export type TargetProblem = { readonly reason: Reason; readonly message: string }
@@ -30,7 +32,8 @@ export function jobTargets(policy: BackupPolicy, found: PolicyWorld['presetTarge
   if (type !== 'job' || !job) return []
   if (preset === undefined) return [{ name: commandTarget, source: commandSource(job) }]
   const told = found?.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(each => targetOf(job, preset, each)) ?? []
-  const targets = told.map((target, place) => (place < mostTargets ? target : oneTooMany(target)))
+  const surplus = told.slice(mostTargets, mostTargets + mostSurplus)
+  const targets = [...told.slice(0, mostTargets), ...surplus.map(target => oneTooMany(target, told.length))]
   const present = new Set(targets.map(({ name }) => name))
   return [...targets, ...absentTargets(policy, found === undefined).filter(({ name }) => !present.has(name))]
 }
@@ -68,8 +71,8 @@ export function isNotFound(target: JobTarget): boolean {
   return 'problem' in target && target.problem.reason === 'TargetNotFound'
 }
 
-function oneTooMany({ name }: JobTarget): JobTarget {
-  const message = `the selector matches more than ${mostTargets} workloads, and this one is not backed up; use several policies`
+function oneTooMany({ name }: JobTarget, all: number): JobTarget {
+  const message = `the selector matches ${all} workloads, and of these the first ${mostTargets} by name are backed up; use several policies`
   return { name, problem: { reason: 'TooManyTargets', message } }
 }
 

@@ -266,8 +266,7 @@ function withCronJob(target: JobTarget, world: PolicyWorld): JobTargetView {
   const name = cronJobName(world.name, target.name)
   const cronJob =
     target.name === commandTarget ? world.cronJob : world.targetCronJobs.find(({ metadata }) => metadata.name === name)
-  const isAbout = ({ involvedObject }: JobEvent) => involvedObject.name === name
-  const warnings = target.name === commandTarget ? world.cronJobEvents : world.cronJobEvents.filter(isAbout)
+  const warnings = world.cronJobEvents.filter(({ involvedObject }) => involvedObject.name === name)
   return { ...target, cronJob, warnings }
 }
 

@@ -80,7 +80,7 @@ export class ToyCronController {
         metadata: {
           ...metadata,
           name: jobName,
-          annotations: { [annotation.cronJobSlot]: stamp(slot) },
+          annotations: { ...metadata?.annotations, [annotation.cronJobSlot]: stamp(slot) },
           ownerReferences: [{ apiVersion: 'batch/v1', kind: 'CronJob', name, uid, controller: true }],
         },
         spec,
