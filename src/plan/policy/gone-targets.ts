@@ -51,6 +51,8 @@ export function strayCronJobs({
 }: Pick<View, 'cronJobs' | 'cronJobUIDs' | 'name' | 'policy' | 'strategy'>): readonly Group[] {
   const targets = strategy?.type === 'job' ? strategy.targets : []
   const wanted = new Set(targets.map(target => cronJobName(name, target.name)))
+  // Then nobody can tell either which of those is wanted that no status tells of.
+  const isUnknown = strategy?.type === 'job' && strategy.unknown !== undefined
   // Somebody may have given one of his own our labels.
   const isOurs = (cronJob: CronJob) => {
     const { uid = '', labels } = cronJob.metadata
@@ -61,6 +63,7 @@ export function strayCronJobs({
   }
   return cronJobs
     .filter(({ metadata }) => !wanted.has(metadata.name) && !metadata.deletionTimestamp)
+    .filter(({ metadata }) => !isUnknown || metadata.name === cronJobName(name))
     .filter(isOurs)
     .map(cronJob => {
       const { name: cronJobNamed, labels } = cronJob.metadata

@@ -18,6 +18,7 @@ import {
   completed,
   failed,
   jobOfBackup,
+  jobStrategy,
   pod,
   policy,
   saying,
@@ -81,6 +82,25 @@ suite('CronJobs', () => {
       { name: 'PGHOST', value: 'db' },
     )
     assert.deepEqual([taskOf(spec).target, taskOf(spec).cronJob], ['db', cronJobName('nightly', 'db')])
+  })
+
+  test('its dump is given what was inferred, and what the policy states of the same name wins', () => {
+    const certificate = { name: 'client-certificate', secret: { secretName: 'db-client' } }
+    const mount = { name: 'client-certificate', mountPath: '/tls', readOnly: true }
+    const environment = [
+      { name: 'PGHOST', value: 'db' },
+      { name: 'PGUSER', value: 'postgres' },
+    ]
+    const inferred = found('db', { environment, volumes: [certificate], mounts: [mount] })
+    const stated = { ...jobStrategy, job: { ...jobStrategy.job, env: [{ name: 'PGUSER', value: 'reader' }] } }
+    const of = presetPolicy({ strategy: stated })
+    const { spec } = cronJobOf(of, inferred).spec.jobTemplate.spec.template
+    const dump = spec.containers.find(({ name }) => name === 'dump')
+    const mover = spec.containers.find(({ name }) => name === 'mover')
+    assert.deepEqual(dump?.env?.slice(-2), [environment[0], { name: 'PGUSER', value: 'reader' }])
+    assert.deepEqual(dump?.volumeMounts?.at(-1), mount)
+    assert.deepEqual(spec.volumes.at(-1), certificate)
+    assert.ok(!mover?.volumeMounts?.some(({ name }) => name === mount.name), 'the mover needs none of it')
   })
 
   test('those that stand as they should are left alone, and a change of one target writes that one alone', () => {
@@ -271,6 +291,22 @@ suite('a target that goes', () => {
     const gone = of({ goneSince: stamp(at('11:00')), reason: 'TargetNotFound' })
     const seen = without(gone, { presetTargets: undefined })
     assert.deepEqual(only(planPolicy(seen, now).actions, 'delete CronJob'), [])
+  })
+
+  test('keeps its CronJob for that while also where the status that told of it is lost', () => {
+    const made = presetPolicy({}, { targets: undefined })
+    for (const presetTargets of [[cache], undefined]) {
+      const seen = without(made, { presetTargets })
+      assert.deepEqual(only(planPolicy(seen, now).actions, 'delete CronJob'), [])
+      const target = statusOf(seen).targets?.find(({ name }) => name === 'db')
+      assert.equal(target?.goneSince, presetTargets && stamp(now))
+    }
+  })
+
+  test('and whose CronJob could not be deleted is tried again', () => {
+    const told = { name: 'db', ready: false, reason: 'TargetNotFound', message: '' }
+    const made = presetPolicy({}, { targets: [known('cache', slot), told] })
+    assert.equal(only(planPolicy(without(made), now).actions, 'delete CronJob').length, 1)
   })
 
   test('keeps its Backups, which the status goes on telling of without a mark', () => {

@@ -2,6 +2,7 @@
 import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { JobStrategy } from '../../api/kinds/backup-policy-job.ts'
+import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import { moverPaths } from '../../api/mover/pod.ts'
 import { commandTarget } from '../../api/names.ts'
 import type { DumpSource } from '../../resources/mover-pod.ts'
@@ -25,8 +26,15 @@ export type JobTarget =
   | { readonly name: string; readonly source: DumpSource }
   | { readonly name: string; readonly problem: TargetProblem; readonly goneSince?: string }
 
-/** The targets, in the order of their names. */
-export function jobTargets(policy: BackupPolicy, found: PolicyWorld['presetTargets']): readonly JobTarget[] {
+/**
+ * The targets, in the order of their names.
+ * @param standing names of targets of which CronJobs of ours stand
+ */
+export function jobTargets(
+  policy: BackupPolicy,
+  found: PolicyWorld['presetTargets'],
+  standing: readonly string[] = [],
+): readonly JobTarget[] {
   const { type, job } = policy.spec.strategy
   const preset = presetOf(policy)
   if (type !== 'job' || !job) return []
@@ -35,7 +43,7 @@ export function jobTargets(policy: BackupPolicy, found: PolicyWorld['presetTarge
   const surplus = told.slice(mostTargets, mostTargets + mostSurplus)
   const targets = [...told.slice(0, mostTargets), ...surplus.map(target => oneTooMany(target, told.length))]
   const present = new Set(targets.map(({ name }) => name))
-  return [...targets, ...absentTargets(policy, found === undefined).filter(({ name }) => !present.has(name))]
+  return [...targets, ...absentTargets(policy, found === undefined, standing).filter(({ name }) => !present.has(name))]
 }
 
 /** As the policy states it. */
@@ -52,7 +60,11 @@ function targetOf(job: JobStrategy, preset: string, found: PresetTarget): JobTar
 }
 
 /** What the policy states wins over what was inferred: also of a variable of the same name the last counts. */
-function sourceOf({ volumes: _, ...job }: JobStrategy, preset: string, { image, environment, volumes, mounts }: FoundTarget): DumpSource {
+function sourceOf(
+  { volumes: _, ...job }: JobStrategy,
+  preset: string,
+  { image, environment, volumes, mounts }: FoundTarget,
+): DumpSource {
   const { shared } = moverPaths
   const stated = new Set(job.env?.map(({ name }) => name))
   return {
@@ -78,16 +90,25 @@ function oneTooMany({ name }: JobTarget, all: number): JobTarget {
 
 /**
  * Those of before that are not found now: a pod that restarts is away for a moment, and with its CronJob the run that goes on would go, too. Of
- * those whose CronJob has gone the status has no mark any more.
+ * those whose CronJob is to go the status has no mark any more. A status may be lost, and a CronJob still tells of its target.
  */
-function absentTargets({ status }: BackupPolicy, isUnknown: boolean): readonly JobTarget[] {
-  const before = status?.targets?.filter(({ accountedUntil }) => accountedUntil !== undefined) ?? []
-  return before.map(({ name, goneSince, reason, message }): JobTarget => {
-    if (isUnknown && reason === 'TargetNotFound') return { name, problem: { reason, message }, ...since(goneSince) }
+function absentTargets(
+  { status }: BackupPolicy,
+  isUnknown: boolean,
+  standing: readonly string[],
+): readonly JobTarget[] {
+  const all = status?.targets ?? []
+  const before = all.filter(({ accountedUntil }) => accountedUntil !== undefined)
+  const told = new Set(all.map(({ name }) => name))
+  const untold = standing.filter(name => !told.has(name)).map(name => ({ name, reason: '' }))
+  return [...before, ...untold].map(({ name, goneSince, reason }: Before): JobTarget => {
+    if (isUnknown && reason === notFound.reason) return { name, problem: notFound, ...since(goneSince) }
     if (isUnknown) return { name, problem: unknownTargets }
     return { name, problem: notFound, ...since(goneSince) }
   })
 }
+
+type Before = Pick<TargetStatus, 'name' | 'reason' | 'goneSince'>
 
 function since(goneSince: string | undefined): { readonly goneSince?: string } {
   return goneSince === undefined ? {} : { goneSince }

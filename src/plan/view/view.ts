@@ -16,9 +16,10 @@ import { commandTarget, cronJobName } from '../../api/names.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
-import { chainOf, controllerOf, jobOf, jobUIDOf } from './chain.ts'
+import { chainOf, controllerOf, isControlledBy, jobOf, jobUIDOf } from './chain.ts'
 import {
   backupOfSnapshot,
+  isOf,
   isPosing,
   madeFor,
   parentOf,
@@ -243,7 +244,8 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   const { backend, strategy } = policy.spec
   if (strategy.type === 'job') {
     const store = backend && storeOf(backend)
-    const targets = jobTargets(policy, world.presetTargets).map(target => withCronJob(target, world))
+    const standing = standingTargets(world, policy)
+    const targets = jobTargets(policy, world.presetTargets, standing).map(target => withCronJob(target, world))
     const preset = presetOf(policy)
     const unknown = preset !== undefined && world.presetTargets === undefined ? unknownTargets : undefined
     return { policy, strategy: { type: 'job', preset, unknown, targets, store, selected: world.selectedPods } }
@@ -260,6 +262,16 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
 
 function cronJobsOf({ cronJob, targetCronJobs }: Pick<PolicyWorld, 'cronJob' | 'targetCronJobs'>): readonly CronJob[] {
   return cronJob ? [cronJob, ...targetCronJobs] : targetCronJobs
+}
+
+/** Of a label that was cut nobody can tell the target. */
+function standingTargets({ name, targetCronJobs }: PolicyWorld, policy: BackupPolicy): readonly string[] {
+  return targetCronJobs.flatMap(cronJob => {
+    const { name: named, labels, deletionTimestamp } = cronJob.metadata
+    const target = labels?.[label.target]
+    const isOwn = !deletionTimestamp && isOf(cronJob, name) && isControlledBy(cronJob, policy)
+    return isOwn && target !== undefined && named === cronJobName(name, target) ? [target] : []
+  })
 }
 
 function withCronJob(target: JobTarget, world: PolicyWorld): JobTargetView {

@@ -317,7 +317,6 @@ function volumeRules(): readonly Refusal[] {
   }))
 }
 
-
 /** What a Restore shares with a policy: the container of a command, and a backend. */
 const shared: readonly Refusal[] = ofPoliciesAndBackups.flatMap((row): readonly Refusal[] => {
   if (row.field.startsWith(`${job}.`)) return [movedTo('spec.into', job, row, {})]
