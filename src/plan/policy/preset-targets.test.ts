@@ -403,6 +403,42 @@ suite('slots', () => {
   })
 })
 
+suite('names as long as they may be', () => {
+  const [one, two] = ['a', 'b'].map(end => `${'x'.repeat(252)}${end}`) as [string, string]
+  const of = presetPolicy({}, { targets: [known(one, at('01:00')), known(two, at('01:00'))] })
+  const targets = [found(one), found(two)]
+
+  test('keep two targets two: each has its CronJob, its Jobs and its Backups', () => {
+    const jobs = [one, two].map(target => jobOfTarget(target, slot))
+    const seen = presetWorld(of, targets, { jobs })
+    const made = only(planPolicy(seen, at('02:01')).actions, 'create Backup')
+    assert.deepEqual(
+      made.map(({ name, target }) => [name, target]),
+      jobs.map(({ metadata }, n) => [metadata.name, [one, two][n]]),
+    )
+    for (const { object } of made)
+      for (const value of Object.values(object.metadata.labels ?? {})) assert.ok(value.length <= 63, value)
+  })
+
+  test('are no reason to delete a CronJob before its time, or to keep it after that', () => {
+    const cronJobs = targets.map(each => cronJobOf(of, each))
+    const gone = (made: BackupPolicy, time: Date) =>
+      only(planPolicy(presetWorld(made, [found(one)], { targetCronJobs: cronJobs }), time).actions, 'delete CronJob')
+    assert.deepEqual(gone(of, now), [])
+    const later = presetPolicy(
+      {},
+      {
+        targets: [known(one, slot), known(two, slot, { goneSince: stamp(at('11:00')), reason: 'TargetNotFound' })],
+        cronJobUIDs: cronJobs.flatMap(({ metadata }) => metadata.uid ?? []),
+      },
+    )
+    assert.deepEqual(
+      gone(later, now).map(({ name }) => name),
+      [cronJobName('nightly', two)],
+    )
+  })
+})
+
 suite('a Backup on demand', () => {
   const of = presetPolicy()
 
