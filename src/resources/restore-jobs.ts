@@ -56,6 +56,9 @@ export type RestoreContainer = {
 /** A pin is good for so long after its Job is certainly over: clocks differ. Seconds. */
 const pinGraceSeconds = 3600
 
+/** A database that makes an index in the middle of a dump takes no byte for hours. Seconds. */
+const longestStallSeconds = 21_600
+
 /** A store that cannot serve for a moment is asked again: whoever restores has no time to make another Restore. */
 const resolveLimits = { activeDeadlineSeconds: storeJobDeadlineSeconds - 60, backoffLimit: 2 }
 
@@ -103,7 +106,7 @@ export function restoreJob(
     identitiesDirectory: spec.identities ? identitiesDirectory : undefined,
     verify: spec.verify,
     startTimeoutSeconds,
-    stallTimeoutSeconds: Math.min(1800, spec.activeDeadlineSeconds),
+    stallTimeoutSeconds: Math.min(longestStallSeconds, spec.activeDeadlineSeconds),
   } as const
   const pod = restorePod(restore, folder, task, command, settings)
   return ownJob(restore, folder, restoreJobName(name, uid), 'restore', { ...attempts(spec), template: { spec: pod } })

@@ -84,7 +84,7 @@ const restoreInto = z
       "Secrets in the Restore's namespace to pull the image with. Left out, with the image of the policy: those of the policy.",
     ),
     command: job.shape.command.describe(
-      'The program that restores, and its first words: it reads the backup from its standard input. The command line is command followed by args; the ENTRYPOINT of the image is never used. The end of its input comes only after every byte was checked: let it do everything in one transaction, for example psql --single-transaction.',
+      'The program that restores, and its first words: it reads the backup from its standard input, or asks for each of several artifacts by its name. The command line is command followed by args; the ENTRYPOINT of the image is never used. The end of its input comes only after every byte was checked: let it do everything in one transaction, for example psql --single-transaction.',
     ),
     args: job.shape.args.describe(
       'The rest of the command line; the program itself when command is left out, for example [pg_restore, --exit-on-error, -d, shop]. As in a Pod, $(NAME) is a variable and $$ is one $.',
@@ -205,8 +205,12 @@ const jobReference = z.object({
   uid: z.string().max(64).describe('UID of the Job: only what its own pods say is believed.'),
 })
 
-const names = (description: string) =>
-  z.array(z.string().max(253)).max(64).optional().describe(description).meta({ 'x-kubernetes-list-type': 'atomic' })
+const madeDatabase = z.object({
+  database: z.string().max(253).describe('Its name in the backup.'),
+  as: z.string().max(253).optional().describe('Its name now.'),
+  table: z.string().max(253).optional().describe('The one table of it that was made, by its name now.'),
+  previous: z.string().max(253).optional().describe('Under which name that is kept which it replaced.'),
+})
 
 export const restoreStatus = z
   .object({
@@ -242,14 +246,29 @@ export const restoreStatus = z
       ),
     result: z
       .object({
-        databases: names('The databases that were made.'),
-        tables: names('The tables that were made.'),
-        previous: names('Under which names that is kept which was replaced.'),
-        leftOut: names('What of the backup was not restored.'),
+        databases: z
+          .array(madeDatabase)
+          .max(64)
+          .optional()
+          .describe('The databases that were made, or read with verify.')
+          .meta({ 'x-kubernetes-list-type': 'atomic' }),
+        leftOut: z
+          .array(z.string().max(253))
+          .max(64)
+          .optional()
+          .describe('What of the backup was not restored.')
+          .meta({ 'x-kubernetes-list-type': 'atomic' }),
         details: z.string().max(1024).optional().describe('What else the restore said of what it did, as JSON.'),
       })
       .optional()
       .describe('What was made.'),
+    into: z.string().max(253).optional().describe('What was made, for people.'),
+    warnings: z
+      .array(z.string().max(1024))
+      .max(8)
+      .optional()
+      .describe('What should be looked at although it went on, for example that a newer backup was passed over.')
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
     startTime: dateTime('When the Restore was asked for.').optional(),
     completionTime: dateTime('When it ended, or was found to have ended.').optional(),
     duration: z
@@ -286,7 +305,7 @@ export const restoreColumns = [
   { name: 'Reason', type: 'string', jsonPath: '.status.reason' },
   { name: 'Backup', type: 'string', jsonPath: '.status.backup.run' },
   { name: 'From', type: 'string', jsonPath: '.status.backup.slot' },
-  { name: 'Into', type: 'string', jsonPath: '.status.result.databases' },
+  { name: 'Into', type: 'string', jsonPath: '.status.into' },
   { name: 'Duration', type: 'string', jsonPath: '.status.duration' },
   { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
   { name: 'Percent', type: 'integer', jsonPath: '.status.progress.percent', priority: 1 },

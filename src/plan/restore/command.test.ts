@@ -37,6 +37,11 @@ test('a command of the user reads the one artifact, in the image of the policy, 
   assert.deepEqual(container.imagePullSecrets, [{ name: 'pull' }])
 })
 
+test('of a backup of several artifacts a command of the user asks for each by its name', () => {
+  const container = made(policy(), restore(), { ...chosen, artifacts: 2 })
+  assert.deepEqual(container.args, ['pg_restore', '-e', '-d', 'shop'])
+})
+
 test('the image of the Restore comes before that of the target, and that before the one of the policy', () => {
   const named = { ...fromPolicy, into: { ...fromPolicy.into, image: 'mine:1' } }
   const connect: Connect = () => ({ image: 'target:1', env: [], volumes: [], mounts: [] })

@@ -62,7 +62,9 @@ type Line = Pick<RestoreContainer, 'args' | 'env' | 'envFrom' | 'volumes' | 'mou
 
 function explicitCommand(restore: Restore, into: RestoreInto, backup: ChosenBackup, line: readonly string[]): Line {
   const env = [...askedFor(restore, into, backup), ...(into.env ?? [])]
-  return { args: [...feedCommand(), ...line], env, envFrom: into.envFrom, volumes: [], mounts: [] }
+  // Of several none is the input: the command asks for each by its name.
+  const args = backup.artifacts === 1 ? [...feedCommand(), ...line] : line
+  return { args, env, envFrom: into.envFrom, volumes: [], mounts: [] }
 }
 
 /** The script of the preset, which calls `feed` itself, and finds in its environment what is asked for. */

@@ -118,17 +118,20 @@ test('a Restore of a place in a bucket without a run fails with the newest that 
 test('the restore that is done says what it made, how much, and how long it took', () => {
   const of = restore(fromPolicy, { status: restoring })
   const job = jobOf(of, 'restore')
-  const result = { databases: ['shop_new'], leftOut: ['trigger t'], seconds: 4, password: 'hunter2' }
+  const made = { database: 'shop', as: 'shop_new', previous: null, tables: 3 }
+  const result = { databases: [made, 7, { as: 'nameless' }], leftOut: ['trigger t', {}], seconds: 4 }
+  const warnings = [{ reason: 'Suspect' as const, message: 'run-9 is suspect' }]
   const progress = { artifact: 'shop', bytes: 4096, totalBytes: 4096 }
   const finishedAt = at('03:05').getTime()
-  const pods = [podSaying(job, { phase: 'done', result, restore: progress, finishedAt })]
+  const pods = [podSaying(job, { phase: 'done', result, restore: progress, finishedAt, warnings })]
   const { status, conclusion } = planRestore(restoreWorld(of, { jobs: [job], pods }), at('03:06'))
   assert.equal(status?.phase, 'Completed')
   assert.deepEqual(status?.progress, { ...progress, percent: 100 })
-  assert.deepEqual([status?.result?.databases, status?.result?.leftOut], [['shop_new'], ['trigger t']])
+  assert.deepEqual(status?.result?.databases, [{ database: 'shop', as: 'shop_new' }])
+  assert.deepEqual([status?.result?.leftOut, status?.into], [['trigger t'], 'shop_new'])
   assert.match(status?.result?.details ?? '', /"seconds":4/)
   assert.deepEqual([status?.completionTime, status?.duration], [stamp(at('03:05')), '5m'])
-  assert.match(status?.message ?? '', /is back as shop_new; status.result lists what was left out$/)
+  assert.match(status?.message ?? '', /is back as shop_new; status.result lists what was left out; Suspect: run-9/)
   assert.deepEqual(
     conclusion.map(action => (action.do === 'write-status' ? action.restored : action.do)),
     [{ phase: 'Completed', policy: 'nightly' }, 'event'],

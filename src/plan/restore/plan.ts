@@ -5,6 +5,7 @@ import { isRestoreFinal } from '../../api/kinds/restore-phases.ts'
 import type { Restore, RestoreStatus } from '../../api/kinds/restore.ts'
 import type { Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
+import type { MoverMessage } from '../../api/mover/message.ts'
 import { resolveJob, restoreJob } from '../../resources/restore-jobs.ts'
 import { timeOf } from '../../schedule/times.ts'
 import {
@@ -28,6 +29,7 @@ import {
   progressOf,
   restoreStatus,
   resultOf,
+  warningsOf,
   writeRestore,
   type RestoreFacts,
 } from './status.ts'
@@ -200,6 +202,7 @@ function ofResolving(restore: Restore, view: JobView, now: Date): Step {
         reason: 'PodPending',
         message,
         backup,
+        ...warningsOf(restore, moverMessage ?? { phase: 'done' }),
         attempts: 0,
         unpinned: !resolved.pinned,
       },
@@ -241,20 +244,27 @@ function ofRestoring(restore: Restore, view: JobView, now: Date): Step {
   const ended = { ...ending(view, run), end: run.endTime, unless: unlessMoreIsSaid(view) } as const
   if (run.phase === 'Failed') return { ...ended, facts: { ...facts, ...progress, phase: 'Failed' } }
   const { moverMessage } = run
-  const told = moverMessage ? { ...progressOf(moverMessage), ...resultOf(moverMessage) } : {}
+  const told = moverMessage ? toldBy(restore, moverMessage) : {}
   return { ...ended, facts: { ...facts, ...progress, ...completed(restore, told) } }
 }
 
-function completed(restore: Restore, told: Pick<RestoreStatus, 'progress' | 'result'>) {
+type Told = Pick<RestoreStatus, 'progress' | 'result' | 'into' | 'warnings'>
+
+function toldBy(restore: Restore, message: MoverMessage): Told {
+  return { ...progressOf(message), ...resultOf(message), ...warningsOf(restore, message) }
+}
+
+function completed(restore: Restore, told: Told) {
   return { ...told, phase: 'Completed', reason: 'Completed', message: success(restore, told) } as const
 }
 
-function success({ spec, status }: Restore, { result }: Pick<RestoreStatus, 'result'>): string {
+function success({ spec, status }: Restore, { result, into, warnings = status?.warnings }: Told): string {
   const what = status?.backup ? `run ${status.backup.run} of ${status.backup.slot}` : 'the backup'
-  if (spec.verify) return `every byte of ${what} was read back from the bucket and checked`
-  const leftOut = result?.leftOut?.length ? '; status.result lists what was left out' : ''
-  const databases = result?.databases?.length ? ` as ${result.databases.join(', ')}` : ''
-  return `${what} is back${databases}${leftOut}`.slice(0, 1024)
+  const done = spec.verify
+    ? `every byte of ${what} was read back from the bucket and checked`
+    : `${what} is back${into === undefined ? '' : ` as ${into}`}`
+  const leftOut = result?.leftOut?.length ? 'status.result lists what was left out' : undefined
+  return [done, leftOut, ...(warnings ?? [])].filter(part => part !== undefined).join('; ')
 }
 
 function factsOfRun({ status }: Restore, step: RestoreStep, { job }: JobView, run: JobRun) {
@@ -287,8 +297,7 @@ function ofLostJob(
 ): Step {
   const pods = world.pods.filter(pod => jobUIDOf(pod) === uid)
   const done = pods.map(moverMessageOf).find(message => message?.phase === 'done')
-  if (done && step === 'restore')
-    return { facts: completed(restore, { ...progressOf(done), ...resultOf(done) }), end: endOf(done, now) }
+  if (done && step === 'restore') return { facts: completed(restore, toldBy(restore, done)), end: endOf(done, now) }
   const going = pods.find(pod => !isOver(pod) && !hasMoverEnded(pod))
   const what = step === 'resolve' ? 'looks for the backup' : 'restores it'
   const message = `Job ${name}, which ${what}, was deleted before it was seen to end`

@@ -131,27 +131,60 @@ export function progressOf({ restore }: MoverMessage): Pick<RestoreStatus, 'prog
   }
 }
 
-/** What the restore script says that it did: names in lists that are known, and whatever else as text. */
-export function resultOf({ result }: MoverMessage): Pick<RestoreStatus, 'result'> {
+/** What the restore script says that it did: what is known of it in its own fields, and whatever else as text. */
+export function resultOf({ result }: MoverMessage): Pick<RestoreStatus, 'result' | 'into'> {
   if (!result) return {}
-  const lists = Object.fromEntries(
-    resultLists.flatMap(key => {
-      const list = namesOf(result[key])
-      return list ? [[key, list]] : []
-    }),
-  )
-  const rest = Object.entries(result).filter(([key]) => !Object.hasOwn(lists, key))
-  const details = rest.length > 0 ? redact(JSON.stringify(Object.fromEntries(rest))).slice(0, 1024) : undefined
-  return { result: { ...lists, ...(details === undefined ? {} : { details }) } }
+  const { databases, leftOut, ...rest } = result
+  const made = listOf(databases, madeOf)
+  const left = listOf(leftOut, each => textOf(each))
+  const details = Object.keys(rest).length > 0 ? redact(JSON.stringify(rest)).slice(0, 1024) : undefined
+  const into = made.map(({ database, as, table }) => [as ?? database, table].filter(Boolean).join('.')).join(', ')
+  return {
+    result: {
+      ...(made.length > 0 ? { databases: made } : {}),
+      ...(left.length > 0 ? { leftOut: left } : {}),
+      ...(details === undefined ? {} : { details }),
+    },
+    ...(into === '' ? {} : { into: into.slice(0, longestName) }),
+  }
 }
 
-const resultLists = ['databases', 'tables', 'previous', 'leftOut'] as const
+type Made = NonNullable<NonNullable<RestoreStatus['result']>['databases']>[number]
 
-function namesOf(value: unknown): readonly string[] | undefined {
-  if (!Array.isArray(value) || !value.every(each => typeof each === 'string')) return undefined
-  return value.slice(0, 64).map(each => each.slice(0, longestName))
+/** A name alone, or an object that says more of it. */
+function madeOf(value: unknown): Made | undefined {
+  if (typeof value !== 'object' || value === null) {
+    const database = textOf(value)
+    return database === undefined ? undefined : { database }
+  }
+  const fields = value as Readonly<Record<string, unknown>>
+  const [database, as, table, previous] = ['database', 'as', 'table', 'previous'].map(key => textOf(fields[key]))
+  if (database === undefined) return undefined
+  return {
+    database,
+    ...(as === undefined ? {} : { as }),
+    ...(table === undefined ? {} : { table }),
+    ...(previous === undefined ? {} : { previous }),
+  }
 }
 
+function listOf<T>(value: unknown, read: (each: unknown) => T | undefined): T[] {
+  if (!Array.isArray(value)) return []
+  return value.slice(0, mostListed).flatMap(each => read(each) ?? [])
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value.slice(0, longestName) : undefined
+}
+
+/** Those that are known already, and what a mover warns of now; each once. */
+export function warningsOf({ status }: Restore, { warnings = [] }: MoverMessage): Pick<RestoreStatus, 'warnings'> {
+  const said = warnings.map(({ reason, message }) => redact(`${reason}: ${message}`).slice(0, 1024))
+  const all = [...new Set([...(status?.warnings ?? []), ...said])].slice(0, 8)
+  return all.length > 0 ? { warnings: all } : {}
+}
+
+const mostListed = 64
 /** It is part of the path of a script: what else the bucket says is no preset. */
 const presetName = /^[a-z][a-z0-9]{0,31}$/
 const longestMessage = 2048

@@ -499,7 +499,11 @@ test('kubectl get rst answers whether it is back, from when, and if not, why', a
   const counted = { ...chosen, artifacts: 1, storedBytes: 10 }
   const progress = { bytes: 50, totalBytes: 100, percent: 50 }
   const done = { phase: 'Completed', reason: 'Completed', duration: '9m', backup: counted, progress }
-  await setStatus('rst/back', { ...done, result: { databases: ['shop_new'] } })
+  await setStatus('rst/back', {
+    ...done,
+    into: 'shop_new',
+    result: { databases: [{ database: 'shop', as: 'shop_new' }] },
+  })
   const { AGE: _, ...shown } = await columns('rst', 'back')
   assert.deepEqual(shown, {
     NAME: 'back',
@@ -507,7 +511,7 @@ test('kubectl get rst answers whether it is back, from when, and if not, why', a
     REASON: 'Completed',
     BACKUP: 'backup-sample-1',
     FROM: '2026-01-02T02:00:00Z',
-    INTO: '["shop_new"]',
+    INTO: 'shop_new',
     DURATION: '9m',
   })
   assert.equal((await columns('rst', 'back', '-o', 'wide')).PERCENT, '50')

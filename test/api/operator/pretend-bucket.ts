@@ -90,7 +90,12 @@ function bringBack({ run }: RestoreTask, runs: ReadonlyMap<string, CatalogEntry>
   if (bytes === undefined)
     return { phase: 'failed', reason: 'BackupNotFound', message: `there is no manifest of ${run}` }
   const restore = { artifact: 'dump', bytes, totalBytes: bytes }
-  return { phase: 'done', finishedAt: now.getTime(), restore, result: { databases: ['shop'] } }
+  return {
+    phase: 'done',
+    finishedAt: now.getTime(),
+    restore,
+    result: { databases: [{ database: 'shop', as: 'shop', previous: null }] },
+  }
 }
 
 function readPage(

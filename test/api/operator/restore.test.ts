@@ -62,7 +62,7 @@ test('the newest backup of a policy is back, and the status tells which, what wa
   const { status } = await ended('newest')
   assert.deepEqual([status?.phase, status?.reason], ['Completed', 'Completed'], status?.message ?? '')
   assert.equal(status?.backup?.run, 'run-3')
-  assert.deepEqual(status?.result?.databases, ['shop'])
+  assert.deepEqual(status?.result?.databases, [{ database: 'shop', as: 'shop' }])
   assert.equal(status?.progress?.percent, 100)
   assert.match(status?.duration ?? '', /^\d+s$/)
   await plane.kubectl(['-n', namespace, 'wait', 'rst/newest', '--for=condition=Ready', '--timeout=5s'])
@@ -165,7 +165,7 @@ test('what pods have said counts also where the watch has not told of it yet', a
   await create('behind', { source: { policy: { name: 'dump' } }, into })
   const { status } = await ended('behind')
   assert.equal(status?.phase, 'Completed', status?.message ?? '')
-  assert.deepEqual(status?.result?.databases, ['shop'])
+  assert.deepEqual(status?.result?.databases, [{ database: 'shop', as: 'shop' }])
   await operator.kill()
 })
 
