@@ -57,6 +57,26 @@ export function feedCommand(shared: string = moverPaths.shared): readonly string
   return [`${shared}/feed`, '-']
 }
 
+/**
+ * The command of the init container, of our own image: it puts busybox, the helpers and the control FIFOs into the shared
+ * directory. `helpers` is the image's `src/mover/shell`, `busybox` its static busybox.
+ */
+export function prepareCommand(
+  helpers: string,
+  busybox = '/bin/busybox',
+  shared: string = moverPaths.shared,
+): readonly string[] {
+  return [busybox, 'sh', `${helpers}/prepare.sh`, shared]
+}
+
+/**
+ * The value of `BACKUP_TASK`. `$` is written as a JSON escape, because Kubernetes expands `$(NAME)` in values. What is out of bounds is
+ * refused by the mover that reads it: a plan must not throw because of one run.
+ */
+export function encodeMoverTask(task: MoverTaskInput): string {
+  return JSON.stringify(task).replaceAll('$', '\\u0024')
+}
+
 /** What runs the script of a preset, which does the rest itself. @param verb `restore`, for example */
 export function presetCommand(engine: string, verb: string, shared: string = moverPaths.shared): readonly string[] {
   return [`${shared}/busybox`, 'sh', `${shared}/preset-${engine}.sh`, verb]
@@ -81,23 +101,3 @@ export const restoreEnvironment = {
   /** Whether roles and the like, which belong to no database, are wanted: `true` or `false`. */
   globals: 'BACKUP_GLOBALS',
 } as const
-
-/**
- * The command of the init container, of our own image: it puts busybox, the helpers and the control FIFOs into the shared
- * directory. `helpers` is the image's `src/mover/shell`, `busybox` its static busybox.
- */
-export function prepareCommand(
-  helpers: string,
-  busybox = '/bin/busybox',
-  shared: string = moverPaths.shared,
-): readonly string[] {
-  return [busybox, 'sh', `${helpers}/prepare.sh`, shared]
-}
-
-/**
- * The value of `BACKUP_TASK`. `$` is written as a JSON escape, because Kubernetes expands `$(NAME)` in values. What is out of bounds is
- * refused by the mover that reads it: a plan must not throw because of one run.
- */
-export function encodeMoverTask(task: MoverTaskInput): string {
-  return JSON.stringify(task).replaceAll('$', '\\u0024')
-}
