@@ -92,12 +92,12 @@ SQL
 "Correct user and password in the Secret, or allow the login in pg_hba.conf."
 }
 
-# Names with line ends or other control characters have no place in a list of names, nor in a key; one with a dot in front would
-# be a message to the mover.
+# check_name NAME REMEDY. Names with line ends or other control characters have no place in a list of names, nor in a key; one with a dot
+# in front would be a message to the mover.
 check_name() {
   case $1 in
-    *[[:cntrl:]]*) refuse DatabaseNameUnsupported "The name of the database $(quoted "$1") has a control character (such as a line end), which no list of artifacts can hold. Rename the database, or list the databases to back up without it." ;;
-    .*) refuse DatabaseNameUnsupported "The name of the database $(quoted "$1") begins with a dot, which marks messages to the mover. Rename the database, or exclude it from the backup." ;;
+    *[[:cntrl:]]*) refuse DatabaseNameUnsupported "The name of the database $(quoted "$1") has a control character (such as a line end), which no list of artifacts can hold. $2" ;;
+    .*) refuse DatabaseNameUnsupported "The name of the database $(quoted "$1") begins with a dot, as messages to the mover do. $2" ;;
   esac
 }
 
@@ -189,7 +189,8 @@ SQL
   while IFS= read -r database; do
     [ -z "$database" ] && continue
     has "${BACKUP_EXCLUDE:-}" "$database" && continue
-    check_name "$database"
+    has "$("$bb" cat "$work/databases")" "$database" && continue
+    check_name "$database" 'Rename the database, or list the databases to back up without it.'
     has "$all" "$database" || refuse DatabaseMissing "There is no database $(quoted "$database") on the server that takes connections. Correct the list of databases; there are: $(echo "$all" | "$bb" tr '\n' ' ')"
     printf '%s\n' "$database" >>"$work/databases"
   done <<NAMES
@@ -372,12 +373,6 @@ fit_sql() {
     || '_' || left(md5($1), 6) END || $2"
 }
 
-fit() {
-  must "$maintenance" -v name="$1" -v suffix="$2" <<SQL
-SELECT $(fit_sql ":'name'" ":'suffix'");
-SQL
-}
-
 # state NAME: absent, done (this Restore made it), replaced (by it), half, taking (half made, and taking over), closed, or there.
 state() {
   must "$maintenance" -v name="$1" -v uid="$uid" <<'SQL'
@@ -412,7 +407,8 @@ SQL
 end_sessions() {
   for try in 1 2 3 4 5 6 7 8 9 10; do
     left=$(must "$2" -v name="$1" <<'SQL'
-SELECT count(pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity WHERE datname = :'name';
+SELECT count(pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
+WHERE datname = :'name' AND backend_type <> 'autovacuum worker'; -- which ends by itself for whoever renames or drops
 SQL
     ) || return
     [ "$left" = 0 ] && return
@@ -437,7 +433,8 @@ drop_half() { drop "$half_name" "$beside" half taking; }
 
 # Between CREATE DATABASE and its comment a database has this Restore's name and no mark. It is taken for ours only while it is empty.
 recover() {
-  case $(state "$half_name") in
+  half_state=$(state "$half_name") || exit
+  case $half_state in
     taking) reopen "$target" "$beside" || exit ;;
     there)
       is_empty "$half_name" || refuse SwapBlocked "There is a database $(quoted "$half_name"), the name that this Restore needs for what is half made, and it is not empty. Rename or drop it."
@@ -452,14 +449,18 @@ COMMENT ON DATABASE :"name" IS :'mark';
 SQL
 }
 
-# Sets what the functions below work with: the database of the backup, its facts, what it becomes, and the names on the way there.
+# plan_database NAME N: sets what the functions below work with: the N-th database of the backup, its facts, what it becomes, and the
+# names on the way there.
 plan_database() {
   database=$1 facts=$work/facts.$2
   target=${BACKUP_INTO:-$database}
   beside=$maintenance
   [ "$target" = "$beside" ] && beside=template1
-  half_name=$(fit "$target" "_restoring_$id") || exit
-  before=$(fit "$target" "_before_$id") || exit
+  [ -f "$work/names.$2" ] || must "$maintenance" -v name="$target" -v half="_restoring_$id" -v before="_before_$id" >"$work/names.$2" <<SQL
+SELECT $(fit_sql ":'name'" ":'half'");
+SELECT $(fit_sql ":'name'" ":'before'");
+SQL
+  { IFS= read -r half_name; IFS= read -r before; } <"$work/names.$2"
 }
 
 # Everything that can be known before the first byte. Sets `wanted_state` of the target.
@@ -502,7 +503,7 @@ SELECT regexp_replace(string_agg(what, ', '), '[[:cntrl:]]', ' ', 'g') FROM (
   UNION ALL
   SELECT 'the database ' || datname || ', whose name the old one would get' FROM pg_catalog.pg_database WHERE datname = :'before'
   UNION ALL
-  SELECT 'that it is a template' FROM pg_catalog.pg_database WHERE datname = :'name' AND datistemplate
+  SELECT 'its being a template' FROM pg_catalog.pg_database WHERE datname = :'name' AND datistemplate
 ) b;
 SQL
   ) || exit
@@ -558,7 +559,8 @@ SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L L
        WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', p->>'locale')
        WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', p->>'locale') ELSE '' END
   || coalesce((SELECT format(' OWNER %I', rolname) FROM pg_catalog.pg_roles WHERE rolname = p->>'owner'), '')
-  || coalesce((SELECT format(' TABLESPACE %I', spcname) FROM pg_catalog.pg_tablespace WHERE spcname = p->>'tablespace'), '')
+  || coalesce((SELECT format(' TABLESPACE %I', spcname) FROM pg_catalog.pg_tablespace
+    WHERE spcname = p->>'tablespace' AND spcname <> 'pg_default' AND has_tablespace_privilege(oid, 'CREATE')), '')
 FROM (SELECT :'facts'::json AS p) f \gexec
 SQL
   half=$half_name
@@ -673,7 +675,8 @@ SQL
 # What follows a completed swap or rename; also when it was completed by an earlier run. Sets `previous`.
 finish() {
   previous=
-  [ "$(state "$before")" = replaced ] || return 0
+  before_state=$(state "$before") || exit
+  [ "$before_state" = replaced ] || return 0
   if [ "${BACKUP_PREVIOUS:-Keep}" = Delete ]; then
     drop "$before" "$beside" replaced || exit
   else
@@ -736,7 +739,7 @@ restore() {
     [ "$("$bb" wc -l <"$work/dumps")" -eq 1 ] || refuse DatabaseAmbiguous "The backup has several databases, and only one can be restored so. Name one: $("$bb" tr '\n' ' ' <"$work/dumps")"
   fi
   if [ -n "${BACKUP_INTO:-}" ]; then
-    check_name "$BACKUP_INTO"
+    check_name "$BACKUP_INTO" 'Choose another name for it.'
     [ ${#BACKUP_INTO} -le 63 ] || refuse NameTooLong "The name $(quoted "$BACKUP_INTO") is longer than the 63 bytes that PostgreSQL has for one. Choose a shorter one."
   fi
   if [ -n "${BACKUP_TABLE:-}" ]; then restore_table; else restore_databases; fi
@@ -976,13 +979,15 @@ restore_table() {
   hear ".facts/$database.dump" "$facts"
   find_table
   check_extensions
-  [ "$(state "$target")" != absent ] || refuse TargetMissing "There is no database $(quoted "$target") to restore the table into. Create it, or restore the whole database."
-  new_table=$(fit "$table" "_$id") || exit
-  before=
-  # The scratch database: not of the target's name only, since a restore of the whole may use that.
-  half_name=$(fit "$target" "_restoring_$id") || exit
+  wanted_state=$(state "$target") || exit
+  [ "$wanted_state" != absent ] || refuse TargetMissing "There is no database $(quoted "$target") to restore the table into. Create it, or restore the whole database."
+  new_table=$(must "$maintenance" -v name="$table" -v suffix="_$id" <<SQL
+SELECT $(fit_sql ":'name'" ":'suffix'");
+SQL
+  ) || exit
   recover
-  case $(table_state) in
+  new_table_state=$(table_state) || exit
+  case $new_table_state in
     done) note_table; return ;;
     there) refuse TargetNotEmpty "The table $(quoted "$schema.$new_table") exists in the database $(quoted "$target"), and is not of this Restore. Rename or drop it." ;;
     'no schema') refuse TargetMissing "The database $(quoted "$target") has no schema $(quoted "$schema"). Create it, with the types and functions that the table needs." ;;

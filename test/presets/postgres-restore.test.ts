@@ -179,6 +179,15 @@ describe('the restore of PostgreSQL', { timeout: 300_000 }, () => {
     assert.equal(refusal?.reason, 'DatabaseAmbiguous')
   })
 
+  for (const [name, reason] of [
+    ['ö'.repeat(32), 'NameTooLong'],
+    ['line\nend', 'DatabaseNameUnsupported'],
+    ['.hidden', 'DatabaseNameUnsupported'],
+  ] as const)
+    test(`refuses the new name ${JSON.stringify(name)}`, async () => {
+      assert.equal((await refusedFor(restore({ BACKUP_INTO: name })))?.reason, reason)
+    })
+
   test('refuses what an older client cannot read, and an older server cannot run', async () => {
     const engine = (versions: Record<string, string>) =>
       stage.changed(backup, {
