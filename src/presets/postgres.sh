@@ -57,7 +57,7 @@ sql() {
 # The same for what must not fail: psql has said why.
 must() { sql "$@" || exit; }
 
-major() { expr "$1" : '[^0-9]*\([0-9]*\)'; }
+major() { echo "${1%%[!0-9]*}"; }
 
 # The version of a client program: what `PROGRAM --version` says after the name of the product.
 client_version() {
@@ -102,6 +102,9 @@ check_name() {
 }
 
 quoted() { printf '"%s"' "$(printf %s "$1" | "$bb" tr '\000-\037' ' ')"; }
+
+# The same as SQL writes it, for statements that people are told to run.
+identifier() { quoted "$(printf %s "$1" | "$bb" sed 's/"/""/g')"; }
 
 # has LINES WORD: whether one of the lines is this word.
 has() { case "$newline$1$newline" in *"$newline$2$newline"*) return 0 ;; esac; return 1; }
@@ -211,16 +214,16 @@ SELECT has_database_privilege(:'name', 'CONNECT');
 SQL
     ) || exit
     [ "$may_connect" = t ] && exit 1
-    refuse RightsMissing "The role $(quoted "$user") may not connect to the database $(quoted "$database"). Run as its owner: GRANT CONNECT ON DATABASE $(quoted "$database") TO $(quoted "$user"); or exclude it from the backup."
+    refuse RightsMissing "The role $(quoted "$user") may not connect to the database $(quoted "$database"). Run as its owner: GRANT CONNECT ON DATABASE $(identifier "$database") TO $(identifier "$user"); or exclude it from the backup."
   fi
   while read -r kind count names; do
     [ "$count" -gt 5 ] && names="$names and $((count - 5)) more"
     where="in the database $(quoted "$database"): $names."
     case $kind in
       ExtensionUnsupported) refuse $kind "TimescaleDB needs steps around a restore that this preset does not do, $where Back this database up by a command of its own, and exclude it here." ;;
-      RightsMissing) refuse $kind "The role $(quoted "$user") may not read $where pg_dump would fail there. Run as superuser: GRANT pg_read_all_data TO $(quoted "$user"); (before PostgreSQL 14: GRANT USAGE on the schemas, and SELECT on their tables and sequences)." ;;
-      RowSecurity) refuse $kind "Row-level security hides rows from the role $(quoted "$user") $where pg_dump refuses to dump a part of a table. Run as superuser: ALTER ROLE $(quoted "$user") BYPASSRLS;" ;;
-      LargeObjectsUnreadable) refuse $kind "The role $(quoted "$user") may not read large objects $where pg_read_all_data does not cover them before PostgreSQL 19. Run as their owner, for each: GRANT SELECT ON LARGE OBJECT ... TO $(quoted "$user"); or dump as superuser." ;;
+      RightsMissing) refuse $kind "The role $(quoted "$user") may not read $where pg_dump would fail there. Run as superuser: GRANT pg_read_all_data TO $(identifier "$user"); (before PostgreSQL 14: GRANT USAGE on the schemas, and SELECT on their tables and sequences)." ;;
+      RowSecurity) refuse $kind "Row-level security hides rows from the role $(quoted "$user") $where pg_dump refuses to dump a part of a table. Run as superuser: ALTER ROLE $(identifier "$user") BYPASSRLS;" ;;
+      LargeObjectsUnreadable) refuse $kind "The role $(quoted "$user") may not read large objects $where pg_read_all_data does not cover them before PostgreSQL 19. Run as their owner, for each: GRANT SELECT ON LARGE OBJECT ... TO $(identifier "$user"); or dump as superuser." ;;
     esac
   done <"$work/found"
 }
@@ -373,18 +376,21 @@ fit_sql() {
     || '_' || left(md5($1), 6) END || $2"
 }
 
+# A mark is a line of a comment. The comments of old stay around it, without the marks of other Restores.
+marked_sql() { printf '%s' "position(E'\\n' || $2 || E'\\n' IN E'\\n' || coalesce($1, '') || E'\\n') > 0"; }
+mark_sql() { printf '%s' "concat_ws(E'\\n', nullif(regexp_replace($1, '(^|\\n)(restored|replaced) by Restore [^\\n]*', '', 'g'), ''), $2)"; }
+
 # state NAME: absent, done (this Restore made it), replaced (by it), half, taking (half made, and taking over), closed, or there.
 state() {
-  must "$maintenance" -v name="$1" -v uid="$uid" <<'SQL'
+  must "$maintenance" -v name="$1" -v uid="$uid" <<SQL
 SELECT coalesce((
   SELECT CASE
     WHEN comment = 'half made by Restore ' || :'uid' THEN 'half'
     WHEN comment = 'half made by Restore ' || :'uid' || ', taking over' THEN 'taking'
-    WHEN position('restored by Restore ' || :'uid' IN comment) > 0 THEN 'done'
-    WHEN position('replaced by Restore ' || :'uid' IN comment) > 0 THEN 'replaced'
+    WHEN $(marked_sql comment "'restored by Restore ' || :'uid'") THEN 'done'
+    WHEN $(marked_sql comment "'replaced by Restore ' || :'uid'") THEN 'replaced'
     WHEN NOT datallowconn THEN 'closed' ELSE 'there' END
-  FROM (SELECT datallowconn, coalesce(shobj_description(oid, 'pg_database'), '') AS comment
-        FROM pg_catalog.pg_database WHERE datname = :'name') d), 'absent');
+  FROM (SELECT datallowconn, shobj_description(oid, 'pg_database') AS comment FROM pg_catalog.pg_database WHERE datname = :'name') d), 'absent');
 SQL
 }
 
@@ -472,7 +478,7 @@ check_target() {
   case $wanted_state in
     done) return ;;
     absent) ;;
-    closed) refuse SwapBlocked "The database $(quoted "$target") takes no connections, so it cannot be replaced. Run: ALTER DATABASE $(quoted "$target") ALLOW_CONNECTIONS true;" ;;
+    closed) refuse SwapBlocked "The database $(quoted "$target") takes no connections, so it cannot be replaced. Run: ALTER DATABASE $(identifier "$target") ALLOW_CONNECTIONS true;" ;;
     *) check_swap ;;
   esac
   check_rights
@@ -641,8 +647,8 @@ SQL
 
 # The new database takes its name, over nobody.
 take_free_name() {
-  knowing "$work/properties" <<'SQL' | sql "$beside" -v half="$half_name" -v target="$target" -v uid="$uid" || exit
-SELECT concat_ws(E'\n', :'facts'::json->>'comment', 'restored by Restore ' || :'uid') AS mark \gset
+  knowing "$work/properties" <<SQL | sql "$beside" -v half="$half_name" -v target="$target" -v uid="$uid" || exit
+SELECT $(mark_sql ":'facts'::json->>'comment'" "'restored by Restore ' || :'uid'") AS mark \\gset
 BEGIN;
 ALTER DATABASE :"half" RENAME TO :"target";
 COMMENT ON DATABASE :"target" IS :'mark';
@@ -659,9 +665,9 @@ swap() {
 ALTER DATABASE :"name" ALLOW_CONNECTIONS false;
 SQL
   end_sessions "$target" "$beside" || refuse SwapBlocked "Sessions in the database $(quoted "$target") do not end. Look at pg_stat_activity, and end them as superuser."
-  knowing "$work/properties" <<'SQL' | sql "$beside" -v half="$half_name" -v target="$target" -v before="$before" -v uid="$uid" || exit
-SELECT concat_ws(E'\n', :'facts'::json->>'comment', 'restored by Restore ' || :'uid') AS mark,
-  concat_ws(E'\n', :'facts'::json->>'comment', 'replaced by Restore ' || :'uid') AS replaced \gset
+  knowing "$work/properties" <<SQL | sql "$beside" -v half="$half_name" -v target="$target" -v before="$before" -v uid="$uid" || exit
+SELECT $(mark_sql ":'facts'::json->>'comment'" "'restored by Restore ' || :'uid'") AS mark,
+  $(mark_sql ":'facts'::json->>'comment'" "'replaced by Restore ' || :'uid'") AS replaced \\gset
 BEGIN;
 ALTER DATABASE :"target" RENAME TO :"before";
 ALTER DATABASE :"half" RENAME TO :"target";
@@ -718,8 +724,10 @@ check_versions() {
   knowing "$work/engine" <<'SQL' | sql "$maintenance" >"$work/versions" || exit
 SELECT :'facts'::json->>'clientVersion';
 SELECT :'facts'::json->>'serverVersion';
+SELECT pg_is_in_recovery();
 SQL
-  { IFS= read -r dumper; IFS= read -r dumped; } <"$work/versions"
+  { IFS= read -r dumper; IFS= read -r dumped; IFS= read -r standby; } <"$work/versions"
+  [ "$standby" = f ] || refuse ServerReadOnly "The server is a standby, which takes no writes. Restore into its primary."
   client_major=$(major "$client")
   [ "$client_major" -ge "$(major "$dumper")" ] || refuse ClientOlder "The dump was made by pg_dump $dumper, and pg_restore $client may not be able to read it. Use an image of PostgreSQL $(major "$dumper") or newer for the restore."
   [ "$server_major" -ge "$(major "$dumped")" ] || refuse ServerOlder "The dump is of a server of version $dumped, and this one is $server: a dump does not go back to an older version. Restore into PostgreSQL $(major "$dumped") or newer."
@@ -961,11 +969,10 @@ SQL
 }
 
 table_state() {
-  must "$target" -v schema="$schema" -v name="$new_table" -v uid="$uid" <<'SQL'
+  must "$target" -v schema="$schema" -v name="$new_table" -v uid="$uid" <<SQL
 SELECT coalesce((
   SELECT coalesce((
-    SELECT CASE WHEN position('restored by Restore ' || :'uid' IN coalesce(obj_description(c.oid, 'pg_class'), '')) > 0
-      THEN 'done' ELSE 'there' END
+    SELECT CASE WHEN $(marked_sql "obj_description(c.oid, 'pg_class')" "'restored by Restore ' || :'uid'") THEN 'done' ELSE 'there' END
     FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = :'name'), 'absent')
   FROM pg_catalog.pg_namespace n WHERE n.nspname = :'schema'), 'no schema');
 SQL
@@ -1030,7 +1037,7 @@ SELECT format('ALTER SEQUENCE %s RENAME TO %I', c.oid::regclass, $(fit_sql c.rel
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid
 WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = :'table'
   AND d.deptype IN ('a', 'i') AND c.relkind = 'S' \\gexec
-SELECT concat_ws(E'\\n', obj_description(:'table'::oid, 'pg_class'), 'restored by Restore ' || :'uid') AS mark \\gset
+SELECT $(mark_sql "obj_description(:'table'::oid, 'pg_class')" "'restored by Restore ' || :'uid'") AS mark \\gset
 COMMENT ON TABLE :"schema".:"name" IS :'mark';
 ALTER TABLE :"schema".:"name" RENAME TO :"new_name";
 SELECT '"' || replace(:'schema', '"', '""') || '"."' || replace(:'new_name', '"', '""') || '"';

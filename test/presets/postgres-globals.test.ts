@@ -33,7 +33,8 @@ describe('the globals of PostgreSQL', { timeout: 300_000 }, () => {
       { ...server.environment, BACKUP_RESTORE_ID: 'g', BACKUP_RESTORE_UID: 'g', BACKUP_GLOBALS: 'true' },
       await stage.changed(backup, { 'globals.sql': globals }),
     )
-  const between = (sql: string, end = '\\unrestrict Key1') => `--\n-- dump\n--\n\n\\restrict Key1\n\n${sql}\n\n${end}\n\n-- complete\n`
+  const between = (sql: string, end = '\\unrestrict Key1') =>
+    `--\n-- dump\n--\n\n\\restrict Key1\n\n${sql}\n\n${end}\n\n-- complete\n`
 
   test('make the roles that are missing, and alter none that is there', async () => {
     await server.sql('postgres', `CREATE ROLE old NOLOGIN; CREATE ROLE admins SUPERUSER`)
@@ -104,16 +105,28 @@ GRANT SET ON PARAMETER work_mem TO grp;`),
   const touch = () => `touch ${folder}/pwned`
   const hostile: readonly (readonly [what: string, sql: () => string])[] = [
     ['a command of psql (CVE-2025-8714)', () => between(`CREATE ROLE evil;\n\\! ${touch()}`)],
-    ['a command of psql after a comment that a name with a line end has ended (CVE-2025-8715)', () => between(`-- User Config "x\n\\! ${touch()}\n"`)],
-    ['SQL after a comment that a name with a line end has ended', () => between(`-- User Config "x\nDROP ROLE postgres;\n--"`)],
-    ['a back-quoted argument of \\unrestrict (CVE-2026-18408)', () => between('CREATE ROLE evil;', `\\unrestrict \`${touch()}\``)],
+    [
+      'a command of psql after a comment that a name with a line end has ended (CVE-2025-8715)',
+      () => between(`-- User Config "x\n\\! ${touch()}\n"`),
+    ],
+    [
+      'SQL after a comment that a name with a line end has ended',
+      () => between(`-- User Config "x\nDROP ROLE postgres;\n--"`),
+    ],
+    [
+      'a back-quoted argument of \\unrestrict (CVE-2026-18408)',
+      () => between('CREATE ROLE evil;', `\\unrestrict \`${touch()}\``),
+    ],
     ['a back-quoted argument of \\restrict', () => `\\restrict \`${touch()}\`\nCREATE ROLE evil;\n`],
     ['an end of the restriction in the middle', () => between(`CREATE ROLE evil;\n\\unrestrict Key1\n\\! ${touch()}`)],
     ['another key', () => between('CREATE ROLE evil;', '\\unrestrict Key2')],
     ['a second restriction', () => between('\\restrict Key2\nCREATE ROLE evil;')],
     ['a command of psql behind a statement', () => between(`CREATE ROLE evil \\g | ${touch()}`)],
     ['a string that does not end', () => between(`COMMENT ON ROLE evil IS 'open;`)],
-    ['a string that ends where a backslash seems to keep it open', () => between(`COMMENT ON ROLE evil IS 'a\\'; \\! ${touch()}\n--';`)],
+    [
+      'a string that ends where a backslash seems to keep it open',
+      () => between(`COMMENT ON ROLE evil IS 'a\\'; \\! ${touch()}\n--';`),
+    ],
     ['a dollar quote', () => between(`COMMENT ON ROLE evil IS $$a$$;`)],
     ['a unicode string', () => between(`COMMENT ON ROLE evil IS U&'a';`)],
     ['a statement of another kind', () => between(`DO 'BEGIN END';`)],

@@ -11,9 +11,11 @@ const target = `shop's "own"`
 const quoted = `"shop's ""own"""`
 const literal = `'shop''s "own"'`
 
-/** From the mark that says that the new one takes over to the end. The long list has all calls. */
+/** From the mark that says that the new one takes over to the end; and of them, what follows the renames. */
 const callsOfSwap = 9
-const firstCall = (calls: number) => (process.env.TEST_LONG ? 1 : calls - callsOfSwap)
+const callsAfterRenames = 3
+/** The long list has all calls. */
+const firstCall = (calls: number, last = callsOfSwap) => (process.env.TEST_LONG ? 1 : calls - last)
 
 describe('a restore over a PostgreSQL database', { timeout: 900_000 }, () => {
   let server: PostgresServer
@@ -89,13 +91,16 @@ exec ${server.programs}/\${0##*/} "$@"`
     if (previous === 'Keep') assert.equal(await word(kept), 'newer')
   }
 
-  for (const previous of ['Keep', 'Delete'])
+  for (const [previous, last] of [
+    ['Keep', callsOfSwap],
+    ['Delete', callsAfterRenames],
+  ] as const)
     test(`that keeps or drops the old one (${previous}) can be killed before each call, and done again`, async () => {
       await reset()
       const { run, calls } = await restoreUpTo(0, 'true', previous)
       assert.equal(run.status, 0, run.stderr)
       let seen = ''
-      for (let nth = firstCall(calls); nth <= calls; nth++) {
+      for (let nth = firstCall(calls, last); nth <= calls; nth++) {
         await reset()
         const { run } = await restoreUpTo(nth, 'kill -KILL 0', previous)
         assert.equal(run.status, 137, `call ${nth} of ${calls}: ${run.stderr}`)
@@ -104,7 +109,7 @@ exec ${server.programs}/\${0##*/} "$@"`
         else seen += 'closed '
         await completes(previous)
       }
-      assert.match(seen, /^(newer )+(closed )+(dumped )+$/)
+      assert.match(seen, previous === 'Keep' ? /^(newer )+(closed )+(dumped )+$/ : /^(newer )*(closed )*(dumped )+$/)
     })
 
   test('that fails at a call leaves the old one as it was, or the new one in its place, and nothing half made', async () => {
@@ -128,6 +133,34 @@ exec ${server.programs}/\${0##*/} "$@"`
     assert.match(seen, /^(newer )+(dumped )+$/)
   })
 
+  test('that is killed within a statement can be done again while the server still works on that', async () => {
+    await server.sql('postgres', 'CREATE DATABASE slow')
+    await server.sql(
+      'slow',
+      `CREATE TABLE t AS SELECT 1; CREATE MATERIALIZED VIEW sleeping AS SELECT pg_sleep(2)::text AS slept`,
+    )
+    const dump = await stage.run('dump', { ...server.environment, BACKUP_DATABASES: 'slow' })
+    assert.equal(dump.status, 0, dump.stderr)
+    const programs = await stage.programs({
+      pg_restore: `[ "$1" = --version ] && exec ${server.programs}/pg_restore "$@"
+exec 4<&0
+${server.programs}/pg_restore "$@" <&4 &
+until psql -XAtqw -d postgres -c "SELECT 'now' FROM pg_stat_activity WHERE state = 'active' AND query ~ '^REFRESH'" | grep -q now; do :; done
+kill -KILL 0`,
+    })
+    const into = { BACKUP_INTO: 'slow copy' }
+    const killed = await stage.run(
+      'restore',
+      { ...environment('Keep'), ...into, PATH: `${programs}:${server.environment.PATH}` },
+      dump,
+    )
+    assert.equal(killed.status, 137, killed.stderr)
+    const again = await stage.run('restore', { ...environment('Keep'), ...into }, dump)
+    assert.equal(again.status, 0, again.stderr)
+    assert.equal(await server.sql('slow copy', 'SELECT count(*) FROM sleeping'), '1')
+    assert.equal(await server.sql('postgres', `SELECT count(*) FROM pg_database WHERE datname ~ 'restoring'`), '0')
+  })
+
   test('that is told to stop while the archive is restored leaves the old one as it was', async () => {
     await reset()
     // The script leads its process group.
@@ -137,7 +170,11 @@ read -r _ _ _ _ leader _ </proc/$$/stat
 kill -TERM $leader
 exit 1`,
     })
-    const stopped = await stage.run('restore', { ...environment('Keep'), PATH: `${programs}:${server.environment.PATH}` }, backup)
+    const stopped = await stage.run(
+      'restore',
+      { ...environment('Keep'), PATH: `${programs}:${server.environment.PATH}` },
+      backup,
+    )
     assert.equal(stopped.status, 143, stopped.stderr)
     assert.equal(await others(), `${target}|t|9`)
     assert.equal(await word(target), 'newer')

@@ -127,7 +127,10 @@ describe('the restore of PostgreSQL', { timeout: 300_000 }, () => {
     const run = await restore({ BACKUP_DATABASE: '', BACKUP_OVERWRITE: 'true' }, dump)
     assert.equal(run.status, 0, run.stderr)
     const { databases: made } = run.result as { databases: { as: string; previous: string }[] }
-    assert.deepEqual(made.map(({ as }) => as), [`${long}a`, `${long}b`])
+    assert.deepEqual(
+      made.map(({ as }) => as),
+      [`${long}a`, `${long}b`],
+    )
     for (const { as, previous } of made) {
       assert.match(previous, new RegExp(`^ö{20,}_[0-9a-f]{6}_before_r${restores}$`))
       assert.ok(Buffer.byteLength(previous) <= 63)
@@ -201,7 +204,12 @@ describe('the restore of PostgreSQL', { timeout: 300_000 }, () => {
   })
 
   test('refuses a database with an extension that the server does not have', async () => {
-    const facts = await withFacts({ extensions: [{ name: `no'where`, version: '1' }, { name: 'pg_trgm', version: '1.6' }] })
+    const facts = await withFacts({
+      extensions: [
+        { name: `no'where`, version: '1' },
+        { name: 'pg_trgm', version: '1.6' },
+      ],
+    })
     const refusal = await refusedFor(restore({ BACKUP_INTO: 'x' }, facts))
     assert.equal(refusal?.reason, 'ExtensionMissing')
     assert.match(refusal?.sentence ?? '', /does not have: no'where\./)
@@ -230,11 +238,17 @@ describe('the restore of PostgreSQL', { timeout: 300_000 }, () => {
     )
     await server.sql('modest', `ALTER TABLE t OWNER TO owner_of_it; CREATE EXTENSION pg_trgm`)
     const dump = await stage.run('dump', { ...server.environment, BACKUP_DATABASES: 'modest' })
-    const run = await restore({ BACKUP_DATABASE: '', BACKUP_OVERWRITE: 'true', PGUSER: 'humble', PGPASSWORD: 'h' }, dump)
+    const run = await restore(
+      { BACKUP_DATABASE: '', BACKUP_OVERWRITE: 'true', PGUSER: 'humble', PGPASSWORD: 'h' },
+      dump,
+    )
     assert.equal(run.status, 0, run.stderr)
     assert.partialDeepStrictEqual(run.result, { leftOut: ['modest: the setting log_min_duration_statement'] })
     assert.equal(
-      await server.sql('modest', `SELECT pg_get_userbyid(relowner), current_setting('work_mem') FROM pg_class WHERE relname = 't'`),
+      await server.sql(
+        'modest',
+        `SELECT pg_get_userbyid(relowner), current_setting('work_mem') FROM pg_class WHERE relname = 't'`,
+      ),
       'owner_of_it|6MB',
     )
     await drop('modest')
@@ -339,26 +353,36 @@ describe('the restore of PostgreSQL', { timeout: 300_000 }, () => {
     await server.sql('postgres', 'CREATE DATABASE first')
     await server.sql('postgres', 'CREATE DATABASE second')
     const oids = () =>
-      server.sql('postgres', `SELECT datname, oid FROM pg_database WHERE datname IN ('first', 'second', 'aside') ORDER BY 1`)
+      server.sql(
+        'postgres',
+        `SELECT datname, oid FROM pg_database WHERE datname IN ('first', 'second', 'aside') ORDER BY 1`,
+      )
     const before = await oids()
     const renames = `ALTER DATABASE first RENAME TO aside; ALTER DATABASE second RENAME TO first; COMMENT ON DATABASE first IS 'it';`
     await server.sql('postgres', `BEGIN; ${renames} ROLLBACK`)
     assert.equal(await oids(), before)
     // Who asks from elsewhere sees neither before the end.
-    const during = await server.sql('postgres', `BEGIN; ${renames}\n\\! psql -XAtqw -d postgres -c "SELECT count(*) FROM pg_database WHERE datname = 'aside'"\nCOMMIT;`)
+    const during = await server.sql(
+      'postgres',
+      `BEGIN; ${renames}\n\\! psql -XAtqw -d postgres -c "SELECT count(*) FROM pg_database WHERE datname = 'aside'"\nCOMMIT;`,
+    )
     assert.equal(during, '0')
     assert.equal((await oids()).replaceAll(/\d+/g, ''), 'aside|\nfirst|')
     await drop('aside')
     await drop('first')
   })
 
-  test('takes a database of this Restore\'s half-made name for its own only while it is empty', async () => {
+  test("takes a database of this Restore's half-made name for its own only while it is empty", async () => {
     const name = `mine_restoring_r${restores + 1}`
     await makeTable(name)
     const refusal = await refusedFor(restore({ BACKUP_INTO: 'mine' }))
     assert.equal(refusal?.reason, 'SwapBlocked')
     await server.sql(name, 'DROP TABLE t')
-    const run = await restore({ BACKUP_INTO: 'mine', BACKUP_RESTORE_ID: `r${restores}`, BACKUP_RESTORE_UID: `uid-${restores}` })
+    const run = await restore({
+      BACKUP_INTO: 'mine',
+      BACKUP_RESTORE_ID: `r${restores}`,
+      BACKUP_RESTORE_UID: `uid-${restores}`,
+    })
     assert.equal(run.status, 0, run.stderr)
     assert.equal(await server.sql('postgres', `SELECT count(*) FROM pg_database WHERE datname = ${literal(name)}`), '0')
     assert.equal(await contentOf(server, 'mine'), content)

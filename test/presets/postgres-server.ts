@@ -45,19 +45,20 @@ export async function startPostgres(): Promise<PostgresServer> {
   const { programs, libraries } = await postgresPrograms()
   const passwordFile = join(directory, 'password')
   await writeFile(passwordFile, password)
-  const initdb = ['--username=postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, '--encoding=UTF8', '--no-sync']
+  const initdb = [
+    '--username=postgres',
+    '--auth=scram-sha-256',
+    `--pwfile=${passwordFile}`,
+    '--encoding=UTF8',
+    '--no-sync',
+  ]
   await capture(asOrdinaryUser(join(programs, 'initdb'), [...initdb, '--locale=C.UTF-8', '--pgdata', data]), {
     env: { PATH: `${programs}:${process.env.PATH}`, LD_LIBRARY_PATH: libraries },
   })
   return run(directory, data, programs, libraries)
 }
 
-async function run(
-  directory: string,
-  data: string,
-  programs: string,
-  libraries: string,
-): Promise<PostgresServer> {
+async function run(directory: string, data: string, programs: string, libraries: string): Promise<PostgresServer> {
   const port = await freePort()
   const options = Object.entries({ ...settings, port: String(port) }).flatMap(([name, value]) => [
     '-c',

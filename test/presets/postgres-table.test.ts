@@ -82,12 +82,16 @@ describe('one table of a PostgreSQL database', { timeout: 300_000 }, () => {
     const run = await restore('t2', 'odd "one.orders')
     assert.equal(run.status, 0, run.stderr)
     const { leftOut } = run.result as { leftOut: string[] }
-    for (const left of [/FK CONSTRAINT odd "one orders orders_item_fkey/, /POLICY odd "one orders mine/, /ROW SECURITY odd "one orders/])
+    for (const left of [
+      /FK CONSTRAINT odd "one orders orders_item_fkey/,
+      /POLICY odd "one orders mine/,
+      /ROW SECURITY odd "one orders/,
+    ])
       assert.match(leftOut.join('\n'), left)
     await write(`DROP TABLE "odd ""one".orders_t2`)
   })
 
-  test('is nobody\'s partition and nobody\'s child: the parents of today do not show its rows twice', async () => {
+  test("is nobody's partition and nobody's child: the parents of today do not show its rows twice", async () => {
     for (const table of ['measures_2026', 'child']) {
       const run = await restore('t3', `odd "one.${table}`)
       assert.equal(run.status, 0, run.stderr)
@@ -118,7 +122,13 @@ describe('one table of a PostgreSQL database', { timeout: 300_000 }, () => {
     const run = await restore('t5', `odd "one.ta.b'le`, { BACKUP_INTO: 'without_types' })
     assert.notEqual(run.status, 0)
     assert.match(run.stderr, /ERROR: +type .*mood" does not exist/)
-    assert.equal(await server.sql('without_types', `SELECT count(*) FROM pg_class WHERE relnamespace = '"odd ""one"'::regnamespace`), '0')
+    assert.equal(
+      await server.sql(
+        'without_types',
+        `SELECT count(*) FROM pg_class WHERE relnamespace = '"odd ""one"'::regnamespace`,
+      ),
+      '0',
+    )
     await server.sql('postgres', 'DROP DATABASE without_types')
     assert.equal(await databases(), before)
   })

@@ -26,7 +26,9 @@ describe('a verified backup of PostgreSQL', { timeout: 300_000 }, () => {
 
   const verify = (from: Stored = backup) => stage.run('verify', offline, from)
   const facts = () =>
-    JSON.parse(String(backup.artifacts.get(`.facts/${hostileName}.dump`))) as { tables: { name: string; schema: string }[] }
+    JSON.parse(String(backup.artifacts.get(`.facts/${hostileName}.dump`))) as {
+      tables: { name: string; schema: string }[]
+    }
   const withTables = (tables: unknown[]) =>
     stage.changed(backup, { [`.facts/${hostileName}.dump`]: JSON.stringify({ ...facts(), tables }) })
 
@@ -47,7 +49,11 @@ describe('a verified backup of PostgreSQL', { timeout: 300_000 }, () => {
     const { tables } = facts()
     const [first] = tables
     const run = await verify(
-      await withTables([...tables, { ...first, name: `o"t\\h\ner` }, { schema: 'public', name: 'gone', oid: 99, rows: 1, exact: true }]),
+      await withTables([
+        ...tables,
+        { ...first, name: `o"t\\h\ner` },
+        { schema: 'public', name: 'gone', oid: 99, rows: 1, exact: true },
+      ]),
     )
     assert.equal(run.status, 65)
     assert.equal(run.refusal?.reason, 'TablesMissing')
@@ -62,7 +68,11 @@ describe('a verified backup of PostgreSQL', { timeout: 300_000 }, () => {
   test('is none when an archive ends early, or is something else', async () => {
     const name = `${hostileName}.dump`
     const whole = backup.artifacts.get(name) ?? Buffer.alloc(0)
-    for (const data of [whole.subarray(0, whole.length - 1000), Buffer.from('PGDMP and nothing more'), Buffer.alloc(0)]) {
+    for (const data of [
+      whole.subarray(0, whole.length - 1000),
+      Buffer.from('PGDMP and nothing more'),
+      Buffer.alloc(0),
+    ]) {
       const run = await verify(await stage.changed(backup, { [name]: data }))
       assert.notEqual(run.status, 0)
       assert.equal(run.result, undefined)
@@ -75,7 +85,9 @@ describe('a verified backup of PostgreSQL', { timeout: 300_000 }, () => {
   })
 
   test('is none when it holds no database', async () => {
-    const run = await verify(await stage.changed(backup, { 'postgres.dump': undefined, [`${hostileName}.dump`]: undefined }))
+    const run = await verify(
+      await stage.changed(backup, { 'postgres.dump': undefined, [`${hostileName}.dump`]: undefined }),
+    )
     assert.equal(run.refusal?.reason, 'NotInBackup')
   })
 })
