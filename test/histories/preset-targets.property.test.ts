@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { apart } from '../campaign/apart.ts'
 import type * as properties from './toy/properties.ts'
 
-const histories = Number(process.env['HISTORIES'] ?? (process.env['TEST_LONG'] ? 6000 : 240))
+const histories = Number(process.env['HISTORIES'] ?? (process.env['TEST_LONG'] ? 6000 : 120))
 const seed = process.env['SEED'] ?? (process.env['TEST_LONG'] ? undefined : '20261130')
 const stories = { numRuns: Math.ceil(histories / 3), ...(seed === undefined ? {} : { seed: Number(seed) }) }
 const limits = { timeout: 2 * 3_600_000 }
