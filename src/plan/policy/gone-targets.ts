@@ -1,6 +1,6 @@
 // CronJobs that should not be: of a policy that is gone or has another strategy, and of workloads that a preset does not find any more.
 import type { CronJob } from '../../api/kubernetes.ts'
-import { label } from '../../api/labels.ts'
+import { label, labelValue } from '../../api/labels.ts'
 import { commandTarget, cronJobName } from '../../api/names.ts'
 import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
@@ -75,4 +75,19 @@ export function strayCronJobs({
         deletion(cronJob, because),
       )
     })
+}
+
+/** Dry starts and pages of the list that were made for a target that is gone: of the others each is cleaned up by who reads it. */
+export function strayHelpers(
+  { starts, pages }: Pick<View, 'starts' | 'pages'>,
+  { preset, targets }: JobStrategyView,
+): readonly Group[] {
+  // An explicit command sees all there are.
+  if (preset === undefined) return []
+  const wanted = new Set(targets.map(({ name }) => labelValue(name)))
+  return [...starts, ...pages]
+    .map(({ job }) => job)
+    .filter(({ metadata }) => !wanted.has(metadata.labels?.[label.target] ?? '') && !metadata.deletionTimestamp)
+    .filter(isFinished)
+    .map(job => alone(`clean/${job.metadata.name}`, deletion(job, 'the policy has no such target any more')))
 }

@@ -1,11 +1,10 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { BackupPolicyStatus, StoreStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
 import { commandTarget } from '../../api/names.ts'
-import type { Marks } from '../../resources/jobs.ts'
 import {
   askedConclusion,
   nothingUndone,
@@ -16,15 +15,12 @@ import {
   type Unless,
 } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
-import { planCatalog, type CatalogPlan } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
 import { markGone, unmarkGone } from '../history/policy-gone.ts'
 import { nextRecorded, recordedJobs } from '../history/recorded-jobs.ts'
-import { planStoredHolds, type HoldsPlan } from '../history/holds.ts'
 import { nextShare } from '../history/lowering.ts'
-import { keepingOf, lowerings, numbersOf, withNextShare, type Numbers, type RunsByTarget } from '../history/numbers.ts'
-import { ordersOf } from '../history/orders.ts'
+import { keepingOf, lowerings, numbersOf, withNextShare } from '../history/numbers.ts'
 import { planSlow, planSlowBefore } from '../history/slow-snapshots.ts'
 import {
   planHolds,
@@ -34,44 +30,27 @@ import {
   runsByTarget,
   type TargetHistory,
 } from '../history/verdicts.ts'
-import { isFinished } from '../jobs/verdict.ts'
 import { planBackup } from '../runs/run.ts'
 import { quickSeconds } from '../runs/snapshot.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { oneStart } from '../runs/turns.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import { targetOfRun } from '../view/owners.ts'
-import { isGroup, ofTarget, viewsByTarget, type OneTarget } from '../view/per-target.ts'
-import {
-  viewOf,
-  type JobStrategyView,
-  type JobTargetView,
-  type RunView,
-  type SnapshotStrategyView,
-  type View,
-} from '../view/view.ts'
+import { isGroup, ofTarget } from '../view/per-target.ts'
+import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
-import {
-  accountForJobs,
-  cronJobGroup,
-  desiredCronJob,
-  planCronJob,
-  unrecordedJobs,
-  type NameTaken,
-  type SlotJob,
-} from './cron-job.ts'
+import { cronJobGroup } from './cron-job.ts'
 import { clockOf } from './clock-ahead.ts'
-import { cronJobWarning, type CronJobWarning } from './cron-job-warnings.ts'
-import { dryStartGroup, planDryStart, type DryStartPlan } from './dry-start.ts'
 import { nextGone, strayCronJobs, withoutGone } from './gone-targets.ts'
+import { planJobStrategy, troubleOf, warningsOf, worstOf } from './job-strategy.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
 import { bookOf, type SlotBook, type SlotPlan } from './slots.ts'
 import { planSnapshotSlots } from './snapshot-slots.ts'
 import { policyStatus } from './status.ts'
 import { nextOverdue } from './overdue.ts'
-import { planProbe } from './store-probe.ts'
-import { addedUp, bookOfTarget, withMark } from './target-books.ts'
+import { noOrders, noSlots, type Basis, type Living, type StrategyPlan } from './strategy-plan.ts'
+import { bookOfAll, marksOfTargets } from './target-books.ts'
 import { targetsOf } from './targets.ts'
 import { latestPresent } from './two-clocks.ts'
 import { rememberUnmade } from './unmade.ts'
@@ -94,22 +73,6 @@ function planView(view: View, now: Date): Plan {
   return planOf(living, planSnapshotStrategy(living, basis, now), basis, now)
 }
 
-/** Where no mover is started. */
-const noOrders = { held: [], accepted: [] }
-
-/** What both strategies and the status build on. */
-type Basis = {
-  readonly clock: ReturnType<typeof scheduleOf>
-  readonly since: Date
-  /** The book of slots as the status has it. */
-  readonly before: SlotBook
-  /** What there is of each target, how many are kept of it now, and what retention says of each run. */
-  readonly kept: RunsByTarget
-  readonly numbers: Numbers
-  readonly keeping: ReturnType<typeof keepingOf>
-  readonly histories: readonly TargetHistory[]
-}
-
 function basisOf(view: View, policy: BackupPolicy, strategy: JobStrategyView | SnapshotStrategyView, now: Date): Basis {
   const kept = runsByTarget(view, policy, strategy, now)
   const numbers = numbersOf(policy, kept, now)
@@ -123,128 +86,6 @@ function basisOf(view: View, policy: BackupPolicy, strategy: JobStrategyView | S
     keeping,
     histories: retentionByTarget(kept, keeping),
   }
-}
-
-type Living<Strategy> = View & { readonly policy: BackupPolicy; readonly strategy: Strategy }
-
-/** What the two strategies do in ways of their own. */
-type StrategyPlan = {
-  readonly cronJob: readonly Group[]
-  /** By target. */
-  readonly namesTaken: ReadonlyMap<string, string>
-  readonly probe?: ReturnType<typeof planProbe>
-  readonly dryStarts: ReadonlyMap<string, DryStartPlan>
-  /** By target. */
-  readonly catalogs: ReadonlyMap<string, CatalogPlan>
-  readonly holds?: HoldsPlan
-  readonly cronJobWarnings: readonly CronJobWarning[]
-  readonly unrecorded: ReadonlySet<string>
-  readonly backups: readonly BackupPlan[]
-  readonly schedules: readonly Schedule[]
-}
-
-/** `target` undefined: of the policy as a whole. `before`: the book that it was begun with. */
-type Schedule = {
-  readonly target: string | undefined
-  readonly before: SlotBook
-  readonly plan: SlotPlan
-}
-
-function planJobStrategy(view: Living<JobStrategyView>, basis: Basis, now: Date): StrategyPlan {
-  const { policy, strategy, runs } = view
-  const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
-  const views = viewsByTarget(view, strategy)
-  const plans = new Map(
-    strategy.targets.flatMap(target => {
-      const own = views.get(target.name)
-      return own ? [[target.name, planJobTarget(own, target, basis, now)] as const] : []
-    }),
-  )
-  const all = [...plans.values()]
-  const catalogs = new Map([...plans].map(([name, { catalog }]) => [name, catalog]))
-  // A Backup that does not say yet of which target it is may be of the only one.
-  const planOfRun = (run: RunView) =>
-    strategy.preset === undefined ? all[0] : plans.get(targetOfRun(run.backup) ?? '')
-  return {
-    cronJob: all.flatMap(({ cronJob }) => ('taken' in cronJob ? [] : cronJob)),
-    namesTaken: new Map(
-      [...plans].flatMap(([name, { cronJob }]) => ('taken' in cronJob ? [[name, cronJob.taken] as const] : [])),
-    ),
-    probe,
-    dryStarts: planDryStarts(view, strategy, views, probe?.store, now),
-    catalogs,
-    holds: planStoredHolds(view, target => catalogs.get(target ?? '')?.entries, now),
-    cronJobWarnings: all.flatMap(({ warning }) => warning ?? []),
-    unrecorded: new Set(all.flatMap(({ fresh }) => fresh.map(({ job }) => job.metadata.name))),
-    backups: runs.map(run => {
-      const { catalog, orders } = planOfRun(run) ?? { catalog: undefined, orders: noOrders }
-      return planBackup(view, run, catalog, orders, now)
-    }),
-    schedules: all.map(({ schedule }) => schedule),
-  }
-}
-
-/** What is planned of one target without a look at the others. */
-type TargetPlan = {
-  readonly orders: Marks
-  readonly cronJob: readonly Group[] | NameTaken
-  readonly warning: CronJobWarning | undefined
-  readonly catalog: CatalogPlan
-  readonly fresh: readonly SlotJob[]
-  readonly schedule: Schedule
-}
-
-function planJobTarget(
-  view: OneTarget<Living<JobStrategyView>>,
-  target: JobTargetView,
-  basis: Basis,
-  now: Date,
-): TargetPlan {
-  const { policy, strategy, settings, runs } = view
-  const clock = scheduleOf(policy, target.name)
-  const isOwn = strategy.preset !== undefined
-  const { before, since } = isOwn
-    ? bookOfTarget(policy, view, basis.before, basis.since, clockOf(view, now), now)
-    : basis
-  const orders = ordersOf(runs, strategy, basis.numbers, policy.status)
-  const desired = desiredCronJob(policy, target, orders, settings)
-  const fresh = unrecordedJobs(policy, view, before, now)
-  const plan = 'problem' in clock ? noSlots(before) : accountForJobs(view, policy, fresh, clock, since, before, now)
-  return {
-    orders,
-    cronJob: desired ? planCronJob(target, policy, view, desired, now) : [],
-    warning: cronJobWarning(view, target, now),
-    catalog: planCatalog(view, now),
-    fresh,
-    schedule: isOwn
-      ? { target: target.name, before, plan: { ...plan, book: withMark(plan.book, since) } }
-      : { target: undefined, before, plan },
-  }
-}
-
-/**
- * Each is a pod of its own, and they share the places of all policies: of the targets of one only one at a time is begun. What is known of the
- * others stays.
- */
-function planDryStarts(
-  view: Living<JobStrategyView>,
-  { targets }: JobStrategyView,
-  views: ReadonlyMap<string, OneTarget<Living<JobStrategyView>>>,
-  store: StoreStatus | undefined,
-  now: Date,
-): ReadonlyMap<string, DryStartPlan> {
-  const plans = new Map<string, DryStartPlan>()
-  let isBusy = targets.length > 1 && view.starts.some(({ job }) => !isFinished(job))
-  for (const target of targets) {
-    const own = views.get(target.name)
-    if (!own || !('source' in target)) continue
-    const plan = planDryStart(own, view.policy, target.source, store, now, target.name)
-    const begins = plan.groups.some(({ name }) => isGroup(dryStartGroup, name))
-    const groups = begins && isBusy ? plan.groups.filter(({ name }) => !isGroup(dryStartGroup, name)) : plan.groups
-    plans.set(target.name, { ...plan, groups })
-    isBusy ||= begins
-  }
-  return plans
 }
 
 function planSnapshotStrategy(
@@ -269,11 +110,6 @@ function planSnapshotStrategy(
     backups,
     schedules: [{ target: undefined, before, plan }],
   }
-}
-
-/** Of a schedule that cannot be read. */
-function noSlots(book: SlotBook): SlotPlan {
-  return { groups: [], book, next: undefined, closes: undefined }
 }
 
 /** The order of things. Groups need each other only where they say so; the order is what is best done first. */
@@ -399,57 +235,6 @@ function planOf(
     ...[nextShare(remembered.scheduled), nextShare(remembered['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
-}
-
-/** Each target of a preset has its mark; what has one book for all has none of these. */
-function bookOfAll(
-  before: SlotBook,
-  parts: readonly { readonly target: string | undefined; readonly before: SlotBook; readonly after: SlotBook }[],
-): SlotBook {
-  const [whole] = parts
-  if (whole && whole.target === undefined) return whole.after
-  return addedUp(
-    before,
-    parts.map(part => ({ ...part, target: part.target ?? '' })),
-  )
-}
-
-/** @param isLater what they count is told in a later pass, and so is that they were counted */
-function marksOfTargets(
-  parts: readonly { readonly target: string | undefined; readonly before: SlotBook; readonly after: SlotBook }[],
-  isLater: boolean,
-): ReadonlyMap<string, Date> {
-  return new Map(
-    parts.flatMap(({ target, before, after }) => {
-      const mark = (isLater ? before : after).accountedUntil
-      return target === undefined || !mark ? [] : [[target, mark] as const]
-    }),
-  )
-}
-
-/** One that keeps the runs of a target from starting before one that does not. */
-function worstOf(warnings: readonly CronJobWarning[]): CronJobWarning | undefined {
-  return warnings.find(({ blocks }) => blocks) ?? warnings[0]
-}
-
-/** Of all targets; undefined where of none a run is still to be seen. */
-function warningsOf(catalogs: ReadonlyMap<string, CatalogPlan>): CatalogPlan['warnings'] {
-  const seen = [...catalogs.values()].flatMap(({ warnings }) => (warnings ? [warnings] : []))
-  return seen.length === 0 ? undefined : seen.flat()
-}
-
-/** The first that is wrong, with the name of its target where there may be several. */
-function troubleOf(
-  catalogs: ReadonlyMap<string, CatalogPlan>,
-  strategy: JobStrategyView | SnapshotStrategyView,
-): CatalogPlan['trouble'] {
-  const all = [...catalogs].map(([name, { trouble }]) => ({ name, trouble }))
-  for (const { name, trouble } of all) {
-    if (trouble === undefined || trouble === 'as-before') continue
-    const isOne = strategy.type !== 'job' || strategy.preset === undefined
-    return isOne ? trouble : { ...trouble, message: `target ${name}: ${trouble.message}` }
-  }
-  return all.some(({ trouble }) => trouble === 'as-before') ? 'as-before' : undefined
 }
 
 /** A slot whose Backup is refused or put off stays open in the book; one whose name a stranger has does not run, and waits for nobody. */

@@ -32,7 +32,7 @@ import { moverEnvironment } from '../../api/mover/pod.ts'
 import { parseMoverTask, type BackupTask } from '../../api/mover/task.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
 import { cronJobName, onDemandJobName } from '../../api/names.ts'
-import type { JobSpec } from '../../api/kubernetes.ts'
+import type { Job, JobSpec } from '../../api/kubernetes.ts'
 import { mostTargets } from '../view/job-targets.ts'
 import type { PolicyWorld } from '../view/world.ts'
 import { overdueSeconds } from './overdue.ts'
@@ -635,6 +635,20 @@ suite('dry starts', () => {
       ['db'],
     )
   })
+})
+
+test('a dry start of a target that is gone goes once it has ended', () => {
+  const of = presetPolicy()
+  const [made] = only(planPolicy(presetWorld(of, [db]), at('05:00')).actions, 'create start Job')
+  const { object } = made ?? assert.fail()
+  const going = {
+    ...object,
+    metadata: { ...object.metadata, uid: 'uid-of-start', creationTimestamp: stamp(at('05:00')) },
+  }
+  const ended = { ...going, status: complete(at('05:00'), at('05:01')) }
+  const gone = (job: Job) =>
+    only(planPolicy(presetWorld(of, [cache], { jobs: [job] }), at('05:02')).actions, 'delete Job').length
+  assert.deepEqual([gone(going), gone(ended)], [0, 1])
 })
 
 test('a plan does not depend on the order in which targets are found', () => {

@@ -6,7 +6,12 @@ import type { View } from '../view/view.ts'
 import type { SlotBook } from './slots.ts'
 
 /** What one target, or the policy as a whole, has added to a book. */
-export type BookPart = { readonly target: string; readonly before: SlotBook; readonly after: SlotBook }
+export type BookPart = {
+  /** Undefined: all of them. */
+  readonly target: string | undefined
+  readonly before: SlotBook
+  readonly after: SlotBook
+}
 
 /**
  * The book of a target of a preset, and since when its schedule is as it is. One without a mark is new: before its CronJob stood no slot of it could
@@ -37,7 +42,7 @@ export function withMark(book: SlotBook, since: Date): SlotBook {
  * What all of them have counted. The mark of the policy, which is also that of targets that are gone, is the earliest of theirs.
  * @param before the book that all parts were begun with, but for their marks
  */
-export function addedUp(before: SlotBook, parts: readonly BookPart[]): SlotBook {
+function addedUp(before: SlotBook, parts: readonly BookPart[]): SlotBook {
   const marks = parts.flatMap(({ after }) => after.accountedUntil?.getTime() ?? [])
   const counts = parts.map(({ after }) => after.counts)
   const added = (outcome: 'missed' | 'skipped') =>
@@ -55,4 +60,21 @@ export function addedUp(before: SlotBook, parts: readonly BookPart[]): SlotBook 
       ...newest('lastSkipped'),
     },
   }
+}
+
+/** Each target of a preset has its mark; what has one book for all has none of these. */
+export function bookOfAll(before: SlotBook, parts: readonly BookPart[]): SlotBook {
+  const [whole] = parts
+  if (whole && whole.target === undefined) return whole.after
+  return addedUp(before, parts)
+}
+
+/** @param isLater what they count is told in a later pass, and so is that they were counted */
+export function marksOfTargets(parts: readonly BookPart[], isLater: boolean): ReadonlyMap<string, Date> {
+  return new Map(
+    parts.flatMap(({ target, before, after }) => {
+      const mark = (isLater ? before : after).accountedUntil
+      return target === undefined || !mark ? [] : [[target, mark] as const]
+    }),
+  )
 }

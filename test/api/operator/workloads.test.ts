@@ -17,7 +17,7 @@ const labels = { app: 'postgres' }
 const template = { metadata: { labels }, spec: { containers: [{ name: 'db', image: 'postgres:17' }] } }
 
 function object(apiVersion: string, kind: string, name: string, more: object = {}): KubernetesObject {
-  return { apiVersion, kind, metadata: { name, namespace }, ...more } as KubernetesObject
+  return { apiVersion, kind, metadata: { name, namespace }, ...more }
 }
 
 test('pods, their owners and the Services beside them are seen with the rights of the chart', async t => {
