@@ -13,7 +13,7 @@ export function lookingFirst(store: ObjectStore, look: () => Promise<void>): Obj
       return store.putIfAbsent(key, body, signal)
     },
     get: (key, maxBytes, signal) => store.get(key, maxBytes, signal),
-    read: (key, signal) => store.read(key, signal),
+    read: (key, options) => store.read(key, options),
     head: (key, signal) => store.head(key, signal),
     list: (prefix, options) => store.list(prefix, options),
     delete: (keys, signal) => store.delete(keys, signal),

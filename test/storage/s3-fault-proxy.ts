@@ -48,6 +48,12 @@ export type Fault =
   | { readonly kind: 'silence' }
   /** The store obeys, and the reply is cut in its middle. */
   | { readonly kind: 'cut-reply' }
+  /** The store obeys, and after half of its reply nothing more comes. */
+  | { readonly kind: 'stall-reply' }
+  /** What answers does not know ranges (200 and all bytes), or gives bytes of another place: so many later. */
+  | { readonly kind: 'other-range'; readonly by: 'all' | number }
+  /** The store obeys, and on the way a bit of its reply is turned. */
+  | { readonly kind: 'flip-bit' }
   /** The store obeys so much later, even when nobody waits for its answer any more. */
   | { readonly kind: 'slow'; readonly ms: number; readonly onObeyed?: () => void }
   /** The store obeys once this has been done. */
@@ -211,6 +217,12 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
       await forward(target, incoming, sent)
       fault.onObeyed?.()
       return
+    case 'other-range': {
+      const { range, ...others } = incoming.headers
+      const shifted = range?.replaceAll(/\d+/g, place => String(Number(place) + Number(fault.by)))
+      incoming.headers = fault.by === 'all' ? others : { ...others, range: shifted }
+      break
+    }
     case 'slow':
       sent = [await buffer(incoming)]
       await delay(fault.ms)
@@ -222,6 +234,8 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'ignore-condition':
     case 'lose-reply':
     case 'cut-reply':
+    case 'stall-reply':
+    case 'flip-bit':
     case 'demand-digest':
     case 'refuse-header':
     case 'expire-token':
@@ -246,7 +260,13 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     // Of an answer with an age the SDK does not take the time: it would sign by it, and the store behind takes no such signature.
     answered.headers.age = '0'
   }
+  if (fault?.kind === 'flip-bit') body[body.length >> 1] = (body[body.length >> 1] ?? 0) ^ 1
   reply.writeHead(answered.statusCode ?? 502, answered.headers)
+  if (fault?.kind === 'stall-reply') {
+    reply.flushHeaders()
+    reply.write(body.subarray(0, Math.floor(body.length / 2)))
+    return
+  }
   if (fault?.kind === 'cut-reply') {
     reply.flushHeaders()
     reply.write(body.subarray(0, Math.floor(body.length / 2)), () => resetConnection(incoming.socket))

@@ -237,7 +237,7 @@ function summary(runs: readonly CatalogRun[]): KeptRuns {
 /** When the store cannot say, the manifest is not told as gone, so that the operator reads the catalog; and it takes a place of this pass. */
 async function lookFor(store: ObjectStore, key: string, signal: AbortSignal): Promise<'there' | 'gone' | 'unknown'> {
   try {
-    const stream = await store.read(key, signal)
+    const stream = await store.read(key, { signal })
     stream.destroy()
     return 'there'
   } catch (error) {
