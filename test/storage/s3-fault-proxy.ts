@@ -50,8 +50,8 @@ export type Fault =
   | { readonly kind: 'cut-reply' }
   /** The store obeys, and after half of its reply nothing more comes. */
   | { readonly kind: 'stall-reply' }
-  /** What answers does not know ranges (200 and all bytes), or gives bytes of another place: so many later. */
-  | { readonly kind: 'other-range'; readonly by: 'all' | number }
+  /** What answers to a read of a range is not of that range: of another place, or of an object as a whole (200). */
+  | { readonly kind: 'other-range'; readonly contentRange: string | undefined }
   /** The store obeys, and on the way a bit of its reply is turned. */
   | { readonly kind: 'flip-bit' }
   /** The store obeys so much later, even when nobody waits for its answer any more. */
@@ -217,12 +217,6 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
       await forward(target, incoming, sent)
       fault.onObeyed?.()
       return
-    case 'other-range': {
-      const { range, ...others } = incoming.headers
-      const shifted = range?.replaceAll(/\d+/g, place => String(Number(place) + Number(fault.by)))
-      incoming.headers = fault.by === 'all' ? others : { ...others, range: shifted }
-      break
-    }
     case 'slow':
       sent = [await buffer(incoming)]
       await delay(fault.ms)
@@ -236,6 +230,7 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'cut-reply':
     case 'stall-reply':
     case 'flip-bit':
+    case 'other-range':
     case 'demand-digest':
     case 'refuse-header':
     case 'expire-token':
@@ -259,6 +254,11 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     answered.headers.date = new Date(Date.parse(answered.headers.date ?? '') + fault.aheadMs).toUTCString()
     // Of an answer with an age the SDK does not take the time: it would sign by it, and the store behind takes no such signature.
     answered.headers.age = '0'
+  }
+  if (fault?.kind === 'other-range') {
+    answered.statusCode = fault.contentRange === undefined ? 200 : 206
+    if (fault.contentRange === undefined) delete answered.headers['content-range']
+    else answered.headers['content-range'] = fault.contentRange
   }
   if (fault?.kind === 'flip-bit') body[body.length >> 1] = (body[body.length >> 1] ?? 0) ^ 1
   reply.writeHead(answered.statusCode ?? 502, answered.headers)

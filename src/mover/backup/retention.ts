@@ -102,7 +102,7 @@ async function pruneOwn(options: PruningOptions): Promise<void> {
     if (!backup?.record) return
     let outcome: Deletion | undefined
     try {
-      outcome = await deleteBackup(store, layout, { key: backup.key, record: backup.record }, signal)
+      outcome = await deleteBackup(store, layout, { key: backup.key, record: backup.record }, options.now, signal)
       report.log.info({ run: id, why, outcome }, 'retention is done with a backup')
     } finally {
       const manifest = await lookFor(store, backup.key, signal)
