@@ -1,5 +1,5 @@
-/** How a mover pod is told what to do, and how the two containers of a backup pod are started. */
-import type { BackupTask, MoverTaskInput } from './task.ts'
+/** How a mover pod is told what to do, and how the two containers of a backup or restore pod are started. */
+import type { BackupTask, MoverTaskInput, RestoreTask } from './task.ts'
 
 /** Environment variables of the mover container. All but the task are filled by the downward API. */
 export const moverEnvironment = {
@@ -15,7 +15,7 @@ export const moverEnvironment = {
 
 /** Where things are mounted. The credentials and the CA travel in the task; these two are fixed. */
 export const moverPaths = {
-  /** The `emptyDir` that the containers of a backup pod share. Not sticky (mode 0777), at least 16 MiB. */
+  /** The `emptyDir` that the containers of a backup or restore pod share. Not sticky (mode 0777), at least 16 MiB. */
   shared: '/.backup',
   /** Kubernetes' default `terminationMessagePath`. */
   terminationLog: '/dev/termination-log',
@@ -42,6 +42,19 @@ export function sourceCommand(
 /** The same in a dry start: the container only looks whether the program is there, and ends with 0, 126 or 127 as a shell would. */
 export function lookCommand(shared: string = moverPaths.shared): readonly string[] {
   return [`${shared}/busybox`, 'sh', `${shared}/init.sh`, 'look']
+}
+
+/**
+ * The beginning of the restore command's container; its `args` are what runs there. A preset's script calls `feed` itself, as often as it
+ * wants; `explicit`: the user's command line, which gets the only artifact on its standard input.
+ */
+export function restoreCommand(
+  task: Pick<RestoreTask, 'startTimeoutSeconds'>,
+  explicit: boolean,
+  shared: string = moverPaths.shared,
+): readonly string[] {
+  const init = [`${shared}/busybox`, 'sh', `${shared}/restore-init.sh`, String(task.startTimeoutSeconds)]
+  return explicit ? [...init, `${shared}/feed`, '-'] : init
 }
 
 /**

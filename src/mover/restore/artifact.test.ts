@@ -15,7 +15,7 @@ import { StoreError } from '../../storage/store-error.ts'
 import { changed } from '../../../test/storage/changed-store.ts'
 import { entryOf, frameOf, seekable, seekTable, skippable } from '../../../test/storage/seekable.ts'
 import { storeBackup, type StoredArtifact } from '../../../test/storage/stored-backup.ts'
-import { MoverFailure } from '../failure.ts'
+import type { MoverFailure } from '../failure.ts'
 import { readArtifact } from './artifact.ts'
 import { longestPart } from './parts.ts'
 

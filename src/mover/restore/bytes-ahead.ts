@@ -41,18 +41,20 @@ export class BytesAhead {
       }
       start = Math.max(0, start - chunk.length)
     }
-    return found.length === 1 ? (found[0] as Buffer) : Buffer.concat(found)
+    return found[0]?.length === length ? found[0] : Buffer.concat(found)
   }
 
   /** The next bytes, which `has` has seen. */
   take(length: number): Buffer {
     const bytes = this.peek(0, length)
     let left = length
-    while (left > 0) {
-      const first = this.#held[0] as Buffer
-      if (first.length <= left) this.#held.shift()
-      else this.#held[0] = first.subarray(left)
-      left -= Math.min(left, first.length)
+    for (let first = this.#held.shift(); first; first = this.#held.shift()) {
+      if (first.length > left) {
+        this.#held.unshift(first.subarray(left))
+        break
+      }
+      left -= first.length
+      if (left === 0) break
     }
     this.#length -= length
     return bytes
