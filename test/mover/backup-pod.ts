@@ -15,6 +15,7 @@ import { parseMoverMessage } from '../../src/api/mover/message-parse.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
 import {
   encodeMoverTask,
+  feedCommand,
   lookCommand,
   moverEnvironment,
   prepareCommand,
@@ -205,7 +206,8 @@ async function launch<Mover extends Running>(
   }
   if (task.kind === 'restore' && command) {
     const startTimeoutSeconds = task.startTimeoutSeconds ?? 600
-    const [program = '', ...args] = restoreCommand({ startTimeoutSeconds }, !options.scripted, shared)
+    const feed = options.scripted ? [] : feedCommand(shared)
+    const [program = '', ...args] = [...restoreCommand(startTimeoutSeconds, shared), ...feed]
     source = start(directory, 'unshare', [...ownProcesses, '--', program, ...args, ...command])
   }
   const message = () => parseMoverMessage(readText(terminationLog))

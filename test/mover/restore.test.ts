@@ -7,7 +7,7 @@ import type { BackupRecord } from '../../src/api/record.ts'
 import { pinKey } from '../../src/storage/bucket/layout.ts'
 import { writePin } from '../../src/storage/bucket/pins.ts'
 import { s3ServerKinds, startS3Server, type S3Server } from '../storage/s3-servers.ts'
-import { runPod, startPod } from './backup-pod.ts'
+import { descendant, initOf, runPod, startPod } from './backup-pod.ts'
 import { layout, restoreStage, run, secret, slot, someBytes, type RestoreStage } from './restore-stage.ts'
 
 const partBytes = 1 << 20
@@ -82,9 +82,11 @@ for (const kind of s3ServerKinds)
     test('that is killed at half commits nothing', async t => {
       const stage = await restoreStage(t, server)
       await stage.put([dump])
-      const halves = 'head -c 5000000 >"$1/got"; touch "$1/half"; while [ ! -e "$1/go" ]; do sleep 0.05; done; '
-      const command = stage.sh(`${halves} cat >>"$1/got"; cp "$1/got" "$1/committed"`)
-      const pod = await startPod({ task: stage.restoreTask(), secret, command })
+      const pod = await startPod({
+        task: stage.restoreTask(),
+        secret,
+        command: stage.sh(halves(stage.commits[2] ?? '')),
+      })
       await eventually('the half', () => stage.has('half') || undefined, { seconds: 30, every: 10 })
       pod.mover.process.kill('SIGKILL')
       // Whoever still lives goes on to the end of the input.
@@ -368,6 +370,32 @@ describe('a restore', () => {
     assert.equal(stage.isCommitted(), false)
   })
 
+  test('of which any one process is killed commits nothing, and what is left ends', async t => {
+    // What each of them leaves: the mover alone, its container alone, or a shell that waits for a command.
+    for (const [victim, reason] of [
+      ['the command', 'SourceSignalled'],
+      ['feed', 'SourceSignalled'],
+      ['PID 1', 'SourceKilled'],
+    ] as const) {
+      const stage = await restoreStage(t, server)
+      await stage.put([dump])
+      const pod = await startPod({
+        task: stage.restoreTask(),
+        secret,
+        command: stage.sh(halves(stage.commits[2] ?? '')),
+      })
+      await eventually('the half', () => stage.has('half') || undefined, { seconds: 30, every: 10 })
+      const init = await initOf(pod)
+      const feed = await descendant(init, 'feed')
+      const pids = { 'PID 1': init, feed, 'the command': await descendant(feed, 'sh') }
+      process.kill(pids[victim], 'SIGKILL')
+      writeFileSync(stage.path('go'), '')
+      const { message } = await pod.result()
+      assert.equal(message.reason, reason, `${victim}: ${JSON.stringify(message)}`)
+      assert.equal(stage.isCommitted(), false, victim)
+    }
+  })
+
   test('tells from its slot and run which backup it was, and from its log how far it came', async t => {
     const stage = await restoreStage(t, server)
     const { key } = await stage.put([dump])
@@ -376,6 +404,11 @@ describe('a restore', () => {
     assert.ok(log.some(line => line.phase === 'restoring'))
   })
 })
+
+/** Reads the half, and goes on when it is told to. */
+function halves(rest: string): string {
+  return `head -c 5000000 >"$1/half-got"; touch "$1/half"; while [ ! -e "$1/go" ]; do sleep 0.05; done; ${rest}`
+}
 
 /** A script that gets the path of `feed` and the folder of the stage. */
 function scriptOf(stage: RestoreStage, script: string): readonly string[] {

@@ -1,5 +1,5 @@
 /** How a mover pod is told what to do, and how the two containers of a backup or restore pod are started. */
-import type { BackupTask, MoverTaskInput, RestoreTask } from './task.ts'
+import type { BackupTask, MoverTaskInput } from './task.ts'
 
 /** Environment variables of the mover container. All but the task are filled by the downward API. */
 export const moverEnvironment = {
@@ -45,16 +45,16 @@ export function lookCommand(shared: string = moverPaths.shared): readonly string
 }
 
 /**
- * The beginning of the restore command's container; its `args` are what runs there. A preset's script calls `feed` itself, as often as it
- * wants; `explicit`: the user's command line, which gets the only artifact on its standard input.
+ * The command of a restore's container; its `args` are a command line that calls `feed` for each artifact that it wants, or
+ * {@link feedCommand} and the user's, which reads the one that there is.
  */
-export function restoreCommand(
-  task: Pick<RestoreTask, 'startTimeoutSeconds'>,
-  explicit: boolean,
-  shared: string = moverPaths.shared,
-): readonly string[] {
-  const init = [`${shared}/busybox`, 'sh', `${shared}/restore-init.sh`, String(task.startTimeoutSeconds)]
-  return explicit ? [...init, `${shared}/feed`, '-'] : init
+export function restoreCommand(startTimeoutSeconds: number, shared: string = moverPaths.shared): readonly string[] {
+  return [`${shared}/busybox`, 'sh', `${shared}/restore-init.sh`, String(startTimeoutSeconds)]
+}
+
+/** Stands before a command line that reads the one artifact of a backup from its standard input, whatever its name is. */
+export function feedCommand(shared: string = moverPaths.shared): readonly string[] {
+  return [`${shared}/feed`, '-']
 }
 
 /**

@@ -12,7 +12,7 @@ start_timeout=$1
 shift
 child= started= why= code=
 
-say() { echo "backup-init: $*" >&2; }
+say() { echo "restore-init: $*" >&2; }
 
 . "$shared/find-program"
 

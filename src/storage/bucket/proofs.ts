@@ -32,17 +32,8 @@ const proofSchema = z.object({
 })
 export type Proof = Readonly<z.infer<typeof proofSchema>>
 
-export function encodeProof(proof: Omit<Proof, 'version'>): string {
+function encodeProof(proof: Omit<Proof, 'version'>): string {
   return `${JSON.stringify(proofSchema.parse({ version: 1, ...proof }), undefined, 2)}\n`
-}
-
-/** Undefined for anything else: it proves nothing. */
-export function parseProof(text: string): Proof | undefined {
-  try {
-    return proofSchema.parse(JSON.parse(text))
-  } catch {
-    return undefined
-  }
 }
 
 /** @returns its key. */
