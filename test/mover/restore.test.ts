@@ -251,6 +251,17 @@ describe('a restore', () => {
     assert.equal(again.message.phase, 'done', JSON.stringify(again.message))
   })
 
+  test('of a script that asks for two artifacts at once fails, and what it asks of the backup may come at any time', async t => {
+    const stage = await restoreStage(t, server)
+    await stage.put([dump, { name: 'other', plain: Buffer.from('x') }])
+    const asks = '"$1" .artifacts cat | while read -r name; do "$1" "$name" cat >/dev/null </dev/null || exit; done'
+    const good = await runPod({ task: stage.restoreTask(), secret, scripted: true, command: scriptOf(stage, asks) })
+    assert.equal(good.message.phase, 'done', JSON.stringify(good.message))
+    const both = '"$1" dump sh -c "sleep 1; cat >/dev/null" & sleep 0.5; "$1" other cat >/dev/null; wait'
+    const bad = await runPod({ task: stage.restoreTask(), secret, scripted: true, command: scriptOf(stage, both) })
+    assert.deepEqual([bad.message.reason, bad.sourceCode], ['Protocol', 75])
+  })
+
   test('that its script refuses has the reason and the words of the script, also before it has failed with them', async t => {
     const stage = await restoreStage(t, server)
     await stage.put([dump])

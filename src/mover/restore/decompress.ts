@@ -11,7 +11,7 @@ const decompress = promisify(zstdDecompress)
 /** The thread pool has four. */
 const atOnce = Math.min(4, availableParallelism() + 1)
 /** Of what is being decompressed, or waits to be taken: a frame that claims to be large has it alone. */
-const windowBytes = 32 << 20
+const windowBytes = 16 << 20
 /** zlib takes no smaller buffer. */
 const smallestBuffer = 64
 

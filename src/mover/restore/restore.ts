@@ -15,6 +15,7 @@ import type { Report } from '../protocol/report.ts'
 import { openStores, type Stores } from '../stores.ts'
 import { readArtifact } from './artifact.ts'
 import { runSession, type Wanted } from './session.ts'
+import { resultOf, shortResult } from './told.ts'
 
 export interface RestoreContext {
   /** Undefined where the pod has no restore command: then all that can be done is to verify. */
@@ -111,7 +112,7 @@ async function command(run: Restore, container: NonNullable<RestoreContext['cont
     wanted: name => wanted(run, name),
     onStart: () => report.update({ phase: 'restoring' }),
     onBytes: bytes => noteBytes(report, bytes),
-    onResult: result => report.update({ result }),
+    onResult: told => noteResult(report, told),
     signal,
   })
 }
@@ -165,6 +166,14 @@ async function readTheRest(run: Restore): Promise<void> {
     for await (const chunk of chunksOf(run, artifact, run.signal)) noteBytes(report, chunk.length)
     verified.add(artifact)
   }
+}
+
+function noteResult(report: Report, told: string) {
+  const result = resultOf(told)
+  if (result) {
+    report.log.info({ result }, 'result')
+    report.update({ result: shortResult(result) })
+  } else report.log.warn({ told: told.slice(0, 1000) }, 'the result of the restore script is not an object of JSON')
 }
 
 function noteArtifact(report: Report, { name }: BackupArtifact) {

@@ -4,7 +4,7 @@ import { MoverFailure } from '../failure.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
 import { startFeeding, type Feeding } from './feeding.ts'
-import { ended as endOf, hear, refusalOf, resultOf } from './told.ts'
+import { ended as endOf, hear, refusalOf } from './told.ts'
 
 export interface SessionOptions {
   readonly shared: string
@@ -16,7 +16,7 @@ export interface SessionOptions {
   readonly wanted: (name: string) => Wanted
   readonly onStart: () => void
   readonly onBytes: (bytes: number) => void
-  readonly onResult: (result: Readonly<Record<string, unknown>>) => void
+  readonly onResult: (text: string) => void
   readonly signal: AbortSignal
 }
 
@@ -29,7 +29,6 @@ export interface Wanted {
 }
 
 interface Current extends Wanted {
-  readonly sequence: string
   readonly feeding: Feeding
   status: number | undefined
   isVerified: boolean
@@ -46,7 +45,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
   const until = AbortSignal.any([signal, broken.signal])
   const next = (ms: number) => control.next(ms, () => notStarted(startTimeoutSeconds), until)
   const heard = new Map<string, { readonly name: string; readonly text: Promise<string> }>()
-  let current: Current | undefined
+  const fed = new Map<string, Current>()
   let restored = 0
   let failed: number | undefined
   let refusal: MoverFailure | undefined
@@ -54,6 +53,8 @@ export async function runSession(options: SessionOptions): Promise<void> {
 
   function give(sequence: string, name: string): Current {
     const wanted = options.wanted(name)
+    if (wanted.isArtifact && [...fed.values()].some(other => other.isArtifact))
+      throw new MoverFailure('Protocol', 'two commands want an artifact at once: let one follow the other')
     const feeding = startFeeding({
       fifo: join(shared, `r.${sequence}`),
       chunks: wanted.chunks,
@@ -63,9 +64,18 @@ export async function runSession(options: SessionOptions): Promise<void> {
       },
       signal: until,
     })
-    const giving: Current = { ...wanted, sequence, feeding, status: undefined, isVerified: false }
+    const giving: Current = { ...wanted, feeding, status: undefined, isVerified: false }
     void watch(giving)
     return giving
+  }
+
+  /** Those whose command has ended, and with 0 only when all of it was verified. */
+  function forgetOver() {
+    for (const [sequence, { status, isVerified, feeding }] of fed) {
+      if (status === undefined || (status === 0 && !isVerified)) continue
+      feeding.release()
+      fed.delete(sequence)
+    }
   }
 
   /** What cannot be verified ends all; what a command that failed did not take ends nothing more. */
@@ -89,12 +99,13 @@ export async function runSession(options: SessionOptions): Promise<void> {
       if (status !== 0) return
       if (told.name === '.refused') refusal = refusalOf(text)
       else {
-        options.onResult(resultOf(text))
+        options.onResult(text)
         hasResult = true
       }
       return
     }
-    if (current?.sequence !== sequence || current.status !== undefined)
+    const current = fed.get(sequence)
+    if (current?.status !== undefined || !current)
       throw new MoverFailure('Protocol', `a command ended that was given nothing (${sequence})`)
     current.status = status
     if (status === 0) return current.feeding.commandEnded()
@@ -111,10 +122,8 @@ export async function runSession(options: SessionOptions): Promise<void> {
       const event = await next(Infinity)
       switch (event.event) {
         case 'want':
-          if (current && current.status === undefined)
-            throw new MoverFailure('Protocol', 'two commands want an artifact at once: let one follow the other')
-          current?.feeding.release()
-          current = give(event.sequence, event.name)
+          forgetOver()
+          fed.set(event.sequence, give(event.sequence, event.name))
           break
         case 'artifact': {
           if (event.name !== '.refused' && event.name !== '.result')
@@ -131,7 +140,8 @@ export async function runSession(options: SessionOptions): Promise<void> {
           if (refusal) throw refusal
           if (event.status !== 0) throw endedWith(event.status)
           if (failed !== undefined) throw ignored(failed)
-          if (current && !(current.status === 0 && current.isVerified)) throw killed()
+          forgetOver()
+          if (fed.size > 0) throw killed()
           if (restored === 0 && !hasResult) throw nothingRestored()
           return
         case 'dead':
@@ -146,7 +156,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     await dead(control)
     throw error
   } finally {
-    current?.feeding.release()
+    for (const { feeding } of fed.values()) feeding.release()
     broken.abort(new MoverFailure('SourceKilled', 'the session is over'))
   }
 }

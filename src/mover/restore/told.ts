@@ -1,6 +1,6 @@
 /** What a restore script tells the mover by `artifact .NAME` (docs/storage-format.md tells of the same in backups). */
 import { buffer } from 'node:stream/consumers'
-import { moverReasons, type MoverReason } from '../../api/mover/reasons.ts'
+import { refusals } from '../../api/mover/reasons.ts'
 import { MoverFailure } from '../failure.ts'
 import { openFifo } from '../protocol/fifo.ts'
 
@@ -44,47 +44,40 @@ export async function ended(text: Promise<string>): Promise<string> {
 export function refusalOf(text: string): MoverFailure {
   const [first = '', ...rest] = text.split('\n')
   const word = first.trim()
-  const isKnown = Object.hasOwn(moverReasons, word) && scriptReasons.includes(word as MoverReason)
+  const reason = refusals.find(known => known === word)
   const sentence = rest.join(' ').trim() || 'the script does not say why'
-  const message = isKnown || word === '' ? sentence : `${word.slice(0, 63)}: ${sentence}`
-  return new MoverFailure(isKnown ? (word as MoverReason) : 'Refused', message)
+  const message = reason !== undefined || word === '' ? sentence : `${word.slice(0, 63)}: ${sentence}`
+  return new MoverFailure(reason ?? 'Refused', message)
 }
 
-/** What a script may say; nothing that speaks of the mover's own work. */
-const scriptReasons: readonly MoverReason[] = [
-  'ServerUnreachable',
-  'LoginRefused',
-  'ClientOlderThanServer',
-  'RightsMissing',
-  'RowSecurity',
-  'LargeObjectsUnreadable',
-  'ExtensionUnsupported',
-  'NameUnsupported',
-  'NonTransactionalTables',
-  'ClientOlderThanDump',
-  'ServerOlderThanDump',
-  'ExtensionMissing',
-  'TargetNotEmpty',
-  'SwapBlocked',
-  'SwapUnsupported',
-  'NotInBackup',
-  'GlobalsUnsafe',
-  'Refused',
-]
+type Result = Readonly<Record<string, unknown>>
 
-/** `.result`: what was done, as an object of JSON. @throws MoverFailure Protocol for anything else. */
-export function resultOf(text: string): Readonly<Record<string, unknown>> {
-  let value: unknown
+/** `.result`: what was done, as an object of JSON. Undefined for anything else: a restore that was done is not undone by its words. */
+export function resultOf(text: string): Result | undefined {
   try {
-    value = JSON.parse(text)
+    const value: unknown = JSON.parse(text)
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? (value as Result) : undefined
   } catch {
-    value = undefined
+    return undefined
   }
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-  if (!isObject || Buffer.byteLength(JSON.stringify(value)) > longestResult)
-    throw new MoverFailure(
-      'Protocol',
-      `the result of the restore script is not an object of JSON of at most ${longestResult} bytes`,
-    )
-  return value as Readonly<Record<string, unknown>>
+}
+
+/** What fits into the message: lists lose their last entries, and then fields go, the longest first. `cut` says so. */
+export function shortResult(result: Result): Result {
+  const isShort = (value: Result) => Buffer.byteLength(JSON.stringify(value)) <= longestResult
+  if (isShort(result)) return result
+  const left = new Map(Object.entries(result))
+  while (left.size > 0) {
+    const shorter = { ...Object.fromEntries(left), cut: true }
+    if (isShort(shorter)) return shorter
+    const [name = '', longest] = [...left].reduce((a, b) => (sizeOf(b[1]) > sizeOf(a[1]) ? b : a))
+    if (Array.isArray(longest) && longest.length > 0) left.set(name, longest.slice(0, -1))
+    else left.delete(name)
+  }
+  return { cut: true }
+}
+
+function sizeOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value) ?? '')
 }
