@@ -104,6 +104,14 @@ export const goTools = [
     testOnly: true,
   },
   {
+    name: 'age',
+    module: 'filippo.io/age',
+    version: 'v1.3.1',
+    packages: ['filippo.io/age/cmd/age', 'filippo.io/age/cmd/age-keygen'],
+    seconds: 20,
+    testOnly: true,
+  },
+  {
     name: 'csi-sanity',
     module: 'github.com/kubernetes-csi/csi-test/v5',
     version: 'v5.6.0',

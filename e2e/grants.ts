@@ -14,6 +14,7 @@ export const usedElsewhere: readonly { readonly why: string; readonly rights: re
     rights: [
       'list backuppolicies.backup.dev',
       'list backups.backup.dev',
+      'list restores.backup.dev',
       'list cronjobs.batch',
       'list jobs.batch',
       'list events',

@@ -58,7 +58,8 @@ export async function storyNamespace(
 async function empty({ metadata: { name, labels } }: KubernetesObject): Promise<void> {
   if (labels?.[storyLabel] === undefined) throw new Error(`the namespace ${name} exists and is not of a test; it stays`)
   // The operator would make again what is deleted below it.
-  for (const kind of [resources.backupPolicies, resources.backups]) await removeThese([kind], name, 60)
+  for (const kind of [resources.restores, resources.backupPolicies, resources.backups])
+    await removeThese([kind], name, 60)
   await removeThese(contents, name, 120)
 }
 

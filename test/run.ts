@@ -23,7 +23,7 @@ type Stage = {
 
 // More files at a time than there are processors: each waits for its servers every now and then.
 const stages = {
-  unit: { tools: ['minio', 'versitygw', 'actionlint', 'csi-sanity'], concurrency: 3, timeoutSeconds: 300 },
+  unit: { tools: ['minio', 'versitygw', 'age', 'actionlint', 'csi-sanity'], concurrency: 3, timeoutSeconds: 300 },
   api: { tools: ['etcd', 'kubernetes', 'helm'], concurrency: 4, timeoutSeconds: 300 },
   operator: { tools: [], concurrency: 1, timeoutSeconds: 900 },
   chart: { tools: ['etcd', 'kubernetes', 'helm', 'kubeconform'], concurrency: 2, timeoutSeconds: 300 },

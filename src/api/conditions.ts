@@ -42,6 +42,10 @@ export type PolicyConditionType = (typeof policyConditionTypes)[number]
 export const backupConditionTypes = ['Ready', 'Reconciling', 'Stalled', 'Held', 'PolicyGone'] as const
 export type BackupConditionType = (typeof backupConditionTypes)[number]
 
+/** As of a Backup; `Unpinned`: retention may take the backup away before it is read; present only while True. */
+export const restoreConditionTypes = ['Ready', 'Reconciling', 'Stalled', 'Unpinned'] as const
+export type RestoreConditionType = (typeof restoreConditionTypes)[number]
+
 /** Reasons that the operator finds itself. Those of movers are in `mover-message.ts`. */
 export const operatorReasons = [
   // policy
@@ -97,8 +101,22 @@ export const operatorReasons = [
   'PVCGone',
   /** So many snapshots of the PersistentVolumeClaim are slow that no further one is begun. */
   'SnapshotsStuck',
+  /** The API server does not say which workloads a preset is to back up. */
+  'TargetsUnknown',
+  /** More workloads match than one policy backs up. */
+  'TooManyTargets',
   /** Several targets have different problems. */
   'SeveralTargetsNotReady',
+  /** Several Services, containers or workloads would do, and nothing says which (presets). */
+  'Ambiguous',
+  /** No Service leads to the server of a preset. */
+  'NoService',
+  /** Nothing says as whom, or with which password, a preset may connect. */
+  'CredentialsUnknown',
+  /** The password of a preset's server stands in its pod, from where it is not copied. */
+  'LiteralPassword',
+  /** No container looks like a server of the preset. */
+  'ServerNotRecognized',
   /** An object that is not ours has the name that ours would need. */
   'NameTaken',
   /** Snapshots are not exported before that feature exists. */
@@ -192,6 +210,19 @@ export const operatorReasons = [
   'CatalogForeign',
   /** Fewer backups are to be kept than were. */
   'RetentionLowered',
+  // restore
+  /** The backup is looked for in the bucket. */
+  'Resolving',
+  /** The Backup has not ended yet, or is none: it failed, was skipped, or is being deleted. */
+  'BackupNotCompleted',
+  /** The Backup is a snapshot, of which the bucket has nothing. */
+  'NotInBucket',
+  /** The Backup lies in a store that its policy no longer names. */
+  'StoreChanged',
+  /** Nothing says which program, of which image, restores. */
+  'RestoreCommandMissing',
+  /** The store refuses what keeps retention from deleting the backup. */
+  'PinRefused',
   // events only
   /** Slots passed without a run. */
   'Missed',

@@ -214,3 +214,77 @@ export type VolumeSnapshot = KubernetesObject & {
     readonly error?: { readonly time?: string; readonly message?: string }
   }
 }
+
+/** An environment variable of a container that is not ours. */
+export type ForeignEnvVar = {
+  readonly name: string
+  readonly value?: string
+  readonly valueFrom?: {
+    readonly secretKeyRef?: { readonly name?: string; readonly key: string }
+    readonly configMapKeyRef?: { readonly name?: string; readonly key: string }
+  }
+}
+
+/** A container that is not ours: what tells which server it is, and how it is reached. */
+export type ForeignContainer = {
+  readonly name: string
+  readonly image?: string
+  readonly env?: readonly ForeignEnvVar[]
+  readonly envFrom?: readonly {
+    readonly prefix?: string
+    readonly secretRef?: { readonly name?: string }
+    readonly configMapRef?: { readonly name?: string }
+  }[]
+  readonly ports?: readonly { readonly name?: string; readonly containerPort: number; readonly protocol?: string }[]
+  readonly volumeMounts?: readonly {
+    readonly name: string
+    readonly mountPath: string
+    readonly subPath?: string
+    readonly subPathExpr?: string
+  }[]
+}
+
+type KeysToPaths = readonly { readonly key: string; readonly path: string }[]
+
+/** A volume of a pod that is not ours; only those of Secrets and ConfigMaps say where a file comes from. */
+export type ForeignVolume = {
+  readonly name: string
+  readonly secret?: { readonly secretName?: string; readonly items?: KeysToPaths }
+  readonly configMap?: { readonly name?: string; readonly items?: KeysToPaths }
+  readonly projected?: {
+    readonly sources?: readonly {
+      readonly secret?: { readonly name?: string; readonly items?: KeysToPaths }
+      readonly configMap?: { readonly name?: string; readonly items?: KeysToPaths }
+    }[]
+  }
+}
+
+/** A pod that is not ours. */
+export type ForeignPod = Pod & {
+  readonly spec: {
+    readonly containers: readonly ForeignContainer[]
+    readonly volumes?: readonly ForeignVolume[]
+    readonly imagePullSecrets?: readonly { readonly name?: string }[]
+  }
+}
+
+/** Only who has it is read. */
+export type Deployment = KubernetesObject
+
+export type StatefulSet = KubernetesObject & { readonly spec: { readonly serviceName?: string } }
+
+export type Service = KubernetesObject & {
+  readonly spec: {
+    readonly type?: string
+    /** `None` where the name stands for the addresses of the pods. */
+    readonly clusterIP?: string
+    readonly selector?: Readonly<Record<string, string>>
+    readonly ports?: readonly {
+      readonly name?: string
+      readonly protocol?: string
+      readonly port: number
+      /** A number, or the name of a port of the container. Left out: as `port`. */
+      readonly targetPort?: number | string
+    }[]
+  }
+}

@@ -19,6 +19,8 @@ export const label = {
   hold: 'backup.dev/hold',
   /** `true` on a VolumeSnapshot that was made of a claim which a pod owned (docs/design.md R38). */
   ephemeral: 'backup.dev/ephemeral',
+  /** The Restore that a Job works for (same cutting). */
+  restore: 'backup.dev/restore',
   /** What a Job is for: see `JobRole`. */
   role: 'backup.dev/role',
 } as const
@@ -48,9 +50,9 @@ export const annotation = {
 
 /**
  * `run`: a backup; `probe`: can the store be used; `start`: can the command be started; `catalog`: what is in the bucket; `hold`: keep one
- * of it, or let it go.
+ * of it, or let it go; `resolve`: which backup a Restore is of; `restore`: bring it back.
  */
-export type JobRole = 'run' | 'probe' | 'start' | 'catalog' | 'hold'
+export type JobRole = 'run' | 'probe' | 'start' | 'catalog' | 'hold' | 'resolve' | 'restore'
 
 /** Label values hold at most 63 characters; what is cut is hashed, so that two long names stay two. */
 export function labelValue(name: string): string {
@@ -60,6 +62,11 @@ export function labelValue(name: string): string {
 /** The labels that every object of a policy carries. */
 export function policyLabels(policyName: string): Readonly<Record<string, string>> {
   return { [label.managedBy]: managerName, [label.policy]: labelValue(policyName) }
+}
+
+/** The labels that every Job of a Restore carries. They name no policy: what a policy counts and ends is none of a Restore. */
+export function restoreLabels(restoreName: string): Readonly<Record<string, string>> {
+  return { [label.managedBy]: managerName, [label.restore]: labelValue(restoreName) }
 }
 
 /** In place of the UID of a claim, which it can never be: nobody can tell of which claim the snapshot is. */

@@ -8,6 +8,7 @@ import {
   childBackupName,
   cronJobName,
   holdJobName,
+  isRunOf,
   nameHash,
   onDemandJobName,
   onDemandSnapshotName,
@@ -17,6 +18,7 @@ import {
   slotOfRunName,
   slotOfText,
   slotText,
+  startJobName,
 } from './names.ts'
 
 const slot = new Date('2026-01-05T02:00:00Z')
@@ -114,6 +116,9 @@ test('two policies, targets or slots never share a name', () => {
       const later = new Date(at.getTime() + 60_000)
       const pairs = [
         [cronJobName(a), cronJobName(b)],
+        [cronJobName(a, other), cronJobName(b, other)],
+        [cronJobName(other, a), cronJobName(other, b)],
+        [startJobName(other, uid, 'h', 0, a), startJobName(other, uid, 'h', 0, b)],
         [labelValue(a), labelValue(b)],
         [probeJobName(a, 'uid-a', 'h', 0), probeJobName(b, 'uid-b', 'h', 0)],
         [probeJobName(a, uid, 'h', 0), probeJobName(a, uid, 'h', 1)],
@@ -139,6 +144,39 @@ test('names that differ only where a dot becomes a dash, or at their cut end, st
   assert.notEqual(cronJobName(`${long}a`), cronJobName(`${long}b`))
   assert.notEqual(slotRunName('a', 'b-c', slot), slotRunName('a-b', 'c', slot))
   assert.notEqual(slotRunName('p', `${long}a`, slot), slotRunName('p', `${long}b`, slot))
+})
+
+test('the CronJob of an explicit command has the name of its policy alone, and that of any other target fits and stays its own', () => {
+  assert.equal(cronJobName('nightly', 'command'), cronJobName('nightly'))
+  const long = 'x'.repeat(253)
+  const names = [
+    ['nightly', 'db'],
+    ['nightly-db', 'db'],
+    ['nightly', 'db-db'],
+    ['nightly', `${long}a`],
+    ['nightly', `${long}b`],
+    [long, 'db'],
+    ['db.prod', 'db.prod'],
+    ['db-prod', 'db.prod'],
+  ].map(([ofPolicy = '', target]) => cronJobName(ofPolicy, target))
+  assert.equal(new Set(names).size, names.length)
+  for (const each of names) {
+    assert.ok(each.length <= 52, each)
+    assert.match(each, /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/)
+  }
+})
+
+test('a run is one of its target by the CronJob that made it, or on demand, and of no other', () => {
+  const run = jobNameOfSlot(cronJobName('nightly', 'db'), slot)
+  assert.ok(isRunOf(run, 'nightly', 'db'))
+  assert.ok(isRunOf(onDemandJobName('nightly', uid), 'nightly', 'db'))
+  for (const [ofPolicy, target] of [
+    ['nightly', 'cache'],
+    ['weekly', 'db'],
+    ['nightly', 'command'],
+  ] as const)
+    assert.equal(isRunOf(run, ofPolicy, target), false)
+  assert.equal(isRunOf(slotRunName('nightly', 'db', slot), 'nightly', 'db'), false)
 })
 
 test('the slot of a Job is read back from its name, and from no other name', () => {

@@ -37,8 +37,10 @@ export const backupArtifact = 'dump'
 /** The one target of a job policy with an explicit command. */
 export const commandTarget = 'command'
 
-export function cronJobName(policy: string): string {
+/** The CronJob of one target. An explicit command is the only target of its policy, and its CronJob is named after that alone. */
+export function cronJobName(policy: string, target: string = commandTarget): string {
   const name = `backup-${policy}`
+  if (target !== commandTarget) return withHash(`${name}-${target}`, nameHash(policy, target), maxCronJobName)
   return name.includes('.') ? withHash(name, nameHash(policy), maxCronJobName) : hashed(name, maxCronJobName)
 }
 
@@ -57,9 +59,16 @@ export function probeJobName(policy: string, policyUid: string, backendHash: str
   return withHash(`probe-${policy}`, nameHash(policyUid, backendHash, String(attempt)), maxJobName)
 }
 
-/** The n-th dry start of one command. */
-export function startJobName(policy: string, policyUid: string, specHash: string, attempt: number): string {
-  return withHash(`start-${policy}`, nameHash(policyUid, specHash, String(attempt)), maxJobName)
+/** The n-th dry start of what one target runs. */
+export function startJobName(
+  policy: string,
+  policyUid: string,
+  specHash: string,
+  attempt: number,
+  target: string = commandTarget,
+): string {
+  const ofTarget = target === commandTarget ? [] : [target]
+  return withHash(`start-${policy}`, nameHash(policyUid, specHash, String(attempt), ...ofTarget), maxJobName)
 }
 
 /** One page of the catalog read that a run asked for. */
@@ -70,6 +79,21 @@ export function catalogJobName(policy: string, run: string, cursor: string): str
 /** What holds one run in the bucket, or releases it. */
 export function holdJobName(policy: string, run: string, held: boolean): string {
   return withHash(`${held ? 'hold' : 'release'}-${policy}`, nameHash(policy, run), maxJobName)
+}
+
+/** What finds out which backup a Restore is of. */
+export function resolveJobName(restore: string, restoreUid: string): string {
+  return withHash(`resolve-${restore}`, nameHash(restoreUid, 'resolve'), maxJobName)
+}
+
+/** What brings it back. */
+export function restoreJobName(restore: string, restoreUid: string): string {
+  return withHash(`restore-${restore}`, nameHash(restoreUid, 'restore'), maxJobName)
+}
+
+/** In the names of what is half restored, or put aside: letters and digits only, which every engine takes in a name. */
+export function restoreId(restoreUid: string): string {
+  return nameHash(restoreUid)
 }
 
 /** The Backup and the VolumeSnapshot of one PVC at one slot. */
@@ -116,6 +140,13 @@ export function slotOfRunName(name: string): Date | undefined {
 export function slotOfJobName(jobName: string, cronJob: string): Date | undefined {
   const minutes = jobName.startsWith(`${cronJob}-`) ? jobName.slice(cronJob.length + 1) : ''
   return /^\d{7,9}$/.test(minutes) ? new Date(Number(minutes) * 60_000) : undefined
+}
+
+/** Whether a run can be one of this target's: the CronJob of the target made it, or it is on demand. */
+export function isRunOf(run: string, policy: string, target: string): boolean {
+  if (slotOfJobName(run, cronJobName(policy, target)) !== undefined) return true
+  const prefix = onDemandJobName(policy, '').slice(0, -10)
+  return /^[0-9a-z]{10}$/.test(run.slice(-10)) && run.slice(0, -10) === prefix
 }
 
 function withHash(name: string, hash: string, max: number): string {

@@ -15,6 +15,7 @@ import { startServer, type Report } from '../runtime/server.ts'
 import { createCaches, type Caches } from './shared/caches.ts'
 import { BackupMetrics } from './metrics/metrics.ts'
 import { createPolicyController } from './policy/controller.ts'
+import { createRestoreController } from './restore/controller.ts'
 import { namespaces } from './shared/resources.ts'
 
 export type OperatorOptions = {
@@ -55,6 +56,7 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
   const backupMetrics = new BackupMetrics({
     policies: caches.policies,
     backups: caches.backups,
+    restores: caches.restores,
     isLeader: () => lease.isHeld(),
     now: () => clock.now(),
     serverTime: () => client.serverTime(),
@@ -77,10 +79,12 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
         clusterId: options.settings.clusterId ?? (await clusterId(client, leading)),
       }
       const events = new EventRecorder({ client: fenced, component: managerName, instance: identity, clock, log })
-      const context = { client: fenced, caches, settings, events, metrics: backupMetrics, clock }
-      await createPolicyController({ ...context, log, workers, hooks: runtimeMetrics.controllerHooks('policy') }).run(
-        leading,
-      )
+      const context = { client: fenced, caches, settings, events, metrics: backupMetrics, clock, log, workers }
+      const controllers = [
+        createPolicyController({ ...context, hooks: runtimeMetrics.controllerHooks('policy') }),
+        createRestoreController({ ...context, hooks: runtimeMetrics.controllerHooks('restore') }),
+      ]
+      await Promise.all(controllers.map(controller => controller.run(leading)))
       await events.flush()
     })
     return outcome

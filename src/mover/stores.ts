@@ -17,6 +17,8 @@ export interface Stores {
   readonly patient: ObjectStore
   /** As `patient`, with this look before each single try of a write; what it throws is thrown instead. */
   readonly patientAfter: (look: () => Promise<void>) => ObjectStore
+  /** As `quick`, with this look before each deletion and each abort. */
+  readonly quickDeletingAfter: (look: () => Promise<void>) => ObjectStore
   /** Without retries. */
   readonly bare: S3Store
   /** The patience of `patient`, for what is more than one call of the store. */
@@ -32,10 +34,12 @@ export async function openStores(task: MoverTask, log: Log): Promise<Stores> {
   const store = openS3({ ...task.backend, credentials, ca, idleTimeoutMs: task.storeIdleSeconds * 1000 })
   const onRetry = (error: StoreError, tries: number) => log.warn({ reason: error.reason, tries }, error.message)
   const patience = 'storeRetrySeconds' in task ? task.storeRetrySeconds * 1000 : quickRetryMs
+  const quickly = { budgetMs: Math.min(quickRetryMs, patience), onRetry }
   return {
-    quick: withRetries(store, { budgetMs: Math.min(quickRetryMs, patience), onRetry }),
+    quick: withRetries(store, quickly),
     patient: withRetries(store, { budgetMs: patience, onRetry }),
-    patientAfter: look => withRetries(lookingFirst(store, look), { budgetMs: patience, onRetry }),
+    patientAfter: look => withRetries(lookingFirst(store, { writing: look }), { budgetMs: patience, onRetry }),
+    quickDeletingAfter: look => withRetries(lookingFirst(store, { deleting: look }), quickly),
     bare: store,
     again: retrying({ budgetMs: patience, onRetry }),
   }

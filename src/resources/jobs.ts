@@ -1,11 +1,10 @@
 // The CronJob of a policy and the Jobs that we create ourselves: on-demand runs, probes of the store, pages of the catalog, holds.
 import type { Backup } from '../api/kinds/backup.ts'
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
-import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
 import type { CronJob, Job, JobSpec, ObjectMeta } from '../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, policyLabels } from '../api/labels.ts'
 import type { JobRole } from '../api/labels.ts'
-import type { BackupTaskInput } from './mover-pod.ts'
+import type { BackupTaskInput, DumpSource } from './mover-pod.ts'
 import {
   backupArtifact,
   catalogJobName,
@@ -39,19 +38,20 @@ export type Marks = {
 const historyLimit = 10
 
 /**
- * The CronJob of a policy with strategy job.
+ * The CronJob of one target of a policy with strategy job.
  * @param schedule the policy's schedule in plain CronJob grammar (H already replaced).
  */
 export function backupCronJob(
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   schedule: string,
   marks: Marks,
   settings: Settings,
+  target: string = commandTarget,
 ): CronJob {
   const { spec } = policy
-  const labels = runLabels(policy, 'run')
-  const name = cronJobName(policy.metadata.name)
+  const labels = runLabels(policy, target, 'run')
+  const name = cronJobName(policy.metadata.name, target)
   return withDesiredState({
     apiVersion: 'batch/v1',
     kind: 'CronJob',
@@ -72,7 +72,7 @@ export function backupCronJob(
       jobTemplate: {
         metadata: { labels, annotations: storeAnnotation(policy) },
         spec: labelled(
-          backupJobSpec(policy, job, { ...backupTask(policy, marks, settings), cronJob: name }, settings),
+          backupJobSpec(policy, job, { ...backupTask(policy, target, marks, settings), cronJob: name }, settings),
           labels,
         ),
       },
@@ -95,15 +95,16 @@ export function dryRunJob(policy: BackupPolicy, { spec }: CronJob): Job {
 /** The Job of an on-demand Backup. It belongs to the Backup, so that deleting a running one cancels it (docs/design.md R9). */
 export function onDemandJob(
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   backup: Backup,
   marks: Marks,
   settings: Settings,
+  target: string = commandTarget,
 ): Job {
   const { name, namespace, uid = '', creationTimestamp = '' } = backup.metadata
-  const labels = runLabels(policy, 'run')
+  const labels = runLabels(policy, target, 'run')
   const task = {
-    ...backupTask(policy, marks, settings),
+    ...backupTask(policy, target, marks, settings),
     slot: Date.parse(creationTimestamp),
     trigger: 'on-demand' as const,
   }
@@ -124,31 +125,33 @@ export function onDemandJob(
 /** A Job that finds out whether the backend can be used (docs/design.md R2). */
 export function probeJob(policy: BackupPolicy, backendHash: string, attempt: number, settings: Settings): Job {
   const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, attempt)
-  return storeJob(policy, name, 'probe', { ...taskBase(policy, settings), kind: 'probe' }, settings)
+  return storeJob(policy, name, commandTarget, 'probe', { ...taskBase(policy, settings), kind: 'probe' }, settings)
 }
 
 /** A Job that finds out whether the pod of a run can start, and its image has the program (docs/design.md R35). */
 export function startJob(
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   specHash: string,
   attempt: number,
   settings: Settings,
+  target: string = commandTarget,
 ): Job {
-  const name = startJobName(policy.metadata.name, policy.metadata.uid ?? '', specHash, attempt)
-  return ownJob(policy, name, 'start', startJobSpec(policy, job, settings))
+  const name = startJobName(policy.metadata.name, policy.metadata.uid ?? '', specHash, attempt, target)
+  return ownJob(policy, name, target, 'start', startJobSpec(policy, job, settings))
 }
 
 /** A Job that reads one page of what is in the bucket (docs/design.md R7). */
-export function catalogJob(policy: BackupPolicy, run: string, cursor: string | undefined, settings: Settings): Job {
+export function catalogJob(
+  policy: BackupPolicy,
+  run: string,
+  cursor: string | undefined,
+  settings: Settings,
+  target: string = commandTarget,
+): Job {
   const name = catalogJobName(policy.metadata.name, run, cursor ?? '')
-  return storeJob(
-    policy,
-    name,
-    'catalog',
-    { ...taskBase(policy, settings), kind: 'catalog', target: commandTarget, cursor },
-    settings,
-  )
+  const task = { ...taskBase(policy, settings), kind: 'catalog', target, cursor } as const
+  return storeJob(policy, name, target, 'catalog', task, settings)
 }
 
 /** A Job that holds one run in the bucket, or releases it (docs/design.md R28). */
@@ -156,31 +159,33 @@ export function holdJob(
   policy: BackupPolicy,
   { run, slot, held }: { readonly run: string; readonly slot: Date | undefined; readonly held: boolean },
   settings: Settings,
+  target: string = commandTarget,
 ): Job {
   const task = {
     ...taskBase(policy, settings),
     kind: 'hold',
-    target: commandTarget,
+    target,
     run,
     slot: slot?.getTime(),
     held,
   } as const
-  return storeJob(policy, holdJobName(policy.metadata.name, run, held), 'hold', task, settings)
+  return storeJob(policy, holdJobName(policy.metadata.name, run, held), target, 'hold', task, settings)
 }
 
 function storeJob(
   policy: BackupPolicy,
   name: string,
+  target: string,
   role: JobRole,
   task: Parameters<typeof storeJobSpec>[1],
   settings: Settings,
 ): Job {
-  return ownJob(policy, name, role, storeJobSpec(policy, task, settings))
+  return ownJob(policy, name, target, role, storeJobSpec(policy.spec.backend, task, settings))
 }
 
 /** A Job of the policy that makes no backup. */
-function ownJob(policy: BackupPolicy, name: string, role: JobRole, spec: JobSpec): Job {
-  const labels = runLabels(policy, role)
+function ownJob(policy: BackupPolicy, name: string, target: string, role: JobRole, spec: JobSpec): Job {
+  const labels = runLabels(policy, target, role)
   const metadata: ObjectMeta = {
     name,
     namespace: policy.metadata.namespace,
@@ -190,14 +195,14 @@ function ownJob(policy: BackupPolicy, name: string, role: JobRole, spec: JobSpec
   return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: labelled(spec, labels) }
 }
 
-function backupTask(policy: BackupPolicy, marks: Marks, settings: Settings): BackupTaskInput {
+function backupTask(policy: BackupPolicy, target: string, marks: Marks, settings: Settings): BackupTaskInput {
   const { retention, onDemandRetention } = policy.spec
   const { held, accepted, ...known } = marks
   const changed = known.retentionChanged !== undefined || known.onDemandRetentionChanged !== undefined
   return {
     ...taskBase(policy, settings),
     kind: 'backup',
-    target: commandTarget,
+    target,
     artifact: backupArtifact,
     retention,
     // Where it is left out a mover takes the change of the other number for its own.
@@ -216,10 +221,10 @@ function storeAnnotation({ spec }: BackupPolicy): Readonly<Record<string, string
   return spec.backend ? { [annotation.store]: storeLocation(spec.backend) } : {}
 }
 
-function runLabels(policy: BackupPolicy, role: JobRole): Readonly<Record<string, string>> {
-  return { ...policyLabels(policy.metadata.name), [label.target]: labelValue(commandTarget), [label.role]: role }
+function runLabels(policy: BackupPolicy, target: string, role: JobRole): Readonly<Record<string, string>> {
+  return { ...policyLabels(policy.metadata.name), [label.target]: labelValue(target), [label.role]: role }
 }
 
-function labelled(spec: Job['spec'], labels: Readonly<Record<string, string>>): Job['spec'] {
+export function labelled(spec: Job['spec'], labels: Readonly<Record<string, string>>): Job['spec'] {
   return { ...spec, template: { ...spec.template, metadata: { labels } } }
 }

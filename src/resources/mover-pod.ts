@@ -1,5 +1,6 @@
 // The pods that we create: always `restricted`, without a token, with the credentials as files and with both lifelines of the data path.
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
+import type { BackendSpec } from '../api/kinds/backup-policy-backend.ts'
 import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
 import type { Container, JobSpec, PodSpec, Volume } from '../api/kubernetes.ts'
 import { apiVersion } from '../api/labels.ts'
@@ -19,14 +20,20 @@ import type { Settings } from './settings.ts'
 
 export type BackupTaskInput = Extract<MoverTaskInput, { readonly kind: 'backup' }>
 
+/** What the container of a dump is given: the policy's own words, or what was inferred of a workload in their place. */
+export type DumpSource = Omit<JobStrategy, 'volumes'> & {
+  readonly volumes?: readonly Volume[]
+  readonly mounts?: NonNullable<Container['volumeMounts']>
+}
+
 /** Names of the containers, as they are in status, docs and the chart's admission policy. */
-export const container = { prepare: 'prepare', dump: 'dump', mover: 'mover' } as const
+export const container = { prepare: 'prepare', dump: 'dump', restore: 'restore', mover: 'mover' } as const
 
 /** The image's own folder of shell helpers. */
 const helpers = '/app/src/mover/shell'
 const credentialsDirectory = '/var/run/backup/credentials'
 const caDirectory = '/var/run/backup/ca'
-const nonRootId = 65532
+export const nonRootId = 65532
 
 /** One attempt may start so late after its pod began (image pulls). Seconds. */
 export const startTimeoutSeconds = 300
@@ -34,7 +41,7 @@ export const startTimeoutSeconds = 300
 /** A Job outlives the pods of all its attempts by this, for pods that never start. Seconds (docs/design.md R17). */
 const jobGraceSeconds = 600
 
-const locked = {
+export const locked = {
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
   capabilities: { drop: ['ALL'] },
@@ -44,7 +51,16 @@ const locked = {
 
 /** `activeDeadlineSeconds` of the Job of a policy: all attempts and a grace. */
 export function jobDeadlineSeconds(policy: BackupPolicy): number {
-  const { activeDeadlineSeconds, backoffLimit } = policy.spec
+  return deadlineOfAttempts(policy.spec)
+}
+
+export function deadlineOfAttempts({
+  activeDeadlineSeconds,
+  backoffLimit,
+}: {
+  readonly activeDeadlineSeconds: number
+  readonly backoffLimit: number
+}): number {
   return (backoffLimit + 1) * activeDeadlineSeconds + jobGraceSeconds
 }
 
@@ -64,24 +80,46 @@ export function taskBase(policy: BackupPolicy, settings: Settings) {
     policy: policy.metadata.name,
     policyUid: policy.metadata.uid,
   }
+  return storeTask(backend, owner)
+}
+
+/** The parts of every task that say where its folder is, and what opens it. */
+export function storeTask(backend: BackendSpec, owner: PrefixOwner) {
   const { bucket, endpoint, region, prefix, forcePathStyle } = backend
   const store: BackendTask = { bucket, endpoint, region, prefix, forcePathStyle }
   const caFile = backend.ca ? `${caDirectory}/ca.crt` : undefined
-  return { version: 1, owner, backend: store, secretName: backend.secretRef, credentialsDirectory, caFile } as const
+  const { adopt } = backend
+  return {
+    version: 1,
+    owner,
+    adopt,
+    backend: store,
+    secretName: backend.secretRef,
+    credentialsDirectory,
+    caFile,
+  } as const
 }
 
 /** The Job spec of one backup run: the user's command and our mover, side by side. */
 export function backupJobSpec(
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   task: BackupTaskInput,
   settings: Settings,
 ): JobSpec {
   const command = sourceCommand({ artifact: backupArtifact, startTimeoutSeconds })
   const spec = runPod(policy, job, command, task, settings, policy.spec.activeDeadlineSeconds)
   return {
-    backoffLimit: policy.spec.backoffLimit,
-    activeDeadlineSeconds: jobDeadlineSeconds(policy),
+    ...attempts(policy.spec),
+    template: { spec },
+  }
+}
+
+/** So many attempts, one after the other; what no retry can cure ends them at once. */
+export function attempts(limits: { readonly activeDeadlineSeconds: number; readonly backoffLimit: number }) {
+  return {
+    backoffLimit: limits.backoffLimit,
+    activeDeadlineSeconds: deadlineOfAttempts(limits),
     podReplacementPolicy: 'Failed',
     podFailurePolicy: {
       rules: [
@@ -92,12 +130,11 @@ export function backupJobSpec(
         },
       ],
     },
-    template: { spec },
-  }
+  } as const satisfies Omit<JobSpec, 'template'>
 }
 
 /** The Job spec of a dry start: the pod of a run, whose command is looked for and not run (docs/design.md R35). */
-export function startJobSpec(policy: BackupPolicy, job: JobStrategy, settings: Settings): JobSpec {
+export function startJobSpec(policy: BackupPolicy, job: DumpSource, settings: Settings): JobSpec {
   const task = { ...taskBase(policy, settings), kind: 'start' } as const
   const spec = runPod(policy, job, lookCommand(), task, settings, startJobDeadlineSeconds - 60)
   return { backoffLimit: 0, activeDeadlineSeconds: startJobDeadlineSeconds, template: { spec } }
@@ -109,7 +146,7 @@ const startJobDeadlineSeconds = 1200
 /** @param command what stands before the user's command line in its container */
 function runPod(
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   command: readonly string[],
   task: MoverTaskInput,
   settings: Settings,
@@ -119,28 +156,33 @@ function runPod(
     ...podDefaults(settings),
     activeDeadlineSeconds,
     imagePullSecrets: [...settings.imagePullSecrets.map(name => ({ name })), ...(job.imagePullSecrets ?? [])],
-    initContainers: [
-      {
-        name: container.prepare,
-        image: settings.image,
-        imagePullPolicy: settings.imagePullPolicy,
-        command: prepareCommand(helpers),
-        resources: { requests: { cpu: '10m', memory: '16Mi' }, limits: { memory: '64Mi' } },
-        securityContext: { ...locked, runAsUser: nonRootId, runAsGroup: nonRootId },
-        volumeMounts: [sharedMount],
-      },
-    ],
+    initContainers: [prepareContainer(settings)],
     containers: [sourceContainer(job, command), moverContainer(task, settings, [sharedMount])],
-    volumes: [
-      { name: 'shared', emptyDir: { sizeLimit: '16Mi' } },
-      { name: 'tmp', emptyDir: {} },
-      ...storeVolumes(policy),
-    ],
+    volumes: [...sharedVolumes, ...storeVolumes(policy.spec.backend), ...(job.volumes ?? [])],
   }
 }
 
+/** Puts the helpers into the folder that the two containers share. */
+export function prepareContainer(settings: Settings): Container {
+  return {
+    name: container.prepare,
+    image: settings.image,
+    imagePullPolicy: settings.imagePullPolicy,
+    command: prepareCommand(helpers),
+    resources: { requests: { cpu: '10m', memory: '16Mi' }, limits: { memory: '64Mi' } },
+    securityContext: { ...locked, runAsUser: nonRootId, runAsGroup: nonRootId },
+    volumeMounts: [sharedMount],
+  }
+}
+
+/** Of a pod with a command: the folder of both containers, and its own place for files. */
+export const sharedVolumes: readonly Volume[] = [
+  { name: 'shared', emptyDir: { sizeLimit: '16Mi' } },
+  { name: 'tmp', emptyDir: {} },
+]
+
 /** The Job spec of a task that only talks to the store. */
-export function storeJobSpec(policy: BackupPolicy, task: MoverTaskInput, settings: Settings): JobSpec {
+export function storeJobSpec(backend: BackendSpec | undefined, task: MoverTaskInput, settings: Settings): JobSpec {
   return {
     backoffLimit: 0,
     activeDeadlineSeconds: storeJobDeadlineSeconds,
@@ -149,18 +191,18 @@ export function storeJobSpec(policy: BackupPolicy, task: MoverTaskInput, setting
         ...podDefaults(settings),
         activeDeadlineSeconds: storeJobDeadlineSeconds - 60,
         containers: [moverContainer(task, settings, [])],
-        volumes: storeVolumes(policy),
+        volumes: storeVolumes(backend),
       },
     },
   }
 }
 
 /** A probe, or one page of a catalog, takes seconds; what takes longer cannot start. Seconds. */
-const storeJobDeadlineSeconds = 240
+export const storeJobDeadlineSeconds = 240
 
-const sharedMount = { name: 'shared', mountPath: moverPaths.shared }
+export const sharedMount = { name: 'shared', mountPath: moverPaths.shared }
 
-function podDefaults(settings: Settings) {
+export function podDefaults(settings: Settings) {
   return {
     restartPolicy: 'Never',
     automountServiceAccountToken: false,
@@ -172,12 +214,13 @@ function podDefaults(settings: Settings) {
 }
 
 /** The user's image. User and group are set, because an image whose USER is root or a name cannot start otherwise (docs/design.md R10). */
-function sourceContainer(job: JobStrategy, command: readonly string[]): Container {
+function sourceContainer(job: DumpSource, command: readonly string[]): Container {
   const { runAsUser = nonRootId, runAsGroup = nonRootId, env = [] } = job
   const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
   return {
     name: container.dump,
-    image: job.image,
+    // That of a preset's target is filled in by whoever found it; a pod without one is refused by the API server.
+    image: job.image ?? '',
     imagePullPolicy: job.imagePullPolicy,
     command,
     args: [...(job.command ?? []), ...(job.args ?? [])],
@@ -186,11 +229,11 @@ function sourceContainer(job: JobStrategy, command: readonly string[]): Containe
     resources: job.resources,
     securityContext: { ...locked, runAsUser, runAsGroup },
     terminationMessagePolicy: 'FallbackToLogsOnError',
-    volumeMounts: [sharedMount, { name: 'tmp', mountPath: '/tmp' }],
+    volumeMounts: [sharedMount, { name: 'tmp', mountPath: '/tmp' }, ...(job.mounts ?? [])],
   }
 }
 
-function moverContainer(
+export function moverContainer(
   task: MoverTaskInput,
   settings: Settings,
   mounts: NonNullable<Container['volumeMounts']>,
@@ -218,8 +261,7 @@ function moverContainer(
 }
 
 /** Both are optional, so that the mover starts and says itself what is missing (docs/design.md R2). */
-function storeVolumes(policy: BackupPolicy): readonly Volume[] {
-  const { backend } = policy.spec
+export function storeVolumes(backend: BackendSpec | undefined): readonly Volume[] {
   return [
     { name: 'credentials', secret: { secretName: backend?.secretRef, optional: true, defaultMode: 0o444 } },
     ...(backend?.ca ? [{ name: 'ca', configMap: { name: backend.ca, optional: true } }] : []),

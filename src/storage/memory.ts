@@ -51,6 +51,19 @@ export class MemoryStore implements ObjectStore {
     return Buffer.from(body)
   }
 
+  async getTagged(key: string, maxBytes: number, signal?: AbortSignal) {
+    const body = await this.get(key, maxBytes, signal)
+    return { body, etag: etagOf(body) }
+  }
+
+  async replaceIfUnchanged(key: string, body: Uint8Array, etag: string, signal?: AbortSignal) {
+    signal?.throwIfAborted()
+    const found = this.#objects.get(key)
+    if (!found || etagOf(found.body) !== etag) return 'changed' as const
+    this.#store(key, Buffer.from(body), {})
+    return 'replaced' as const
+  }
+
   async read(key: string, { range, signal }: ReadOptions = {}) {
     signal?.throwIfAborted()
     const { body } = this.#find(key)
@@ -105,7 +118,7 @@ export class MemoryStore implements ObjectStore {
   async uploadPart(key: string, uploadId: string, number: number, body: Uint8Array, signal?: AbortSignal) {
     signal?.throwIfAborted()
     const copy = Buffer.from(body)
-    const etag = `"${createHash('md5').update(copy).digest('hex')}"`
+    const etag = etagOf(copy)
     this.#upload(key, uploadId).parts.set(number, { body: copy, etag })
     return { number, etag }
   }
@@ -155,6 +168,10 @@ export class MemoryStore implements ObjectStore {
     if (upload?.key !== key) throw new StoreError('NotFound', `there is no upload ${uploadId} of ${key}`)
     return upload
   }
+}
+
+function etagOf(body: Buffer): string {
+  return `"${createHash('md5').update(body).digest('hex')}"`
 }
 
 function byBytes(a: string, b: string): number {

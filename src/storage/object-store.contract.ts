@@ -92,6 +92,20 @@ export function describeObjectStore(name: string, open: () => Promise<ObjectStor
       assert.equal(String(await store.get('once', 10)), created[0]?.text)
     })
 
+    test('replaces an object only while it is the one that was read', async () => {
+      await store.put('mark', Buffer.from('first'))
+      const { body, etag } = await store.getTagged('mark', 10)
+      assert.equal(String(body), 'first')
+      const tries = await Promise.all(
+        ['a', 'b', 'c'].map(text => store.replaceIfUnchanged('mark', Buffer.from(text), etag)),
+      )
+      assert.deepEqual(tries.toSorted(), ['changed', 'changed', 'replaced'])
+      assert.equal(String(await store.get('mark', 10)), ['a', 'b', 'c'][tries.indexOf('replaced')])
+      await store.delete(['mark'])
+      assert.equal(await store.replaceIfUnchanged('mark', Buffer.from('late'), etag), 'changed')
+      await rejects(store.getTagged('mark', 10), 'NotFound')
+    })
+
     test('lists what begins with a prefix, in the order of keys, and after a key', async () => {
       const keys = Array.from({ length: 12 }, (_, index) => `list/${String(index).padStart(2, '0')}`)
       for (const key of keys.toReversed()) await store.put(key, Buffer.from(key))

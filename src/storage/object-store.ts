@@ -35,6 +35,11 @@ export interface CompletedPart {
   readonly crc32?: string
 }
 
+export interface TaggedObject {
+  readonly body: Buffer
+  readonly etag: string
+}
+
 export interface CreateUploadOptions {
   readonly metadata?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal
@@ -72,6 +77,15 @@ export interface ObjectStore {
    * larger than `maxBytes`, and `ObjectArchived` when it cannot be read at once.
    */
   get(key: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer>
+
+  /** As `get`, with what `replaceIfUnchanged` knows this very content by. */
+  getTagged(key: string, maxBytes: number, signal?: AbortSignal): Promise<TaggedObject>
+
+  /**
+   * Replaces the object if it is still the one of that tag (`If-Match`); `changed`: it is another by now, or gone. Throws
+   * `ConditionalUnsupported` where the store does not know the header; a store that ignores it says `replaced` each time.
+   */
+  replaceIfUnchanged(key: string, body: Uint8Array, etag: string, signal?: AbortSignal): Promise<'replaced' | 'changed'>
 
   /**
    * The object, or exactly the bytes of `range`, as a stream, which the caller must read to its end or destroy: a reader that waits holds

@@ -51,7 +51,8 @@ async function pause(options: RetryOptions, error: unknown, tries: number, deadl
 }
 
 /**
- * A repeated `putIfAbsent` whose first reply was lost says `exists`: the caller finds out by reading whether the object is its own.
+ * A repeated `putIfAbsent` whose first reply was lost says `exists`, a repeated `replaceIfUnchanged` `changed`: the caller finds out by
+ * reading whether the object is its own.
  * A repeated `createUpload` may have opened two uploads: the others of the same key are aborted, since keys are used once.
  */
 export function withRetries(store: ObjectStore, options: RetryOptions): ObjectStore {
@@ -80,6 +81,9 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
     put: (key, body, signal) => again(signal, () => store.put(key, body, signal)),
     putIfAbsent: (key, body, signal) => again(signal, () => store.putIfAbsent(key, body, signal)),
     get: (key, maxBytes, signal) => again(signal, () => store.get(key, maxBytes, signal)),
+    getTagged: (key, maxBytes, signal) => again(signal, () => store.getTagged(key, maxBytes, signal)),
+    replaceIfUnchanged: (key, body, etag, signal) =>
+      again(signal, () => store.replaceIfUnchanged(key, body, etag, signal)),
     // Once it is open, who reads it decides what to ask for again.
     read: (key, options) => again(options?.signal, () => store.read(key, options)),
     head: (key, signal) => again(signal, () => store.head(key, signal)),

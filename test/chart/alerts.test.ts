@@ -11,6 +11,7 @@ import { promtool } from '../../dev/debian-tools.ts'
 import { repository } from '../../dev/paths.ts'
 import type { Backup } from '../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
+import { restoreSpec, type Restore } from '../../src/api/kinds/restore.ts'
 import { BackupMetrics } from '../../src/controllers/metrics/metrics.ts'
 import { createRuntimeMetrics } from '../../src/runtime/metrics.ts'
 import { keyFrom, type KubeObject } from '../../src/runtime/client/resource.ts'
@@ -35,11 +36,13 @@ async function everything() {
   const backups = new Store<Backup>({
     indexes: { policy: ({ metadata, spec }) => [keyFrom(metadata.namespace, spec.policy)] },
   })
+  const restores = new Store<Restore>()
   policies.replace([])
   backups.replace([])
   const metrics = new BackupMetrics({
     policies,
     backups,
+    restores,
     isLeader: () => true,
     now: () => new Date('2026-01-01T03:00:00Z'),
     serverTime: () => undefined,
@@ -59,6 +62,13 @@ async function everything() {
     metadata: { name: 'one', namespace: 'shop' },
     spec: { policy: metadata.name },
     status: { phase: 'Completed', target: 'data', storedBytes: 1, completionTime: lastSuccess },
+  })
+  restores.set({
+    ...sample,
+    kind: 'Restore',
+    metadata: { name: 'back', namespace: 'shop' },
+    spec: restoreSpec.parse({ source: { policy: { name: metadata.name } }, into: {} }),
+    status: { phase: 'Completed', policy: metadata.name, startTime: creationTimestamp, completionTime: lastSuccess },
   })
   const strategy = spec.strategy.type
   metrics.observe({ namespace: 'shop', policy: metadata.name, strategy, outcome: 'success', seconds: 7 })

@@ -86,10 +86,10 @@ test('the API server finds nothing wrong with the types of the admission policie
       })[]
     }
     const done =
-      items.length === 4 && items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation)
+      items.length === 5 && items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation)
     return done ? items : undefined
   }
-  const policies = await eventually('four policies to be checked', checked, { seconds: 20 })
+  const policies = await eventually('five policies to be checked', checked, { seconds: 20 })
   for (const { metadata, status } of policies) assert.deepEqual(status?.typeChecking, {}, metadata.name)
 })
 
@@ -205,7 +205,7 @@ test('S1: no Secret, no exec, no RBAC write, no impersonation, no node or volume
   )
 })
 
-test('who may view a namespace sees policies and backups, who may edit it makes them, others neither', async () => {
+test('who may view a namespace sees policies, backups and restores, who may edit it makes them, others neither', async () => {
   await plane.kubectl(['create', 'namespace', 'shop'])
   const account = async (role: string) => {
     const name = `${role}er`
@@ -231,7 +231,7 @@ test('who may view a namespace sees policies and backups, who may edit it makes 
     }
   }
   const [viewer, editor] = [await account('view'), await account('edit')]
-  for (const resource of ['backuppolicies', 'backups']) {
+  for (const resource of ['backuppolicies', 'backups', 'restores']) {
     // The controller adds the rules to the cluster's roles a moment after the install.
     await eventually(`viewers to see ${resource}`, () => viewer('list', resource), { seconds: 20 })
     await eventually(`editors to make ${resource}`, () => editor('create', resource), { seconds: 20 })
@@ -253,7 +253,7 @@ test('uninstalling leaves CRDs, policies and backups, and nothing else; installi
   assert.equal((await plane.kubectl(owned)).trim().split('\n').length, ours.length)
   assert.match(
     await uninstallChart(plane),
-    /These resources were kept.*backuppolicies\.backup\.dev.*backups\.backup\.dev/s,
+    /These resources were kept.*backuppolicies\.backup\.dev.*backups\.backup\.dev.*restores\.backup\.dev/s,
   )
   await eventually('everything else to go', async () => (await plane.kubectl(owned)) === '', { seconds: 30 })
   assert.equal(await plane.kubectl(['get', 'bp,bk', '-o', 'name']), kept)

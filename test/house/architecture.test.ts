@@ -10,10 +10,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   api: [],
   runtime: [],
   schedule: ['api'],
-  plan: ['api', 'schedule', 'resources'],
+  plan: ['api', 'schedule', 'resources', 'presets'],
   resources: ['api'],
+  presets: ['api'],
   storage: ['api'],
-  controllers: ['api', 'schedule', 'plan', 'resources', 'storage', 'runtime'],
+  controllers: ['api', 'schedule', 'plan', 'resources', 'presets', 'storage', 'runtime'],
   mover: ['api', 'schedule', 'plan', 'resources', 'storage', 'runtime'],
 }
 /** The same for the rooms below a folder, of each other. Nobody imports plan/policy, which knows the order of things. */
@@ -25,12 +26,18 @@ const roomsMayImport: Readonly<Record<string, Readonly<Record<string, readonly s
     runs: ['core', 'view', 'jobs'],
     history: ['core', 'view', 'jobs', 'runs'],
     policy: ['core', 'view', 'jobs', 'runs', 'history'],
+    restore: ['core', 'view', 'jobs'],
   },
   storage: { s3: [], bucket: [] },
-  controllers: { shared: ['policy', 'metrics'], policy: ['shared', 'metrics'], metrics: ['shared'] },
+  controllers: {
+    shared: ['policy', 'restore', 'metrics'],
+    policy: ['shared', 'metrics'],
+    restore: ['shared', 'metrics'],
+    metrics: ['shared'],
+  },
 }
 /** Pure folders decide from their arguments alone: no Node module, no package, no clock, no chance. */
-const pure = ['schedule', 'plan', 'resources']
+const pure = ['schedule', 'plan', 'resources', 'presets']
 const impure = /\bDate\.now\b|\bnew Date\(\)|\bperformance\.|\bMath\.random\b|\bset(Timeout|Interval)\b|\bprocess\./
 const emptyNames = ['index', 'utils', 'util', 'helpers', 'helper', 'common', 'types', 'misc']
 
@@ -93,6 +100,7 @@ const offences: readonly (readonly [path: string, source: string])[] = [
   ['src/api/labels.ts', `import { plan } from '../plan/schedule.ts'`],
   ['src/runtime/client.ts', `import type { Kind } from '../api/kind.ts'`],
   ['src/resources/job.ts', `import {\n  name,\n} from '../plan/schedule.ts'`],
+  ['src/resources/jobs.ts', `import { environmentOf } from '../presets/dump-environment.ts'`],
   ['src/plan/history/retention.ts', `import { planPolicy } from '../policy/policy.ts'`],
   ['src/plan/core/equal.ts', `import { viewOf } from '../view/view.ts'`],
   ['src/controllers/apply.ts', `export { send } from '../mover/mover.ts'`],

@@ -6,7 +6,13 @@ import { dirname, join, posix } from 'node:path'
 import { test } from 'node:test'
 import { repository } from '../../dev/paths.ts'
 import { backupPhases } from '../../src/api/kinds/backup-phases.ts'
-import { backupConditionTypes, operatorReasons, policyConditionTypes } from '../../src/api/conditions.ts'
+import { restorePhases } from '../../src/api/kinds/restore-phases.ts'
+import {
+  backupConditionTypes,
+  operatorReasons,
+  policyConditionTypes,
+  restoreConditionTypes,
+} from '../../src/api/conditions.ts'
 import { customResourceDefinition, kinds } from '../../src/api/schema/crd.ts'
 import { annotation, label } from '../../src/api/labels.ts'
 import { moverReasons, moverWarnings } from '../../src/api/mover/reasons.ts'
@@ -44,6 +50,8 @@ test('docs/conditions.md lists every condition, phase and reason, each where it 
     ['## Conditions of a BackupPolicy', policyConditionTypes],
     ['## Conditions of a Backup', backupConditionTypes],
     ['## Phases of a Backup', backupPhases],
+    ['## Conditions of a Restore', restoreConditionTypes],
+    ['## Phases of a Restore', restorePhases],
     ['## Reasons that the operator finds', operatorReasons],
     ['## Reasons that a mover gives', Object.keys(moverReasons)],
     ['## Warnings of a mover', moverWarnings],
@@ -125,6 +133,8 @@ test('no document names a reason that does not exist', () => {
     ...policyConditionTypes,
     ...backupConditionTypes,
     ...backupPhases,
+    ...restoreConditionTypes,
+    ...restorePhases,
     ...operatorReasons,
     ...Object.keys(moverReasons),
     ...moverWarnings,

@@ -135,7 +135,7 @@ class History {
     const precious = await this.newestWhole()
     const runs = earlier && [...earlier, { key: manifest, ...stored }].sort((a, b) => (a.key < b.key ? -1 : 1))
     const task = { owner, retention: step.keep, held: [], accepted: [], maxDeletes: 20 }
-    const common = { task, run: stored.run, store: this.store, layout, adoptedAt: 0, now: this.now }
+    const common = { task, run: stored.run, store: this.store, layout, adoptedAt: 0, formerly: [], now: this.now }
     const signal = AbortSignal.timeout(60_000)
     const all = { ...common, report: this.#report, signal }
     if (runs) await withoutFailing(this.#report, 'cannot prune', () => applyRetention({ ...all, runs }))

@@ -4,6 +4,7 @@ import type { BackupPolicy } from '../../src/api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../src/api/kinds/backup-policy-status.ts'
 import type { CronJob, Job, JobEvent, Pod, VolumeSnapshot } from '../../src/api/kubernetes.ts'
 import { label } from '../../src/api/labels.ts'
+import { commandTarget } from '../../src/api/names.ts'
 import {
   nothingUndone,
   type Action,
@@ -115,7 +116,7 @@ export function planCatalog(world: PolicyWorld, now: Date) {
   const view = viewOf(world)
   if (!view.policy || view.strategy.type !== 'job') throw new TypeError('only a policy with strategy job has a catalog')
   const { policy: of, strategy } = view
-  const { groups, ...plan } = readCatalog({ ...view, policy: of, strategy }, now)
+  const { groups, ...plan } = readCatalog({ ...view, policy: of, strategy, target: commandTarget }, now)
   return { ...plan, actions: actionsOf(groups) }
 }
 

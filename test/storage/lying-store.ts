@@ -86,6 +86,14 @@ export class LyingStore implements ObjectStore {
     return this.#truth.get(key, maxBytes, signal)
   }
 
+  getTagged: ObjectStore['getTagged'] = async (key, maxBytes, signal) => {
+    const body = await this.get(key, maxBytes, signal)
+    return { body, etag: (await this.#truth.getTagged(key, maxBytes, signal)).etag }
+  }
+
+  replaceIfUnchanged: ObjectStore['replaceIfUnchanged'] = (key, body, etag, signal) =>
+    this.#truth.replaceIfUnchanged(key, body, etag, signal)
+
   read: ObjectStore['read'] = async (key, { range, signal } = {}) => {
     const body = await this.get(key, largest, signal)
     if (range && range.end > body.length) throw new StoreError('RangeNotSatisfiable', `${key} has ${body.length} bytes`)

@@ -58,6 +58,19 @@ export const backend = z
     ca: dnsName(
       "Name of a ConfigMap in the policy's namespace whose key ca.crt holds the certificate authorities to trust for endpoint.",
     ).optional(),
+    adopt: z
+      .string()
+      .max(253)
+      .optional()
+      .describe(
+        'Id of a cluster that is lost: the folder that the policy of this namespace and name had there is taken over, with its backups. The refusal PrefixOwnedByOther names the id. A cluster that is not lost can write there no more.',
+      )
+      .meta(
+        rule(
+          "self.matches('^[^ \\t\\r\\n]+$')",
+          'adopt must be the id of one cluster, without blanks; the condition Ready names it',
+        ),
+      ),
     secretRef: dnsName(
       "Name of a Secret in the policy's namespace with the credentials: keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or accessKey and secretKey, or rootUser and rootPassword. The operator itself never reads it; the backup pods mount it.",
     ),

@@ -28,8 +28,26 @@ const slots = z.object({
     ),
 })
 
+const startStatus = z.object({
+  specHash: z.string().max(64).describe('The settings of strategy.job that the result is about.'),
+  result: z.enum(['Unknown', 'Startable', 'NotStartable']).describe('What the last dry start found.'),
+  reason: z.string().max(64).describe('Why, in one word.'),
+  message: z.string().max(1024).describe('Why, in a sentence.'),
+  attempts: z.int().describe('Dry starts since the settings changed.'),
+  failures: z.int().describe('Dry starts in a row that found it cannot start.'),
+  lastTime: dateTime('When the last dry start ended.').optional(),
+  asked: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe('The value of the annotation backup.dev/probe that the last dry start answered.'),
+})
+
 const targetStatus = z.object({
-  name: z.string().max(253).describe('Name of the target: a PersistentVolumeClaim, or command.'),
+  name: z
+    .string()
+    .max(253)
+    .describe('Name of the target: a PersistentVolumeClaim, command, or what a preset has found.'),
   ready: z.boolean().describe('Whether the next run of this target can start.'),
   reason: z.string().max(64).describe('Why, in one word.'),
   message: z.string().max(1024).describe('Why, in a sentence.'),
@@ -38,6 +56,12 @@ const targetStatus = z.object({
   oldest: dateTime('Slot or start of the oldest good backup.').optional(),
   nextToGo: z.string().max(253).optional().describe('The backup that retention deletes after the next success.'),
   digest: z.string().max(64).optional().describe('Digest of the kept runs as the last run found them in the bucket.'),
+  cronJob: z.string().max(63).optional().describe('The CronJob that runs its backups (a preset).'),
+  accountedUntil: dateTime(
+    'Every slot of its CronJob up to this one has run or is counted in slots (a preset).',
+  ).optional(),
+  goneSince: dateTime('Since when the preset does not find it. Its CronJob goes some minutes later.').optional(),
+  start: startStatus.optional().describe('Whether its pod can start (a preset).'),
 })
 
 const storeStatus = z.object({
@@ -68,21 +92,6 @@ const storeStatus = z.object({
     .max(16)
     .optional()
     .describe('What the last probe warned of, though the store can be used.'),
-})
-
-const startStatus = z.object({
-  specHash: z.string().max(64).describe('The settings of strategy.job that the result is about.'),
-  result: z.enum(['Unknown', 'Startable', 'NotStartable']).describe('What the last dry start found.'),
-  reason: z.string().max(64).describe('Why, in one word.'),
-  message: z.string().max(1024).describe('Why, in a sentence.'),
-  attempts: z.int().describe('Dry starts since the settings changed.'),
-  failures: z.int().describe('Dry starts in a row that found it cannot start.'),
-  lastTime: dateTime('When the last dry start ended.').optional(),
-  asked: z
-    .string()
-    .max(1024)
-    .optional()
-    .describe('The value of the annotation backup.dev/probe that the last dry start answered.'),
 })
 
 const retentionChange = z.object({
@@ -151,13 +160,17 @@ export const backupPolicyStatus = z
     onDemandRetention: retentionChange
       .optional()
       .describe('The same for backups on demand, whose number is spec.onDemandRetention, or else spec.retention.'),
-    cronJob: z.string().max(63).optional().describe('The CronJob that runs the backups (strategy job).'),
+    cronJob: z
+      .string()
+      .max(63)
+      .optional()
+      .describe('The CronJob that runs the backups (strategy job). With a preset each target tells its own.'),
     cronJobUIDs: z
       .array(z.string().max(64))
-      .max(16)
+      .max(512)
       .optional()
       .describe(
-        'UIDs of that CronJob and of those before it, newest first: only Jobs that one of them made are believed.',
+        'UIDs of its CronJobs and of those before them, newest first: only Jobs that one of them made are believed.',
       )
       .meta({ 'x-kubernetes-list-type': 'atomic' }),
   })

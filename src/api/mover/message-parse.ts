@@ -3,6 +3,7 @@ import {
   moverPhases,
   type CatalogEntry,
   type FoundBackup,
+  type KeptOfTarget,
   type KeptRuns,
   type MoverMessage,
   type MoverWarning,
@@ -66,6 +67,7 @@ function fromJson(value: unknown): MoverMessage | undefined {
     deleted: Array.isArray(json.deleted) ? json.deleted.filter(run => typeof run === 'string') : undefined,
     warnings: Array.isArray(json.warnings) ? json.warnings.flatMap(warningOf) : undefined,
     probe: probeOf(json.probe),
+    folder: Array.isArray(json.folder) ? json.folder.flatMap(folderOf) : undefined,
     hold: holdOf(json.hold),
     catalog: catalogOf(json.catalog),
     resolved: resolvedOf(json.resolved),
@@ -112,6 +114,12 @@ function probeOf(value: unknown): ProbeFacts | undefined {
     canDelete: json.canDelete === true,
     mode: string(json.mode)?.slice(0, longestMode),
   })
+}
+
+function folderOf(value: unknown): KeptOfTarget[] {
+  const json = object(value)
+  const [target, count, digest] = [string(json?.target), number(json?.count), string(json?.digest)]
+  return target !== undefined && count !== undefined && digest !== undefined ? [{ target, count, digest }] : []
 }
 
 function holdOf(value: unknown): MoverMessage['hold'] {

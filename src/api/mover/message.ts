@@ -44,6 +44,9 @@ export interface ProbeFacts {
   readonly mode?: string
 }
 
+/** What the folder has of one target. */
+export type KeptOfTarget = Pick<KeptRuns, 'count' | 'digest'> & { readonly target: string }
+
 /** One kept run in a page of the catalog. Times in ms since the epoch. */
 export interface CatalogEntry {
   readonly run: string
@@ -139,6 +142,8 @@ export interface MoverMessage {
   readonly deleted?: readonly string[]
   readonly warnings?: readonly MoverWarning[]
   readonly probe?: ProbeFacts
+  /** What a probe found in the folder, by target: as many as fit. */
+  readonly folder?: readonly KeptOfTarget[]
   /** What the bucket says now of the run that a hold task named. */
   readonly hold?: { readonly run: string; readonly held: boolean }
   readonly catalog?: { readonly entries: readonly CatalogEntry[]; readonly next?: string }
@@ -184,6 +189,11 @@ const shortenings: readonly ((message: MoverMessage, limit: number) => MoverMess
     return { ...message, deleted }
   },
   message => withWarnings(message, 80),
+  (message, limit) => {
+    const folder = [...(message.folder ?? [])]
+    while (folder.length > 0 && size({ ...message, folder }) > limit) folder.pop()
+    return { ...message, folder: message.folder && folder }
+  },
   message => ({ ...message, manifest: undefined, attempt: undefined }),
   message => withWarnings(message, 0),
   message => withMessage(message, 300),

@@ -57,6 +57,31 @@ export function feedCommand(shared: string = moverPaths.shared): readonly string
   return [`${shared}/feed`, '-']
 }
 
+/** What runs the script of a preset, which does the rest itself. @param verb `restore`, for example */
+export function presetCommand(engine: string, verb: string, shared: string = moverPaths.shared): readonly string[] {
+  return [`${shared}/busybox`, 'sh', `${shared}/preset-${engine}.sh`, verb]
+}
+
+/** Variables of a restore's container: what the Restore asks for. A script finds no other word of it. */
+export const restoreEnvironment = {
+  /** See `restoreId` in names.ts. */
+  id: 'BACKUP_RESTORE_ID',
+  uid: 'BACKUP_RESTORE_UID',
+  /** The slot of the backup, as `slotText` writes it: names of new databases say from when they are. */
+  slot: 'BACKUP_SLOT',
+  /** The one database of the backup that is wanted. Absent: all of it. */
+  database: 'BACKUP_DATABASE',
+  /** What it becomes. Absent: a new one. */
+  into: 'BACKUP_INTO',
+  /** `true` or `false`. */
+  overwrite: 'BACKUP_OVERWRITE',
+  /** `Keep` or `Delete`. */
+  previous: 'BACKUP_PREVIOUS',
+  table: 'BACKUP_TABLE',
+  /** Whether roles and the like, which belong to no database, are wanted: `true` or `false`. */
+  globals: 'BACKUP_GLOBALS',
+} as const
+
 /**
  * The command of the init container, of our own image: it puts busybox, the helpers and the control FIFOs into the shared
  * directory. `helpers` is the image's `src/mover/shell`, `busybox` its static busybox.

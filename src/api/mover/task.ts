@@ -35,6 +35,8 @@ const common = {
   version: z.literal(1),
   owner: ownerSchema,
   backend: backendSchema,
+  /** Id of a lost cluster whose folder of this policy is taken over. */
+  adopt: name(253).optional(),
   /** Name of the Secret with the credentials, for messages. */
   secretName: name(253),
   /** The Secret's volume (`optional: true`: the mover itself reports a missing Secret). One file a key. */

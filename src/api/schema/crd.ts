@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { backupColumns, backupSpec, backupStatus } from '../kinds/backup.ts'
 import { backupPolicyColumns, backupPolicySpec } from '../kinds/backup-policy.ts'
 import { backupPolicyStatus } from '../kinds/backup-policy-status.ts'
+import { restoreColumns, restoreSpec, restoreStatus } from '../kinds/restore.ts'
 import { group, managerName, version } from '../labels.ts'
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
@@ -40,6 +41,17 @@ export const kinds = [
     spec: backupSpec,
     status: backupStatus,
     columns: backupColumns,
+  },
+  {
+    kind: 'Restore',
+    plural: 'restores',
+    singular: 'restore',
+    shortNames: ['rst'],
+    description:
+      'Restore brings one backup back, once: beside what there is, over it, or into nothing, to see that it can be read. It is refused where it would destroy data, unless it says overwrite.',
+    spec: restoreSpec,
+    status: restoreStatus,
+    columns: restoreColumns,
   },
 ] as const satisfies readonly Kind[]
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
+import { restoreSpec, type Restore, type RestoreStatus } from '../../api/kinds/restore.ts'
 import { backupPolicySpec, type BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import { keyFrom } from '../../runtime/client/resource.ts'
@@ -45,12 +46,14 @@ const newBackups = () =>
 function world(now = '2026-01-10T12:00:00Z') {
   const policies = new Store<BackupPolicy>()
   const backups = newBackups()
+  const restores = new Store<Restore>()
   policies.replace([])
   backups.replace([])
   const state = { leads: true, now, serverTime: now }
   const metrics = new BackupMetrics({
     policies,
     backups,
+    restores,
     isLeader: () => state.leads,
     now: () => new Date(state.now),
     serverTime: () => new Date(state.serverTime),
@@ -58,7 +61,7 @@ function world(now = '2026-01-10T12:00:00Z') {
   /** The samples, without comments and histogram buckets. */
   const scrape = async () =>
     (await textOf(metrics)).split('\n').filter(line => line && !line.startsWith('#') && !line.includes('_bucket{'))
-  return { policies, backups, metrics, state, scrape }
+  return { policies, backups, restores, metrics, state, scrape }
 }
 
 async function textOf(metrics: BackupMetrics): Promise<string> {
@@ -195,6 +198,42 @@ test('runs are counted once, with their seconds', async () => {
     'backup_failure_total{namespace="shop",policy_namespace="shop",policy="nightly",strategy="snapshot"} 1',
     'backup_success_total{namespace="shop",policy_namespace="shop",policy="nightly",strategy="snapshot"} 1',
   ])
+})
+
+test('Restores are counted by the policy that made the backup, and the newest good one tells how long it took', async () => {
+  const { restores, metrics, state, scrape } = world()
+  const into = { into: { args: ['pg_restore'] } }
+  const add = (name: string, status: RestoreStatus, how: object = into) =>
+    restores.set({
+      apiVersion: 'backup.dev/v1alpha1',
+      kind: 'Restore',
+      metadata: { name, namespace: 'shop', uid: name },
+      spec: restoreSpec.parse({ source: { policy: { name: 'nightly' } }, ...how }),
+      status: { policy: 'nightly', ...status },
+    })
+  const from = (startTime: string, completionTime: string) => ({
+    phase: 'Completed' as const,
+    startTime,
+    completionTime,
+  })
+  add('old', from('2026-01-09T10:00:00Z', '2026-01-09T12:00:00Z'))
+  add('new', from('2026-01-10T10:00:00Z', '2026-01-10T10:05:00Z'))
+  add('only-read', from('2026-01-10T11:00:00Z', '2026-01-10T11:00:01Z'), { verify: true })
+  add('going', { phase: 'Restoring', startTime: '2026-01-10T11:30:00Z' })
+  metrics.observeRestore({ namespace: 'shop', policy: 'nightly', phase: 'Completed' })
+  const labels = 'namespace="shop",policy_namespace="shop",policy="nightly"'
+  const ofRestores = async () => (await scrape()).filter(line => line.includes('restore'))
+  assert.deepEqual(await ofRestores(), [
+    `backup_restores_total{${labels},phase="Completed"} 1`,
+    `backup_restores_total{${labels},phase="Failed"} 0`,
+    `backup_restore_last_duration_seconds{${labels}} 300`,
+  ])
+  state.leads = false
+  assert.deepEqual(await ofRestores(), [])
+  state.leads = true
+  assert.ok((await ofRestores()).includes(`backup_restores_total{${labels},phase="Completed"} 0`))
+  restores.replace([])
+  assert.deepEqual(await ofRestores(), [])
 })
 
 test('every series of a policy goes with it, and a late observation brings none back', async () => {
@@ -338,9 +377,11 @@ test('a scrape of many policies leaves the loop to others', async () => {
 test('nothing is said while a cache is being filled: half of it would be wrong', async () => {
   const policies = new Store<BackupPolicy>()
   const backups = newBackups()
+  const restores = new Store<Restore>()
   const metrics = new BackupMetrics({
     policies,
     backups,
+    restores,
     isLeader: () => true,
     now: () => new Date(0),
     serverTime: () => undefined,

@@ -3,6 +3,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import { ageOfOwed } from '../../plan/policy/overdue.ts'
 import { latestPresent } from '../../plan/policy/two-clocks.ts'
 import { keyFrom, splitKey } from '../../runtime/client/resource.ts'
@@ -16,12 +17,14 @@ import {
   policyValues,
   type PolicyValues,
 } from './policy-series.ts'
+import { restoreFamilies, RestoreSeries, type RestoreObservation } from './restore-series.ts'
 import { runFamilies, RunSeries, type RunObservation } from './run-series.ts'
 
 export type BackupMetricsOptions = {
   readonly policies: Cache<BackupPolicy>
   /** With an index `policy`, by the key of the policy. */
   readonly backups: Cache<Backup>
+  readonly restores: Cache<Restore>
   /** Whether this process leads: no other exports series about backups, or sums would count each backup once per copy. */
   readonly isLeader: () => boolean
   readonly now: () => Date
@@ -53,12 +56,14 @@ export class BackupMetrics {
   static readonly families: readonly MetricFamily[] = [
     leaderFamily,
     ...runFamilies,
+    ...restoreFamilies,
     ...policyFamilies,
     overdueFamily,
     objectsFamily,
   ]
   readonly #options: BackupMetricsOptions
   readonly #runs = new RunSeries()
+  readonly #restores = new RestoreSeries()
   /** By policy. */
   readonly #values = new Map<string, PolicyValues>()
   /** Policies whose values are not those of their objects any more. */
@@ -81,6 +86,11 @@ export class BackupMetrics {
     if (this.#options.policies.get(run.namespace, run.policy)) this.#runs.observe(run)
   }
 
+  /** Counts the end of a Restore. Call once for each. */
+  observeRestore(restore: RestoreObservation): void {
+    this.#restores.observe(restore)
+  }
+
   /** One scrape, in parts. Objects that change while it is read out show in the next one. */
   async *text(): AsyncGenerator<string> {
     let part = ''
@@ -99,9 +109,12 @@ export class BackupMetrics {
   }
 
   *#scrape(): Generator<string> {
-    const { policies, backups, isLeader, now } = this.#options
+    const { policies, backups, restores, isLeader, now } = this.#options
     yield familyHead(leaderFamily) + sample(leaderFamily.name, '', isLeader() ? 1 : 0)
-    if (!isLeader()) this.#runs.clear()
+    if (!isLeader()) {
+      this.#runs.clear()
+      this.#restores.clear()
+    }
     // Half a cache would show a policy without its Backups, as if they had been deleted.
     if (!isLeader() || policies.state === 'syncing' || backups.state === 'syncing') return
     for (const key of this.#changed) {
@@ -122,6 +135,7 @@ export class BackupMetrics {
     for (const { owed, labels } of known) if (owed) yield sample(overdueFamily.name, labels, ageOfOwed(owed, time))
     yield familyHead(objectsFamily)
     for (const values of known) yield objectsSamples(values)
+    yield* this.#restores.text(restores.list())
   }
 
   #refresh(key: string): void {

@@ -56,7 +56,7 @@ function operator(
     caches,
     settings,
     events: events as unknown as Parameters<typeof createPolicyController>[0]['events'],
-    metrics: { observe() {} },
+    metrics: { observe() {}, observeRestore() {} },
     clock,
     log: silentLog,
     hooks: {},

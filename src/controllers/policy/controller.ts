@@ -3,7 +3,9 @@ import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
+import { isGroup } from '../../plan/view/per-target.ts'
 import { matches } from '../../plan/view/selection.ts'
+import type { TargetFinder } from '../../plan/view/world.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import { Controller, watching, watchingState } from '../../runtime/work/controller.ts'
 import type { ControllerHooks } from '../../runtime/work/controller.ts'
@@ -37,11 +39,13 @@ export type PolicyControllerOptions = ApplyContext & {
   readonly log: Log
   readonly hooks: ControllerHooks
   readonly workers: number
+  /** What presets back up; undefined: this version has none. */
+  readonly find?: TargetFinder
 }
 
 export function createPolicyController(options: PolicyControllerOptions): Controller {
-  const { caches, client, settings, clock, log, hooks, workers } = options
-  const observe = createObserver(caches, client, settings, clock, log)
+  const { caches, client, settings, clock, log, hooks, workers, find } = options
+  const observe = createObserver(caches, client, settings, clock, log, find)
   const ofPolicy = policyKeys(caches)
   /** Policies whose probe is planned and not in the cache yet. */
   const startingProbe = new Set<string>()
@@ -87,7 +91,7 @@ export function createPolicyController(options: PolicyControllerOptions): Contro
       // Counted and taken without a wait between them: workers that plan side by side must not take the same last place.
       const world = { ...observed, probesRunning: probesRunning(caches, now) + startingProbe.size }
       const plan = planPolicy(world, now)
-      if (plan.groups.some(({ name }) => name === probeGroup || name === dryStartGroup)) startingProbe.add(key)
+      if (plan.groups.some(({ name }) => name === probeGroup || isGroup(dryStartGroup, name))) startingProbe.add(key)
       const memory = memories.get(key) ?? new RefusalMemory()
       memories.set(key, memory)
       let wakeAt: Date | undefined

@@ -63,7 +63,7 @@ test('F31: the run of a ready snapshot that is being deleted ends when its polic
     caches,
     settings,
     events: { record: () => {} } as never,
-    metrics: { observe() {} },
+    metrics: { observe() {}, observeRestore() {} },
     clock,
     log: silentLog,
     hooks: {},

@@ -4,9 +4,11 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { dryRunQuestion, isFullOfOurs, type DryRunQuestion } from '../../plan/policy/dry-run.ts'
 import { isFinished } from '../../plan/jobs/verdict.ts'
+import type { JobTarget } from '../../plan/view/job-targets.ts'
 import type { DryRun, DryRunRefusal } from '../../plan/view/world.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
+import { earliest } from '../../schedule/times.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { ApiError, ConnectionError, isDenied, refusesDryRun, ResponseError } from '../../runtime/client/errors.ts'
 import { keyOf } from '../../runtime/client/resource.ts'
@@ -77,8 +79,9 @@ export class DryRuns {
   }
 
   /**
-   * @param current whatever has the name of the policy's CronJob
+   * @param current whatever has the name of the target's CronJob
    * @param refusedAt when the CronJob controller was last refused a Job, which is a reason to ask again
+   * @param target of a preset; without one, what the policy states
    * @returns undefined where there is nothing to ask about.
    * @throws ApiError 401 that is not admission's, FencedError, and what the signal aborted.
    */
@@ -87,9 +90,12 @@ export class DryRuns {
     current: CronJob | undefined,
     refusedAt: Date | undefined,
     signal: AbortSignal,
+    target?: JobTarget,
   ): Promise<DryRun | undefined> {
-    const key = keyOf(policy)
-    const of = `${policy.metadata.uid}/${policy.metadata.generation}`
+    const key = target ? `${keyOf(policy)} ${target.name}` : keyOf(policy)
+    const { uid, generation } = policy.metadata
+    // What a preset has inferred changes without the policy.
+    const of = target ? `${uid}/${generation}/${stateHash(target)}` : `${uid}/${generation}`
     const [now, nowMs] = [this.#clock.now(), this.#clock.monotonic()]
     const before = this.#known.get(key)
     const known: Known =
@@ -98,7 +104,7 @@ export class DryRuns {
         : { of, said: 'unsaid', standing: before?.standing, at: now, times: 0, ...turnOf(before, nowMs) }
     const isOpen = known.said !== 'accepted' || (refusedAt !== undefined && refusedAt > known.at)
     if (!isOpen || nowMs < known.untilMs) return this.#told(known, isOpen)
-    const question = dryRunQuestion(policy, current, this.#settings)
+    const question = dryRunQuestion(policy, current, this.#settings, target)
     if (!question) return undefined
     const { namespace = '' } = policy.metadata
     const line = this.#lineOf(namespace)
@@ -123,7 +129,7 @@ export class DryRuns {
   }
 
   forget(key: string): void {
-    this.#known.delete(key)
+    for (const each of this.#known.keys()) if (each === key || each.startsWith(`${key} `)) this.#known.delete(each)
   }
 
   #lineOf(namespace: string): Line {
@@ -190,6 +196,22 @@ export class DryRuns {
     const ours = this.#reach.caches.jobs.list().filter(isOurs).length
     return isFullOfOurs(words, ours) ? 'accepted' : { kind, name: metadata.name, words }
   }
+}
+
+/** What is said of several targets: a refusal of any is one of the policy, and what is unsaid of any is unsaid. */
+export function ofAllTargets(said: readonly DryRun[]): DryRun | undefined {
+  const refused = said.find(({ is }) => is === 'refused')
+  if (refused) return refused
+  const unsaid = said.find(each => each.is === 'unsaid' && each.stands) ?? said.find(({ is }) => is === 'unsaid')
+  if (unsaid?.is === 'unsaid') {
+    const { againAt, stands } = unsaid
+    const soonest = earliest(againAt, ...said.map(each => each.againAt)) ?? againAt
+    return { is: 'unsaid', againAt: soonest, ...(stands ? { stands } : {}) }
+  }
+  const accepted = said.flatMap(each => (each.is === 'accepted' ? [each] : []))
+  const at = earliest(...accepted.map(each => each.at))
+  const againAt = earliest(...accepted.map(each => each.againAt))
+  return at && { is: 'accepted', at, ...(againAt ? { againAt } : {}) }
 }
 
 /** Nothing about the object: it is not as the cache has it, the server is not there, or has too much to do. A dead webhook is a 500. */

@@ -2,6 +2,7 @@
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job, PersistentVolumeClaim, Pod, VolumeSnapshot } from '../../api/kubernetes.ts'
+import { labelValue } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
 import { versionOf, type Unless } from '../../plan/core/actions.ts'
 import { staysWithoutPolicy } from '../../plan/runs/marks.ts'
@@ -69,8 +70,9 @@ async function isAnotherClaim(
 async function isOurs({ client, caches }: Reach, { namespace, name }: Owner, job: Job, signal: AbortSignal) {
   if (!isRun(job)) return false
   const standing = () => knownChain({ caches }, { namespace, name }).standingOf(job)
-  if (standing() === 'strange' && cronJobOf(job)) {
-    const cronJob = await named<CronJob>(client, cronJobs, namespace, cronJobName(name), signal)
+  const made = cronJobOf(job)
+  if (standing() === 'strange' && made) {
+    const cronJob = await named<CronJob>(client, cronJobs, namespace, made.name, signal)
     if (cronJob && isOf(cronJob, name)) caches.cronJobs.offer(cronJob)
   }
   return standing() === 'ours'
@@ -82,6 +84,7 @@ function knownChain({ caches }: Pick<Reach, 'caches'>, { namespace, name }: Owne
     name,
     policy: caches.policies.get(namespace, name),
     cronJob: caches.cronJobs.get(namespace, cronJobName(name)),
+    targetCronJobs: caches.cronJobs.byIndex('policy', keyFrom(namespace, labelValue(name))),
     backups: caches.backups.byIndex('policy', keyFrom(namespace, name)),
   })
 }

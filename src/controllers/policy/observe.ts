@@ -1,6 +1,8 @@
 // Gathers what planning one policy looks at: from the caches, and the little that is not worth caching from the API server.
 import { apiVersion, labelValue } from '../../api/labels.ts'
+import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Reason } from '../../api/conditions.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type {
   CronJob,
@@ -12,11 +14,14 @@ import type {
 import { cronJobName } from '../../api/names.ts'
 import { controllerOf, isControlledBy } from '../../plan/view/chain.ts'
 import { snapshotName } from '../../plan/view/owners.ts'
+import { jobTargets, type JobTarget } from '../../plan/view/job-targets.ts'
+import { presetOf } from '../../plan/view/preset.ts'
 import { matches, selectorText } from '../../plan/view/selection.ts'
 import { lastRefusal } from '../../plan/policy/cron-job-warnings.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
-import type { DryRun, PolicyWorld } from '../../plan/view/world.ts'
+import type { DryRun, PolicyWorld, TargetFinder } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
+import { earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { WaitError } from '../../runtime/client/errors.ts'
@@ -24,10 +29,11 @@ import { keyFrom } from '../../runtime/client/resource.ts'
 import type { Log } from '../../runtime/log.ts'
 import { unlessUnanswered } from '../shared/asked.ts'
 import type { Caches } from '../shared/caches.ts'
-import { DryRuns } from './dry-run.ts'
+import { DryRuns, ofAllTargets } from './dry-run.ts'
 import { FirstLooks } from './first-look.ts'
 import { SnapshotContents } from './snapshot-contents.ts'
 import { pods } from '../shared/resources.ts'
+import { WorkloadLooks } from './workloads.ts'
 
 /** How soon to look again where a kind is not seen. */
 const absentMs = 10_000
@@ -54,7 +60,15 @@ export type Observed = Omit<PolicyWorld, 'probesRunning'>
 /** @throws WaitError while the API server does not show a kind that the plan rests on. */
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
-export function createObserver(caches: Caches, client: Client, settings: Settings, clock: Clock, log: Log): Observer {
+/** @param find undefined: this version has no presets */
+export function createObserver(
+  caches: Caches,
+  client: Client,
+  settings: Settings,
+  clock: Clock,
+  log: Log,
+  find?: TargetFinder,
+): Observer {
   const podCounts = new Map<
     string,
     { readonly selector: string; readonly count: number | undefined; readonly untilMs: number }
@@ -65,11 +79,13 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
   const told = new Map<string, number>()
   const dryRuns = new DryRuns({ client, caches }, settings, clock)
   const firstLooks = new FirstLooks({ client, caches }, clock, log)
+  const workloads = new WorkloadLooks(client, clock, find)
 
   return async function observe(namespace, name, signal) {
     const key = keyFrom(namespace, name)
     const labelKey = keyFrom(namespace, labelValue(name))
     // Before the look, and before anything is read: what comes while the API server is asked is then seen together.
+    await lookForTargets(namespace, name, signal)
     const dryRun = await askDry(namespace, name, signal)
     const { later, againAt } = await firstLooks.look({ namespace, name }, signal)
     // Nobody can tell what was deleted from what cannot be seen, if a proxy or an API group that is away for a moment answers 404: policies and
@@ -89,10 +105,14 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     const snapshotApi = caches.snapshots.state === 'synced' && caches.snapshotClasses.state === 'synced'
     const claims = policy && strategy === 'snapshot' ? selectedClaims(policy) : []
     const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
-    const cronJobEvents = warningsOf(cronJob)
+    const found = policy && workloads.found(policy)
+    const lookAgainAt = earliest(againAt, policy && workloads.againAt(policy))
+    const targetCronJobs = cronJobsOfTargets(namespace, name, found?.targets ?? [])
+    const cronJobEvents = [...warningsOf(cronJob), ...targetCronJobs.flatMap(warningsOf)]
     if (!policy) {
       podCounts.delete(key)
       dryRuns.forget(key)
+      workloads.forget(key)
     }
     // Read between two waits, all of it: what is not served after that is not seen as gone.
     const seen = {
@@ -101,9 +121,11 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
       settings,
       policy,
       backups,
-      ...(againAt ? { lookAgainAt: againAt } : {}),
+      ...(lookAgainAt ? { lookAgainAt } : {}),
       cronJob,
+      targetCronJobs,
       cronJobEvents,
+      presetTargets: found?.targets,
       dryRun,
       serverTime: client.serverTime(),
       jobs,
@@ -119,7 +141,7 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
     }
     return {
       ...seen,
-      selectedPods: policy && strategy === 'job' ? await countPods(policy, key, signal) : undefined,
+      selectedPods: policy && strategy === 'job' ? (found?.pods ?? (await countPods(policy, key, signal))) : undefined,
       deletionPolicies: await contents.deletionPolicies(key, unfinished(snapshots), signal),
     }
 
@@ -168,8 +190,37 @@ export function createObserver(caches: Caches, client: Client, settings: Setting
   async function askDry(namespace: string, name: string, signal: AbortSignal): Promise<DryRun | undefined> {
     const policy = caches.policies.get(namespace, name)
     if (policy?.spec.strategy.type !== 'job' || policy.metadata.deletionTimestamp) return undefined
-    const cronJob = caches.cronJobs.get(namespace, cronJobName(name))
-    return dryRuns.ask(policy, cronJob, lastRefusal(warningsOf(cronJob)), signal)
+    const ask = (target?: JobTarget) => {
+      const cronJob = caches.cronJobs.get(namespace, cronJobName(name, target?.name))
+      return dryRuns.ask(policy, cronJob, lastRefusal(warningsOf(cronJob)), signal, target)
+    }
+    if (presetOf(policy) === undefined) return ask()
+    const said: DryRun[] = []
+    for (const target of jobTargets(policy, workloads.found(policy)?.targets)) {
+      const answer = 'source' in target ? await ask(target) : undefined
+      if (answer) said.push(answer)
+    }
+    return ofAllTargets(said)
+  }
+
+  async function lookForTargets(namespace: string, name: string, signal: AbortSignal): Promise<void> {
+    const policy = caches.policies.get(namespace, name)
+    if (!policy || policy.metadata.deletionTimestamp) return
+    const asked = caches.backups.byIndex('policy', keyFrom(namespace, name))
+    const isWanted = asked.some(({ spec, status }) => spec.slot === undefined && isWaiting(status))
+    await workloads.look(policy, isWanted, signal)
+  }
+
+  /** Those with our labels, and strangers that have the name of one. */
+  function cronJobsOfTargets(
+    namespace: string,
+    name: string,
+    targets: readonly { readonly name: string }[],
+  ): readonly CronJob[] {
+    const labelled = caches.cronJobs.byIndex('policy', keyFrom(namespace, labelValue(name)))
+    const taken = targets.flatMap(target => caches.cronJobs.get(namespace, cronJobName(name, target.name)) ?? [])
+    const ofCommand = cronJobName(name)
+    return byName([...new Set([...labelled, ...taken])].filter(({ metadata }) => metadata.name !== ofCommand))
   }
 
   function warningsOf(cronJob: CronJob | undefined): readonly JobEvent[] {
@@ -222,6 +273,17 @@ export function probesRunning(caches: Caches, now: Date): number {
   })
   return new Set(probing).size
 }
+
+/** Nothing is known of it yet, or it waits for a workload. */
+function isWaiting(status: BackupStatus | undefined): boolean {
+  return !status?.phase || (status.phase === 'Pending' && waitsForWorkloads.has(status.reason))
+}
+
+const waitsForWorkloads: ReadonlySet<string | undefined> = new Set<Reason>([
+  'TargetNotFound',
+  'TargetsUnknown',
+  'SelectorMatchedNothing',
+])
 
 /** The order of a cache changes with a restart; what is written must not. */
 function byName<T extends KubernetesObject>(objects: readonly T[]): readonly T[] {

@@ -4,8 +4,8 @@
 // else (F71); so does a verdict that is put off because the API server knows more.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
-import { cronJobName } from '../../api/names.ts'
 import {
   askedConclusion,
   type Action,
@@ -19,7 +19,8 @@ import {
 } from '../../plan/core/actions.ts'
 import { failure, planNotStarted, planRefused, refusedUntil } from '../../plan/runs/status.ts'
 import { refusedReasons } from '../../plan/policy/refusals.ts'
-import { cronJobClockGroup, cronJobGroup } from '../../plan/policy/cron-job.ts'
+import { cronJobClockGroup } from '../../plan/policy/cron-job.ts'
+import { isGroup } from '../../plan/view/per-target.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -43,9 +44,10 @@ import { isClockToBeSet } from './cron-job-clock.ts'
 import { aheadAgain, changedAgain, changedAtOnce, cronJobOf, type PutBack } from './put-back.ts'
 import { lookLast, type Asked } from '../policy/look-before-deletion.ts'
 import { isThere } from '../policy/look-before-verdict.ts'
+import { saysMore } from '../restore/look-before-verdict.ts'
 import type { BackupMetrics } from '../metrics/metrics.ts'
 import { writeOf, type RefusalMemory } from './refusals.ts'
-import { backupPolicies, backups, cronJobs, jobs, snapshots } from './resources.ts'
+import { backupPolicies, backups, cronJobs, jobs, restores, snapshots } from './resources.ts'
 
 /** After so long the watch has told what a write, or the look before it, found out first. */
 const watchMs = 1000
@@ -78,18 +80,27 @@ export type ApplyContext = {
   readonly client: Client
   readonly caches: Caches
   readonly events: EventRecorder
-  readonly metrics: Pick<BackupMetrics, 'observe'>
+  readonly metrics: Pick<BackupMetrics, 'observe' | 'observeRestore'>
   readonly clock: Clock
 }
 
-/** The policy that a plan is for. */
-export type Owner = { readonly namespace: string; readonly name: string; readonly policy: BackupPolicy | undefined }
+/** Whom a plan is for: a policy, or a Restore. */
+export type Owner = { readonly namespace: string; readonly name: string } & (
+  | { readonly policy: BackupPolicy | undefined; readonly restore?: never }
+  | { readonly restore: Restore | undefined; readonly of: 'Restore' }
+)
+
+/** The object itself, while there is one. */
+function objectOf(owner: Owner): BackupPolicy | Restore | undefined {
+  return 'of' in owner ? owner.restore : owner.policy
+}
 
 const resources: Readonly<Record<WrittenKind, Resource>> = {
   Backup: backups,
   BackupPolicy: backupPolicies,
   CronJob: cronJobs,
   Job: jobs,
+  Restore: restores,
   VolumeSnapshot: snapshots,
 }
 
@@ -122,8 +133,8 @@ export async function applyPlan(
 ): Promise<{ readonly retryAt: Date | undefined; readonly wakeAt: Date | undefined }> {
   const pass = new Pass(context, owner, log, signal)
   const now = context.clock.now()
-  memory.begin(owner.policy)
-  if (!plan.groups.some(cronJobOf)) memory.putBack.stands()
+  memory.begin(objectOf(owner))
+  memory.putBacks.stand(plan.groups)
   const planned = new Set(plan.groups.map(({ name }) => name))
   const done = new Map<string, { readonly made: boolean }>()
   const refused = new Map<string, Refusal>()
@@ -141,17 +152,19 @@ export async function applyPlan(
     const standing = known && writesOf(group).includes(writeOf(known)) ? known : undefined
     if (!standing && (shares.isSpent(group) || writesOf(group).some(write => slow.has(write)))) return leave(group)
     const cronJob = cronJobOf(group)
-    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, memory.putBack)))
+    const isClock = isGroup(cronJobClockGroup, group.name)
+    const putBack = cronJob || isClock ? memory.putBacks.of(group.name) : undefined
+    const outcome = standing ? undefined : (contested(group) ?? (await pass.carryOut(group, untilMs, putBack)))
     if (outcome) shares.spend(group, outcome)
     if (outcome?.is === 'done') {
       done.set(group.name, outcome)
-      if (cronJob) memory.putBack.wrote(cronJob, context.clock.now())
-      else if (group.name === cronJobClockGroup) memory.putBack.putClockBack(context.clock.now())
+      if (cronJob) putBack?.wrote(cronJob, context.clock.now())
+      else if (isClock) putBack?.putClockBack(context.clock.now())
     }
     if (outcome?.is === 'withheld') {
       // One that is not tried says nothing of webhooks: people edit, too.
-      if (outcome.until) memory.putBack.waits(outcome.refusal, context.clock.now(), outcome.until)
-      else if (cronJob) memory.putBack.changed()
+      if (outcome.until) putBack?.waits(outcome.refusal, context.clock.now(), outcome.until)
+      else if (cronJob) putBack?.changed()
     }
     if (outcome?.is === 'taken') taken.add(group.name)
     if (outcome?.is === 'put-off') putOff.set(group.name, outcome)
@@ -182,11 +195,11 @@ export async function applyPlan(
   /** Before anything of the group is done: what sets the clock of the CronJob would skip a slot, and nothing follow it. */
   function contested(group: Group): Outcome | undefined {
     const cronJob = cronJobOf(group)
-    if (group.name === cronJobClockGroup) {
-      const until = memory.putBack.clockWaitsUntil(context.clock.now())
-      return until && { is: 'withheld', refusal: aheadAgain(cronJobName(owner.name)), until }
+    if (isGroup(cronJobClockGroup, group.name)) {
+      const until = memory.putBacks.of(group.name).clockWaitsUntil(context.clock.now())
+      return until && { is: 'withheld', refusal: aheadAgain(clockedBy(group)), until }
     }
-    const until = cronJob && memory.putBack.waitsUntil(cronJob, context.clock.now())
+    const until = cronJob && memory.putBacks.of(group.name).waitsUntil(cronJob, context.clock.now())
     if (!until) return undefined
     const current = context.caches.cronJobs.get(owner.namespace, cronJob.metadata.name)
     return { is: 'withheld', refusal: changedAgain(current, cronJob), until }
@@ -208,8 +221,9 @@ export async function applyPlan(
     if (isNeeded(group, planned, done, refused)) await attempt(group)
   // Refused, it waits like any other: an error would make the next slot wait with it.
   const undone = { taken, putOff: new Set([...putOff.keys(), ...left]) }
-  const doubt = memory.putBack.doubt(context.clock.now())
-  const toldRefused = doubt ? new Map([[cronJobGroup, doubt.refusal], ...refused]) : refused
+  const doubts = memory.putBacks.doubts(context.clock.now())
+  const doubted = [...doubts].map(([group, { refusal }]) => [group, refusal] as const)
+  const toldRefused = doubted.length > 0 ? new Map([...doubted, ...refused]) : refused
   const conclude = async (actions: readonly Action[]) => {
     if (actions.length > 0) await attempt({ name: concluding(actions), actions }, Number.POSITIVE_INFINITY)
   }
@@ -237,8 +251,18 @@ export async function applyPlan(
   const atOnce = isUnwritten && plan.wakeAt !== undefined && plan.wakeAt <= now
   return {
     retryAt,
-    wakeAt: earliest(atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt, retryAt, leftAt, doubt?.until),
+    wakeAt: earliest(
+      atOnce ? addSeconds(now, leftSeconds) : plan.wakeAt,
+      retryAt,
+      leftAt,
+      ...[...doubts.values()].map(({ until }) => until),
+    ),
   }
+}
+
+/** The name of the CronJob whose clock a group puts back. */
+function clockedBy({ actions }: Group): string {
+  return actions.flatMap(action => (action.do === 'patch-status' ? [action.name] : []))[0] ?? ''
 }
 
 /** What the looks of one are refused says nothing of the write of the other. */
@@ -373,7 +397,7 @@ class Pass {
    * @param untilMs monotonic: after that no action is begun, and the group is put off
    * @param putBack what became of the CronJob, where it writes one
    */
-  async carryOut(group: Group, untilMs: number, putBack: PutBack): Promise<Outcome> {
+  async carryOut(group: Group, untilMs: number, putBack: PutBack | undefined): Promise<Outcome> {
     const { clock } = this.#context
     const left: Left = new Map()
     let made = true
@@ -393,7 +417,7 @@ class Pass {
       try {
         const signal = AbortSignal.any([this.#signal, late.signal])
         const clocked = action.do === 'patch-status' ? cronJobOf(group) : undefined
-        if (clocked) {
+        if (clocked && putBack) {
           tried = { do: 'replace', object: clocked }
           if (!(await isClockToBeSet(this.#context, clocked, putBack, { signal }))) continue
           tried = action
@@ -401,7 +425,7 @@ class Pass {
         const outcome = await this.take(action, left, signal, group.run)
         if (outcome === 'ended' || outcome === 'taken') return { is: outcome }
         if (outcome === 'adopted') made = false
-        if (clocked) putBack.clockSet()
+        if (clocked) putBack?.clockSet()
       } catch (error) {
         const outcome = refusalOf(tried, error, clock.monotonic() - begunMs)
         if (outcome) return outcome
@@ -483,14 +507,14 @@ class Pass {
 
   /** Tells people what is refused, when it is. */
   tell({ action, kind, name, words, withheld }: Refusal): void {
-    const { policy } = this.#owner
-    if (!policy) return
+    const about = objectOf(this.#owner)
+    if (!about) return
     if (withheld) {
       const type = withheld === 'CronJobChanged' ? 'Warning' : 'Normal'
-      return this.#context.events.record(policy, { type, reason: withheld, message: words })
+      return this.#context.events.record(about, { type, reason: withheld, message: words })
     }
     const message = `the API server refuses ${kind} ${name}: ${words}`
-    this.#context.events.record(policy, { type: 'Warning', reason: refusedReasons[action], message })
+    this.#context.events.record(about, { type: 'Warning', reason: refusedReasons[action], message })
   }
 
   /** A run that cannot start says so itself, and fails in the end. Undefined where it does already. */
@@ -540,9 +564,8 @@ class Pass {
   ): Promise<void> {
     const run = planned && this.#asMade(planned)
     const { events, clock } = this.#context
-    const { policy } = this.#owner
     const message = cost === undefined ? takenMessage(object) : `${takenMessage(object)}: without ours, ${cost}`
-    const about = run ?? policy
+    const about = run ?? objectOf(this.#owner)
     if (about) events.record(about, { type: 'Warning', reason: 'NameTaken', message })
     if (!run) return
     const { groups } = planNotStarted(run, object, failure('NameTaken', message), clock.now())
@@ -584,7 +607,7 @@ class Pass {
   /** Counted only once it is written: a conflict means that somebody else has seen more, and the next plan decides anew. */
   async #writeStatus(action: Extract<Action, { readonly do: 'write-status' }>, signal: AbortSignal): Promise<void> {
     const { caches, metrics } = this.#context
-    const { object, outcome, unless } = action
+    const { object, outcome, restored, unless } = action
     const { kind, name } = subjectOf(action)
     const standing = caches.backups.get(this.#owner.namespace, name)
     await this.#askOnceMore(unless, object.kind === 'Backup' && standing ? standing : object, signal)
@@ -594,12 +617,23 @@ class Pass {
       const { phase, reason } = (object as Backup).status ?? {}
       if (phase !== before) this.#log.info({ backup: name, phase, reason }, 'Backup changed its phase')
     }
+    if (restored) this.#log.info({ restore: name, phase: restored.phase }, 'Restore ended')
     if (outcome) metrics.observe({ namespace: this.#owner.namespace, policy: this.#owner.name, ...outcome })
+    if (restored) metrics.observeRestore({ namespace: this.#owner.namespace, ...restored })
   }
 
   /** @throws WaitError when the API server knows more than the verdict rests on. */
-  async #askOnceMore(unless: Unless | undefined, about: Backup | BackupPolicy, signal: AbortSignal): Promise<void> {
-    if (!unless || !(await isThere(this.#context, this.#owner, unless, about, signal))) return
+  async #askOnceMore(
+    unless: Unless | undefined,
+    about: Backup | BackupPolicy | Restore,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (!unless) return
+    const isMoreKnown =
+      about.kind === 'Restore'
+        ? await saysMore(this.#context, about as Restore, unless, signal)
+        : await isThere(this.#context, this.#owner, unless, about as Backup | BackupPolicy, signal)
+    if (!isMoreKnown) return
     throw new WaitError(watchMs, `a cache was behind (${unless.kind} ${unless.name}), planning anew`)
   }
 
@@ -628,6 +662,7 @@ function cacheOf(caches: Caches, kind: WrittenKind): Pick<Store<Written>, 'offer
     BackupPolicy: caches.policies,
     CronJob: caches.cronJobs,
     Job: caches.jobs,
+    Restore: caches.restores,
     VolumeSnapshot: caches.snapshots,
   } as const
   return stores[kind]

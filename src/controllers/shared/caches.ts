@@ -1,6 +1,7 @@
 // What the operator watches. Only objects that we made, or that a policy can select, are kept; where less is enough, less is kept.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import type {
   CronJob,
   Job,
@@ -13,6 +14,7 @@ import type {
 } from '../../api/kubernetes.ts'
 import { label, labelValue, managerName } from '../../api/labels.ts'
 import { cronJobName } from '../../api/names.ts'
+import { presetOf } from '../../plan/view/preset.ts'
 import { isRunningProbe } from '../../plan/policy/store-probe.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -26,6 +28,7 @@ import {
   eventEssence,
   jobEssence,
   podEssence,
+  restoreEssence,
   strangerByNameOnly,
   volumeEssence,
   withoutApplied,
@@ -35,6 +38,7 @@ import * as resources from './resources.ts'
 export type Caches = {
   readonly policies: Store<BackupPolicy>
   readonly backups: Store<Backup>
+  readonly restores: Store<Restore>
   readonly cronJobs: Store<CronJob>
   readonly jobs: Store<Job>
   readonly pods: Store<Pod>
@@ -79,7 +83,7 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       indexes: {
         namespace: byNamespace,
         label: policy => [keyFrom(policy.metadata.namespace, labelValue(policy.metadata.name))],
-        cronJob: policy => [keyFrom(policy.metadata.namespace, cronJobName(policy.metadata.name))],
+        cronJob: policy => cronJobNames(policy).map(name => keyFrom(policy.metadata.namespace, name)),
       },
     }),
     backups: keep<Backup>({
@@ -87,14 +91,38 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
       pick: withoutApplied,
       indexes: { policy: backup => [keyFrom(backup.metadata.namespace, backup.spec.policy)] },
     }),
-    cronJobs: keep<CronJob>({ resource: resources.cronJobs, pick: strangerByNameOnly }),
+    restores: keep<Restore>({
+      resource: resources.restores,
+      pick: restoreEssence,
+      indexes: {
+        label: restore => [keyFrom(restore.metadata.namespace, labelValue(restore.metadata.name))],
+        backup: ({ metadata, spec: { source } }) =>
+          source.backup === undefined ? [] : [keyFrom(metadata.namespace, source.backup)],
+        policy: ({ metadata, spec: { source } }) =>
+          source.policy === undefined ? [] : [keyFrom(metadata.namespace, source.policy.name)],
+      },
+    }),
+    cronJobs: keep<CronJob>({
+      resource: resources.cronJobs,
+      indexes: { policy: byPolicyLabel },
+      pick: strangerByNameOnly,
+    }),
     jobs: keep<Job>({
       resource: resources.jobs,
       ...managed,
       pick: jobEssence,
-      indexes: { policy: byPolicyLabel, probe: job => (isRunningProbe(job) ? ['running'] : []) },
+      indexes: {
+        policy: byPolicyLabel,
+        restore: byRestoreLabel,
+        probe: job => (isRunningProbe(job) ? ['running'] : []),
+      },
     }),
-    pods: keep<Pod>({ resource: resources.pods, ...managed, indexes: { policy: byPolicyLabel }, pick: podEssence }),
+    pods: keep<Pod>({
+      resource: resources.pods,
+      ...managed,
+      indexes: { policy: byPolicyLabel, restore: byRestoreLabel },
+      pick: podEssence,
+    }),
     jobEvents: keep<JobEvent>({
       resource: resources.events,
       fieldSelector: 'involvedObject.kind=Job,type=Warning',
@@ -127,6 +155,13 @@ export function createCaches({ client, log, metrics }: CachesOptions): {
   return { caches, run: async signal => void (await Promise.all(reflectors.map(reflector => reflector.run(signal)))) }
 }
 
+/** The names that its CronJobs have, or would have. */
+function cronJobNames(policy: BackupPolicy): readonly string[] {
+  const { name } = policy.metadata
+  const targets = presetOf(policy) === undefined ? [] : (policy.status?.targets ?? [])
+  return [cronJobName(name), ...targets.map(target => cronJobName(name, target.name))]
+}
+
 function byNamespace({ metadata }: KubeObject): readonly string[] {
   return [metadata.namespace ?? '']
 }
@@ -135,4 +170,10 @@ function byNamespace({ metadata }: KubeObject): readonly string[] {
 function byPolicyLabel({ metadata }: KubeObject): readonly string[] {
   const policy = metadata.labels?.[label.policy]
   return policy === undefined ? [] : [keyFrom(metadata.namespace, policy)]
+}
+
+/** The same of what belongs to a Restore. */
+function byRestoreLabel({ metadata }: KubeObject): readonly string[] {
+  const restore = metadata.labels?.[label.restore]
+  return restore === undefined ? [] : [keyFrom(metadata.namespace, restore)]
 }

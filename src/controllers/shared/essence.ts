@@ -9,6 +9,8 @@ import type {
   PersistentVolumeClaim,
   Pod,
 } from '../../api/kubernetes.ts'
+import { isRestoreFinal } from '../../api/kinds/restore-phases.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import { label, managerName } from '../../api/labels.ts'
 import type { KubeObject } from '../../runtime/client/resource.ts'
 
@@ -53,6 +55,22 @@ export function withoutApplied<T extends KubeObject>(object: T): T {
 }
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
+
+/** Nobody plans or writes one that has ended: of that is kept what metrics tell, and what finds it. */
+export function restoreEssence(restore: Restore): Restore {
+  const { apiVersion, kind, metadata, spec, status } = restore
+  if (!status || !isRestoreFinal(status.phase)) return withoutApplied(restore)
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata
+  const { source, verify, activeDeadlineSeconds, backoffLimit } = spec
+  const named = only(source, 'backup', 'policy')
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+    spec: { source: named, verify, activeDeadlineSeconds, backoffLimit },
+    status: only(status, 'phase', 'policy', 'startTime', 'completionTime'),
+  }
+}
 
 /**
  * Of a Job its limits and what became of it, but not its template, which is most of it: nobody changes a Job, or starts another like it. Its

@@ -3,8 +3,10 @@
 // made at once, some times: while it is away nothing runs. Its clock, put back, is put ahead at once by a controller whose clock is ahead (F23).
 import type { CronJob } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
+import { cronJobClockGroup, cronJobGroup } from '../../plan/policy/cron-job.ts'
 import { cronJobDifferences } from '../../plan/policy/cron-job-difference.ts'
 import type { Group, Refusal } from '../../plan/core/actions.ts'
+import { isGroup } from '../../plan/view/per-target.ts'
 import { addSeconds } from '../../schedule/times.ts'
 
 const firstWaitSeconds = 60
@@ -22,7 +24,40 @@ const standsSeconds = 300
 /** Why the CronJob had to wait, and until when that is told although it was written. */
 type Doubt = { readonly refusal: Refusal; readonly from: Date; readonly until: Date }
 
-/** What was written of the CronJob of one policy, as long as the process lives and the policy does not change. */
+/** What was written of the CronJobs of one policy, by the names of their groups: each target has its own. */
+export class PutBacks {
+  readonly #byGroup = new Map<string, PutBack>()
+
+  /** @param group that writes the CronJob, or puts its clock back */
+  of(group: string): PutBack {
+    const key = isGroup(cronJobClockGroup, group) ? group.replace(cronJobClockGroup, cronJobGroup) : group
+    const known = this.#byGroup.get(key) ?? new PutBack()
+    this.#byGroup.set(key, known)
+    return known
+  }
+
+  /** Of all CronJobs but those that this plan writes. */
+  stand(groups: readonly Group[]): void {
+    const written = new Set(groups.filter(cronJobOf).map(({ name }) => name))
+    for (const [group, each] of this.#byGroup) if (!written.has(group)) each.stands()
+  }
+
+  /** By their groups. */
+  doubts(now: Date): ReadonlyMap<string, Doubt> {
+    return new Map(
+      [...this.#byGroup].flatMap(([group, each]) => {
+        const doubt = each.doubt(now)
+        return doubt ? [[group, doubt] as const] : []
+      }),
+    )
+  }
+
+  forget(): void {
+    for (const each of this.#byGroup.values()) each.forget()
+  }
+}
+
+/** What was written of the CronJob of one target, as long as the process lives and the policy does not change. */
 export class PutBack {
   #written: string | undefined
   readonly #last = new Map<Trouble, { readonly at: Date; readonly times: number }>()

@@ -1,8 +1,8 @@
 // What the API server refused, remembered for each owner of decisions, so that it is tried again ever more seldom and everything else goes on
 // (docs/design.md R25). Memory alone holds it: after a restart all is tried at once.
-import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { KubernetesObject } from '../../api/kubernetes.ts'
 import type { Refusal, Refusals } from '../../plan/core/actions.ts'
-import { PutBack } from './put-back.ts'
+import { PutBacks } from './put-back.ts'
 
 /** `since`: of the refusals in a row that were about the object, the first; undefined where the last one was not. */
 type Remembered = {
@@ -20,16 +20,16 @@ const longestDelaySeconds = 600
 export class RefusalMemory {
   readonly #remembered = new Map<string, Remembered>()
   readonly #timesPutOff = new Map<string, number>()
-  readonly putBack = new PutBack()
+  readonly putBacks = new PutBacks()
   #of: string | undefined
 
-  /** A change of the spec, and a policy that was deleted and made anew, is a reason to try everything again at once. */
-  begin(policy: BackupPolicy | undefined): void {
-    const of = policy && `${policy.metadata.uid}/${policy.metadata.generation}`
+  /** A change of the spec, and an owner that was deleted and made anew, is a reason to try everything again at once. */
+  begin(owner: KubernetesObject | undefined): void {
+    const of = owner && `${owner.metadata.uid}/${owner.metadata.generation}`
     if (of !== this.#of) {
       this.#remembered.clear()
       this.#timesPutOff.clear()
-      this.putBack.forget()
+      this.putBacks.forget()
     }
     this.#of = of
   }

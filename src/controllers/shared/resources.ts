@@ -30,9 +30,14 @@ const clusterWide = (resourceGroup: string, resourceVersion: string, kind: strin
 
 export const backupPolicies = namespaced(group, version, 'BackupPolicy', 'backuppolicies')
 export const backups = namespaced(group, version, 'Backup', 'backups')
+export const restores = namespaced(group, version, 'Restore', 'restores')
 export const cronJobs = namespaced('batch', 'v1', 'CronJob', 'cronjobs')
 export const jobs = namespaced('batch', 'v1', 'Job', 'jobs')
 export const pods = namespaced('', 'v1', 'Pod', 'pods')
+export const services = namespaced('', 'v1', 'Service', 'services')
+export const statefulSets = namespaced('apps', 'v1', 'StatefulSet', 'statefulsets')
+export const deployments = namespaced('apps', 'v1', 'Deployment', 'deployments')
+export const replicaSets = namespaced('apps', 'v1', 'ReplicaSet', 'replicasets')
 export const events = namespaced('', 'v1', 'Event', 'events')
 export const claims = namespaced('', 'v1', 'PersistentVolumeClaim', 'persistentvolumeclaims')
 export const volumes = clusterWide('', 'v1', 'PersistentVolume', 'persistentvolumes')
@@ -57,10 +62,16 @@ export const grants: readonly Grant[] = [
   { resource: backupPolicies, subresource: 'status', verbs: ['update'] },
   { resource: backups, verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   { resource: backups, subresource: 'status', verbs: ['update'] },
+  { resource: restores, verbs: ['list', 'watch'] },
+  { resource: restores, subresource: 'status', verbs: ['update'] },
   { resource: cronJobs, verbs: ['get', 'list', 'watch', 'create', 'update', 'delete'] },
   { resource: cronJobs, subresource: 'status', verbs: ['patch'] },
   { resource: jobs, verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   { resource: pods, verbs: ['list', 'watch'] },
+  { resource: services, verbs: ['list'] },
+  { resource: statefulSets, verbs: ['list'] },
+  { resource: deployments, verbs: ['list'] },
+  { resource: replicaSets, verbs: ['list'] },
   { resource: events, verbs: ['list', 'watch', 'create', 'patch'] },
   { resource: claims, verbs: ['list', 'watch'] },
   { resource: volumes, verbs: ['list', 'watch'] },

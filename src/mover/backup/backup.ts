@@ -9,7 +9,7 @@ import { readCatalog, splitByOwner, type CatalogRun } from '../../storage/bucket
 import { layoutOf, manifestKey, segmentKey, uploadRecordKey, type Layout } from '../../storage/bucket/layout.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { isStoreError } from '../../storage/store-error.ts'
-import { claimFolder } from '../../storage/bucket/ownership.ts'
+import { checkStillOurs, claimFolder } from '../../storage/bucket/ownership.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
 import { CommitFailure, commitRecord, findOwnRecord, type CommitOutcome } from './commit.ts'
 import { commitMarginMs, lastLook } from './last-look.ts'
@@ -47,6 +47,8 @@ interface Run extends BackupContext {
   readonly conditionalPut: boolean
   /** Since when the folder is this policy's, ms since the epoch. */
   readonly adoptedAt: number | undefined
+  /** Ids of the clusters from which it was taken over. */
+  readonly formerly: readonly string[]
 }
 
 /** What remains of the grace period (30 s) for cleaning up, and for learning what became of a commit. */
@@ -68,7 +70,7 @@ export async function runBackup(task: BackupTask, context: BackupContext): Promi
   report.update({ slot: slot.getTime(), startedAt: startedAt.getTime() })
 
   const stores = await openStores(task, report.log)
-  const claim = await claimFolder(stores.quick, layout, task.owner, startedAt.getTime(), signal)
+  const claim = await claimFolder(stores.quick, layout, task, startedAt.getTime(), signal)
   const run: Run = { ...context, ...claim, task, stores, layout, slot, startedAt, manifest }
   const earlier = await findOwnRecord(stores.quick, layout, manifest, identity.jobUid, signal)
   if (earlier) {
@@ -183,7 +185,7 @@ async function commit(
   const { bytes, sha256, lateWriters } = received
   if (lateWriters.length > 0) report.warn('LateWriters', lateWritersText(lateWriters))
   const before = await readTarget(run)
-  const own = before && splitByOwner(before, task.owner).own
+  const own = before && splitByOwner(before, task.owner, run.formerly).own
   const size = checkSize({ id: identity.run, slot: run.slot, bytes }, own, task)
   if (size.suspect) {
     report.warn('Suspect', `${bytes} bytes, far fewer than the good backups before it: nothing is pruned`)
@@ -222,7 +224,8 @@ async function commit(
   const patience = delayed(run.signal, cleanupMs)
   const expiresAt = expiryOf(run, run.startedAt.getTime())
   const marginMs = commitMarginMs(task)
-  const look = lastLook({ store: stores.bare, segments, expiresAt, marginMs, now: run.now, signal: patience })
+  const ours = () => checkStillOurs(stores.bare, layout, task.owner, patience)
+  const look = lastLook({ store: stores.bare, ours, segments, expiresAt, marginMs, now: run.now, signal: patience })
   const store = stores.patientAfter(look)
   const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
   await lookAt(run, outcome.record, patience)
@@ -269,7 +272,9 @@ async function afterCommit(run: Run, { outcome, upload, before }: Committed): Pr
   const runs =
     before && [...before.filter(({ key }) => key !== manifest), made].sort((a, b) => (a.key < b.key ? -1 : 1))
   const signal = AbortSignal.any([run.signal, AbortSignal.timeout(afterCommitMs)])
-  const options = { ...run, run: run.identity.run, store: stores.quick, now: run.now(), signal }
+  // Another cluster may have taken the folder over meanwhile: then nothing in it is ours to delete any more.
+  const store = stores.quickDeletingAfter(() => checkStillOurs(stores.bare, run.layout, run.task.owner, signal))
+  const options = { ...run, run: run.identity.run, store, now: run.now(), signal }
   if (runs) await withoutFailing(report, 'cannot prune', () => applyRetention({ ...options, runs }))
   await withoutFailing(report, 'cannot sweep', () => sweepLeftovers(options))
 }

@@ -7,7 +7,9 @@ import { StoreError } from '../../storage/store-error.ts'
 import { CommitFailure } from './commit.ts'
 import { commitMarginMs, lastLook, type LastLook } from './last-look.ts'
 
-describeObjectStore('memory, looking first', async () => lookingFirst(new MemoryStore(), () => Promise.resolve()))
+describeObjectStore('memory, looking first', async () =>
+  lookingFirst(new MemoryStore(), { writing: () => Promise.resolve(), deleting: () => Promise.resolve() }),
+)
 
 describe('the look before a manifest', () => {
   const expiresAt = Date.UTC(2026, 10, 22, 5)
@@ -22,7 +24,16 @@ describe('the look before a manifest', () => {
       { key: 'data/a.0001', bytes: 2 },
     ]
     const signal = new AbortController().signal
-    const options = { store, segments, expiresAt, marginMs, now: () => now, signal, ...change }
+    const options = {
+      store,
+      ours: () => Promise.resolve(),
+      segments,
+      expiresAt,
+      marginMs,
+      now: () => now,
+      signal,
+      ...change,
+    }
     const fill = async () => {
       await store.put('data/a', Buffer.from('abc'))
       await store.put('data/a.0001', Buffer.from('de'))
@@ -74,9 +85,10 @@ describe('the look before a manifest', () => {
 
   test('comes before each write of any kind', async () => {
     let looks = 0
-    const store = lookingFirst(new MemoryStore(), async () => {
+    const writing = async () => {
       if (++looks > 2) throw new Error('no more')
-    })
+    }
+    const store = lookingFirst(new MemoryStore(), { writing })
     await store.put('a', Buffer.from('x'))
     await store.putIfAbsent('b', Buffer.from('x'))
     await assert.rejects(store.put('c', Buffer.from('x')), /no more/)

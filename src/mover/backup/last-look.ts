@@ -6,11 +6,14 @@ import type { BackupSegment } from '../../api/record.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { CommitFailure } from './commit.ts'
-import { MoverFailure } from '../failure.ts'
+import { failureOf, MoverFailure } from '../failure.ts'
+import { OwnershipError } from '../../storage/bucket/ownership.ts'
 
 export interface LastLook {
   /** Without retries: whoever writes repeats the look with each try. */
   readonly store: Pick<ObjectStore, 'head'>
+  /** Throws where the folder is another cluster's by now. */
+  readonly ours: () => Promise<void>
   /** Keys from the root of the bucket. */
   readonly segments: readonly Pick<BackupSegment, 'key' | 'bytes'>[]
   /** From when on a sweep may remove the segments, ms since the epoch. */
@@ -45,7 +48,10 @@ export function lastLook(options: LastLook): () => Promise<void> {
   }
 }
 
-async function lookOnce({ store, segments, expiresAt, marginMs, now, signal }: LastLook): Promise<void> {
+async function lookOnce({ store, ours, segments, expiresAt, marginMs, now, signal }: LastLook): Promise<void> {
+  await ours().catch((error: unknown) => {
+    throw error instanceof OwnershipError ? failureOf(error) : error
+  })
   let latest = 0
   for (let start = 0; start < segments.length; start += looksAtOnce) {
     const batch = segments.slice(start, start + looksAtOnce)

@@ -61,10 +61,7 @@ async function stage({
   if (data) await memory.put(segment, Buffer.from(data))
   await memory.put(manifest, Buffer.from(encodeBackupRecord(record)))
   const look = (changes: Partial<ObjectStore> = {}, signal = never, attempt = 'pod-a'): LookBehind => {
-    const store = Object.assign(
-      lookingFirst(memory, () => Promise.resolve()),
-      changes,
-    )
+    const store = Object.assign(lookingFirst(memory, { writing: () => Promise.resolve() }), changes)
     return { store, layout, manifest, attempt, expiresAt, marginMs, signal }
   }
   return {

@@ -54,6 +54,8 @@ export interface PruningOptions {
   readonly runs: readonly CatalogRun[]
   /** Since when the folder is this policy's, ms since the epoch. */
   readonly adoptedAt: number | undefined
+  /** Ids of the clusters from which it was taken over. */
+  readonly formerly: readonly string[]
   /** ms since the epoch. */
   readonly now: number
   readonly report: Report
@@ -66,7 +68,7 @@ export interface PruningOptions {
  * @throws the first refusal, after all else was tried.
  */
 export async function applyRetention(options: PruningOptions): Promise<void> {
-  const { own, foreign } = splitByOwner(options.runs, options.task.owner)
+  const { own, foreign } = splitByOwner(options.runs, options.task.owner, options.formerly)
   if (foreign.length > 0) options.report.warn('ForeignBackups', foreignText(foreign))
   await pruneOwn({ ...options, runs: own })
 }

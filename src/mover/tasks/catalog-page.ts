@@ -20,7 +20,7 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
   report.update({ phase: 'probing' })
   const { quick: store } = await openStores(task, report.log)
   const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
-  await claimFolder(store, layout, task.owner, now, signal)
+  const { formerly } = await claimFolder(store, layout, task, now, signal)
   // Without the holds there is no page: the operator would take a held run for one that is not.
   const holds = await listHolds(store, layout, signal)
   const { runs, next } = await readCatalogPage(store, layout, task.target, {
@@ -28,7 +28,7 @@ export async function runCatalog(task: CatalogTask, report: Report, now: number,
     limit: mostEntries,
     signal,
   })
-  const { own, foreign } = splitByOwner(runs, task.owner)
+  const { own, foreign } = splitByOwner(runs, task.owner, formerly)
   const unproven = await unprovenRuns(store, layout, own, report, signal)
   let page = runs
   const done = () => ({

@@ -22,7 +22,7 @@ export async function runHold(task: HoldTask, report: Report, now: number, signa
   const { quick: store } = await openStores(task, report.log)
   const { owner, backend, run, target } = task
   const layout = layoutOf({ prefix: backend.prefix, namespace: owner.namespace, policy: owner.policy })
-  await claimFolder(store, layout, owner, now, signal)
+  await claimFolder(store, layout, task, now, signal)
   if (task.held) {
     // One that was there before is not ours to take away: what does not find the backup may be wrong.
     const wasHeld = await isHeld(store, layout, run, signal)

@@ -1,6 +1,8 @@
 /** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (docs/design.md R2). */
+import type { KeptOfTarget } from '../../api/mover/message.ts'
+import { runsDigest } from '../../api/mover/runs-digest.ts'
 import type { ProbeTask } from '../../api/mover/task.ts'
-import { layoutOf, manifestKey, segmentKey, type Layout } from '../../storage/bucket/layout.ts'
+import { layoutOf, manifestKey, parseManifestKey, segmentKey, type Layout } from '../../storage/bucket/layout.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { abortEarlierProbe } from '../../storage/bucket/sweep.ts'
@@ -32,7 +34,7 @@ export async function runProbe(
   const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
   // Before anything is written: a list tells whether the bucket is where we look for it.
   const canList = await allowed(() => firstOf(store.list(layout.manifests, { signal })))
-  const { conditionalPut } = await writing(store, layout, () => claimFolder(store, layout, task.owner, now, signal))
+  const { conditionalPut } = await writing(store, layout, () => claimFolder(store, layout, task, now, signal))
   const written = Buffer.from(`${identity.run}\n`)
   await writing(store, layout, () => store.put(layout.probe, written, signal))
   const read = await store.get(layout.probe, 1 << 10, signal)
@@ -62,11 +64,23 @@ export async function runProbe(
       `the credentials may not ${refused}; backups work, but nothing is pruned${sizes}${where}`,
     )
   }
+  const folder = canList ? await keptByTarget(store, layout, signal) : undefined
   report.update({
     phase: 'done',
     probe: { conditionalPut, canList, canDelete, mode: modeText(bare.mode()) },
+    folder,
     finishedAt: Date.now(),
   })
+}
+
+/** What an earlier cluster, or an earlier policy of this name, has left here: its Backups can appear before the first run of this one. */
+async function keptByTarget(store: ObjectStore, layout: Layout, signal: AbortSignal): Promise<readonly KeptOfTarget[]> {
+  const runs = new Map<string, string[]>()
+  for await (const { key } of store.list(layout.manifests, { signal })) {
+    const name = parseManifestKey(layout, key)
+    if (name) runs.set(name.target, [...(runs.get(name.target) ?? []), name.run])
+  }
+  return [...runs].map(([target, all]) => ({ target, count: all.length, digest: runsDigest(all) }))
 }
 
 /** An endpoint whose host names the bucket, by another name than its own: only a list tells, and it was refused. */

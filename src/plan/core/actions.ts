@@ -2,12 +2,13 @@
 // it out; a new kind needs no new verb.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { Restore } from '../../api/kinds/restore.ts'
 import type { Reason } from '../../api/conditions.ts'
 import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../../api/kubernetes.ts'
 
 /** The kinds that the operator writes. */
-export type Written = Backup | BackupPolicy | CronJob | Job | VolumeSnapshot
-export type WrittenKind = 'Backup' | 'BackupPolicy' | 'CronJob' | 'Job' | 'VolumeSnapshot'
+export type Written = Backup | BackupPolicy | CronJob | Job | Restore | VolumeSnapshot
+export type WrittenKind = 'Backup' | 'BackupPolicy' | 'CronJob' | 'Job' | 'Restore' | 'VolumeSnapshot'
 
 export type Action =
   /** Names are locks: what exists under the name and was made for the same is adopted. `cost`: what is lacking where a stranger has it. */
@@ -22,13 +23,14 @@ export type Action =
       readonly status: object
     }
   /**
-   * `was`: what the phase was before. `outcome`: a run that has just become final, for the counters.
+   * `was`: what the phase was before. `outcome`: a run that has just become final, for the counters; `restored`: a Restore that has.
    * `unless`: what is asked once more before the verdict is written; where it disagrees the group is put off to the next plan, which is soon.
    */
   | {
       readonly do: 'write-status'
-      readonly object: Backup | BackupPolicy
+      readonly object: Backup | BackupPolicy | Restore
       readonly outcome?: RunOutcome
+      readonly restored?: RestoreOutcome
       readonly unless?: Unless
     }
   /** Sets labels of an object that was seen; null takes one away. */
@@ -54,7 +56,7 @@ export type Action =
     }
   | {
       readonly do: 'event'
-      readonly about: Backup | BackupPolicy
+      readonly about: Backup | BackupPolicy | Restore
       readonly type: 'Normal' | 'Warning'
       readonly reason: Reason
       readonly message: string
@@ -121,6 +123,9 @@ export type RunOutcome = {
   readonly seconds: number
   readonly strategy: 'job' | 'snapshot'
 }
+
+/** A Restore that has just ended, for the counters. `policy`: that made its backup; empty where nobody knows. */
+export type RestoreOutcome = { readonly phase: 'Completed' | 'Failed'; readonly policy: string }
 
 /** Writes that need each other, in their order. What is refused stops its group, and the groups that need it, and nothing else. */
 export type Group = {

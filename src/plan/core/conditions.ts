@@ -1,10 +1,10 @@
 // Conditions that keep the time of their last change.
-import type { BackupConditionType, PolicyConditionType, Reason } from '../../api/conditions.ts'
+import type { BackupConditionType, PolicyConditionType, Reason, RestoreConditionType } from '../../api/conditions.ts'
 import type { Condition } from '../../api/kubernetes.ts'
 import { rfc3339 } from '../../schedule/times.ts'
 
 export type Verdict = {
-  readonly type: PolicyConditionType | BackupConditionType
+  readonly type: PolicyConditionType | BackupConditionType | RestoreConditionType
   readonly status: Condition['status']
   readonly reason: Reason
   readonly message: string

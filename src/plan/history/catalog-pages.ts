@@ -3,11 +3,12 @@
 import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
-import { catalogJobName, cronJobName, onDemandJobName, slotOfJobName } from '../../api/names.ts'
+import { catalogJobName, isRunOf } from '../../api/names.ts'
 import { catalogJob } from '../../resources/jobs.ts'
 import { addSeconds, isTime, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { judgeJob } from '../jobs/verdict.ts'
+import { ofTarget } from '../view/per-target.ts'
 import type { View } from '../view/view.ts'
 
 /** So long after it began a page that could not be read is asked for again, as a probe is at most. Seconds. */
@@ -30,9 +31,9 @@ export type Reading = {
   readonly wakeAt?: Date
 }
 
-type PagesView = Pick<View, 'settings' | 'pages'> & { readonly policy: BackupPolicy }
+type PagesView = Pick<View, 'settings' | 'pages'> & { readonly policy: BackupPolicy; readonly target: string }
 
-export function readPages({ policy, settings, pages: seen }: PagesView, run: string, now: Date): Reading {
+export function readPages({ policy, target, settings, pages: seen }: PagesView, run: string, now: Date): Reading {
   const byName = new Map(seen.map(view => [view.job.metadata.name, view]))
   const entries: CatalogEntry[] = []
   const foreign: string[] = []
@@ -47,8 +48,8 @@ export function readPages({ policy, settings, pages: seen }: PagesView, run: str
     const view = byName.get(name)
     if (!view) {
       const cost = 'Backups are not compared with what the bucket holds'
-      const object = catalogJob(policy, run, cursor, settings)
-      return { ...soFar, groups: [alone('catalog', { do: 'create', object, cost })] }
+      const object = catalogJob(policy, run, cursor, settings, target)
+      return { ...soFar, groups: [alone(ofTarget('catalog', target), { do: 'create', object, cost })] }
     }
     const { job } = view
     const page = judgeJob(view, undefined, now)
@@ -66,7 +67,7 @@ export function readPages({ policy, settings, pages: seen }: PagesView, run: str
     }
     begun ??= timeOf(job.metadata.creationTimestamp)
     for (const entry of catalog.entries) {
-      if (isOwn(entry, policy.metadata.name)) entries.push(entry)
+      if (isOwn(entry, policy.metadata.name, target)) entries.push(entry)
       else foreign.push(entry.run)
     }
     if (catalog.next === undefined) {
@@ -76,12 +77,9 @@ export function readPages({ policy, settings, pages: seen }: PagesView, run: str
   }
 }
 
-/** The name is one that a run of the policy can have, and its times are times: it becomes the name and the slot of a Backup. */
-function isOwn({ run, slot, startedAt, finishedAt }: CatalogEntry, policy: string): boolean {
-  const ofCronJob = slotOfJobName(run, cronJobName(policy)) !== undefined
-  const onDemand =
-    /^[0-9a-z]{10}$/.test(run.slice(-10)) && run.slice(0, -10) === onDemandJobName(policy, '').slice(0, -10)
-  return (ofCronJob || onDemand) && [slot, startedAt, finishedAt].every(isTime)
+/** The name is one that a run of the target can have, and its times are times: it becomes the name and the slot of a Backup. */
+function isOwn({ run, slot, startedAt, finishedAt }: CatalogEntry, policy: string, target: string): boolean {
+  return isRunOf(run, policy, target) && [slot, startedAt, finishedAt].every(isTime)
 }
 
 const repeating: CatalogTrouble = {

@@ -7,7 +7,6 @@ import type { Reason } from '../../api/conditions.ts'
 import { annotation } from '../../api/labels.ts'
 import { isCommitted, type CatalogEntry, type MoverMessage, type MoverWarning } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
-import { commandTarget } from '../../api/names.ts'
 import { returnedBackup, scheduledBackup } from '../../resources/backup-objects.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import type { CatalogKnowledge } from '../runs/run.ts'
@@ -38,11 +37,14 @@ export type CatalogPlan = CatalogKnowledge & {
 type CatalogView = Pick<View, 'namespace' | 'name' | 'settings' | 'runs' | 'runJobs' | 'leaving' | 'pages'> & {
   readonly policy: BackupPolicy
   readonly strategy: JobStrategyView
+  /** The one that all of it is of. */
+  readonly target: string
 }
 
+/** Of one target: each has a list of its own in the bucket. */
 export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
-  const { policy } = view
-  const before = policy.status?.targets?.find(({ name }) => name === commandTarget)?.digest
+  const { policy, target } = view
+  const before = policy.status?.targets?.find(({ name }) => name === target)?.digest
   const committed = committedMessages(view)
   const message = committed.findLast(({ kept }) => kept !== undefined)
   const newest = committed.at(-1)
@@ -146,7 +148,7 @@ function lostBackups(
 }
 
 function differences(
-  { namespace, name: policyName, runs, strategy }: CatalogView,
+  { namespace, name: policyName, runs, strategy, target }: CatalogView,
   entries: ReadonlyMap<string, CatalogEntry>,
   lost: readonly Backup[],
 ): readonly Group[] {
@@ -168,8 +170,8 @@ function differences(
     ...missing.map(({ run, slot, trigger, held }) => {
       const made =
         trigger === 'on-demand'
-          ? returnedBackup(namespace, policyName, run, commandTarget)
-          : scheduledBackup(namespace, policyName, run, commandTarget, new Date(slot))
+          ? returnedBackup(namespace, policyName, run, target)
+          : scheduledBackup(namespace, policyName, run, target, new Date(slot))
       // What holds it is in the bucket, and people see and change it by the annotation.
       const annotations = { ...made.metadata.annotations, [annotation.hold]: 'true' }
       const object = held ? { ...made, metadata: { ...made.metadata, annotations } } : made

@@ -12,7 +12,7 @@ import { oldFailures } from './old-failures.ts'
 import { limitsOf, progressOf } from '../runs/snapshot-limits.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 import { jobUIDOf } from '../view/chain.ts'
-import { isTracked, isUnfinished, runJobName, slotsByName } from '../view/owners.ts'
+import { accountedUntilOf, isTracked, isUnfinished, runJobName, slotsByName, targetOfRun } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 
 /** How long a Job that is given up stays for its Backup to be created, which says what became of it. Seconds. */
@@ -41,10 +41,10 @@ export function planCleanUp(
  * be counted as missed, or its Job be recorded once more, where the status cannot be written for long. What is dated ahead, by a clock that was
  * wrong, waits for no book.
  */
-export function isBooked({ spec }: Backup, policy: BackupPolicy | undefined, now: Date): boolean {
-  const slot = timeOf(spec.slot)
-  const { accountedUntil, scheduleSince } = policy?.status ?? {}
-  const until = latest(timeOf(accountedUntil), timeOf(scheduleSince))
+export function isBooked(backup: Backup, policy: BackupPolicy | undefined, now: Date): boolean {
+  const slot = timeOf(backup.spec.slot)
+  const { status } = policy ?? {}
+  const until = latest(timeOf(accountedUntilOf(status, targetOfRun(backup))), timeOf(status?.scheduleSince))
   return slot === undefined || slot > now || (until !== undefined && slot <= until)
 }
 

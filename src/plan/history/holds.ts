@@ -35,16 +35,19 @@ type HoldsView = Pick<View, 'runs' | 'holds' | 'settings'> & {
   readonly strategy: JobStrategyView
 }
 
-/** @param entries what the bucket holds, where it was just read */
+/** @param entriesOf what the bucket holds of a target, where it was just read */
 export function planStoredHolds(
   view: HoldsView,
-  entries: ReadonlyMap<string, CatalogEntry> | undefined,
+  entriesOf: (target: string | undefined) => ReadonlyMap<string, CatalogEntry> | undefined,
   now: Date,
 ): HoldsPlan {
   const jobs = new Map(view.holds.map(each => [each.job.metadata.name, each]))
   const backups = backupsInStore(view.runs, view.strategy)
   const objects = Map.groupBy(objectsInStore(view.runs, view.strategy), ({ status }) => status?.run)
-  const plans = backups.map(backup => ({ backup, plan: planHold(view, backup, jobs, entries, now) }))
+  const plans = backups.map(backup => ({
+    backup,
+    plan: planHold(view, backup, jobs, entriesOf(backup.status?.target), now),
+  }))
   const used = new Set(plans.flatMap(({ plan }) => plan.jobs))
   // Of Backups that are gone: what was begun for them is not cut off.
   const stray = view.holds.filter(each => !goesOn(each, now) && !used.has(each.job.metadata.name)).flatMap(cleanUp)
@@ -132,7 +135,7 @@ function planHold(
   }
   if (isSettled(backup, wanted)) return { groups: current ? cleanUp(current) : [], jobs }
   if (!current) {
-    const object = holdJob(policy, { run, slot: slotOfManifest(backup), held: wanted }, settings)
+    const object = holdJob(policy, { run, slot: slotOfManifest(backup), held: wanted }, settings, backup.status?.target)
     const cost = wanted ? 'the backup is held by this cluster only' : 'the backup stays held'
     const start = alone(`hold-job/${backup.metadata.name}`, { do: 'create', object, cost })
     return { groups: [], jobs, start, told: { verdict: pending(backup, wanted) } }

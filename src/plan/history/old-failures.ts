@@ -1,10 +1,12 @@
 // Backups that came to nothing stay for people to read, and not for ever (docs/design.md R34).
 import type { Backup } from '../../api/kinds/backup.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group, type Provided } from '../core/actions.ts'
 import { isHeld } from '../runs/marks.ts'
 import { isOfClaim } from '../runs/out-of-sight.ts'
 import { isTracked, isUnfinished, snapshotName } from '../view/owners.ts'
+import { presetOf } from '../view/preset.ts'
 import type { RunView, View } from '../view/view.ts'
 
 /** Of each target, of the schedule and on demand alike. */
@@ -15,13 +17,13 @@ const seenSeconds = 3600
 
 export function oldFailures(
   runs: readonly RunView[],
-  { snapshotApi }: Pick<View, 'snapshotApi'>,
+  { policy, snapshotApi }: Pick<View, 'policy' | 'snapshotApi'>,
   now: Date,
 ): readonly Group[] {
   // One whose snapshot stands tells why that stays; without the snapshot API nobody sees it.
   const ended = runs.filter(({ backup, snapshot, parent }) => {
     if (backup.metadata.deletionTimestamp || isHeld(backup, parent) || (parent && isUnfinished(parent))) return false
-    return !snapshot && (snapshotApi || !isOfClaim(backup))
+    return !snapshot && (snapshotApi || !mayHaveSnapshot(backup, policy))
   })
   const scheduled = ended.flatMap(({ backup }) => (backup.spec.slot && isFailed(backup) ? [backup] : []))
   // With a Backup over several targets its children would go, which may be complete.
@@ -37,6 +39,12 @@ export function oldFailures(
     const because = `the newest ${failuresKept} failed Backups of a target are kept`
     return alone(`clean/${backup.metadata.name}`, deletion(backup, because, { provided: providedThat(backup) }))
   })
+}
+
+/** Under a preset one that never began was to be of a workload, or has made nothing under an earlier strategy. */
+function mayHaveSnapshot(backup: Backup, policy: BackupPolicy | undefined): boolean {
+  const hasBegun = backup.spec.slot !== undefined || backup.status?.run !== undefined
+  return isOfClaim(backup) && (hasBegun || policy === undefined || presetOf(policy) === undefined)
 }
 
 /** What has the name of one that failed because it was taken is a stranger's, and may stay for ever. */

@@ -8,7 +8,8 @@ import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { haveMoversEnded, statusOf } from '../jobs/pods.ts'
 import { isFinished, lostAt } from '../jobs/verdict.ts'
-import { slotOfJob } from '../view/owners.ts'
+import { cronJobOf } from '../view/chain.ts'
+import { accountedUntilOf, slotOfJob, targetOfRun } from '../view/owners.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
 
 /** Containers of one pod end one after the other, and the Job's own controller takes its time: before this nothing hangs. Seconds. */
@@ -21,7 +22,7 @@ type Recorded = { readonly backup: Backup; readonly view: JobView }
 
 /** @param bucketIsOpen what the newest success said of the bucket is still being followed up */
 export function recordedJobs(
-  { runs, cronJob, policy }: Pick<View, 'runs' | 'cronJob'> & { readonly policy: BackupPolicy },
+  { runs, cronJobs, policy }: Pick<View, 'runs' | 'cronJobs'> & { readonly policy: BackupPolicy },
   bucketIsOpen: boolean,
   now: Date,
 ): readonly Group[] {
@@ -36,7 +37,7 @@ export function recordedJobs(
     const lost = lostAt(job)
     if (!isFinished(job) && lost && now >= lost)
       return go(`its Backup ${backup.metadata.name} is complete, and it does not end`)
-    if (!mayGo(view, cronJob, policy)) return []
+    if (!mayGo({ backup, view }, cronJobs, policy)) return []
     if (!kept.has(view)) return go(`its Backup ${backup.metadata.name} tells of it`)
     const until = afterEnd(backup, bucketIsOpen ? comparedSeconds : endingSeconds)
     const hangs = !isFinished(job) && haveMoversEnded(view) && (!until || now >= until)
@@ -55,13 +56,18 @@ function recordedRuns(runs: readonly RunView[]): readonly Recorded[] {
   return runs.flatMap(({ backup, job }) => (job && isFinal(backup.status?.phase) ? [{ backup, view: job }] : []))
 }
 
-/** The newest success, whose words on the bucket count; and the newest failure, until the next success. */
+/** Of each target the newest success, whose words on the bucket count; and the newest failure, until the next success. */
 function keptJobs(recorded: readonly Recorded[]): ReadonlySet<JobView> {
+  const byTarget = Map.groupBy(recorded, ({ backup }) => targetOfRun(backup))
+  return new Set([...byTarget.values()].flatMap(keptOfTarget))
+}
+
+function keptOfTarget(recorded: readonly Recorded[]): readonly JobView[] {
   const byAge = recorded.toSorted((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1))
   const success = byAge.findLast(({ backup }) => backup.status?.phase === 'Completed')
   const failure = byAge.findLast(({ backup }) => backup.status?.phase === 'Failed')
   const newerFailure = failure && (!success || ageKey(failure) > ageKey(success)) ? [failure.view] : []
-  return new Set([...(success ? [success.view] : []), ...newerFailure])
+  return [...(success ? [success.view] : []), ...newerFailure]
 }
 
 /** By the API server's clock; those of one second by name. */
@@ -74,12 +80,14 @@ function ageKey({ view: { job, pods } }: Recorded): string {
  * Not while a mover works: it prunes after its commit. And the Job of a slot only when its controller knows that it made it, and we have
  * accounted for the slot: the name is the lock that keeps the slot from running twice.
  */
-function mayGo(view: JobView, cronJob: CronJob | undefined, policy: BackupPolicy): boolean {
+function mayGo({ backup, view }: Recorded, cronJobs: readonly CronJob[], policy: BackupPolicy): boolean {
   if (!isFinished(view.job) && !haveMoversEnded(view)) return false
   if (view.pods.some(pod => statusOf(pod, 'mover')?.state?.running)) return false
   const slot = slotOfJob(view.job)
   if (!slot) return true
-  const [scheduled, accounted] = [timeOf(cronJob?.status?.lastScheduleTime), timeOf(policy.status?.accountedUntil)]
+  const cronJob = cronJobs.find(({ metadata }) => metadata.name === cronJobOf(view.job)?.name)
+  const scheduled = timeOf(cronJob?.status?.lastScheduleTime)
+  const accounted = timeOf(accountedUntilOf(policy.status, targetOfRun(backup)))
   return scheduled !== undefined && scheduled >= slot && accounted !== undefined && accounted >= slot
 }
 

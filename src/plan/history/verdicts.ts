@@ -5,7 +5,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { Condition, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, label } from '../../api/labels.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
-import { commandTarget, slotOfText } from '../../api/names.ts'
+import { slotOfText } from '../../api/names.ts'
 import { alone, deletion, type Action, type Group, type Unless } from '../core/actions.ts'
 import { withCondition, type Verdict } from '../core/conditions.ts'
 import { sameJson } from '../core/equal.ts'
@@ -174,18 +174,18 @@ function voice(backup: Backup): number {
 
 /** The runs in the bucket, as the Backup objects tell them. */
 function storedRuns(backups: readonly Backup[], policy: BackupPolicy, now: Date): ReadonlyMap<string, RetentionRun[]> {
-  const sizes = judgeSizes(backups.flatMap(sizedBackup), areAll(backups, policy))
-  return collect(
-    backups.map(backup => ({
-      target: backup.status?.target ?? '',
-      run: storedRun(backup, sizes.get(backup.status?.run ?? ''), now),
-    })),
+  const byTarget = Map.groupBy(backups, ({ status }) => status?.target ?? '')
+  return new Map(
+    [...byTarget].map(([target, some]) => {
+      const sizes = judgeSizes(some.flatMap(sizedBackup), areAll(target, some, policy))
+      return [target, some.map(backup => storedRun(backup, sizes.get(backup.status?.run ?? ''), now))]
+    }),
   )
 }
 
-/** Whether the bucket is known to hold these and no others. */
-function areAll(backups: readonly Backup[], { status }: BackupPolicy): boolean {
-  const digest = status?.targets?.find(({ name }) => name === commandTarget)?.digest
+/** Whether the bucket is known to hold these of the target and no others. */
+function areAll(target: string, backups: readonly Backup[], { status }: BackupPolicy): boolean {
+  const digest = status?.targets?.find(({ name }) => name === target)?.digest
   return digest !== undefined && digest === runsDigest(backups.flatMap(each => each.status?.run ?? []))
 }
 

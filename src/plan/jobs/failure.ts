@@ -4,7 +4,7 @@ import type { Job, JobEvent, Pod } from '../../api/kubernetes.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
 import { commandWords } from './command-words.ts'
 import { creationObstacle, hiddenObstacle, type LastWords, waitingObstacle } from './obstacles.ts'
-import { statusOf } from './pods.ts'
+import { commandStatusOf, statusOf } from './pods.ts'
 import { trueCondition } from './true-condition.ts'
 import { redact, tail } from '../core/redact.ts'
 import { addSeconds, timeOf } from '../../schedule/times.ts'
@@ -16,9 +16,10 @@ export function failureOf(
   events: readonly JobEvent[],
   before: LastWords | undefined,
 ) {
-  const dump = pod && statusOf(pod, 'dump')?.state?.terminated
+  const command = pod && commandStatusOf(pod)
+  const ended = command?.state?.terminated
   const mover = pod && statusOf(pod, 'mover')?.state?.terminated
-  const words = dump && dump.exitCode !== 0 && dump.message ? commandWords(dump.message) : undefined
+  const words = ended && ended.exitCode !== 0 && ended.message ? commandWords(ended.message) : undefined
   const stderr = words && tail(redact(words), 4096)
   const exitCode = pod && isKilledByDeadline(pod, job) ? undefined : moverMessage?.sourceStatus
   const detail = {
@@ -30,10 +31,10 @@ export function failureOf(
   const outOfTime = (message: string) =>
     hidden ? because(hidden.reason, `${message}; before that, ${hidden.message}`) : because('DeadlineExceeded', message)
 
-  if (dump?.reason === 'OOMKilled')
+  if (ended?.reason === 'OOMKilled')
     return because(
       'OOMKilled',
-      'the command used more memory than its limit; raise strategy.job.resources.limits.memory',
+      `the command used more memory than its limit; raise ${command?.name === 'restore' ? 'into' : 'strategy.job'}.resources.limits.memory`,
     )
   if (mover?.reason === 'OOMKilled')
     return because('OOMKilled', 'the mover used more memory than its limit; this is a defect, please report it')
@@ -68,7 +69,7 @@ export function failureOf(
  */
 function isKilledByDeadline(pod: Pod, job: Job): boolean {
   if (pod.status?.reason !== 'DeadlineExceeded') return false
-  const ended = timeOf(statusOf(pod, 'dump')?.state?.terminated?.finishedAt)
+  const ended = timeOf(commandStatusOf(pod)?.state?.terminated?.finishedAt)
   const start = timeOf(pod.status.startTime)
   const seconds = job.spec.template.spec.activeDeadlineSeconds
   return !ended || !start || seconds === undefined || ended >= addSeconds(start, seconds)

@@ -1,9 +1,9 @@
 // What a pod of a Job shows: whether it is over, and what its mover has said.
-import type { ContainerStatus, Pod } from '../../api/kubernetes.ts'
+import type { ContainerStatus, Job, Pod } from '../../api/kubernetes.ts'
+import { label, type JobRole } from '../../api/labels.ts'
 import { isCommitted, type MoverMessage } from '../../api/mover/message.ts'
 import { parseMoverMessage } from '../../api/mover/message-parse.ts'
 import { versionOf, type Unless } from '../core/actions.ts'
-import { isRun } from '../view/chain.ts'
 import type { JobView } from '../view/view.ts'
 
 /** The newest whole message of the mover in a pod, once it has ended. */
@@ -21,13 +21,22 @@ export function committedMessageOf(pods: readonly Pod[]): MoverMessage | undefin
   return messages.find(message => isCommitted(message) && !disproved.has(message?.startedAt ?? NaN))
 }
 
+/** Whether a Job has several attempts, one after the other. */
+function isRepeated({ metadata }: Job): boolean {
+  const role = metadata.labels?.[label.role]
+  return repeated.some(each => each === role)
+}
+
+const repeated: readonly JobRole[] = ['run', 'resolve', 'restore']
+
 /**
- * What a verdict on an ended Job must be held against: the words of its newest pod may be on their way, and of a run, which is tried several
- * times, a whole pod may be that no cache knows.
+ * What a verdict on an ended Job must be held against: the words of its newest pod may be on their way, and of what is tried several times a
+ * whole pod may be that no cache knows.
  */
 export function unlessMoreIsSaid({ job, pods }: JobView): Unless | undefined {
   const newest = pods.at(-1)
-  const isDecided = isRun(job) ? committedMessageOf(pods) : newest && hasMoverEnded(newest)
+  const success = committedMessageOf(pods) ?? pods.map(moverMessageOf).find(message => message?.phase === 'done')
+  const isDecided = isRepeated(job) ? success : newest && hasMoverEnded(newest)
   if (isDecided) return undefined
   const { name, uid } = job.metadata
   return { kind: 'newer-pods', name, ...(uid ? { uid } : {}), seen: pods.map(versionOf) }
@@ -44,6 +53,11 @@ export function hasMoverEnded(pod: Pod): boolean {
 /** Our own containers decide, not the pod, which a sidecar may keep from ending (F76). False while no pod is seen. */
 export function haveMoversEnded({ pods }: JobView): boolean {
   return pods.length > 0 && pods.every(pod => isOver(pod) || hasMoverEnded(pod))
+}
+
+/** The container beside the mover that does the work: of a backup, or of a restore. */
+export function commandStatusOf(pod: Pod): ContainerStatus | undefined {
+  return statusOf(pod, 'dump') ?? statusOf(pod, 'restore')
 }
 
 export function statusOf(pod: Pod, name: string): ContainerStatus | undefined {

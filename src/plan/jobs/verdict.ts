@@ -2,14 +2,15 @@
 // attempt has proved that manifest to be no backup (docs/design.md R1).
 import type { Reason } from '../../api/conditions.ts'
 import type { Job, Pod } from '../../api/kubernetes.ts'
-import { annotation } from '../../api/labels.ts'
+import { annotation, label } from '../../api/labels.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
 import { isPermanent } from '../../api/mover/reasons.ts'
 import { failureOf } from './failure.ts'
 import { attemptsOf, hiddenObstacle, obstacleOf, type LastWords, waitingObstacle } from './obstacles.ts'
-import { committedMessageOf, isOver, moverMessageOf, statusOf } from './pods.ts'
+import { commandStatusOf, committedMessageOf, isOver, moverMessageOf, statusOf } from './pods.ts'
 import { trueCondition } from './true-condition.ts'
 import { redact } from '../core/redact.ts'
+import { isRun } from '../view/chain.ts'
 import type { JobView } from '../view/view.ts'
 import { addSeconds, earliest, latest, timeOf } from '../../schedule/times.ts'
 
@@ -93,12 +94,11 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
 
   const deadline = lostAt(job)
   if (deadline && now >= deadline && job.spec.suspend) {
-    const message = `Job ${job.metadata.name} was suspended until its deadline, and was deleted so that the schedule goes on`
+    const message = `Job ${job.metadata.name} was suspended until its deadline, and was deleted${soThat(job)}`
     return { ...base, phase: 'Failed', reason: 'JobSuspended', message, moverMessage, endTime: now }
   }
   if (deadline && now >= deadline) {
-    const message =
-      'the Job did not end long after its deadline; its node is probably lost. The Job was deleted so that the schedule goes on'
+    const message = `the Job did not end long after its deadline; its node is probably lost. The Job was deleted${soThat(job)}`
     return { ...base, phase: 'Failed', reason: 'DeadlineExceeded', message, moverMessage, endTime: now }
   }
   const stuck = newest && stuckSince(newest)
@@ -138,11 +138,21 @@ export function judgeJob({ job, pods, warnings }: JobView, before: LastWords | u
     ...base,
     phase: running ? 'Running' : 'Pending',
     reason: running ? 'Running' : 'PodPending',
-    message: `${running ? 'the backup is being made' : 'waiting for the pod to start'}${attempt}${because}`,
+    message: `${running ? beingDone(job) : 'waiting for the pod to start'}${attempt}${because}`,
     moverMessage,
     endTime: undefined,
     wakeAt: earliest(deadline, stuckUntil),
   }
+}
+
+function soThat(job: Job): string {
+  return isRun(job) ? ' so that the schedule goes on' : ''
+}
+
+function beingDone({ metadata }: Job): string {
+  const role = metadata.labels?.[label.role]
+  if (role === 'resolve') return 'the backup is being looked for'
+  return role === 'restore' ? 'the backup is being restored' : 'the backup is being made'
 }
 
 /** Whether the Job has reached its end, as its controller sees it. */
@@ -164,13 +174,14 @@ function stuckSince(pod: Pod): Date | undefined {
   if (isOver(pod)) return undefined
   const ended = statusOf(pod, 'mover')?.state?.terminated
   if (!ended || ended.exitCode === 0) return undefined
-  const dump = statusOf(pod, 'dump')?.state
-  const others = pod.status?.containerStatuses?.filter(({ name }) => name !== 'mover' && name !== 'dump') ?? []
-  if (dump === undefined || dump.terminated)
-    return others.some(({ state }) => state?.running)
-      ? latest(timeOf(ended.finishedAt), timeOf(dump?.terminated?.finishedAt))
+  const command = commandStatusOf(pod)
+  const state = command?.state
+  const others = pod.status?.containerStatuses?.filter(({ name }) => name !== 'mover' && name !== command?.name) ?? []
+  if (state === undefined || state.terminated)
+    return others.some(other => other.state?.running)
+      ? latest(timeOf(ended.finishedAt), timeOf(state?.terminated?.finishedAt))
       : undefined
-  if (dump.waiting === undefined) return undefined
+  if (state.waiting === undefined) return undefined
   const reason = moverMessageOf(pod)?.reason
   const pointless = reason !== undefined && (isPermanent(reason) || reason === 'SourceNotStarted')
   return pointless || waitingObstacle(pod) ? timeOf(ended.finishedAt) : undefined

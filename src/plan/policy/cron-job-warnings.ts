@@ -4,7 +4,7 @@ import type { JobEvent } from '../../api/kubernetes.ts'
 import type { Verdict } from '../core/conditions.ts'
 import { slotOfJob } from '../view/owners.ts'
 import { firstPast } from '../view/run-times.ts'
-import type { JobStrategyView, View } from '../view/view.ts'
+import type { JobTargetView, View } from '../view/view.ts'
 import type { DryRun } from '../view/world.ts'
 import { latest, timeOf } from '../../schedule/times.ts'
 import { latestPresent } from './two-clocks.ts'
@@ -33,12 +33,12 @@ export function lastRefusal(events: readonly JobEvent[]): Date | undefined {
 }
 
 /**
- * The newest warning about the CronJob that still says something. A failure is over when a Job was started after it; the refusal of a Job
+ * The newest warning about the CronJob of a target that still says something. A failure is over when a Job was started after it; the refusal of a Job
  * also when the API server was asked since, and would take it.
  */
 export function cronJobWarning(
   view: Pick<View, 'runs' | 'runJobs' | 'dryRun' | 'serverTime'>,
-  { targets }: JobStrategyView,
+  { warnings }: Pick<JobTargetView, 'warnings'>,
   now: Date,
 ): CronJobWarning | undefined {
   const { runs, runJobs, dryRun } = view
@@ -48,7 +48,7 @@ export function cronJobWarning(
   ]
   const present = latestPresent(view, now)
   const started = latest(...began.map(time => firstPast(present, timeOf(time))))
-  const told = targets.flatMap(({ warnings }) => warnings).filter(({ reason }) => reason !== counted)
+  const told = warnings.filter(({ reason }) => reason !== counted)
   const open = told.filter(event => !isFailure(event) || !isAfter(started, event))
   const newest = (events: readonly JobEvent[]) =>
     events.toSorted((a, b) => ((a.lastTimestamp ?? '') < (b.lastTimestamp ?? '') ? -1 : 1)).at(-1)

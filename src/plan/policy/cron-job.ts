@@ -2,7 +2,6 @@
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
-import { commandTarget } from '../../api/names.ts'
 import { backupCronJob, type Marks } from '../../resources/jobs.ts'
 import { scheduledBackup } from '../../resources/backup-objects.ts'
 import type { Settings } from '../../resources/settings.ts'
@@ -16,33 +15,51 @@ import { bySlot } from './early-slot.ts'
 import { lateJobSeconds, openSlots } from './open-slots.ts'
 import { scheduleOf, type PolicySchedule } from './schedule.ts'
 import { isControlledBy } from '../view/chain.ts'
+import type { JobTarget } from '../view/job-targets.ts'
 import { isOf, slotOfJob, slotsByName } from '../view/owners.ts'
+import { ofTarget, type OneTarget } from '../view/per-target.ts'
 import { nextSlot } from '../../schedule/schedule.ts'
 import { counted, countUnrun, advanceTo, type SlotBook, type SlotPlan } from './slots.ts'
 import { earliestPresent, latestPresent } from './two-clocks.ts'
 import { addSeconds, isAhead, latest, rfc3339, timeOf } from '../../schedule/times.ts'
-import type { CommandTarget, View } from '../view/view.ts'
+import type { JobTargetView, View } from '../view/view.ts'
 
 export type NameTaken = { readonly taken: string }
 
-/** The largest object by far, hashed whole: built again only where the spec of the policy or a mark has changed. */
-const built = new WeakMap<BackupPolicy['spec'], { readonly from: string; readonly cronJob: CronJob }>()
+/** The largest object by far, hashed whole: built again only where the spec of the policy, its target or a mark has changed. */
+const built = new WeakMap<BackupPolicy['spec'], Map<string, { readonly from: string; readonly cronJob: CronJob }>>()
 
-/** What the CronJob of a policy should be; undefined where there is no command to run, or no schedule that can be read. */
-export function desiredCronJob(policy: BackupPolicy, marks: Marks, settings: Settings): CronJob | undefined {
+/**
+ * What the CronJob of a target should be; undefined where it cannot be backed up and has none, or where no schedule can be read. One that stands
+ * runs what it has run, when the policy says.
+ */
+export function desiredCronJob(
+  policy: BackupPolicy,
+  target: JobTarget & { readonly cronJob?: CronJob | undefined },
+  marks: Marks,
+  settings: Settings,
+): CronJob | undefined {
   const { metadata, spec } = policy
-  const { job } = spec.strategy
-  const clock = scheduleOf(policy)
-  if (spec.strategy.type !== 'job' || !job || 'problem' in clock) return undefined
-  const from = JSON.stringify([metadata.namespace, metadata.name, metadata.uid, marks, settings])
-  const known = built.get(spec)
+  const clock = scheduleOf(policy, target.name)
+  if ('problem' in clock) return undefined
+  if (!('source' in target)) return target.cronJob && carriedOn(target.cronJob, policy, clock)
+  const stated = target.source === spec.strategy.job ? [] : [target.source]
+  const from = JSON.stringify([metadata.namespace, metadata.name, metadata.uid, marks, settings, ...stated])
+  const ofSpec = built.get(spec) ?? new Map<string, { readonly from: string; readonly cronJob: CronJob }>()
+  const known = ofSpec.get(target.name)
   if (known?.from === from) return known.cronJob
-  const cronJob = backupCronJob(policy, job, clock.text, marks, settings)
-  built.set(spec, { from, cronJob })
+  const cronJob = backupCronJob(policy, target.source, clock.text, marks, settings, target.name)
+  built.set(spec, ofSpec.set(target.name, { from, cronJob }))
   return cronJob
 }
 
-/** The name of the group that keeps the CronJob as it should be. */
+/** As it stands, at the times of the policy. */
+function carriedOn(current: CronJob, { spec }: BackupPolicy, { text }: PolicySchedule): CronJob {
+  const { timeZone, suspend, startingDeadlineSeconds } = spec
+  return { ...current, spec: { ...current.spec, schedule: text, timeZone, suspend, startingDeadlineSeconds } }
+}
+
+/** The name of the group that keeps the CronJob of an explicit command as it should be; those of other targets have their names: `ofTarget`. */
 export const cronJobGroup = 'cron-job'
 
 /** The name of the group that puts its clock back. */
@@ -53,13 +70,14 @@ export const cronJobClockGroup = 'cron-job-clock'
  * @param view `cronJobUIDs`: of CronJobs that are, or were, this policy's. With another one its Jobs would be believed (docs/design.md R27).
  */
 export function planCronJob(
-  { cronJob: current }: CommandTarget,
+  { name: target, cronJob: current }: Pick<JobTargetView, 'name' | 'cronJob'>,
   policy: BackupPolicy,
   view: Pick<View, 'cronJobUIDs' | 'runs' | 'runJobs' | 'serverTime'>,
   desired: CronJob,
   now: Date,
 ): readonly Group[] | NameTaken {
-  if (!current) return [alone(cronJobGroup, { do: 'create', object: desired, cost: 'no scheduled run starts' })]
+  const group = ofTarget(cronJobGroup, target)
+  if (!current) return [alone(group, { do: 'create', object: desired, cost: 'no scheduled run starts' })]
   if (!isOf(current, policy.metadata.name))
     return {
       taken: `a CronJob named ${current.metadata.name} exists and is not ours; rename or delete it, or rename the policy`,
@@ -79,13 +97,13 @@ export function planCronJob(
   const isOurs = isOwned && current.metadata.annotations?.[annotation.desiredState] === wanted
   const ahead = desired.spec.suspend ? [] : putClockBack(current, policy, view, now)
   // First of all: until then nothing runs, and it is no less needed where the change is refused.
-  const putBack = ahead.length > 0 ? [alone(cronJobClockGroup, ...ahead)] : []
+  const putBack = ahead.length > 0 ? [alone(ofTarget(cronJobClockGroup, target), ...ahead)] : []
   if (isOurs && cronJobDifferences(current, desired).length === 0) return putBack
   // Its clock is set to now first, so that what is written next fires nothing for the past (docs/design.md R4).
   const status = { lastScheduleTime: rfc3339(clockOfChange(view, now)) }
   const setClock =
     drifted && !desired.spec.suspend ? [{ do: 'patch-status', kind: 'CronJob', name, uid, status } as const] : []
-  const change = alone(cronJobGroup, ...setClock, { do: 'replace', object: brought(current, desired) })
+  const change = alone(group, ...setClock, { do: 'replace', object: brought(current, desired) })
   // Once it is put back it is another object, and changed with the next plan.
   return [...putBack, { ...change, needs: putBack.map(({ name }) => ({ group: name, was: 'refused' })) }]
 }
@@ -115,7 +133,7 @@ export function brought(current: CronJob, desired: CronJob): CronJob {
  * `next`: the next slot. `closes`: when the next slot that has no Job yet gets its outcome.
  */
 export function accountForJobs(
-  view: Pick<View, 'namespace' | 'runs' | 'runJobs' | 'cronJob' | 'serverTime'>,
+  view: Pick<OneTarget<View>, 'namespace' | 'target' | 'runs' | 'runJobs' | 'cronJob' | 'serverTime'>,
   policy: BackupPolicy,
   fresh: readonly SlotJob[],
   clock: PolicySchedule,
@@ -154,7 +172,7 @@ export function accountForJobs(
       book = counted(book, 'missed', 1, slot)
       continue
     }
-    const object = scheduledBackup(view.namespace, policy.metadata.name, name, commandTarget, slot)
+    const object = scheduledBackup(view.namespace, policy.metadata.name, name, view.target, slot)
     groups.push(alone(recording(name), { do: 'create', object, cost: 'this run has no Backup' }))
   }
   if (policy.spec.suspend) return { groups, book, next: undefined, closes: undefined }
@@ -176,7 +194,7 @@ export function accountForJobs(
  * @param fresh Jobs that are not in the book yet, oldest first.
  */
 function rememberedFrom(
-  { cronJob, runs }: Pick<View, 'cronJob' | 'runs'>,
+  { cronJob, runs }: Pick<OneTarget<View>, 'cronJob' | 'runs'>,
   fresh: readonly SlotJob[],
 ): Date | undefined {
   const { successfulJobsHistoryLimit, failedJobsHistoryLimit } = cronJob?.spec ?? {}

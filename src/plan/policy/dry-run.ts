@@ -3,6 +3,7 @@ import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { CronJob, Job } from '../../api/kubernetes.ts'
 import { dryRunJob } from '../../resources/jobs.ts'
 import type { Settings } from '../../resources/settings.ts'
+import { jobTargets, type JobTarget } from '../view/job-targets.ts'
 import { isOf } from '../view/owners.ts'
 import { brought, desiredCronJob } from './cron-job.ts'
 
@@ -12,13 +13,18 @@ export type DryRunQuestion = {
   readonly job: Job
 }
 
-/** Undefined where there is no command to run, or no schedule that can be read. */
+/**
+ * Undefined where there is nothing to run, or no schedule that can be read.
+ * @param target the policy's explicit command, unless it has a preset
+ */
 export function dryRunQuestion(
   policy: BackupPolicy,
   current: CronJob | undefined,
   settings: Settings,
+  target: JobTarget | undefined = jobTargets(policy, undefined)[0],
 ): DryRunQuestion | undefined {
-  const desired = desiredCronJob(policy, { held: [], accepted: [] }, settings)
+  if (!target || !('source' in target)) return undefined
+  const desired = desiredCronJob(policy, target, { held: [], accepted: [] }, settings)
   return desired && { cronJob: cronJobQuestion(policy, current, desired), job: dryRunJob(policy, desired) }
 }
 

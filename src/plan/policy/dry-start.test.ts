@@ -59,7 +59,8 @@ const podOf = (...containerStatuses: NonNullable<NonNullable<Pod['status']>['con
   pod(begun(), 1, { status: { phase: 'Pending', containerStatuses } })
 
 function plan(of: ReturnType<typeof policy>, more: Partial<PolicyWorld> = {}, time = now, store: StoreStatus = usable) {
-  const { groups, ...rest } = planDryStart(viewOf(world(of, more)), of, jobStrategy.job as never, store, time)
+  const { job: strategy = assert.fail() } = of.spec.strategy
+  const { groups, ...rest } = planDryStart(viewOf(world(of, more)), of, strategy, store, time)
   return { ...rest, actions: actionsOf(groups) }
 }
 const started = (...args: Parameters<typeof plan>) =>

@@ -3,11 +3,11 @@
 // memory, limit ranges, pod security.
 import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { JobStrategy } from '../../api/kinds/backup-policy-job.ts'
 import type { StartStatus, StoreStatus } from '../../api/kinds/backup-policy-status.ts'
-import { startJobName } from '../../api/names.ts'
+import { commandTarget, startJobName } from '../../api/names.ts'
 import { stateHash } from '../../resources/desired-state.ts'
 import { startJob } from '../../resources/jobs.ts'
+import type { DumpSource } from '../../resources/mover-pod.ts'
 import { alone, type Group } from '../core/actions.ts'
 import { once } from '../core/once.ts'
 import { redact } from '../core/redact.ts'
@@ -17,6 +17,7 @@ import { conditionTime, isFinished, lostAt } from '../jobs/verdict.ts'
 import { askedFor, dailyProbe, pastTrial, quietTime } from './probe-times.ts'
 import { attemptOf, cut, turnOf } from './trials.ts'
 import { addSeconds, earliest, rfc3339, timeOf } from '../../schedule/times.ts'
+import { ofTarget } from '../view/per-target.ts'
 import type { JobView, RunView, View } from '../view/view.ts'
 
 /** So long an image may fail to be pulled, or a quota be full, before it is told: some of that passes. Seconds. */
@@ -26,7 +27,7 @@ const [firstRetrySeconds, longestRetrySeconds] = [600, 3600]
 /** They pass by themselves and say nothing of the policy: who waits for them keeps the last verdict. */
 const passing: readonly Reason[] = ['PodUnschedulable', 'JobSuspended', 'Evicted']
 
-const hashOf = once<JobStrategy, string>(stateHash)
+const hashOf = once<DumpSource, string>(stateHash)
 
 /** The name of the group that makes a dry start. */
 export const dryStartGroup = 'dry-start'
@@ -37,7 +38,10 @@ export type DryStartPlan = {
   readonly wakeAt: Date | undefined
 }
 
-/** @param store until it can be used, nothing is started: it is what a person should mend first. */
+/**
+ * @param job what the container of the target is given
+ * @param store until it can be used, nothing is started: it is what a person should mend first.
+ */
 export function planDryStart(
   {
     runs,
@@ -47,14 +51,16 @@ export function planDryStart(
     settings,
   }: Pick<View, 'runs' | 'runJobs' | 'starts' | 'probesRunning' | 'settings'>,
   policy: BackupPolicy,
-  job: JobStrategy,
+  job: DumpSource,
   store: StoreStatus | undefined,
   now: Date,
+  target: string = commandTarget,
 ): DryStartPlan {
   const specHash = hashOf(job)
-  const before = policy.status?.start
+  const { status } = policy
+  const before = target === commandTarget ? status?.start : status?.targets?.find(({ name }) => name === target)?.start
   const start = provenBy(runs, before?.specHash === specHash ? before : unknown(specHash))
-  const name = startJobName(policy.metadata.name, policy.metadata.uid ?? '', specHash, start.attempts)
+  const name = startJobName(policy.metadata.name, policy.metadata.uid ?? '', specHash, start.attempts, target)
   const { current, cleanUp } = attemptOf(starts, name, 'the result of this dry start is known')
   if (current) {
     const found = judgeStart(current, job, now)
@@ -71,9 +77,13 @@ export function planDryStart(
   const again = nextStart(start, policy, runJobs, now)
   const turn = turnOf(policy, start.asked, again, probesRunning, now)
   if (turn.is === 'later') return idle(turn.wakeAt)
-  const object = startJob(policy, job, specHash, start.attempts, settings)
+  const object = startJob(policy, job, specHash, start.attempts, settings, target)
   const cost = 'nobody finds out whether the command can be started'
-  return { groups: [...cleanUp, alone(dryStartGroup, { do: 'create', object, cost })], start, wakeAt: undefined }
+  return {
+    groups: [...cleanUp, alone(ofTarget(dryStartGroup, target), { do: 'create', object, cost })],
+    start,
+    wakeAt: undefined,
+  }
 }
 
 type Words = { readonly reason: Reason; readonly message: string }
@@ -87,7 +97,7 @@ type Going = { readonly is: 'going'; readonly obstacle: Words | undefined; reado
 /** The container of the command decides, whatever becomes of the mover beside it. */
 function judgeStart(
   { job, pods, warnings }: JobView,
-  { image, command = [], args = [] }: JobStrategy,
+  { image, command = [], args = [] }: DumpSource,
   now: Date,
 ): Found | Going {
   const newest = pods.at(-1)

@@ -30,13 +30,16 @@ export type PolicyFacts = {
   readonly store: StoreStatus | undefined
   /** Of the CronJobs whose Jobs are believed, newest first. */
   readonly cronJobUIDs: readonly string[]
-  /** This pass has made the CronJob, or brought it to what it should be: no cache shows that yet. */
-  readonly cronJobWritten: boolean
-  /** Whether the command can be started. */
-  readonly start: StartStatus | undefined
-  /** Why the CronJob cannot be ours. */
-  readonly nameTaken: string | undefined
-  readonly digest: string | undefined
+  /** Targets of which this pass has made the CronJob, or brought it to what it should be: no cache shows that yet. */
+  readonly cronJobsWritten: ReadonlySet<string>
+  /** Of each target whether what it runs can be started. */
+  readonly starts: ReadonlyMap<string, StartStatus>
+  /** Of targets why their CronJob cannot be ours. */
+  readonly namesTaken: ReadonlyMap<string, string>
+  /** Of each target the digest that our objects are known to agree with. */
+  readonly digests: ReadonlyMap<string, string | undefined>
+  /** Up to which slot each target of a preset is accounted for. */
+  readonly marks: ReadonlyMap<string, Date>
   /** What the newest run that committed warned of; undefined where no such run is still to be seen. */
   readonly warnings: readonly MoverWarning[] | undefined
   /** What is wrong with the list of the bucket. */

@@ -49,12 +49,13 @@ export function nextOverdue(policy: BackupPolicy, now: Date): Date | undefined {
 
 /** Of each target the first slot after its newest good backup. Undefined where the schedule cannot be read. */
 function owedSlots(policy: BackupPolicy, now: Date): readonly (Date | undefined)[] | undefined {
-  const clock = scheduleOf(policy)
-  if ('problem' in clock) return undefined
+  if ('problem' in scheduleOf(policy)) return undefined
   const since = scheduleSince(policy, now)
-  return newestGood(policy).map(good =>
-    nextSlot(clock.schedule, clock.timeZone, latest(good, since) ?? since, clock.rule),
-  )
+  return newestGood(policy).map(({ target, good }) => {
+    const clock = scheduleOf(policy, target)
+    if ('problem' in clock) return undefined
+    return nextSlot(clock.schedule, clock.timeZone, latest(good, since) ?? since, clock.rule)
+  })
 }
 
 /** How long after its slot a run may be complete and still be in time. Seconds. */
@@ -64,9 +65,13 @@ function allowedSecondsOf(policy: BackupPolicy): number {
 }
 
 /** The newest good backup of each selected target. A target that has none yet may be new: it goes with the policy's newest. */
-function newestGood({ status }: BackupPolicy): readonly (Date | undefined)[] {
+function newestGood({ status }: BackupPolicy): readonly {
+  readonly target: string | undefined
+  readonly good: Date | undefined
+}[] {
   const lastSuccess = timeOf(status?.lastSuccess)
   const targets = status?.targets?.filter(({ reason }) => reason !== 'TargetNotFound') ?? []
-  if (targets.length < 2) return [latest(lastSuccess, timeOf(targets[0]?.newest))]
-  return targets.map(({ newest }) => timeOf(newest) ?? lastSuccess)
+  const [only] = targets
+  if (targets.length < 2) return [{ target: only?.name, good: latest(lastSuccess, timeOf(only?.newest)) }]
+  return targets.map(({ name, newest }) => ({ target: name, good: timeOf(newest) ?? lastSuccess }))
 }

@@ -1,13 +1,13 @@
 // The plan of one policy: everything that should be done now for it, its runs and its history, and its status. Pure.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
+import type { BackupPolicyStatus, StoreStatus } from '../../api/kinds/backup-policy-status.ts'
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
+import { commandTarget } from '../../api/names.ts'
+import type { Marks } from '../../resources/jobs.ts'
 import {
-  alone,
   askedConclusion,
-  deletion,
   nothingUndone,
   type Group,
   type Plan,
@@ -16,7 +16,7 @@ import {
   type Unless,
 } from '../core/actions.ts'
 import { sameJson } from '../core/equal.ts'
-import { planCatalog } from '../history/catalog.ts'
+import { planCatalog, type CatalogPlan } from '../history/catalog.ts'
 import { leftoverSnapshots, nextCleanUp, planCleanUp, stuckJobs } from '../history/clean-up.ts'
 import { planExpired } from '../history/ephemeral.ts'
 import { markGone, unmarkGone } from '../history/policy-gone.ts'
@@ -34,18 +34,36 @@ import {
   runsByTarget,
   type TargetHistory,
 } from '../history/verdicts.ts'
+import { isFinished } from '../jobs/verdict.ts'
 import { planBackup } from '../runs/run.ts'
 import { quickSeconds } from '../runs/snapshot.ts'
 import type { BackupPlan } from '../runs/status.ts'
 import { oneStart } from '../runs/turns.ts'
 import { addSeconds, earliest } from '../../schedule/times.ts'
-import { isOf } from '../view/owners.ts'
-import { viewOf, type JobStrategyView, type RunView, type SnapshotStrategyView, type View } from '../view/view.ts'
+import { targetOfRun } from '../view/owners.ts'
+import { isGroup, ofTarget, viewsByTarget, type OneTarget } from '../view/per-target.ts'
+import {
+  viewOf,
+  type JobStrategyView,
+  type JobTargetView,
+  type RunView,
+  type SnapshotStrategyView,
+  type View,
+} from '../view/view.ts'
 import type { PolicyWorld } from '../view/world.ts'
-import { accountForJobs, cronJobGroup, desiredCronJob, planCronJob, unrecordedJobs } from './cron-job.ts'
+import {
+  accountForJobs,
+  cronJobGroup,
+  desiredCronJob,
+  planCronJob,
+  unrecordedJobs,
+  type NameTaken,
+  type SlotJob,
+} from './cron-job.ts'
 import { clockOf } from './clock-ahead.ts'
-import { cronJobWarning } from './cron-job-warnings.ts'
-import { planDryStart, type DryStartPlan } from './dry-start.ts'
+import { cronJobWarning, type CronJobWarning } from './cron-job-warnings.ts'
+import { dryStartGroup, planDryStart, type DryStartPlan } from './dry-start.ts'
+import { nextGone, strayCronJobs, withoutGone } from './gone-targets.ts'
 import { notices } from './notices.ts'
 import { scheduleOf, scheduleSince } from './schedule.ts'
 import { bookOf, type SlotBook, type SlotPlan } from './slots.ts'
@@ -53,6 +71,7 @@ import { planSnapshotSlots } from './snapshot-slots.ts'
 import { policyStatus } from './status.ts'
 import { nextOverdue } from './overdue.ts'
 import { planProbe } from './store-probe.ts'
+import { addedUp, bookOfTarget, withMark } from './target-books.ts'
 import { targetsOf } from './targets.ts'
 import { latestPresent } from './two-clocks.ts'
 import { rememberUnmade } from './unmade.ts'
@@ -64,7 +83,8 @@ export function planPolicy(world: PolicyWorld, now: Date): Plan {
 
 function planView(view: View, now: Date): Plan {
   if (!view.policy) return planGone(view, now)
-  const { policy, strategy } = view
+  const { policy, strategy: wanted } = view
+  const strategy = wanted.type === 'job' ? withoutGone(view, wanted, now) : wanted
   const basis = basisOf(view, policy, strategy, now)
   if (strategy.type === 'job') {
     const living = { ...view, policy, strategy }
@@ -110,40 +130,121 @@ type Living<Strategy> = View & { readonly policy: BackupPolicy; readonly strateg
 /** What the two strategies do in ways of their own. */
 type StrategyPlan = {
   readonly cronJob: readonly Group[]
-  readonly nameTaken?: string
+  /** By target. */
+  readonly namesTaken: ReadonlyMap<string, string>
   readonly probe?: ReturnType<typeof planProbe>
-  readonly dryStart?: DryStartPlan
-  readonly catalog?: ReturnType<typeof planCatalog>
+  readonly dryStarts: ReadonlyMap<string, DryStartPlan>
+  /** By target. */
+  readonly catalogs: ReadonlyMap<string, CatalogPlan>
   readonly holds?: HoldsPlan
+  readonly cronJobWarnings: readonly CronJobWarning[]
   readonly unrecorded: ReadonlySet<string>
   readonly backups: readonly BackupPlan[]
-  readonly schedule: ReturnType<typeof planSnapshotSlots>
+  readonly schedules: readonly Schedule[]
 }
 
-function planJobStrategy(
-  view: Living<JobStrategyView>,
-  { clock, since, before, numbers }: Basis,
-  now: Date,
-): StrategyPlan {
-  const { policy, strategy, runs, settings } = view
-  const orders = ordersOf(runs, strategy, numbers, policy.status)
-  const desired = desiredCronJob(policy, orders, settings)
-  const cronJobs = desired ? strategy.targets.map(target => planCronJob(target, policy, view, desired, now)) : []
-  const catalog = planCatalog(view, now)
-  const fresh = unrecordedJobs(policy, view, before, now)
+/** `target` undefined: of the policy as a whole. `before`: the book that it was begun with. */
+type Schedule = {
+  readonly target: string | undefined
+  readonly before: SlotBook
+  readonly plan: SlotPlan
+}
+
+function planJobStrategy(view: Living<JobStrategyView>, basis: Basis, now: Date): StrategyPlan {
+  const { policy, strategy, runs } = view
   const probe = strategy.store && planProbe(view, policy, strategy.store.hash, now)
-  const { job } = policy.spec.strategy
+  const views = viewsByTarget(view, strategy)
+  const plans = new Map(
+    strategy.targets.flatMap(target => {
+      const own = views.get(target.name)
+      return own ? [[target.name, planJobTarget(own, target, basis, now)] as const] : []
+    }),
+  )
+  const all = [...plans.values()]
+  const catalogs = new Map([...plans].map(([name, { catalog }]) => [name, catalog]))
+  // A Backup that does not say yet of which target it is may be of the only one.
+  const planOfRun = (run: RunView) =>
+    strategy.preset === undefined ? all[0] : plans.get(targetOfRun(run.backup) ?? '')
   return {
-    cronJob: cronJobs.flatMap(plan => ('taken' in plan ? [] : plan)),
-    nameTaken: cronJobs.flatMap(plan => ('taken' in plan ? [plan.taken] : []))[0],
+    cronJob: all.flatMap(({ cronJob }) => ('taken' in cronJob ? [] : cronJob)),
+    namesTaken: new Map(
+      [...plans].flatMap(([name, { cronJob }]) => ('taken' in cronJob ? [[name, cronJob.taken] as const] : [])),
+    ),
     probe,
-    dryStart: job && planDryStart(view, policy, job, probe?.store, now),
-    catalog,
-    holds: planStoredHolds(view, catalog.entries, now),
-    unrecorded: new Set(fresh.map(({ job }) => job.metadata.name)),
-    backups: runs.map(run => planBackup(view, run, catalog, orders, now)),
-    schedule: 'problem' in clock ? noSlots(before) : accountForJobs(view, policy, fresh, clock, since, before, now),
+    dryStarts: planDryStarts(view, strategy, views, probe?.store, now),
+    catalogs,
+    holds: planStoredHolds(view, target => catalogs.get(target ?? '')?.entries, now),
+    cronJobWarnings: all.flatMap(({ warning }) => warning ?? []),
+    unrecorded: new Set(all.flatMap(({ fresh }) => fresh.map(({ job }) => job.metadata.name))),
+    backups: runs.map(run => {
+      const { catalog, orders } = planOfRun(run) ?? { catalog: undefined, orders: noOrders }
+      return planBackup(view, run, catalog, orders, now)
+    }),
+    schedules: all.map(({ schedule }) => schedule),
   }
+}
+
+/** What is planned of one target without a look at the others. */
+type TargetPlan = {
+  readonly orders: Marks
+  readonly cronJob: readonly Group[] | NameTaken
+  readonly warning: CronJobWarning | undefined
+  readonly catalog: CatalogPlan
+  readonly fresh: readonly SlotJob[]
+  readonly schedule: Schedule
+}
+
+function planJobTarget(
+  view: OneTarget<Living<JobStrategyView>>,
+  target: JobTargetView,
+  basis: Basis,
+  now: Date,
+): TargetPlan {
+  const { policy, strategy, settings, runs } = view
+  const clock = scheduleOf(policy, target.name)
+  const isOwn = strategy.preset !== undefined
+  const { before, since } = isOwn
+    ? bookOfTarget(policy, view, basis.before, basis.since, clockOf(view, now), now)
+    : basis
+  const orders = ordersOf(runs, strategy, basis.numbers, policy.status)
+  const desired = desiredCronJob(policy, target, orders, settings)
+  const fresh = unrecordedJobs(policy, view, before, now)
+  const plan = 'problem' in clock ? noSlots(before) : accountForJobs(view, policy, fresh, clock, since, before, now)
+  return {
+    orders,
+    cronJob: desired ? planCronJob(target, policy, view, desired, now) : [],
+    warning: cronJobWarning(view, target, now),
+    catalog: planCatalog(view, now),
+    fresh,
+    schedule: isOwn
+      ? { target: target.name, before, plan: { ...plan, book: withMark(plan.book, since) } }
+      : { target: undefined, before, plan },
+  }
+}
+
+/**
+ * Each is a pod of its own, and they share the places of all policies: of the targets of one only one at a time is begun. What is known of the
+ * others stays.
+ */
+function planDryStarts(
+  view: Living<JobStrategyView>,
+  { targets }: JobStrategyView,
+  views: ReadonlyMap<string, OneTarget<Living<JobStrategyView>>>,
+  store: StoreStatus | undefined,
+  now: Date,
+): ReadonlyMap<string, DryStartPlan> {
+  const plans = new Map<string, DryStartPlan>()
+  let isBusy = targets.length > 1 && view.starts.some(({ job }) => !isFinished(job))
+  for (const target of targets) {
+    const own = views.get(target.name)
+    if (!own || !('source' in target)) continue
+    const plan = planDryStart(own, view.policy, target.source, store, now, target.name)
+    const begins = plan.groups.some(({ name }) => isGroup(dryStartGroup, name))
+    const groups = begins && isBusy ? plan.groups.filter(({ name }) => !isGroup(dryStartGroup, name)) : plan.groups
+    plans.set(target.name, { ...plan, groups })
+    isBusy ||= begins
+  }
+  return plans
 }
 
 function planSnapshotStrategy(
@@ -154,14 +255,19 @@ function planSnapshotStrategy(
   const { policy, strategy, runs } = view
   const words = retentionWords(histories)
   const backups = runs.map(run => planBackup(view, run, undefined, noOrders, now, words))
+  const plan =
+    'problem' in clock
+      ? noSlots(before)
+      : planSnapshotSlots(view, policy, strategy, clock, since, before, now, endedBy(backups))
   return {
-    cronJob: planStrayCronJob(view),
+    cronJob: [],
+    namesTaken: new Map(),
+    dryStarts: new Map(),
+    catalogs: new Map(),
+    cronJobWarnings: [],
     unrecorded: new Set(),
     backups,
-    schedule:
-      'problem' in clock
-        ? noSlots(before)
-        : planSnapshotSlots(view, policy, strategy, clock, since, before, now, endedBy(backups)),
+    schedules: [{ target: undefined, before, plan }],
   }
 }
 
@@ -178,20 +284,25 @@ function planOf(
   now: Date,
 ): Plan {
   const { policy, strategy, runs, snapshotApi, dryRun } = view
-  const { cronJob, probe, dryStart, catalog, holds, unrecorded, backups, schedule, nameTaken } = plan
+  const { cronJob, namesTaken, probe, dryStarts, catalogs, holds, unrecorded, backups, schedules } = plan
   const { clock, since, before, kept, numbers, keeping, histories } = basis
-  const starts = oneStart([...(schedule.starts ?? []), ...backups.flatMap(each => each.groups)], policy, now)
+  const slotStarts = schedules.flatMap(each => each.plan.starts ?? [])
+  const starts = oneStart([...slotStarts, ...backups.flatMap(each => each.groups)], policy, now)
+  const isOpen = ({ backup }: RunView) => catalogs.get(targetOfRun(backup) ?? commandTarget)?.open === true
+  const { true: inOpen = [], false: inKnown = [] } = Object.groupBy(runs, run => `${isOpen(run)}`)
   const planned: readonly Group[] = [
+    ...strayCronJobs(view),
     ...cronJob,
     ...(probe?.groups ?? []),
-    ...(dryStart?.groups ?? []),
+    ...[...dryStarts.values()].flatMap(each => each.groups),
     ...planHolds(view.snapshots),
     ...(holds?.groups ?? []),
     // They are few, and make room under quotas for what comes. And Jobs go before the Backups that tell of them: of a Job whose Backup is gone
     // nobody knows that it was told of.
-    ...recordedJobs(view, catalog?.open === true, now),
+    ...recordedJobs({ ...view, runs: inOpen }, true, now),
+    ...recordedJobs({ ...view, runs: inKnown }, false, now),
     // Slots have deadlines, and what goes has none: hundreds of slow deletions would use up pass after pass.
-    ...schedule.groups,
+    ...schedules.flatMap(each => each.plan.groups),
     ...stuckJobs(view, unrecorded, now),
     ...starts.groups,
     ...planRetained(view, policy, histories, keeping, holds?.told ?? new Map(), now),
@@ -199,7 +310,7 @@ function planOf(
       ? [...planSlow(view, policy, histories, keeping, now), ...planExpired(view, now)]
       : planSlowBefore(view, policy, histories, keeping, now)),
     ...planCleanUp(view, unrecorded, now),
-    ...(catalog?.groups ?? []),
+    ...[...catalogs.values()].flatMap(each => each.groups),
   ]
   const groups = [...planned, ...unmarkGone(view, planned)]
   const remembered = withNextShare(policy, numbers, kept, now)
@@ -209,43 +320,56 @@ function planOf(
     clock,
     since,
     serverTime: view.serverTime,
-    next: schedule.next,
+    next: earliest(...schedules.map(each => each.plan.next)),
     histories,
     // Without the snapshot API nobody sees what is there, and so what is to be protected.
     numbers: strategy.type === 'job' || snapshotApi ? remembered : undefined,
     lowerings: lowerings(remembered, kept, now),
     cronJobUIDs: view.cronJobUIDs,
-    start: dryStart?.start,
-    nameTaken,
-    digest: catalog?.digest,
-    warnings: catalog?.warnings,
-    catalogTrouble: catalog?.trouble,
+    starts: new Map([...dryStarts].map(([name, { start }]) => [name, start])),
+    namesTaken,
+    digests: new Map([...catalogs].map(([name, { digest }]) => [name, digest])),
+    warnings: warningsOf(catalogs),
+    catalogTrouble: troubleOf(catalogs, strategy),
     snapshotApi,
     dryRun,
-    cronJobWarning: strategy.type === 'job' ? cronJobWarning(view, strategy, now) : undefined,
+    cronJobWarning: worstOf(plan.cronJobWarnings),
   }
-  const begunUntil = strategy.type === 'snapshot' ? quickUntil(before, schedule.book, now) : undefined
+  const [whole] = schedules
+  const begunUntil = strategy.type === 'snapshot' && whole ? quickUntil(before, whole.plan.book, now) : undefined
   /** A stored backup counts from the pass on in which its Backup tells of it; a snapshot tells of itself. */
   function historiesWith(told: readonly RunView[]): readonly TargetHistory[] {
     if (told === runs || strategy.type === 'snapshot') return histories
     return retentionByTarget(runsByTarget({ runs: told, snapshots: view.snapshots }, policy, strategy, now), keeping)
   }
   function conclude(refused: Refusals, undone: Undone = nothingUndone) {
-    const after = bookAfter(schedule, before, refused, undone)
+    const parts = schedules.map(each => ({
+      target: each.target,
+      before: each.before,
+      after: bookAfter(each.plan, each.before, refused, undone),
+    }))
+    const after = bookOfAll(before, parts)
     const missed = after.counts.missed > before.counts.missed
     // What is in doubt could not be asked, and perhaps never can: the rest is told all the same.
     const isUnasked = refused.has(askedConclusion)
     // One doubt at a time: the slots are counted in the next pass.
-    const book = missed && (isUnasked || probe?.unless) ? before : after
+    const isLater = missed && (isUnasked || probe?.unless !== undefined)
+    const book = isLater ? before : after
+    const marks = marksOfTargets(parts, isLater)
     const store = (isUnasked && probe?.before) || probe?.store
-    const targets = targetsOf(view, store, dryStart?.start, now)
+    const targets = targetsOf(view, store, facts.starts, now, namesTaken)
     const carriedOut = groups.filter(
       ({ name }) => !refused.has(name) && !undone.putOff.has(name) && !undone.taken.has(name),
     )
     const told = toldRuns(runs, carriedOut)
-    const cronJobWritten = carriedOut.some(({ name }) => name === cronJobGroup)
+    const written = carriedOut.filter(({ name }) => isGroup(cronJobGroup, name))
+    const cronJobsWritten = new Set(
+      strategy.targets.flatMap(({ name }: { readonly name: string }) =>
+        written.some(group => group.name === ofTarget(cronJobGroup, name)) ? [name] : [],
+      ),
+    )
     const status = policyStatus(
-      { ...facts, store, targets, histories: historiesWith(told), cronJobWritten, book, refused },
+      { ...facts, store, targets, histories: historiesWith(told), cronJobsWritten, book, marks, refused },
       told,
       now,
     )
@@ -261,13 +385,13 @@ function planOf(
   }
   const times = [
     begunUntil,
-    schedule.next,
-    schedule.closes,
+    ...schedules.flatMap(each => [each.plan.next, each.plan.closes]),
     starts.wakeAt,
     probe?.wakeAt,
-    dryStart?.wakeAt,
+    ...[...dryStarts.values()].map(each => each.wakeAt),
     dryRun?.againAt,
-    catalog?.wakeAt,
+    ...[...catalogs.values()].map(each => each.wakeAt),
+    strategy.type === 'job' ? nextGone(strategy, now) : undefined,
     holds?.wakeAt,
     nextCleanUp(view, now),
     nextOverdue(policy, now),
@@ -275,6 +399,57 @@ function planOf(
     ...[nextShare(remembered.scheduled), nextShare(remembered['on-demand'])].filter(time => time && time > now),
   ]
   return { groups, conclude, wakeAt: earliest(...times, ...backups.map(each => each.wakeAt)) }
+}
+
+/** Each target of a preset has its mark; what has one book for all has none of these. */
+function bookOfAll(
+  before: SlotBook,
+  parts: readonly { readonly target: string | undefined; readonly before: SlotBook; readonly after: SlotBook }[],
+): SlotBook {
+  const [whole] = parts
+  if (whole && whole.target === undefined) return whole.after
+  return addedUp(
+    before,
+    parts.map(part => ({ ...part, target: part.target ?? '' })),
+  )
+}
+
+/** @param isLater what they count is told in a later pass, and so is that they were counted */
+function marksOfTargets(
+  parts: readonly { readonly target: string | undefined; readonly before: SlotBook; readonly after: SlotBook }[],
+  isLater: boolean,
+): ReadonlyMap<string, Date> {
+  return new Map(
+    parts.flatMap(({ target, before, after }) => {
+      const mark = (isLater ? before : after).accountedUntil
+      return target === undefined || !mark ? [] : [[target, mark] as const]
+    }),
+  )
+}
+
+/** One that keeps the runs of a target from starting before one that does not. */
+function worstOf(warnings: readonly CronJobWarning[]): CronJobWarning | undefined {
+  return warnings.find(({ blocks }) => blocks) ?? warnings[0]
+}
+
+/** Of all targets; undefined where of none a run is still to be seen. */
+function warningsOf(catalogs: ReadonlyMap<string, CatalogPlan>): CatalogPlan['warnings'] {
+  const seen = [...catalogs.values()].flatMap(({ warnings }) => (warnings ? [warnings] : []))
+  return seen.length === 0 ? undefined : seen.flat()
+}
+
+/** The first that is wrong, with the name of its target where there may be several. */
+function troubleOf(
+  catalogs: ReadonlyMap<string, CatalogPlan>,
+  strategy: JobStrategyView | SnapshotStrategyView,
+): CatalogPlan['trouble'] {
+  const all = [...catalogs].map(([name, { trouble }]) => ({ name, trouble }))
+  for (const { name, trouble } of all) {
+    if (trouble === undefined || trouble === 'as-before') continue
+    const isOne = strategy.type !== 'job' || strategy.preset === undefined
+    return isOne ? trouble : { ...trouble, message: `target ${name}: ${trouble.message}` }
+  }
+  return all.some(({ trouble }) => trouble === 'as-before') ? 'as-before' : undefined
 }
 
 /** A slot whose Backup is refused or put off stays open in the book; one whose name a stranger has does not run, and waits for nobody. */
@@ -344,7 +519,7 @@ function planGone(view: View, now: Date): Plan {
   const backups = view.runs.map(run => planBackup(view, run, undefined, noOrders, now))
   return {
     groups: [
-      ...planStrayCronJob(view),
+      ...strayCronJobs(view),
       ...planHolds(view.snapshots),
       ...backups.flatMap(plan => plan.groups),
       ...leftoverSnapshots(view, now),
@@ -354,10 +529,4 @@ function planGone(view: View, now: Date): Plan {
     conclude: () => [],
     wakeAt: earliest(nextCleanUp(view, now), ...backups.map(plan => plan.wakeAt)),
   }
-}
-
-/** Our CronJob when there should be none: the policy is gone (and its CronJob may have been orphaned), or has another strategy. */
-function planStrayCronJob({ cronJob, name }: Pick<View, 'cronJob' | 'name'>): readonly Group[] {
-  if (!cronJob || !isOf(cronJob, name) || cronJob.metadata.deletionTimestamp) return []
-  return [alone('clean/cron-job', deletion(cronJob, 'no policy with strategy job wants it'))]
 }

@@ -2,10 +2,15 @@
 // that is violated decides, so their order is the order in which a person should mend things (docs/conditions.md has the same list).
 import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { StartStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { CronJob } from '../../api/kubernetes.ts'
+import type { Refusal } from '../core/actions.ts'
 import type { Verdict } from '../core/conditions.ts'
 import { annotation, managerName } from '../../api/labels.ts'
 import { isControlledBy } from '../view/chain.ts'
+import { isNotFound } from '../view/job-targets.ts'
+import { isGroup } from '../view/per-target.ts'
+import type { JobStrategyView } from '../view/view.ts'
 import type { DryRunRefusal } from '../view/world.ts'
 import { cronJobClockGroup, cronJobGroup } from './cron-job.ts'
 import { dryStartGroup } from './dry-start.ts'
@@ -29,7 +34,7 @@ export const readinessChecks: readonly Check[] = [
   { name: 'the schedule can be read', violation: scheduleUnreadable },
   { name: 'the name of the CronJob is ours', violation: cronJobTaken },
   { name: 'the snapshot CRDs are installed', violation: snapshotApiMissing },
-  { name: 'the selector matches a claim', violation: nothingSelected },
+  { name: 'the selector matches a claim, or a workload for the preset', violation: nothingSelected },
   { name: 'a target can be backed up', violation: noTargetReady },
   { name: 'the schedule fires', violation: scheduleSilent },
   { name: 'the CronJob is accepted, and stays as it was written', violation: cronJobRefused },
@@ -73,8 +78,11 @@ function scheduleUnreadable({ clock }: PolicyFacts): Violation | undefined {
   return { reason: 'InvalidSchedule', message: `the schedule cannot be read: ${clock.problem}`, next: 'act' }
 }
 
-function cronJobTaken({ nameTaken }: PolicyFacts): Violation | undefined {
-  return nameTaken === undefined ? undefined : { reason: 'NameTaken', message: nameTaken, next: 'act' }
+/** Of the targets of a preset each tells for itself. */
+function cronJobTaken({ strategy, namesTaken }: PolicyFacts): Violation | undefined {
+  if (strategy.type === 'job' && strategy.preset !== undefined) return undefined
+  const [taken] = namesTaken.values()
+  return taken === undefined ? undefined : { reason: 'NameTaken', message: taken, next: 'act' }
 }
 
 function snapshotApiMissing({ strategy, snapshotApi }: PolicyFacts): Violation | undefined {
@@ -85,16 +93,34 @@ function snapshotApiMissing({ strategy, snapshotApi }: PolicyFacts): Violation |
 }
 
 function nothingSelected({ strategy, targets }: PolicyFacts): Violation | undefined {
-  if (strategy.type !== 'snapshot' || targets.length > 0) return undefined
+  if (strategy.type === 'job') return nothingFound(strategy)
+  if (targets.length > 0) return undefined
   const message =
     'the selector matches no PersistentVolumeClaim in this namespace; strategy snapshot selects claims, not pods, so label the claims'
   return { reason: 'SelectorMatchedNothing', message, next: 'mend' }
 }
 
-/** Of job policies the store's checks say it better. */
-function noTargetReady({ strategy, targets }: PolicyFacts): Violation | undefined {
-  if (strategy.type !== 'snapshot' || targets.some(({ ready }) => ready)) return undefined
-  const message = targets.map(target => target.message).join('; ')
+/** An explicit command needs nothing to be found. */
+function nothingFound({ preset, unknown, targets }: JobStrategyView): Violation | undefined {
+  if (preset === undefined) return undefined
+  if (unknown) return { ...unknown, next: 'wait' }
+  if (targets.some(target => !isNotFound(target))) return undefined
+  const message = `preset ${preset} finds no workload by the selector in this namespace; it selects pods, so compare it with kubectl get pods --show-labels`
+  return { reason: 'SelectorMatchedNothing', message, next: 'mend' }
+}
+
+/** Of what runs in a pod the checks of the store and of the start say the rest better. */
+function noTargetReady({ strategy, targets, namesTaken }: PolicyFacts): Violation | undefined {
+  if (strategy.type === 'job' && strategy.preset === undefined) return undefined
+  const able = new Set(
+    strategy.type === 'job'
+      ? strategy.targets.filter(target => 'source' in target && !namesTaken.has(target.name)).map(({ name }) => name)
+      : targets.filter(({ ready }) => ready).map(({ name }) => name),
+  )
+  if (able.size > 0) return undefined
+  const message = targets
+    .map(target => (strategy.type === 'job' ? `${target.name}: ${target.message}` : target.message))
+    .join('; ')
   return { reason: commonReason(targets), message, next: 'mend' }
 }
 
@@ -105,7 +131,7 @@ function scheduleSilent({ policy, next }: PolicyFacts): Violation | undefined {
 }
 
 function cronJobRefused({ refused }: PolicyFacts): Violation | undefined {
-  const refusal = refused.get(cronJobGroup) ?? refused.get(cronJobClockGroup)
+  const refusal = refusalOf(refused, cronJobGroup) ?? refusalOf(refused, cronJobClockGroup)
   if (!refusal) return undefined
   if (refusal.withheld && refusal.action === 'patch-status') {
     const message = `${refusal.words}; check the clocks of the control plane: it is put back again, at the latest after 10 minutes`
@@ -150,9 +176,11 @@ function jobsNotStarted({ cronJobWarning }: PolicyFacts): Violation | undefined 
 }
 
 /** Also of an earlier policy of this name, and one that is going: what runs the schedule then is not this policy's. */
-function cronJobMissing({ strategy, policy, cronJobWritten }: PolicyFacts): Violation | undefined {
-  if (strategy.type !== 'job' || cronJobWritten) return undefined
-  if (strategy.targets.every(({ cronJob }) => isStanding(cronJob, policy))) return undefined
+function cronJobMissing({ strategy, policy, cronJobsWritten, namesTaken }: PolicyFacts): Violation | undefined {
+  if (strategy.type !== 'job') return undefined
+  // What has a problem of its own needs none.
+  const wanted = strategy.targets.filter(target => 'source' in target && !namesTaken.has(target.name))
+  if (wanted.every(({ name, cronJob }) => cronJobsWritten.has(name) || isStanding(cronJob, policy))) return undefined
   const message = 'the CronJob that runs the schedule is about to be created'
   return { reason: 'CronJobPending', message, next: 'wait' }
 }
@@ -174,23 +202,37 @@ function storeUnknown({ store }: PolicyFacts): Violation | undefined {
   return { reason: store.reason as Reason, message: store.message, next: 'wait' }
 }
 
-function dryStartRefused({ refused, start }: PolicyFacts): Violation | undefined {
-  const refusal = refused.get(dryStartGroup)
-  if (!refusal || start?.result === 'Startable') return undefined
+function dryStartRefused({ refused, starts }: PolicyFacts): Violation | undefined {
+  const refusal = refusalOf(refused, dryStartGroup)
+  if (!refusal || best(starts)?.result === 'Startable') return undefined
   const message = `the API server refuses Job ${refusal.name}, which tries the start of the command: ${refusal.words}; it is tried again, at the latest after 10 minutes`
   return { reason: 'RunRefused', message, next: 'mend' }
 }
 
 /** Where a dry start ended without an answer, the next run has to find out. */
-function startUnknown({ start }: PolicyFacts): Violation | undefined {
+function startUnknown({ starts }: PolicyFacts): Violation | undefined {
+  const start = best(starts)
   if (start?.result !== 'Unknown' || start.lastTime !== undefined) return undefined
   return { reason: start.reason as Reason, message: start.message, next: 'wait' }
 }
 
-function notStartable({ start }: PolicyFacts): Violation | undefined {
+function notStartable({ starts }: PolicyFacts): Violation | undefined {
+  const start = best(starts)
   if (start?.result !== 'NotStartable') return undefined
   const message = `the pod of a run cannot start its command: ${start.message}; it is tried again after 10 minutes to an hour, and at once after a change of strategy.job or with a new value of the annotation ${annotation.probe}`
   return { reason: start.reason as Reason, message, next: 'mend' }
+}
+
+/** Of several targets each tells whether it can start; the policy, whether none can. */
+function best(starts: PolicyFacts['starts']): StartStatus | undefined {
+  const all = [...starts.values()]
+  return all.find(({ result }) => result === 'Startable') ?? all.find(({ result }) => result === 'Unknown') ?? all[0]
+}
+
+/** That of the first target of which it was refused. */
+function refusalOf(refused: PolicyFacts['refused'], group: string): Refusal | undefined {
+  for (const [name, refusal] of refused) if (isGroup(group, name)) return refusal
+  return undefined
 }
 
 function storeUnusable({ store }: PolicyFacts): Violation | undefined {

@@ -4,6 +4,7 @@ import type { Verdict } from '../core/conditions.ts'
 import type { Refusal, Refusals } from '../core/actions.ts'
 import { cronJobClockGroup, cronJobGroup } from './cron-job.ts'
 import { dryStartGroup } from './dry-start.ts'
+import { isGroup } from '../view/per-target.ts'
 import { probeGroup } from './store-probe.ts'
 
 /** More than so many are counted, not listed. */
@@ -13,10 +14,7 @@ const listed = 5
 export function refusalVerdicts(refused: Refusals): readonly Verdict[] {
   const rest = [...refused].filter(
     ([group, refusal]) =>
-      group !== cronJobGroup &&
-      group !== cronJobClockGroup &&
-      group !== probeGroup &&
-      group !== dryStartGroup &&
+      ![cronJobGroup, cronJobClockGroup, probeGroup, dryStartGroup].some(told => isGroup(told, group)) &&
       !group.startsWith('start/') &&
       !ofRetention(refusal),
   )

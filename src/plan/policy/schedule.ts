@@ -6,6 +6,7 @@ import { expandHash, InvalidScheduleError, parseSchedule, type Schedule } from '
 import { validateTimeZone } from '../../schedule/schedule.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { once } from '../core/once.ts'
+import { presetOf } from '../view/preset.ts'
 
 export type PolicySchedule = {
   /** The schedule in plain CronJob grammar: H is replaced. */
@@ -17,11 +18,14 @@ export type PolicySchedule = {
 
 export type UnreadableSchedule = { readonly problem: string }
 
-/** Admission refuses schedules that cannot be read; one may still be there from before a rule was added. */
-export function scheduleOf(policy: BackupPolicy): PolicySchedule | UnreadableSchedule {
+/**
+ * Admission refuses schedules that cannot be read; one may still be there from before a rule was added.
+ * @param target of strategy job: H spreads the targets of a preset, too
+ */
+export function scheduleOf(policy: BackupPolicy, target: string = commandTarget): PolicySchedule | UnreadableSchedule {
   const { schedule, timeZone, strategy } = policy.spec
   const job = strategy.type === 'job'
-  const seed = [policy.metadata.namespace, policy.metadata.name, ...(job ? [commandTarget] : [])].join('/')
+  const seed = [policy.metadata.namespace, policy.metadata.name, ...(job ? [target] : [])].join('/')
   try {
     validateTimeZone(timeZone)
     const text = expandHash(schedule, seed)
@@ -35,7 +39,9 @@ export function scheduleOf(policy: BackupPolicy): PolicySchedule | UnreadableSch
 /** What must not change without the clock starting anew: nothing fires for a time before the change (F24). */
 export const scheduleHash = once(({ spec }: BackupPolicy) => {
   const { schedule, timeZone, suspend, strategy } = spec
-  return nameHash(schedule, timeZone, String(suspend), strategy.type)
+  // What has other targets has slots of others.
+  const preset = presetOf({ spec })
+  return nameHash(schedule, timeZone, String(suspend), strategy.type, ...(preset === undefined ? [] : [preset]))
 })
 
 /**

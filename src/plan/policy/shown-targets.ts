@@ -23,7 +23,8 @@ export function selectedNames(status: BackupPolicyStatus | undefined): readonly 
 }
 
 function need(target: TargetStatus): number {
-  if (target.reason === 'TargetNotFound') return 2
+  // What may come back has a mark that is needed then.
+  if (target.reason === 'TargetNotFound') return target.accountedUntil === undefined ? 3 : 2
   return isUnprotected(target) ? 0 : 1
 }
 

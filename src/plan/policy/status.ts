@@ -3,6 +3,7 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { BackupPolicyStatus, TargetStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Reason } from '../../api/conditions.ts'
+import { commandTarget } from '../../api/names.ts'
 import { catalogVerdicts } from './catalog-conditions.ts'
 import { clockVerdict } from './clock-change.ts'
 import { cronJobVerdicts } from './cron-job-warnings.ts'
@@ -14,15 +15,17 @@ import type { PolicyFacts } from './facts.ts'
 import { loweringVerdicts } from './lowering-conditions.ts'
 import { readiness } from './readiness.ts'
 import { refusalVerdicts } from './refusals.ts'
-import { scheduleHash } from './schedule.ts'
+import { scheduleHash, scheduleOf } from './schedule.ts'
 import { stateOf } from './state.ts'
 import { overdueSeconds } from './overdue.ts'
 import { shownTargets } from './shown-targets.ts'
+import { presetVerdicts } from './preset-conditions.ts'
 import { snapshotVerdicts } from './snapshot-conditions.ts'
 import { storeVerdicts } from './store-conditions.ts'
 import { earliest, latest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
 import { dataTime, dueTime, firstPast } from '../view/run-times.ts'
-import type { RunView } from '../view/view.ts'
+import { isNotFound, notFound } from '../view/job-targets.ts'
+import type { JobTargetView, RunView } from '../view/view.ts'
 import type { Target } from './targets.ts'
 import { latestPresent } from './two-clocks.ts'
 
@@ -53,7 +56,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     ...readiness(facts),
     lastBackup(ofTargets, targets, policy, present),
     selection(strategy, selected),
-    ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : []),
+    ...(strategy.type === 'snapshot' ? snapshotVerdicts(facts) : presetVerdicts(facts, strategy)),
     ...clockVerdict(facts, now),
     ...storeVerdicts(facts),
     ...loweringVerdicts(facts, now),
@@ -68,21 +71,21 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
       facts,
       now,
     ),
-    ...(facts.digest ? { digest: facts.digest } : {}),
+    ...ofJobTarget(facts, target.name, now),
   }))
   const gone = facts.histories
     .filter(({ target, runs }) => runs.length > 0 && !targets.some(({ name }) => name === target))
     .map((history): TargetStatus => ({
       name: history.target,
       ready: false,
-      reason: 'TargetNotFound',
-      message: 'the policy no longer selects it; its backups stay',
+      ...notFound,
       ...kept(history, facts, now),
     }))
   const all = [...statuses, ...gone]
   // What this status tells is owed no more.
   const asTold = { ...policy, status: { ...policy.status, targets: all, ...told(lastSuccess) } }
-  const cronJob = strategy.type === 'job' ? strategy.targets[0]?.cronJob : undefined
+  const command = strategy.type === 'job' ? strategy.targets.find(({ name }) => name === commandTarget) : undefined
+  const start = facts.starts.get(commandTarget)
   return {
     observedGeneration: policy.metadata.generation,
     conditions: conditionsFrom(verdicts, policy.status?.conditions, policy.metadata.generation, now),
@@ -101,10 +104,33 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
     slots: facts.book.counts,
     ...(facts.store ? { store: facts.store } : {}),
     ...numbersKnown(facts),
-    ...(facts.start ? { start: facts.start } : {}),
-    ...(cronJob && !facts.nameTaken ? { cronJob: cronJob.metadata.name } : {}),
+    ...(start ? { start } : {}),
+    ...cronJobKnown(facts, command),
     ...(facts.cronJobUIDs.length > 0 ? { cronJobUIDs: [...facts.cronJobUIDs] } : {}),
   }
+}
+
+/** What is remembered of one target of strategy job; of an explicit command the policy itself tells the rest. */
+function ofJobTarget(facts: PolicyFacts, name: string, now: Date): Partial<TargetStatus> {
+  const digest = facts.digests.get(name)
+  const known = digest ? { digest } : {}
+  if (facts.strategy.type !== 'job' || name === commandTarget) return known
+  const target = facts.strategy.targets.find(each => each.name === name)
+  const [mark, start] = [facts.marks.get(name), facts.starts.get(name)]
+  const isAway = target !== undefined && isNotFound(target)
+  const goneSince = isAway && 'problem' in target ? (target.goneSince ?? rfc3339(now)) : undefined
+  return {
+    ...known,
+    ...cronJobKnown(facts, target),
+    ...(mark ? { accountedUntil: rfc3339(mark) } : {}),
+    ...(goneSince ? { goneSince } : {}),
+    ...(start ? { start } : {}),
+  }
+}
+
+function cronJobKnown({ namesTaken }: PolicyFacts, target: JobTargetView | undefined): { readonly cronJob?: string } {
+  const cronJob = target?.cronJob
+  return cronJob && !namesTaken.has(target.name) ? { cronJob: cronJob.metadata.name } : {}
 }
 
 function told(lastSuccess: Date | undefined): Pick<BackupPolicyStatus, 'lastSuccess'> {
@@ -189,11 +215,11 @@ function storedSize({ strategy, histories }: PolicyFacts, backups: readonly Back
 
 function kept(
   history: TargetHistory | undefined,
-  facts: Pick<PolicyFacts, 'clock' | 'serverTime'>,
+  facts: Pick<PolicyFacts, 'policy' | 'strategy' | 'clock' | 'serverTime'>,
   now: Date,
 ): Pick<TargetStatus, 'kept' | 'newest' | 'oldest' | 'nextToGo'> {
   if (!history) return { kept: 0 }
-  const { clock } = facts
+  const clock = facts.strategy.type === 'job' ? scheduleOf(facts.policy, history.target) : facts.clock
   const good = goodByAge(history.runs).filter(run => !run.suspect && !run.unchecked && !run.untold && hasData(run))
   // One that is dated ahead, or was when it was made, is of when the API server made it, or of no time at all.
   const wasAhead = (made: Date | undefined, slot: Date) =>

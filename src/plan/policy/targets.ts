@@ -5,6 +5,7 @@ import type { Reason } from '../../api/conditions.ts'
 import type { Readiness } from '../view/selection.ts'
 import { stuckSnapshots } from '../runs/busy.ts'
 import { limitsOf } from '../runs/snapshot-limits.ts'
+import type { JobTarget } from '../view/job-targets.ts'
 import type { JobStrategyView, SnapshotStrategyView, View } from '../view/view.ts'
 
 export type Target = Pick<TargetStatus, 'name' | 'ready' | 'reason' | 'message'> & { readonly readiness?: Readiness }
@@ -19,22 +20,33 @@ export function targetsOf(
     readonly strategy: JobStrategyView | SnapshotStrategyView
   },
   store: StoreStatus | undefined,
-  start: StartStatus | undefined,
+  starts: ReadonlyMap<string, StartStatus>,
   now: Date,
+  namesTaken: ReadonlyMap<string, string> = new Map(),
 ): readonly Target[] {
-  const worst = store?.result === 'Usable' && start?.result === 'NotStartable' ? start : store
-  if (strategy.type === 'job') return commandTargets(strategy, worst)
+  if (strategy.type === 'job') {
+    // That of an explicit command is told of the policy.
+    const taken = strategy.preset === undefined ? new Map<string, string>() : namesTaken
+    return strategy.targets.map(target => jobTarget(target, store, starts.get(target.name), taken.get(target.name)))
+  }
   return claimTargets(strategy).map(target => unlessStuck(target, snapshots, policy, now))
 }
 
-function commandTargets({ targets }: JobStrategyView, said: StoreStatus | StartStatus | undefined): readonly Target[] {
-  const ready = said?.result === 'Usable'
-  return targets.map(({ name }) => ({
-    name,
-    ready,
-    reason: said?.reason ?? 'Probing',
-    message: said?.message ?? '',
-  }))
+/** What is wrong with the target itself comes first: it is the same whatever the store says. */
+function jobTarget(
+  target: JobTarget,
+  store: StoreStatus | undefined,
+  start: StartStatus | undefined,
+  taken: string | undefined,
+): Target {
+  const { name } = target
+  if ('problem' in target) {
+    const { reason, message } = target.problem
+    return { name, ready: false, reason, message: message.slice(0, 1024) }
+  }
+  if (taken !== undefined) return { name, ready: false, reason: 'NameTaken', message: taken.slice(0, 1024) }
+  const said = store?.result === 'Usable' && start?.result === 'NotStartable' ? start : store
+  return { name, ready: said?.result === 'Usable', reason: said?.reason ?? 'Probing', message: said?.message ?? '' }
 }
 
 /** Without the snapshot CRDs nothing can be said of any. */

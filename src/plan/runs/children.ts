@@ -1,4 +1,4 @@
-// An on-demand Backup of strategy snapshot that names no target: its children, and what becomes of them (docs/design.md R9).
+// An on-demand Backup over several targets that names none: its children, and what becomes of them (docs/design.md R9).
 import { isFinal, type BackupPhase } from '../../api/kinds/backup-phases.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Reason } from '../../api/conditions.ts'
@@ -7,26 +7,44 @@ import type { Group } from '../core/actions.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
 import type { RunView } from '../view/view.ts'
 
+/** How targets of a strategy are told of. */
+type TargetWords = {
+  readonly strategy: 'job' | 'snapshot'
+  /** What the selector matches. */
+  readonly what: string
+  /** What is about to be done with the only one, and its reason. */
+  readonly about: string
+  readonly reason: Reason
+}
+
+const ofClaims: TargetWords = {
+  strategy: 'snapshot',
+  what: 'PersistentVolumeClaim',
+  about: 'snapshot',
+  reason: 'SnapshotPending',
+}
+
 /**
  * It is its only target, or it has a child for each and shows the worst of them.
  * @param names of all targets of the policy
  */
-export function planTargets({ backup, children }: RunView, names: readonly string[], now: Date): BackupPlan {
+export function planTargets(
+  { backup, children }: RunView,
+  names: readonly string[],
+  now: Date,
+  { strategy, what, about, reason }: TargetWords = ofClaims,
+): BackupPlan {
   if (backup.status?.reason !== 'Children') {
     const [only, ...others] = names
     if (only === undefined)
       return planStatus(
         backup,
-        failure('SelectorMatchedNothing', 'the selector of the policy matches no PersistentVolumeClaim'),
+        failure('SelectorMatchedNothing', `the selector of the policy matches no ${what}`),
         now,
-        'snapshot',
+        strategy,
       )
     if (others.length === 0 && children.length === 0)
-      return planStatus(
-        backup,
-        { phase: 'Pending', reason: 'SnapshotPending', message: `about to snapshot ${only}`, target: only },
-        now,
-      )
+      return planStatus(backup, { phase: 'Pending', reason, message: `about to ${about} ${only}`, target: only }, now)
     // The status is written after the children, so that a crash between two of them is seen and the rest is created.
     const existing = new Set(targetsOf(children))
     const targets = [...new Set([...names, ...existing])]

@@ -23,7 +23,7 @@ export function apiGraceEnd(backup: Backup, awaySince: Date | undefined, now: Da
   return latest(graceEnd(backup, now), grace) ?? grace
 }
 
-/** Until when a Backup that a person asked for waits for a claim, or for its volume. The next slot of a schedule comes anyway. */
+/** Until when a Backup that a person asked for waits for a claim, or for its volume, or for a workload. The next slot of a schedule comes anyway. */
 export function claimGraceEnd({ metadata, spec }: Backup, now: Date): Date {
   return spec.slot === undefined ? addSeconds(timeOf(metadata.creationTimestamp) ?? now, claimGraceSeconds) : now
 }

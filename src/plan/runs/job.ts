@@ -3,49 +3,122 @@ import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import { annotation } from '../../api/labels.ts'
 import type { CatalogEntry } from '../../api/mover/message.ts'
+import type { Reason } from '../../api/conditions.ts'
 import { backupArtifact, commandTarget } from '../../api/names.ts'
 import { versionOf, type Unless } from '../core/actions.ts'
+import { planTargets } from './children.ts'
+import { claimGraceEnd } from './grace.ts'
 import { failure, planStatus, type BackupPlan, type Facts } from './status.ts'
 import { planWait } from './wait.ts'
 import { attemptsOf } from '../jobs/obstacles.ts'
 import { committedMessageOf, hasMoverEnded, isOver, unlessMoreIsSaid } from '../jobs/pods.ts'
 import { endOf, judgeJob } from '../jobs/verdict.ts'
 import { onDemandJob, type Marks } from '../../resources/jobs.ts'
-import { returnedRun, runJobName } from '../view/owners.ts'
-import { addSeconds, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
-import type { JobView, RunView, View } from '../view/view.ts'
+import type { DumpSource } from '../../resources/mover-pod.ts'
+import { isNotFound } from '../view/job-targets.ts'
+import { isOfJob, returnedRun, runJobName, targetOfRun } from '../view/owners.ts'
+import { viewsByTarget } from '../view/per-target.ts'
+import { addSeconds, earliest, rfc3339, sizeText, timeOf } from '../../schedule/times.ts'
+import type { JobStrategyView, JobView, RunView, View } from '../view/view.ts'
+
+/** How soon to look again for a workload that a Backup waits for. Seconds. */
+const lookSeconds = 20
 
 /** How long a run whose Job is gone waits for the list of the bucket. Seconds. */
 const listSeconds = 3600
 
+/** @param strategy undefined: the policy has another one by now, and there is no command to run */
 export function planJobStart(
-  view: Pick<View, 'runs' | 'runJobs' | 'leaving' | 'settings'> & { readonly policy: BackupPolicy },
+  view: Pick<View, 'name' | 'runs' | 'runJobs' | 'leaving' | 'starts' | 'pages' | 'settings'> & {
+    readonly policy: BackupPolicy
+  },
+  strategy: JobStrategyView | undefined,
   run: RunView,
   marks: Marks,
   bucketIsOpen: boolean,
   now: Date,
 ): BackupPlan {
   const { backup } = run
+  if (strategy?.preset !== undefined) return planPresetStart(view, strategy, run, marks, bucketIsOpen, now)
   const { target } = backup.spec
-  if (target !== undefined && target !== commandTarget) {
+  if (target !== undefined && target !== commandTarget && !isOfJob(backup)) {
     // Of no target: a mistyped name says nothing about the backups of the one there is.
     const message = `the policy has no target ${target}; with strategy job the one target is ${commandTarget}`
     return planStatus(backup, failure('TargetNotFound', message), now)
   }
   if (hasBegun(run)) return planLostJob(run, bucketIsOpen, now)
+  const [only] = strategy?.targets ?? []
+  const source = only && 'source' in only ? only.source : undefined
+  return planTurn(view, { target: commandTarget, source }, run, marks, now)
+}
+
+function planPresetStart(
+  view: Parameters<typeof planJobStart>[0],
+  strategy: JobStrategyView,
+  run: RunView,
+  marks: Marks,
+  bucketIsOpen: boolean,
+  now: Date,
+): BackupPlan {
+  const { backup } = run
+  const target = targetOfRun(backup)
+  // Also of a target that is gone by now; what an earlier strategy has begun of a claim is no run of a Job.
+  if (isOfJob(backup) || run.unproven.length > 0) return planLostJob(run, bucketIsOpen, now)
+  const { targets } = strategy
+  const present = targets.filter(each => !isNotFound(each))
+  const unknown = targets.length === 0 ? strategy.unknown : undefined
+  const until = claimGraceEnd(backup, now)
+  const wait = (reason: Reason, message: string): BackupPlan => {
+    const facts = { phase: 'Pending', reason, message, ...(target === undefined ? {} : { target }) } as const
+    return { ...planStatus(backup, facts, now), wakeAt: earliest(addSeconds(now, lookSeconds), until) ?? until }
+  }
+  if (target === undefined) {
+    if (unknown && now < until) return wait(unknown.reason, unknown.message)
+    const names = present.map(({ name }) => name)
+    if (names.length === 0 && now < until)
+      return wait('SelectorMatchedNothing', 'the selector of the policy matches no workload yet')
+    return planTargets(run, names, now, { what: 'workload', about: 'dump', reason: 'PodPending', strategy: 'job' })
+  }
+  const standing = targets.find(({ name }) => name === target)
+  const own = viewsByTarget(view, { ...strategy, targets: standing ? [standing] : [] }).get(target)
+  if (own && standing && 'source' in standing)
+    return planTurn(own, { target, source: standing.source }, run, marks, now)
+  const { reason, message } = (standing && 'problem' in standing ? standing.problem : unknown) ?? {
+    reason: 'TargetNotFound',
+    message: `the policy has no target ${target}; it has ${namesOf(present)}`,
+  }
+  const start = { kind: 'job', name: runJobName(backup) } as const
+  // Who applies a workload and a Backup together waits for the pod.
+  if (now < until) return wait(reason, message)
+  return planStatus(backup, { ...failure(reason, message), target }, now, standing ? 'job' : undefined, start)
+}
+
+function namesOf(targets: readonly { readonly name: string }[]): string {
+  const rest = targets.length - 5
+  const some = targets.slice(0, 5).map(({ name }) => name)
+  return targets.length === 0 ? 'none' : `${some.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`
+}
+
+/** Starts it where no other run of the target goes on, or waits for that one. */
+function planTurn(
+  view: Pick<View, 'runJobs' | 'leaving' | 'settings'> & { readonly policy: BackupPolicy },
+  { target, source }: { readonly target: string; readonly source: DumpSource | undefined },
+  { backup }: RunView,
+  marks: Marks,
+  now: Date,
+): BackupPlan {
   const isRunning = (each: JobView) => !each.job.metadata.deletionTimestamp && goesOn(each, now)
   const behind = (why: string) => {
     const start = { kind: 'job', name: runJobName(backup) } as const
-    return planWait(backup, view.policy, { target: commandTarget, why, start }, now)
+    return planWait(backup, view.policy, { target, why, start }, now)
   }
   const cancelled = view.leaving.find(isRunning)?.job
   if (cancelled) return behind(`Job ${cancelled.metadata.name} of a Backup that was deleted is still being ended`)
   const running = view.runJobs.find(isRunning)?.job
-  if (running) return behind(`another run of the policy, Job ${running.metadata.name}, is still going on`)
-  const { job: strategy } = view.policy.spec.strategy
-  // The policy has another strategy by now: there is no command to run.
-  if (!strategy) return { groups: [] }
-  const object = onDemandJob(view.policy, strategy, backup, marks, view.settings)
+  const of = target === commandTarget ? 'the policy' : `target ${target}`
+  if (running) return behind(`another run of ${of}, Job ${running.metadata.name}, is still going on`)
+  if (!source) return { groups: [] }
+  const object = onDemandJob(view.policy, source, backup, marks, view.settings, target)
   return { groups: [{ name: `start/${backup.metadata.name}`, run: backup, actions: [{ do: 'create', object }] }] }
 }
 
@@ -64,7 +137,7 @@ export function planJobRun(backup: Backup, view: JobView, now: Date): BackupPlan
   const common = {
     reason: run.reason,
     message: run.message,
-    target: commandTarget,
+    target: targetOfRun(backup) ?? commandTarget,
     run: job.metadata.name,
     jobUID: job.metadata.uid,
     attempts: run.attempts,
@@ -101,7 +174,7 @@ export function planLostCommit({ backup, pods }: RunView, now: Date): BackupPlan
 function begunAs(backup: Backup) {
   const { startTime, store, jobUID } = backup.status ?? {}
   const known = { ...(startTime ? { startTime } : {}), ...(store ? { store } : {}), ...(jobUID ? { jobUID } : {}) }
-  return { target: commandTarget, run: runJobName(backup), ...known } as const
+  return { target: targetOfRun(backup) ?? commandTarget, run: runJobName(backup), ...known } as const
 }
 
 /** That a run has no Job, as far as is known, and that its pods have said no more. */

@@ -1,7 +1,7 @@
 // Runs of snapshots while the snapshot API is away: its CRDs are being replaced, or somebody has removed them.
 import type { Backup } from '../../api/kinds/backup.ts'
-import { commandTarget } from '../../api/names.ts'
 import { addSeconds } from '../../schedule/times.ts'
+import { isOfJob } from '../view/owners.ts'
 import type { RunView, View } from '../view/view.ts'
 import { restoredWithoutStatus } from './passed-slot.ts'
 import { failure, planStatus, type BackupPlan } from './status.ts'
@@ -20,9 +20,10 @@ export function isOutOfSight({ snapshotApi }: View, { backup, job, snapshot }: R
 }
 
 /** Whether what its run makes is a snapshot, whatever strategy its policy has by now. */
-export function isOfClaim({ spec, status }: Backup): boolean {
+export function isOfClaim(backup: Backup): boolean {
+  const { spec, status } = backup
   const target = status?.target ?? spec.target
-  return status?.snapshot !== undefined || (target !== undefined && target !== commandTarget)
+  return status?.snapshot !== undefined || (target !== undefined && !isOfJob(backup))
 }
 
 /**

@@ -7,7 +7,7 @@ import { deletion, type Action, type Unless } from '../core/actions.ts'
 import { unlessMoreIsSaid } from '../jobs/pods.ts'
 import type { Marks } from '../../resources/jobs.ts'
 import { earliest } from '../../schedule/times.ts'
-import { runJobName, snapshotName } from '../view/owners.ts'
+import { isOfJob, runJobName, snapshotName } from '../view/owners.ts'
 import type { RunView, SnapshotStrategyView, View } from '../view/view.ts'
 import { planTargets } from './children.ts'
 import { graceEnd } from './grace.ts'
@@ -61,8 +61,9 @@ export function planBackup(
   if (snapshot) return planSnapshotRun(policy, backup, snapshot, words.get(snapshot.snapshot.metadata.name), now)
   // Its children go on, whatever the policy wants by now.
   if (strategy.type === 'job' && backup.status?.reason === 'Children') return planTargets(run, [], now)
+  const ofStrategy = strategy.type === 'job' ? strategy : undefined
   if (strategy.type === 'job' || isOfCommand(strategy, run))
-    return planJobStart({ ...view, policy }, run, marks, catalog?.open === true, now)
+    return planJobStart({ ...view, policy }, ofStrategy, run, marks, catalog?.open === true, now)
   const start = planSnapshotStart({ ...view, policy }, strategy, run, now)
   const until = startsUntil(backup, policy)
   return until && until > now ? { ...start, wakeAt: earliest(start.wakeAt, until) ?? until } : start
@@ -74,9 +75,11 @@ function storeOf({ strategy }: View): string | undefined {
 
 /** By what the run is, where it has begun: the policy may have another strategy by now. */
 function isOfCommand({ targets }: SnapshotStrategyView, run: RunView): boolean {
-  const { spec, status } = run.backup
+  const { backup } = run
+  const { spec, status } = backup
   const ofCommand = spec.target === commandTarget || status?.target === commandTarget
-  return ofCommand && hasBegun(run) && !targets.some(({ name }) => name === commandTarget)
+  if (!ofCommand) return isOfJob(backup)
+  return hasBegun(run) && !targets.some(({ name }) => name === commandTarget)
 }
 
 /** What the run may have reached that no cache shows yet, and that would stand. Without the snapshot API nobody can look for a snapshot. */

@@ -4,7 +4,7 @@ import type { VolumeSnapshot } from '../../api/kubernetes.ts'
 import { commandTarget } from '../../api/names.ts'
 import type { Group } from '../core/actions.ts'
 import { earliest } from '../../schedule/times.ts'
-import { runJobName, snapshotName } from '../view/owners.ts'
+import { runJobName, snapshotName, targetOfRun } from '../view/owners.ts'
 import type { BackupPlan } from './status.ts'
 import { planWait, waitOf } from './wait.ts'
 
@@ -55,18 +55,21 @@ function waiting({ run }: Group, target: string, first: Group, policy: BackupPol
   if (!run || !first.run) return []
   const needs = [{ group: first.name, was: 'refused' }] as const
   const why = `Backup ${first.run.metadata.name} of the same target has its turn first, and the API server refuses to start that: its message has the words`
-  const start =
-    target === commandTarget
-      ? ({ kind: 'job', name: runJobName(run) } as const)
-      : ({ kind: 'snapshot', name: snapshotName(run) } as const)
+  const start = startsJob(first)
+    ? ({ kind: 'job', name: runJobName(run) } as const)
+    : ({ kind: 'snapshot', name: snapshotName(run) } as const)
   const { groups } = planWait(run, policy, { target, why, start }, now)
   return groups.map(group => ({ ...group, needs }))
 }
 
+function startsJob({ actions }: Group): boolean {
+  return actions.some(action => action.do === 'create' && action.object.kind === 'Job')
+}
+
 /** The target of which this group starts a run. */
-function startedTarget({ actions }: Group): string | undefined {
+function startedTarget({ actions, run }: Group): string | undefined {
   const [object] = actions.flatMap(action => (action.do === 'create' ? [action.object] : []))
-  if (object?.kind === 'Job') return commandTarget
+  if (object?.kind === 'Job') return (run && targetOfRun(run)) ?? commandTarget
   return object?.kind === 'VolumeSnapshot'
     ? (object as VolumeSnapshot).spec.source.persistentVolumeClaimName
     : undefined

@@ -7,8 +7,10 @@ import { onDemandJobName } from '../../api/names.ts'
 import type { PolicyWorld } from './world.ts'
 
 const batch = 'batch/v1'
-/** Of the CronJobs of a policy the newest so many are remembered: the Jobs of an older one have been recorded, or are gone. */
+/** Of the CronJobs of a target the newest so many are remembered: the Jobs of an older one have been recorded, or are gone. */
 const rememberedCronJobs = 5
+/** The schema has the same bound. */
+const mostCronJobUIDs = 512
 
 /**
  * `ours`: it hangs on the policy, on a CronJob of its, on a Backup, or its UID is recorded.
@@ -28,10 +30,14 @@ export function chainOf({
   name,
   policy,
   cronJob,
+  targetCronJobs,
   backups,
-}: Pick<PolicyWorld, 'name' | 'policy' | 'cronJob' | 'backups'>): Chain {
-  const standing = policy && cronJob && isControlledBy(cronJob, policy) ? [cronJob.metadata.uid ?? ''] : []
-  const cronJobUIDs = [...new Set([...standing, ...(policy?.status?.cronJobUIDs ?? [])])].slice(0, rememberedCronJobs)
+}: Pick<PolicyWorld, 'name' | 'policy' | 'cronJob' | 'targetCronJobs' | 'backups'>): Chain {
+  const cronJobs = [...(cronJob ? [cronJob] : []), ...targetCronJobs]
+  const own = cronJobs.filter(each => policy && isControlledBy(each, policy))
+  const standing = own.map(({ metadata }) => metadata.uid ?? '')
+  const most = Math.min(mostCronJobUIDs, rememberedCronJobs * Math.max(1, standing.length))
+  const cronJobUIDs = [...new Set([...standing, ...(policy?.status?.cronJobUIDs ?? [])])].slice(0, most)
   const living = backups.filter(({ metadata }) => !metadata.deletionTimestamp)
   const backupUIDs = new Set(living.map(({ metadata }) => metadata.uid))
   const recorded = new Set(living.flatMap(({ status }) => status?.jobUID ?? []))

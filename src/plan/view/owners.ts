@@ -1,10 +1,13 @@
 // Who an object was made by and for, told by its labels, annotations and name.
 import { isFinal } from '../../api/kinds/backup-phases.ts'
+import type { BackupPolicyStatus } from '../../api/kinds/backup-policy-status.ts'
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { Job, PersistentVolumeClaim, VolumeSnapshot } from '../../api/kubernetes.ts'
 import { annotation, apiVersion, label, labelValue, managerName } from '../../api/labels.ts'
 import {
   childBackupName,
+  commandTarget,
+  isRunOf,
   onDemandJobName,
   onDemandSnapshotName,
   slotOfJobName,
@@ -97,6 +100,32 @@ export function slotOfJob(job: Job): Date | undefined {
   const owner = cronJobOf(job)
   if (!owner) return undefined
   return timeOf(job.metadata.annotations?.[annotation.cronJobSlot]) ?? slotOfJobName(job.metadata.name, owner.name)
+}
+
+/** Up to which slot the book of a target is kept: that of its policy, unless it has one of its own. RFC 3339. */
+export function accountedUntilOf(
+  status: BackupPolicyStatus | undefined,
+  target: string | undefined,
+): string | undefined {
+  return status?.targets?.find(({ name }) => name === target)?.accountedUntil ?? status?.accountedUntil
+}
+
+/** The target that a Backup is of; undefined where it is over several, or nobody knows yet. */
+export function targetOfRun({ spec, status }: Backup): string | undefined {
+  return spec.target ?? status?.target
+}
+
+/**
+ * Whether what a Backup tells of is a run of a Job, as far as it tells itself; false also where it has not begun. A target of a preset and a
+ * claim may have one name, and a policy may have had both strategies.
+ */
+export function isOfJob(backup: Backup): boolean {
+  const { spec, status } = backup
+  const target = targetOfRun(backup)
+  if (status?.snapshot !== undefined) return false
+  if (target === commandTarget || status?.jobUID !== undefined) return true
+  const run = spec.slot === undefined ? (status?.run ?? returnedRun(backup)) : backup.metadata.name
+  return run !== undefined && target !== undefined && isRunOf(run, spec.policy, target)
 }
 
 /** The Backup over several targets that this one is a part of: the very one, of the same policy. */

@@ -12,7 +12,7 @@ import type {
   VolumeSnapshot,
 } from '../../api/kubernetes.ts'
 import { apiVersion, label, type JobRole } from '../../api/labels.ts'
-import { commandTarget } from '../../api/names.ts'
+import { commandTarget, cronJobName } from '../../api/names.ts'
 import { stateHash, storeLocation } from '../../resources/desired-state.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { once } from '../core/once.ts'
@@ -27,6 +27,8 @@ import {
   runJobName,
   volumeOf,
 } from './owners.ts'
+import { jobTargets, unknownTargets, type JobTarget, type TargetProblem } from './job-targets.ts'
+import { presetOf } from './preset.ts'
 import { readinessOf, type Readiness } from './selection.ts'
 import type { DryRun, PolicyWorld } from './world.ts'
 
@@ -65,9 +67,8 @@ export type RunView = {
   readonly parent: Backup | undefined
 }
 
-/** What a policy with strategy job backs up: so far one command, run by one CronJob. */
-export type CommandTarget = {
-  readonly name: string
+/** What a policy with strategy job backs up, with what has the name of its CronJob. */
+export type JobTargetView = JobTarget & {
   readonly cronJob: CronJob | undefined
   /** About the CronJob. */
   readonly warnings: readonly JobEvent[]
@@ -89,7 +90,11 @@ export type StoreView = {
 
 export type JobStrategyView = {
   readonly type: 'job'
-  readonly targets: readonly CommandTarget[]
+  /** Undefined: the policy states its command. */
+  readonly preset: string | undefined
+  /** Of a preset: nobody can say what it would find. */
+  readonly unknown: TargetProblem | undefined
+  readonly targets: readonly JobTargetView[]
   readonly store: StoreView | undefined
   /** How many pods the selector matches; undefined where nobody can say. */
   readonly selected: number | undefined
@@ -133,8 +138,8 @@ export type View = Wanted & {
   readonly snapshotApiAwaySince: Date | undefined
   /** Since when they are again, where this process has seen them away. */
   readonly snapshotApiBackSince: Date | undefined
-  /** Whatever has the name of our CronJob. */
-  readonly cronJob: CronJob | undefined
+  /** Whatever has the name of a CronJob of ours, or our labels. */
+  readonly cronJobs: readonly CronJob[]
   /** Of the CronJobs whose Jobs are believed, newest first. */
   readonly cronJobUIDs: readonly string[]
   readonly dryRun: DryRun | undefined
@@ -143,7 +148,8 @@ export type View = Wanted & {
 }
 
 export function viewOf(world: PolicyWorld): View {
-  const { namespace, name, settings, policy, cronJob, dryRun, serverTime, probesRunning } = world
+  const { namespace, name, settings, policy, dryRun, serverTime, probesRunning } = world
+  const cronJobs = cronJobsOf(world)
   const backups = byName(world.backups)
   const chain = chainOf(world)
   const pods = world.pods.toSorted(byCreation)
@@ -201,7 +207,7 @@ export function viewOf(world: PolicyWorld): View {
     snapshotApi: world.snapshotClasses !== undefined,
     snapshotApiAwaySince: world.snapshotApiAwaySince,
     snapshotApiBackSince: world.snapshotApiBackSince,
-    cronJob,
+    cronJobs,
     cronJobUIDs: chain.cronJobUIDs,
     dryRun,
     serverTime,
@@ -237,8 +243,10 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   const { backend, strategy } = policy.spec
   if (strategy.type === 'job') {
     const store = backend && storeOf(backend)
-    const targets = [{ name: commandTarget, cronJob: world.cronJob, warnings: world.cronJobEvents }]
-    return { policy, strategy: { type: 'job', targets, store, selected: world.selectedPods } }
+    const targets = jobTargets(policy, world.presetTargets).map(target => withCronJob(target, world))
+    const preset = presetOf(policy)
+    const unknown = preset !== undefined && world.presetTargets === undefined ? unknownTargets : undefined
+    return { policy, strategy: { type: 'job', preset, unknown, targets, store, selected: world.selectedPods } }
   }
   const named = strategy.snapshot?.volumeSnapshotClassName
   const classes = world.snapshotClasses
@@ -248,6 +256,18 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
     readiness: classes && readinessOf(claim, world.volumes, classes, named),
   }))
   return { policy, strategy: { type: 'snapshot', targets } }
+}
+
+function cronJobsOf({ cronJob, targetCronJobs }: Pick<PolicyWorld, 'cronJob' | 'targetCronJobs'>): readonly CronJob[] {
+  return cronJob ? [cronJob, ...targetCronJobs] : targetCronJobs
+}
+
+function withCronJob(target: JobTarget, world: PolicyWorld): JobTargetView {
+  const name = cronJobName(world.name, target.name)
+  const cronJob =
+    target.name === commandTarget ? world.cronJob : world.targetCronJobs.find(({ metadata }) => metadata.name === name)
+  const warnings = world.cronJobEvents.filter(({ involvedObject }) => involvedObject.name === name)
+  return { ...target, cronJob, warnings }
 }
 
 const storeOf = once((backend: BackendSpec): StoreView => ({

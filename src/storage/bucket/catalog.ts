@@ -4,7 +4,7 @@ import { isHeld } from './holds.ts'
 import { pinnedRuns, protects } from './pins.ts'
 import { manifestFolder, parseManifestKey, type Layout } from './layout.ts'
 import type { ObjectStore } from '../object-store.ts'
-import { isSameOwner, type Owner } from './owner.ts'
+import { isOneOf, type Owner } from './owner.ts'
 import { isStoreError } from '../store-error.ts'
 
 export interface CatalogRun {
@@ -69,12 +69,14 @@ export async function readRuns(
 /**
  * The owner's runs, and those of others that lie in its folder all the same: they neither count nor go, whatever the mark of the folder
  * says. A manifest that cannot be read tells of nobody, and is with the first.
+ * @param formerly ids of the clusters from which the folder was taken over (`Claim`).
  */
 export function splitByOwner(
   runs: readonly CatalogRun[],
   owner: Owner,
+  formerly: readonly string[],
 ): { readonly own: readonly CatalogRun[]; readonly foreign: readonly CatalogRun[] } {
-  const isForeign = ({ record }: CatalogRun) => record !== undefined && !isSameOwner(record.owner, owner)
+  const isForeign = ({ record }: CatalogRun) => record !== undefined && !isOneOf(record.owner, owner, formerly)
   return { own: runs.filter(run => !isForeign(run)), foreign: runs.filter(isForeign) }
 }
 

@@ -25,6 +25,8 @@ const markSchema = z.object({
   policyUid: z.string().optional(),
   /** Since when the policy of this UID has the folder. */
   adoptedAt: z.iso.datetime().optional(),
+  /** Ids of the clusters from which it was taken over: what they have made in it is the owner's, too. */
+  formerly: z.array(z.string().max(253)).max(100).optional(),
 })
 type Mark = z.infer<typeof markSchema>
 
@@ -36,6 +38,8 @@ export interface Claim {
    * name, or in a cluster that is gone, and its rules may be others (docs/design.md R29). Undefined when the mark does not tell.
    */
   readonly adoptedAt: number | undefined
+  /** Ids of the clusters from which the folder was taken over. */
+  readonly formerly: readonly string[]
 }
 
 const largestMark = 64 << 10
@@ -45,23 +49,32 @@ interface Wanted {
   readonly store: ObjectStore
   readonly layout: Layout
   readonly owner: PrefixOwner
+  /** The id of the lost cluster whose folder it may take over. */
+  readonly adopt: string | undefined
   readonly now: number
   readonly signal: AbortSignal | undefined
 }
 
+/** Whose folder it shall be. */
+export interface Claimant {
+  readonly owner: PrefixOwner
+  /** The id of a lost cluster: the folder of the policy of this name there is taken over, and no other. */
+  readonly adopt?: string
+}
+
 /**
  * Makes sure that the folder is ours: writes the mark where there is none, and anew where it is of an earlier policy of the same name,
- * with the time `now` (ms since the epoch).
+ * with the time `now` (ms since the epoch), or of the cluster that is to be adopted.
  * @throws OwnershipError when somebody else owns it, a newer version wrote it, or nobody can tell because reading is denied.
  */
 export async function claimFolder(
   store: ObjectStore,
   layout: Layout,
-  owner: PrefixOwner,
+  { owner, adopt }: Claimant,
   now: number,
   signal?: AbortSignal,
 ): Promise<Claim> {
-  const wanted: Wanted = { store, layout, owner, now, signal }
+  const wanted: Wanted = { store, layout, owner, adopt, now, signal }
   let found: Buffer
   try {
     found = await readMark(wanted)
@@ -74,9 +87,67 @@ export async function claimFolder(
 }
 
 async function claimFound(wanted: Wanted, found: Buffer): Promise<Claim> {
-  const known = checkMark(found, wanted.layout, wanted.owner)
+  const known = parseMark(found, wanted.layout)
+  if (isAdoptable(wanted, known)) return adoptFolder(wanted)
+  checkOwner(known, wanted)
   const conditionalPut = (await tryMark(wanted, found)) === 'exists'
-  return { conditionalPut, adoptedAt: await adopted(wanted, known) }
+  return { conditionalPut, ...(await adopted(wanted, known)) }
+}
+
+function isAdoptable({ owner, adopt }: Wanted, mark: Mark): boolean {
+  return adopt !== undefined && adopt !== owner.clusterId && isSameOwner(mark, { ...owner, clusterId: adopt })
+}
+
+async function adoptFolder(wanted: Wanted): Promise<Claim> {
+  await rewriteMark(wanted, mark => {
+    if (!isAdoptable(wanted, mark)) return undefined
+    const formerly = new Set([...(mark.formerly ?? []), mark.clusterId])
+    formerly.delete(wanted.owner.clusterId)
+    return markOf(wanted, [...formerly])
+  })
+  // By us, by an earlier try of ours whose reply was lost, or by somebody else.
+  return claimFound({ ...wanted, adopt: undefined }, await readMark(wanted))
+}
+
+/**
+ * Replaces the mark by another one, where `next` gives one. Two clusters may both be told to take the folder over, and a mover of the lost one
+ * may still write: the store's condition lets one of them have it. Where it knows none, an instant is left.
+ */
+async function rewriteMark(
+  { store, layout, signal }: Wanted,
+  next: (mark: Mark) => Buffer | undefined,
+): Promise<'written' | 'not written'> {
+  const { body, etag } = await store.getTagged(layout.owner, largestMark, signal)
+  const mark = next(parseMark(body, layout))
+  if (!mark) return 'not written'
+  try {
+    const outcome = await store.replaceIfUnchanged(layout.owner, mark, etag, signal)
+    return outcome === 'replaced' ? 'written' : 'not written'
+  } catch (error) {
+    if (!isStoreError(error, 'ConditionalUnsupported')) throw error
+    await store.put(layout.owner, mark, signal)
+    return 'written'
+  }
+}
+
+/**
+ * Whether the folder is still ours: another cluster may have adopted it, for which this one is lost. A mark that is gone is no other's.
+ * @throws OwnershipError PrefixOwnedByOther; StoreError as `get`
+ */
+export async function checkStillOurs(
+  store: Pick<ObjectStore, 'get'>,
+  layout: Layout,
+  owner: PrefixOwner,
+  signal?: AbortSignal,
+): Promise<void> {
+  let body: Buffer
+  try {
+    body = await store.get(layout.owner, largestMark, signal)
+  } catch (error) {
+    if (isStoreError(error, 'NotFound', 'AccessDenied')) return
+    throw error
+  }
+  checkOwner(parseMark(body, layout), { layout, owner })
 }
 
 /**
@@ -85,19 +156,20 @@ async function claimFound(wanted: Wanted, found: Buffer): Promise<Claim> {
  */
 async function claimEmpty(wanted: Wanted): Promise<Claim> {
   const { store, layout, owner, now, signal } = wanted
-  const listed = await contentsOf(store, layout, owner, signal)
+  const listed = await contentsOf(store, layout, owner, adopts(wanted), signal)
   const contents = listed.whose === 'not told' ? await contentsUnlisted(wanted) : listed
   if (contents.whose === 'theirs') return claimAfterAll(wanted, othersThere(contents, owner))
   if (contents.whose === 'unknown' && !(await honoursCondition(wanted))) {
     const why = `nobody knows whose folder ${layout.root} is: the store gives no owner.json, has ${contents.key}, and does not honour If-None-Match, so that a mark of ours could replace another's; choose another backend.prefix`
     return claimAfterAll(wanted, new OwnershipError('PrefixOwnedByOther', why))
   }
-  const mark = markOf(wanted)
+  const formerly = adopts(wanted)
+  const mark = markOf(wanted, formerly)
   const first = await tryMark(wanted, mark)
   if (first === 'exists') return claimWritten(wanted)
-  if (first === 'created') return { conditionalPut: (await tryMark(wanted, mark)) === 'exists', adoptedAt: now }
-  await store.put(layout.owner, mark, signal)
-  return { conditionalPut: false, adoptedAt: now }
+  const conditionalPut = first === 'created' && (await tryMark(wanted, mark)) === 'exists'
+  if (first !== 'created') await store.put(layout.owner, mark, signal)
+  return { conditionalPut, adoptedAt: now, formerly }
 }
 
 /**
@@ -107,11 +179,12 @@ async function claimEmpty(wanted: Wanted): Promise<Claim> {
  */
 async function claimUnread(wanted: Wanted, denial: OwnershipError): Promise<Claim> {
   const { store, layout, owner, signal } = wanted
-  const contents = await contentsOf(store, layout, owner, signal)
+  const formerly = adopts(wanted)
+  const contents = await contentsOf(store, layout, owner, formerly, signal)
   if (contents.whose === 'theirs') return claimAfterAll(wanted, othersThere(contents, owner))
-  const outcome = (await honoursCondition(wanted)) ? await tryMark(wanted, markOf(wanted)) : 'unsupported'
+  const outcome = (await honoursCondition(wanted)) ? await tryMark(wanted, markOf(wanted, formerly)) : 'unsupported'
   if (outcome === 'unsupported') throw denial
-  return outcome === 'created' ? { conditionalPut: true, adoptedAt: wanted.now } : claimWritten(wanted)
+  return outcome === 'created' ? { conditionalPut: true, adoptedAt: wanted.now, formerly } : claimWritten(wanted)
 }
 
 /**
@@ -142,8 +215,9 @@ function othersThere(contents: Extract<Contents, { whose: 'theirs' }>, owner: Pr
 
 /** By somebody else since we looked, by our own try whose reply was lost, or before, and not to be read then. */
 async function claimWritten(wanted: Wanted): Promise<Claim> {
-  const known = checkMark(await readMark(wanted), wanted.layout, wanted.owner)
-  return { conditionalPut: true, adoptedAt: await adopted(wanted, known) }
+  const known = parseMark(await readMark(wanted), wanted.layout)
+  checkOwner(known, wanted)
+  return { conditionalPut: true, ...(await adopted(wanted, known)) }
 }
 
 /**
@@ -165,23 +239,38 @@ async function honoursCondition({ store, layout, signal }: Wanted): Promise<bool
   }
 }
 
-function markOf({ owner, now }: Wanted): Buffer {
-  const mark = { version: 1, ...owner, adoptedAt: new Date(now).toISOString() }
+/** What a folder without a mark may hold besides what is ours. */
+function adopts({ owner, adopt }: Wanted): readonly string[] {
+  return adopt === undefined || adopt === owner.clusterId ? [] : [adopt]
+}
+
+function markOf({ owner, now }: Wanted, formerly: readonly string[]): Buffer {
+  const before = formerly.length > 0 ? { formerly } : {}
+  const mark = { version: 1, ...owner, adoptedAt: new Date(now).toISOString(), ...before }
   return Buffer.from(`${JSON.stringify(mark, undefined, 2)}\n`)
 }
 
 /** A mark of another policy UID, or without a time, is written anew. Where that is refused nobody knows the time, and nothing is pruned. */
-async function adopted(wanted: Wanted, known: Mark): Promise<number | undefined> {
-  const { store, layout, owner, now, signal } = wanted
-  const sameUid = owner.policyUid === undefined || known.policyUid === owner.policyUid
-  if (sameUid && known.adoptedAt !== undefined) return Date.parse(known.adoptedAt)
+async function adopted(wanted: Wanted, known: Mark): Promise<Pick<Claim, 'adoptedAt' | 'formerly'>> {
+  const { owner, now } = wanted
+  const { formerly = [] } = known
+  const isKept = (mark: Mark) =>
+    mark.adoptedAt !== undefined && (owner.policyUid === undefined || mark.policyUid === owner.policyUid)
+  if (known.adoptedAt !== undefined && isKept(known)) return { adoptedAt: Date.parse(known.adoptedAt), formerly }
   try {
-    await store.put(layout.owner, markOf(wanted), signal)
-    return now
+    const outcome = await rewriteMark(wanted, mark => {
+      checkOwner(mark, wanted)
+      return isKept(mark) ? undefined : markOf(wanted, mark.formerly ?? [])
+    })
+    if (outcome === 'written') return { adoptedAt: now, formerly }
   } catch (error) {
-    if (isStoreError(error, 'AccessDenied', 'StoreRejected')) return undefined
+    if (isStoreError(error, 'AccessDenied', 'StoreRejected')) return { adoptedAt: undefined, formerly }
     throw error
   }
+  const found = parseMark(await readMark(wanted), wanted.layout)
+  checkOwner(found, wanted)
+  const adoptedAt = found.adoptedAt !== undefined && isKept(found) ? Date.parse(found.adoptedAt) : undefined
+  return { adoptedAt, formerly: found.formerly ?? [] }
 }
 
 async function tryMark({ store, layout, signal }: Wanted, mark: Uint8Array) {
@@ -207,7 +296,7 @@ async function readMark({ store, layout, signal }: Wanted): Promise<Buffer> {
   }
 }
 
-function checkMark(body: Buffer, layout: Layout, owner: PrefixOwner): Mark {
+function parseMark(body: Buffer, layout: Layout): Mark {
   let value: unknown
   try {
     value = JSON.parse(body.toString())
@@ -226,13 +315,17 @@ function checkMark(body: Buffer, layout: Layout, owner: PrefixOwner): Mark {
       { cause: parsed.error },
     )
   }
-  if (isSameOwner(parsed.data, owner)) return parsed.data
-  throw ownedByOther(`${layout.root} belongs to ${ownerText(parsed.data)}`, owner)
+  return parsed.data
+}
+
+/** @throws OwnershipError PrefixOwnedByOther */
+function checkOwner(mark: Mark, { layout, owner }: Pick<Wanted, 'layout' | 'owner'>): void {
+  if (!isSameOwner(mark, owner)) throw ownedByOther(`${layout.root} belongs to ${ownerText(mark)}`, owner)
 }
 
 function ownedByOther(what: string, owner: PrefixOwner): OwnershipError {
   return new OwnershipError(
     'PrefixOwnedByOther',
-    `${what}, and this is ${owner.namespace}/${owner.policy} of cluster ${owner.clusterId}; choose another backend.prefix, or, when that cluster is lost, set the chart's clusterId to its id`,
+    `${what}, and this is ${owner.namespace}/${owner.policy} of cluster ${owner.clusterId}; choose another backend.prefix, or, when that cluster is lost, take its folder over with backend.adopt: <the id of that cluster>`,
   )
 }

@@ -2,7 +2,7 @@
 import { readRuns } from './catalog.ts'
 import { parseManifestKey, type Layout } from './layout.ts'
 import type { ObjectStore } from '../object-store.ts'
-import { isSameOwner, type Owner } from './owner.ts'
+import { isOneOf, type Owner } from './owner.ts'
 import { isStoreError } from '../store-error.ts'
 
 export type Contents =
@@ -20,6 +20,7 @@ export async function contentsOf(
   store: ObjectStore,
   layout: Layout,
   owner: Owner,
+  adopts: readonly string[],
   signal?: AbortSignal,
 ): Promise<Contents> {
   const manifests: string[] = []
@@ -38,7 +39,7 @@ export async function contentsOf(
   if (first === undefined) return { whose: 'ours' }
   const runs = await readRuns(store, layout, manifests, signal)
   const told = runs.flatMap(({ key, record }) => (record ? [{ key, owner: record.owner }] : []))
-  const other = told.find(each => !isSameOwner(each.owner, owner))
+  const other = told.find(each => !isOneOf(each.owner, owner, adopts))
   if (other) return { whose: 'theirs', ...other }
   return told.length > 0 ? { whose: 'ours' } : { whose: 'unknown', key: first }
 }

@@ -49,6 +49,9 @@ export interface S3Store extends ObjectStore {
   readonly keepsDeleted: (prefix: string, signal?: AbortSignal) => Promise<boolean | undefined>
 }
 
+/** Of a write: headers of HTTP. */
+type Condition = { readonly IfNoneMatch?: '*' } | { readonly IfMatch: string }
+
 /** Stores may give a page without keys, and say that there are more; not for ever. */
 const mostEmptyPages = 100
 /** More than there are ways to make a request. */
@@ -186,7 +189,7 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
         body.destroy()
         throw error
       }
-      return { body, bytes: reply.ContentLength }
+      return { body, bytes: reply.ContentLength, etag: reply.ETag }
     })
   }
 
@@ -204,11 +207,20 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
     throw new StoreError('RangeNotSatisfiable', message)
   }
 
-  async function put(Key: string, Body: Uint8Array, IfNoneMatch?: '*', abortSignal?: AbortSignal) {
+  async function readWhole(key: string, maxBytes: number, signal?: AbortSignal) {
+    const { body, bytes = 0, etag } = await read(key, undefined, signal)
+    if (bytes > maxBytes) {
+      body.destroy()
+      throw new StoreError('StoreRejected', `${key} has ${bytes} bytes, more than the ${maxBytes} expected of it`)
+    }
+    return { body: await call(`read ${key}`, signal, () => buffer(body)), etag }
+  }
+
+  async function put(Key: string, Body: Uint8Array, condition: Condition, abortSignal?: AbortSignal) {
     const ContentType = Key.endsWith('.json') ? 'application/json' : 'application/octet-stream'
     const what = `write ${Key}`
     const { ETag } = await call(what, abortSignal, (s3, how) =>
-      s3.send(new PutObjectCommand({ Bucket, Key, Body, IfNoneMatch, ContentType, ...digestOf(Body, how) }), {
+      s3.send(new PutObjectCommand({ Bucket, Key, Body, ...condition, ContentType, ...digestOf(Body, how) }), {
         abortSignal,
       }),
     )
@@ -222,6 +234,26 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
     } catch (error) {
       signal?.throwIfAborted()
       throw storeErrorOf(error, { what, bucket: Bucket, endpoint: where, spoke: client.spoke })
+    }
+  }
+
+  /** @returns whether the store found that its condition holds. */
+  async function putIf(key: string, body: Uint8Array, condition: Condition, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await put(key, body, condition, signal)
+      return true
+    } catch (error) {
+      const status = statusOf(error)
+      if (status === 412) return false
+      // AWS: another conditional write to the same key is under way. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+      if (status === 409) throw new StoreError('StoreUnavailable', (error as Error).message, { cause: error })
+      if (isStoreError(error, 'StoreRejected') && (status === 400 || status === 501)) {
+        const [header] = Object.keys(condition).map(name => name.replaceAll(/(?<=.)(?=[A-Z])/g, '-'))
+        throw new StoreError('ConditionalUnsupported', `the store does not accept ${header}: ${error.message}`, {
+          cause: error,
+        })
+      }
+      throw error
     }
   }
 
@@ -247,33 +279,27 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
       }
     },
 
-    put: (key, body, signal) => put(key, body, undefined, signal),
+    put: (key, body, signal) => put(key, body, {}, signal),
 
-    async putIfAbsent(key, body, signal) {
+    putIfAbsent: async (key, body, signal) =>
+      (await putIf(key, body, { IfNoneMatch: '*' }, signal)) ? 'created' : 'exists',
+
+    async replaceIfUnchanged(key, body, IfMatch, signal) {
       try {
-        await put(key, body, '*', signal)
-        return 'created'
+        return (await putIf(key, body, { IfMatch }, signal)) ? 'replaced' : 'changed'
       } catch (error) {
-        const status = statusOf(error)
-        if (status === 412) return 'exists'
-        // AWS: another conditional write to the same key is under way. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-        if (status === 409) throw new StoreError('StoreUnavailable', (error as Error).message, { cause: error })
-        if (isStoreError(error, 'StoreRejected') && (status === 400 || status === 501)) {
-          throw new StoreError('ConditionalUnsupported', `the store does not accept If-None-Match: ${error.message}`, {
-            cause: error,
-          })
-        }
+        // Of an object that is gone.
+        if (isStoreError(error, 'NotFound')) return 'changed'
         throw error
       }
     },
 
-    async get(key, maxBytes, signal) {
-      const { body, bytes = 0 } = await read(key, undefined, signal)
-      if (bytes > maxBytes) {
-        body.destroy()
-        throw new StoreError('StoreRejected', `${key} has ${bytes} bytes, more than the ${maxBytes} expected of it`)
-      }
-      return call(`read ${key}`, signal, () => buffer(body))
+    get: async (key, maxBytes, signal) => (await readWhole(key, maxBytes, signal)).body,
+
+    async getTagged(key, maxBytes, signal) {
+      const { body, etag } = await readWhole(key, maxBytes, signal)
+      if (!etag) throw strange(`read ${key}`, 'no ETag')
+      return { body, etag }
     },
 
     async read(key, { range, signal } = {}) {

@@ -61,10 +61,72 @@ test('an author with both rights is let in; one without may label the policy but
     )
 })
 
-/** A ServiceAccount in `shop` that may write policies, get the Secret `minio-creds` or create pods: what is named. */
+test('the author of a Restore needs create on pods, and get on each Secret that it names', async () => {
+  const create = ['-n', 'shop', 'create', '--dry-run=server', '-f', '-']
+  const podless = await authorWith('podless-restorer', ['secrets'])
+  assert.match(
+    await answer(podless, create, restoreOf({})),
+    /denied request: system:serviceaccount:shop:podless-restorer may not create pods in namespace shop, so a Restore of theirs cannot run a command there; grant create on pods$/m,
+  )
+  const restorer = await authorWith('restorer', ['secrets', 'pods'])
+  await restorer(create, { input: JSON.stringify(restoreOf({})) })
+  await restorer(create, { input: JSON.stringify(restoreOf(bucketOf('minio-creds'))) })
+  const named = {
+    bucket: bucketOf('foreign'),
+    identities: { identities: { secretRef: 'foreign' } },
+    'a variable': into({ env: [{ name: 'A', valueFrom: { secretKeyRef: { name: 'foreign', key: 'a' } } }] }),
+    variables: into({ envFrom: [{ configMapRef: { name: 'x' } }, { secretRef: { name: 'foreign' } }] }),
+    'pull secrets': into({ imagePullSecrets: [{ name: 'minio-creds' }, { name: 'foreign' }] }),
+  }
+  for (const [what, spec] of Object.entries(named))
+    assert.match(
+      await answer(restorer, create, restoreOf(spec)),
+      /denied request: system:serviceaccount:shop:restorer may not get the Secret foreign that the Restore names, so a Restore of theirs cannot use it; grant get on that Secret in namespace shop$/m,
+      what,
+    )
+})
+
+test('a Restore may refer to Secrets eight times; for more its author must be allowed to get all of them', async () => {
+  const create = ['-n', 'shop', 'create', '--dry-run=server', '-f', '-']
+  const restorer = await authorWith('eager', ['secrets', 'pods'])
+  const refersTo = (count: number) => {
+    const valueFrom = { secretKeyRef: { name: 'minio-creds', key: 'a' } }
+    return restoreOf(into({ env: Array.from({ length: count }, (_, index) => ({ name: `A${index}`, valueFrom })) }))
+  }
+  await restorer(create, { input: JSON.stringify(refersTo(8)) })
+  assert.match(
+    await answer(restorer, create, refersTo(9)),
+    /may not get every Secret in namespace shop, which a Restore that refers to Secrets more than 8 times asks for/,
+  )
+  await plane.kubectl(['-n', 'shop', 'create', '-f', '-'], { input: JSON.stringify(restoreOf({})) })
+  const nobody = await authorWith('labeller', [])
+  await nobody(['-n', 'shop', 'label', 'rst', 'back', 'team=a'])
+})
+
+/** A Restore of the newest backup by a command, with more in its spec. */
+function restoreOf(spec: object): object {
+  const source = { policy: { name: 'by-entitled' } }
+  return {
+    apiVersion: 'backup.dev/v1alpha1',
+    kind: 'Restore',
+    metadata: { name: 'back' },
+    spec: { source, ...into({}), ...spec },
+  }
+}
+
+function into(more: object) {
+  return { into: { image: 'postgres:17', args: ['pg_restore', '-d', 'shop'], ...more } }
+}
+
+function bucketOf(secretRef: string) {
+  const backend = { type: 's3', bucket: 'backups', endpoint: 'http://minio:9000', secretRef }
+  return { source: { bucket: { backend, namespace: 'shop', policy: 'shop', newest: true } } }
+}
+
+/** A ServiceAccount in `shop` that may write policies and Restores, get the Secret `minio-creds` or create pods: what is named. */
 async function authorWith(name: string, rights: readonly ('secrets' | 'pods')[]): Promise<Kubectl> {
   const rules = [
-    { apiGroups: ['backup.dev'], resources: ['backuppolicies'], verbs: ['get', 'create', 'patch'] },
+    { apiGroups: ['backup.dev'], resources: ['backuppolicies', 'restores'], verbs: ['get', 'create', 'patch'] },
     ...(rights.includes('secrets')
       ? [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['minio-creds'], verbs: ['get'] }]
       : []),

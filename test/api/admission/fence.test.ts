@@ -17,6 +17,8 @@ import {
   probeJob,
   startJob,
 } from '../../../src/resources/jobs.ts'
+import { resolveJob, restoreJob, type RestoreContainer } from '../../../src/resources/restore-jobs.ts'
+import { fromPolicy, restore } from '../../plan/restore-world.ts'
 import type { Settings } from '../../../src/resources/settings.ts'
 import { cronJobDifferences } from '../../../src/plan/policy/cron-job-difference.ts'
 import { installChart, releaseName, releaseNamespace, renderChart } from '../../chart/chart.ts'
@@ -86,6 +88,46 @@ test('the operator may create every object that it builds, and change its CronJo
   await operator(['replace', '-f', '-'], { input: stored.replace('"0 2 * * *"', '"0 3 * * *"') })
   for (const object of ours.slice(1)) await operator(['-n', 'shop', 'delete', 'job', object.metadata.name])
 })
+
+test('the operator may create both Jobs of a Restore; only the mover is given what opens a backup', async () => {
+  const { resolve, restoring, verifying } = jobsOfRestore()
+  for (const object of [resolve, restoring, verifying])
+    await operator(['create', '--dry-run=server', '-f', '-'], { input: JSON.stringify(object) })
+  const { spec } = restoring.spec.template
+  const changed = (change: object) => ({
+    ...restoring,
+    spec: {
+      ...restoring.spec,
+      template: {
+        spec: {
+          ...spec,
+          containers: spec.containers.map(each => (each.name === 'restore' ? { ...each, ...change } : each)),
+        },
+      },
+    },
+  })
+  const context = spec.containers.find(({ name }) => name === 'restore')?.securityContext
+  for (const [change, message] of [
+    [{ volumeMounts: [{ name: 'identities', mountPath: '/x' }] }, /only the mover mounts Secrets/],
+    [{ volumeMounts: [{ name: 'credentials', mountPath: '/x' }] }, /only the mover mounts Secrets/],
+    [{ securityContext: { ...context, readOnlyRootFilesystem: false } }, /read-only root file system/],
+  ] as const)
+    assert.match(await answer(operator, ['create', '--dry-run=server', '-f', '-'], changed(change)), message)
+})
+
+function jobsOfRestore() {
+  const of = restore({ ...fromPolicy, identities: { secretRef: 'keys' } })
+  const owner = { clusterId: 'test', namespace: 'shop', policy: policy.metadata.name }
+  const folder = { backend: { ...backendOf(policy), ca: 'store-ca' }, owner }
+  const chosen = { target: 'command', run: 'run', slot: new Date(0) }
+  const command: RestoreContainer = { image: 'postgres:17', args: ['pg_restore'], env: [], volumes: [], mounts: [] }
+  const now = new Date(0)
+  return {
+    resolve: resolveJob(of, folder, { target: undefined, pick: 'newest' }, settings, now),
+    restoring: restoreJob(of, folder, chosen, command, settings, now),
+    verifying: restoreJob(of, folder, chosen, undefined, settings, now),
+  }
+}
 
 test('F77: a CronJob with everything that a policy can ask for comes back from the API server as it was written', async () => {
   const { job: ofPolicy } = policy.spec.strategy

@@ -2,12 +2,14 @@
 // Backup or a Job goes with it.
 import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
+import type { Restore } from '../../../src/api/kinds/restore.ts'
 import type { Job, KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
-import { annotation } from '../../../src/api/labels.ts'
+import { annotation, label } from '../../../src/api/labels.ts'
 import { encodeMoverMessage, type MoverMessage } from '../../../src/api/mover/message.ts'
+import { exitCodeOf } from '../../../src/api/mover/reasons.ts'
 import { moverEnvironment } from '../../../src/api/mover/pod.ts'
 import { parseMoverTask, type MoverTask } from '../../../src/api/mover/task.ts'
-import { backupPolicies, backups, jobs, pods, snapshots } from '../../../src/controllers/shared/resources.ts'
+import { backupPolicies, backups, jobs, pods, restores, snapshots } from '../../../src/controllers/shared/resources.ts'
 import type { Client } from '../../../src/runtime/client/client.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../../src/runtime/client/errors.ts'
 import { Reflector } from '../../../src/runtime/cache/reflector.ts'
@@ -23,7 +25,7 @@ export type Hands = {
 export type HandsOptions = {
   /** What the movers work on. */
   readonly bucket?: Bucket
-  /** Backups whose VolumeSnapshot never becomes ready, and whose pod runs for ever. */
+  /** Backups whose VolumeSnapshot never becomes ready, and whose pod runs for ever; Restores whose pods do. */
   readonly endless?: readonly string[]
 }
 
@@ -50,18 +52,21 @@ export function clusterHands(client: Client, namespace: string, options: HandsOp
     return said
   }
   const isEndless = ({ metadata }: KubernetesObject) =>
-    endless.includes(metadata.annotations?.[annotation.backup] ?? '')
+    [metadata.annotations?.[annotation.backup], metadata.labels?.[label.restore]].some(
+      each => each !== undefined && endless.includes(each),
+    )
 
-  // The garbage collector, for Jobs of a policy or a Backup, and for pods. CronJobs the operator deletes, and waits for nobody.
+  // The garbage collector, for Jobs of a policy, a Backup or a Restore, and for pods. CronJobs the operator deletes, and waits for nobody.
   const policyReflector = new Reflector<BackupPolicy>({ client, resource: backupPolicies, namespace })
   const backupReflector = new Reflector<Backup>({ client, resource: backups, namespace })
+  const restoreReflector = new Reflector<Restore>({ client, resource: restores, namespace })
   const snapshotReflector = new Reflector<VolumeSnapshot>({ client, resource: snapshots, namespace })
   const jobReflector = new Reflector<Job>({ client, resource: jobs, namespace })
   const deleteJobsOf = (owner: KubernetesObject) => {
     const owned = jobReflector.store.list().filter(job => isOwned(job, owner))
     for (const { metadata } of owned) start(client.delete(jobs, namespace, metadata.name, background))
   }
-  for (const { store } of [policyReflector, backupReflector])
+  for (const { store } of [policyReflector, backupReflector, restoreReflector])
     store.subscribe(({ type, object }: Change<KubernetesObject>) => {
       if (type === 'deleted') deleteJobsOf(object)
     })
@@ -70,13 +75,12 @@ export function clusterHands(client: Client, namespace: string, options: HandsOp
   })
   jobReflector.store.subscribe(({ type, object }) => {
     if (type === 'deleted') start(client.delete(pods, namespace, podName(object)))
-    else if (object.status?.completionTime || object.metadata.deletionTimestamp) return
+    else if (object.status?.conditions?.length || object.metadata.deletionTimestamp) return
     else if (isEndless(object)) start(givePod(client, object, { phase: 'Running' }))
     else start(finishJob(client, object, wordsOf))
   })
-  const running = [policyReflector, backupReflector, snapshotReflector, jobReflector].map(reflector =>
-    reflector.run(stop.signal),
-  )
+  const reflectors = [policyReflector, backupReflector, restoreReflector, snapshotReflector, jobReflector]
+  const running = reflectors.map(reflector => reflector.run(stop.signal))
   return {
     failures: () => failures,
     stop: async () => {
@@ -148,13 +152,15 @@ const podName = ({ metadata }: Job) => `${metadata.name.slice(0, 50)}-pod`
 async function finishJob(client: Client, job: Job, wordsOf: (job: Job) => MoverMessage): Promise<void> {
   const { name, namespace, creationTimestamp } = job.metadata
   const now = new Date()
-  await endPod(client, job, 0, wordsOf(job))
+  const words = wordsOf(job)
+  const failed = words.phase === 'failed'
+  await endPod(client, job, failed ? exitCodeOf(words.reason ?? 'Internal') : 0, words)
   const condition = { status: 'True', lastTransitionTime: now.toISOString(), lastProbeTime: now.toISOString() }
+  const ends = failed ? ['FailureTarget', 'Failed'] : ['SuccessCriteriaMet', 'Complete']
   const status = {
     startTime: creationTimestamp,
-    completionTime: now.toISOString(),
-    succeeded: 1,
-    conditions: ['SuccessCriteriaMet', 'Complete'].map(type => ({ type, ...condition })),
+    ...(failed ? { failed: 1 } : { completionTime: now.toISOString(), succeeded: 1 }),
+    conditions: ends.map(type => ({ type, ...condition })),
   }
   await client.patch(jobs, namespace, name, { kind: 'merge', body: { status } }, { subresource: 'status' })
 }

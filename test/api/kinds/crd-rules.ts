@@ -1,10 +1,11 @@
 // One refused change for each CEL rule of the CRDs: what a person might write, and at which field the API server says what to write instead.
 
-export const policy = 'BackupPolicy'
-export const backup = 'Backup'
+export const policy = 'BackupPolicy' as const
+export const backup = 'Backup' as const
+export const restore = 'Restore' as const
 
 export type Refusal = {
-  readonly kind: typeof policy | typeof backup
+  readonly kind: typeof policy | typeof backup | typeof restore
   /** The field with the rule, as in the schema: items of a list are `[]`, values of a map `{}` (that of the key app here). */
   readonly field: string
   /** Which of the field's rules, where it has several. */
@@ -14,7 +15,21 @@ export type Refusal = {
 }
 
 const job = 'spec.strategy.job'
+const bucket = 'spec.source.bucket'
 const badName = 'No_Such_Name'
+const badKey = 'the password'
+
+/** The example with a preset instead of its command. */
+const preset = { [`${job}.preset`]: 'postgres', [`${job}.args`]: undefined } as const
+
+/** A connection whose field is `value`; a certificate has its other half. */
+function connectionWith(field: string, value: object) {
+  const other = { secretKeyRef: { name: 'client', key: 'tls.crt' } }
+  const [outer = '', inner] = field.split('.')
+  if (inner === undefined) return { [outer]: value }
+  const pair = inner === 'caFrom' ? {} : { certFrom: other, keyFrom: other }
+  return { [outer]: { ...pair, [inner]: value } }
+}
 
 /** Every field that names another object has the same rule. */
 const names: readonly Refusal[] = [
@@ -54,6 +69,39 @@ const names: readonly Refusal[] = [
     field: `${job}.envFrom[].configMapRef.name`,
     change: { [`${job}.envFrom`]: [{ configMapRef: { name: badName } }] },
   },
+  ...(['userFrom', 'tls.caFrom'] as const).flatMap(field =>
+    (['secretKeyRef', 'configMapKeyRef'] as const).map(kindOfReference => ({
+      kind: policy,
+      field: `${job}.connection.${field}.${kindOfReference}.name`,
+      change: {
+        ...preset,
+        [`${job}.connection`]: connectionWith(field, { [kindOfReference]: { name: badName, key: 'a' } }),
+      },
+    })),
+  ),
+  ...(['passwordFrom', 'tls.certFrom', 'tls.keyFrom'] as const).map(field => ({
+    kind: policy,
+    field: `${job}.connection.${field}.secretKeyRef.name`,
+    change: {
+      ...preset,
+      [`${job}.connection`]: connectionWith(field, { secretKeyRef: { name: badName, key: 'a' } }),
+    },
+  })),
+  {
+    kind: policy,
+    field: `${job}.connection.tls.secretName`,
+    change: { ...preset, [`${job}.connection`]: { tls: { secretName: badName } } },
+  },
+  {
+    kind: policy,
+    field: `${job}.volumes[].secret.name`,
+    change: { [`${job}.volumes`]: [{ name: 'a', mountPath: '/a', secret: { name: badName } }] },
+  },
+  {
+    kind: policy,
+    field: `${job}.volumes[].configMap.name`,
+    change: { [`${job}.volumes`]: [{ name: 'a', mountPath: '/a', configMap: { name: badName } }] },
+  },
   { kind: backup, field: 'spec.policy', change: { 'spec.policy': badName } },
   { kind: backup, field: 'spec.target', change: { 'spec.target': badName } },
 ]
@@ -84,7 +132,7 @@ const requests: readonly Refusal[] = ['cpu', 'memory', 'ephemeral-storage'].map(
   },
 }))
 
-export const refusals: readonly Refusal[] = [
+const ofPoliciesAndBackups: readonly Refusal[] = [
   ...names,
   ...quantities,
   ...keys,
@@ -153,6 +201,31 @@ export const refusals: readonly Refusal[] = [
   { kind: policy, field: job, rule: 0, change: { [`${job}.args`]: undefined } },
   { kind: policy, field: job, rule: 1, change: { [`${job}.args`]: ['-Fc', 'shop'] } },
   { kind: policy, field: job, rule: 2, change: { [`${job}.args`]: ['pg_dump -Fc shop'] } },
+  { kind: policy, field: job, rule: 3, change: { [`${job}.image`]: undefined } },
+  { kind: policy, field: job, rule: 4, change: { [`${job}.preset`]: 'postgres' } },
+  { kind: policy, field: job, rule: 5, change: { [`${job}.databases`]: ['shop'] } },
+  { kind: policy, field: job, rule: 6, change: { ...preset, [`${job}.allowNonTransactional`]: true } },
+  {
+    kind: policy,
+    field: job,
+    rule: 7,
+    change: { ...preset, [`${job}.databases`]: ['shop'], [`${job}.excludeDatabases`]: ['old'] },
+  },
+  {
+    kind: policy,
+    field: job,
+    rule: 8,
+    change: { ...preset, [`${job}.connection`]: { passwordFile: { volume: 'secrets', path: 'password' } } },
+  },
+  { kind: policy, field: `${job}.preset`, change: { ...preset, [`${job}.preset`]: 'oracle' } },
+  { kind: policy, field: `${job}.databases[]`, change: { ...preset, [`${job}.databases`]: ['a\nb'] } },
+  { kind: policy, field: `${job}.excludeDatabases[]`, change: { ...preset, [`${job}.excludeDatabases`]: [''] } },
+  { kind: policy, field: `${job}.compression`, change: { [`${job}.compression`]: 'gzip' } },
+  { kind: policy, field: `${job}.restore`, rule: 0, change: { [`${job}.restore`]: {} } },
+  { kind: policy, field: `${job}.restore`, rule: 1, change: { [`${job}.restore`]: { args: ['-d', 'shop'] } } },
+  { kind: policy, field: `${job}.restore`, rule: 2, change: { [`${job}.restore`]: { args: ['pg_restore -d shop'] } } },
+  ...connectionRules(),
+  ...volumeRules(),
   { kind: policy, field: `${job}.image`, change: { [`${job}.image`]: 'postgres: 17' } },
   {
     kind: policy,
@@ -172,6 +245,158 @@ export const refusals: readonly Refusal[] = [
   // Nothing of a stored Backup's spec may change.
   { kind: backup, field: 'spec', change: { 'spec.policy': 'another' } },
 ]
+
+function connectionRules(): readonly Refusal[] {
+  const at = `${job}.connection`
+  const key = (name: string) => ({ secretKeyRef: { name: 'a', key: name } })
+  const rows: readonly (readonly [field: string, rule: number, connection: object])[] = [
+    ['', 0, { user: 'backup', userFrom: key('user'), passwordFrom: key('password') }],
+    ['.host', 0, { host: 'db.example.com:5432' }],
+    ['.port', 0, { port: 65_536 }],
+    ['.user', 0, { user: '' }],
+    ['.userFrom', 0, { userFrom: {} }],
+    ['.userFrom.secretKeyRef.key', 0, { userFrom: key(badKey) }],
+    ['.userFrom.configMapKeyRef.key', 0, { userFrom: { configMapKeyRef: { name: 'a', key: badKey } } }],
+    ['.passwordFrom.secretKeyRef.key', 0, { passwordFrom: key(badKey) }],
+    ['.tls', 0, { tls: { secretName: 'client', caFrom: key('ca.crt') } }],
+    ['.tls', 1, { tls: { certFrom: key('tls.crt') } }],
+    ['.tls', 2, { tls: { mode: 'verify-full' } }],
+    ['.tls.mode', 0, { tls: { mode: 'required' } }],
+    ['.tls.caFrom', 0, { tls: { caFrom: {} } }],
+    ['.tls.caFrom.secretKeyRef.key', 0, { tls: { caFrom: key(badKey) } }],
+    ['.tls.caFrom.configMapKeyRef.key', 0, { tls: { caFrom: { configMapKeyRef: { name: 'a', key: badKey } } } }],
+    ['.tls.certFrom.secretKeyRef.key', 0, { tls: { certFrom: key(badKey), keyFrom: key('tls.key') } }],
+    ['.tls.keyFrom.secretKeyRef.key', 0, { tls: { certFrom: key('tls.crt'), keyFrom: key(badKey) } }],
+  ]
+  const volume = { name: 'secrets', mountPath: '/secrets', secret: { name: 'a' } }
+  const file = (path: string) => ({ passwordFile: { volume: 'secrets', path } })
+  return [
+    ...rows.map(([field, rule, connection]) => ({
+      kind: policy,
+      field: `${at}${field}`,
+      rule,
+      change: { ...preset, [at]: connection },
+    })),
+    {
+      kind: policy,
+      field: at,
+      rule: 1,
+      change: { ...preset, [`${job}.volumes`]: [volume], [at]: { ...file('password'), passwordFrom: key('password') } },
+    },
+    {
+      kind: policy,
+      field: `${at}.passwordFile.path`,
+      change: { ...preset, [`${job}.volumes`]: [volume], [at]: file('../password') },
+    },
+  ]
+}
+
+function volumeRules(): readonly Refusal[] {
+  const at = `${job}.volumes`
+  const secret = { name: 'certificates' }
+  const one = (name: string, mountPath: string, more: object = { secret }) => ({ name, mountPath, ...more })
+  const itemsOf = (kind: 'secret' | 'configMap', item: object) => [
+    one('a', '/a', { [kind]: { name: 'a', items: [item] } }),
+  ]
+  const rows: readonly (readonly [field: string, rule: number, volumes: readonly object[]])[] = [
+    ['', 0, [one('a', '/certificates'), one('b', '/certificates')]],
+    ['[]', 0, [one('a', '/a', {})]],
+    ['[].name', 0, [one('tmp', '/a')]],
+    ['[].mountPath', 0, [one('a', 'certificates')]],
+    ['[].mountPath', 1, [one('a', '/tmp/a')]],
+    ['[].secret.items[].key', 0, itemsOf('secret', { key: badKey, path: 'a' })],
+    ['[].secret.items[].path', 0, itemsOf('secret', { key: 'a', path: '/a' })],
+    ['[].configMap.items[].key', 0, itemsOf('configMap', { key: badKey, path: 'a' })],
+    ['[].configMap.items[].path', 0, itemsOf('configMap', { key: 'a', path: 'a/../../b' })],
+  ]
+  return rows.map(([field, rule, volumes]) => ({
+    kind: policy,
+    field: `${at}${field}`,
+    rule,
+    change: { [at]: volumes },
+  }))
+}
+
+
+/** What a Restore shares with a policy: the container of a command, and a backend. */
+const shared: readonly Refusal[] = ofPoliciesAndBackups.flatMap((row): readonly Refusal[] => {
+  if (row.field.startsWith(`${job}.`)) return [movedTo('spec.into', job, row, {})]
+  return row.field.startsWith('spec.backend.') ? [movedTo(`${bucket}.backend`, 'spec.backend', row, inBucket())] : []
+})
+
+/** @param first what else the Restore must say */
+function movedTo(to: string, from: string, { field, rule, change }: Refusal, first: Refusal['change']): Refusal {
+  const moved = (path: string) => path.replace(from, to)
+  const changes = Object.entries(change).map(([path, value]) => [moved(path), value])
+  return {
+    kind: restore,
+    field: moved(field),
+    ...(rule === undefined ? {} : { rule }),
+    change: { ...first, ...Object.fromEntries(changes) },
+  }
+}
+
+/** A place in a bucket instead of the policy. */
+function inBucket(more: object = {}): Refusal['change'] {
+  const backend = { type: 's3', bucket: 'backups', endpoint: 'http://minio:9000', secretRef: 'minio-creds' }
+  return {
+    'spec.source': { bucket: { backend, namespace: 'shop', policy: 'shop', ...more } },
+    'spec.into.image': 'postgres:17',
+  }
+}
+
+const into = 'spec.into'
+const ofPreset = { [`${into}.args`]: undefined }
+const twoLines = 'a\nb'
+
+const restores: readonly Refusal[] = [
+  ...shared,
+  // Nothing of a stored Restore's spec may change.
+  { kind: restore, field: 'spec', rule: 0, change: { 'spec.backoffLimit': 1 } },
+  { kind: restore, field: 'spec', rule: 1, change: { [into]: undefined } },
+  { kind: restore, field: 'spec', rule: 2, change: { ...inBucket(), [`${into}.image`]: undefined } },
+  { kind: restore, field: 'spec.source', change: { 'spec.source.backup': 'one' } },
+  { kind: restore, field: 'spec.source.backup', change: { 'spec.source': { backup: badName } } },
+  { kind: restore, field: 'spec.source.policy.name', change: { 'spec.source.policy.name': badName } },
+  { kind: restore, field: 'spec.source.policy.target', change: { 'spec.source.policy.target': badName } },
+  { kind: restore, field: bucket, change: inBucket({ newest: true, run: 'backup-shop-1' }) },
+  { kind: restore, field: `${bucket}.namespace`, change: inBucket({ namespace: 'shop.old' }) },
+  { kind: restore, field: `${bucket}.policy`, change: inBucket({ policy: badName }) },
+  { kind: restore, field: `${bucket}.target`, change: inBucket({ target: badName }) },
+  { kind: restore, field: `${bucket}.run`, change: inBucket({ run: 'a/b' }) },
+  { kind: restore, field: `${bucket}.newest`, change: inBucket({ newest: false }) },
+  { kind: restore, field: into, rule: 0, change: { [`${into}.previous`]: 'Delete' } },
+  {
+    kind: restore,
+    field: into,
+    rule: 1,
+    change: { ...ofPreset, [`${into}.overwrite`]: true, [`${into}.only`]: { database: 'shop', table: 'orders' } },
+  },
+  { kind: restore, field: into, rule: 2, change: { [`${into}.overwrite`]: true } },
+  { kind: restore, field: into, rule: 3, change: { ...ofPreset, [`${into}.env`]: [{ name: 'A', value: 'a' }] } },
+  { kind: restore, field: into, rule: 4, change: { [`${into}.env`]: [{ name: 'BACKUP_INTO', value: 'a' }] } },
+  { kind: restore, field: into, rule: 5, change: { [`${into}.args`]: ['-d', 'shop'] } },
+  { kind: restore, field: into, rule: 6, change: { [`${into}.args`]: ['pg_restore -d shop'] } },
+  { kind: restore, field: `${into}.database`, change: { [`${into}.database`]: twoLines } },
+  { kind: restore, field: `${into}.previous`, change: { [`${into}.overwrite`]: false, [`${into}.previous`]: 'Drop' } },
+  { kind: restore, field: `${into}.only`, rule: 0, change: { ...ofPreset, [`${into}.only`]: {} } },
+  { kind: restore, field: `${into}.only`, rule: 1, change: { ...ofPreset, [`${into}.only`]: { table: 'orders' } } },
+  {
+    kind: restore,
+    field: `${into}.only.database`,
+    change: { ...ofPreset, [`${into}.only`]: { database: twoLines } },
+  },
+  {
+    kind: restore,
+    field: `${into}.only.table`,
+    change: { ...ofPreset, [`${into}.only`]: { database: 'shop', table: twoLines } },
+  },
+  { kind: restore, field: 'spec.identities.secretRef', change: { 'spec.identities': { secretRef: badName } } },
+  { kind: restore, field: 'spec.activeDeadlineSeconds', change: { 'spec.activeDeadlineSeconds': 5 } },
+  { kind: restore, field: 'spec.backoffLimit', change: { 'spec.backoffLimit': 11 } },
+]
+
+export const refusals: readonly Refusal[] = [...ofPoliciesAndBackups, ...restores]
 
 function fieldOf(key: string) {
   return { secretKeyRef: { name: 'postgres-credentials', key } }

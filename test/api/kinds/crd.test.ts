@@ -10,7 +10,7 @@ import { repository } from '../../../dev/paths.ts'
 import { customResourceDefinition, kinds } from '../../../src/api/schema/crd.ts'
 import { answer } from '../control-plane/account.ts'
 import { startControlPlane, type ControlPlane } from '../control-plane/control-plane.ts'
-import { backup, policy, refusals, type Refusal } from './crd-rules.ts'
+import { backup, policy, refusals, restore, type Refusal } from './crd-rules.ts'
 
 type Json = { [key: string]: unknown }
 
@@ -22,6 +22,16 @@ const aBackup = {
   metadata: { name: 'now' },
   spec: { policy: 'sample' },
 }
+const aRestore = {
+  apiVersion: 'backup.dev/v1alpha1',
+  kind: restore,
+  metadata: { name: 'back' },
+  spec: {
+    source: { policy: { name: 'sample' } },
+    into: { args: ['pg_restore', '--exit-on-error', '-d', 'shop'] },
+  },
+}
+const valid: Readonly<Record<Refusal['kind'], Json>> = { [policy]: jobExample, [backup]: aBackup, [restore]: aRestore }
 
 let plane: ControlPlane
 before(async () => {
@@ -30,7 +40,8 @@ before(async () => {
     await plane.kubectl(['create', '-f', '-'], { input: JSON.stringify(customResourceDefinition(kind)) })
   const names = kinds.map(({ plural }) => `crd/${plural}.backup.dev`)
   await plane.kubectl(['wait', '--for=condition=Established', '--timeout=30s', ...names])
-  await plane.kubectl(['create', '-f', '-'], { input: JSON.stringify(aBackup) })
+  for (const object of [aBackup, aRestore])
+    await plane.kubectl(['create', '-f', '-'], { input: JSON.stringify(object) })
 })
 after(() => plane.stop())
 
@@ -62,8 +73,8 @@ test('every rule of the schemas has its row in the table, and every row its rule
 
 for (const row of refusals)
   test(`${keyOf(row)} refuses ${JSON.stringify(row.change)} with its own message and nothing else`, async () => {
-    const object = changed(row.kind === policy ? jobExample : aBackup, row.change)
-    const verb = row.kind === backup && row.field === 'spec' ? 'replace' : 'create'
+    const object = changed(valid[row.kind], row.change)
+    const verb = rules.get(keyOf(row))?.includes('cannot be changed') ? 'replace' : 'create'
     const said = await refusal([verb, '--dry-run=server', '-f', '-'], object)
     const { name } = object.metadata as { name: string }
     const field = row.field.replaceAll('[]', '[0]').replaceAll('{}', '[app]')
@@ -179,6 +190,28 @@ const badInput: readonly (readonly [input: string, change: Json, advice: RegExp]
   ],
   ['F73: an image with a blank', { [`${job}.image`]: ' postgres:17' }, /without blanks, for example postgres:17/],
   ['F73: an image in capitals', { [`${job}.image`]: 'Postgres:17' }, /its name in lower case/],
+  [
+    'a preset with a command',
+    { [`${job}.preset`]: 'postgres' },
+    /brings its own commands: remove command, args and restore, or remove preset/,
+  ],
+  [
+    'a whole URL as host',
+    {
+      [`${job}.preset`]: 'postgres',
+      [`${job}.args`]: undefined,
+      [`${job}.connection`]: { host: 'postgres://db/shop' },
+    },
+    /the name or the address of the server alone, for example db\.example\.com/,
+  ],
+  ...['/', '/.backup', '/.backup/x', '/tmp', '/tmp/x', '/a/../.backup', '/a/', 'a', '/a//b', '/a:b'].map(
+    path =>
+      [
+        `a volume at ${path}`,
+        { [`${job}.volumes`]: [{ name: 'a', mountPath: path, secret: { name: 'a' } }] },
+        /for example( in)? \/certificates/,
+      ] as const,
+  ),
   ['an empty command line', { 'spec.strategy.job.args': [] }, /strategy.job needs the program to run/],
 ]
 for (const [input, change, advice] of badInput)
@@ -267,6 +300,37 @@ const good: readonly (readonly [input: string, change: Json])[] = [
   [
     'requests that are equal to the limit in another spelling',
     { [`${job}.resources`]: { requests: { cpu: 1, memory: '1Gi' }, limits: { cpu: '1000m', memory: '1024Mi' } } },
+  ],
+  ['a preset and nothing else', { [job]: { preset: 'postgres' } }],
+  ['a preset with an image of its own', { [job]: { preset: 'mariadb', image: 'mariadb:11' } }],
+  [
+    'a preset for a database outside of the cluster, with a client certificate and a password file',
+    {
+      [job]: {
+        preset: 'mysql',
+        image: 'mysql:8.4',
+        allowNonTransactional: true,
+        databases: ['it\'s = "one"', 'shop'],
+        volumes: [
+          { name: 'secrets', mountPath: '/tmpl/secrets', secret: { name: 'a', items: [{ key: 'a', path: 'b/c' }] } },
+          { name: 'authorities', mountPath: '/etc/ssl/own', configMap: { name: 'b' }, optional: true },
+        ],
+        connection: {
+          host: 'db-1.example.com',
+          port: 3307,
+          userFrom: { configMapKeyRef: { name: 'b', key: 'user' } },
+          passwordFile: { volume: 'secrets', path: 'b/c' },
+          tls: { mode: 'verify-full', secretName: 'client-certificate' },
+        },
+      },
+    },
+  ],
+  ...['postgres', 'db_1.shop.svc.cluster.local.', '10.0.0.7', 'fd00::7'].map(
+    host => [`the host ${host}`, { [job]: { preset: 'postgres', connection: { host } } }] as const,
+  ),
+  [
+    'a command with the command that restores what it wrote',
+    { [`${job}.restore`]: { command: ['pg_restore'], args: ['-d', 'shop'] }, [`${job}.compression`]: 'none' },
   ],
   ['requests without a limit', { [`${job}.resources`]: { requests: { memory: '1Gi' }, limits: { cpu: 1 } } }],
   ['a blank in a later word', { [`${job}.args`]: ['bash', '-c', 'pg_dump shop'] }],
@@ -428,6 +492,45 @@ test('F97: kubectl get bk tells the time of the data, and stored bytes and volum
     ['returned', 'now', 'a-snapshot'].map(name => `backup.backup.dev/${name}`),
   )
   assert.match(await plane.kubectl(['get', 'backup', '-o', 'name']), /^backup.backup.dev\/now$/m)
+})
+
+test('kubectl get rst answers whether it is back, from when, and if not, why', async () => {
+  const chosen = { run: 'backup-sample-1', target: 'command', slot: '2026-01-02T02:00:00Z', store: 'x' }
+  const counted = { ...chosen, artifacts: 1, storedBytes: 10 }
+  const progress = { bytes: 50, totalBytes: 100, percent: 50 }
+  const done = { phase: 'Completed', reason: 'Completed', duration: '9m', backup: counted, progress }
+  await setStatus('rst/back', { ...done, result: { databases: ['shop_new'] } })
+  const { AGE: _, ...shown } = await columns('rst', 'back')
+  assert.deepEqual(shown, {
+    NAME: 'back',
+    PHASE: 'Completed',
+    REASON: 'Completed',
+    BACKUP: 'backup-sample-1',
+    FROM: '2026-01-02T02:00:00Z',
+    INTO: '["shop_new"]',
+    DURATION: '9m',
+  })
+  assert.equal((await columns('rst', 'back', '-o', 'wide')).PERCENT, '50')
+})
+
+test('a Restore of five lines is accepted, and its defaults are in the stored object', async () => {
+  const short = { ...aRestore, metadata: { name: 'short' }, spec: { source: aRestore.spec.source, into: {} } }
+  const stored = await plane.kubectl(['create', '--dry-run=server', '-o', 'json', '-f', '-'], {
+    input: JSON.stringify(short),
+  })
+  assert.deepEqual((JSON.parse(stored) as typeof aRestore).spec, {
+    source: { policy: { name: 'sample' } },
+    into: { overwrite: false, previous: 'Keep' },
+    verify: false,
+    activeDeadlineSeconds: 86_400,
+    backoffLimit: 2,
+  })
+  const before = { policy: { name: 'sample', before: 'yesterday' } }
+  const wrong = { ...short, spec: { ...short.spec, source: before } }
+  assert.match(
+    await refusal(['create', '--dry-run=server', '-f', '-'], wrong),
+    /must be of type date-time: "yesterday"/,
+  )
 })
 
 /** What kubectl shows of one object, by the heads of its columns. */

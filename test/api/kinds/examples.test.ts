@@ -61,6 +61,7 @@ test('there is an example for each feature, and each says in its first line what
     'custom-ca',
   ])
     assert.ok(examples.includes(`${name}.yaml`), name)
+  for (const name of ['restore', 'restore-from-bucket', 'verify']) assert.ok(examples.includes(`${name}.yaml`), name)
   for (const name of ['snapshot-class', 'env-from-secret', 'resources', 'minio', 'on-demand'])
     assert.ok(examples.includes(`${name}.yaml`), name)
   for (const name of examples)

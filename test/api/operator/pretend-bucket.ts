@@ -1,8 +1,15 @@
 // What movers find in a bucket, put there, delete from it and say of it, without a store: the runs of each policy and nothing else.
-import type { CatalogEntry, MoverMessage } from '../../../src/api/mover/message.ts'
+import type { CatalogEntry, FoundBackup, MoverMessage } from '../../../src/api/mover/message.ts'
 import { runsDigest } from '../../../src/api/mover/runs-digest.ts'
-import type { BackupTask, CatalogTask, HoldTask, MoverTask } from '../../../src/api/mover/task.ts'
-import { slotOfJobName, slotText } from '../../../src/api/names.ts'
+import type {
+  BackupTask,
+  CatalogTask,
+  HoldTask,
+  MoverTask,
+  ResolveTask,
+  RestoreTask,
+} from '../../../src/api/mover/task.ts'
+import { commandTarget, slotOfJobName, slotText } from '../../../src/api/names.ts'
 import { planRetention } from '../../../src/plan/history/retention.ts'
 
 /** So few that two runs are two pages: the second one is asked for with a cursor. */
@@ -33,6 +40,8 @@ export function createBucket(): Bucket {
       const runs = runsOf(task.owner.policy)
       if (task.kind === 'backup') return backUp(task, run, runs, now)
       if (task.kind === 'hold') return hold(task, runs)
+      if (task.kind === 'resolve') return resolve(task, runs)
+      if (task.kind === 'restore') return bringBack(task, runs, now)
       return { phase: 'done', ...(task.kind === 'catalog' ? readPage(task, runs) : { probe: usable }) }
     },
   }
@@ -58,6 +67,30 @@ function hold({ run, held }: HoldTask, runs: Map<string, CatalogEntry>): MoverMe
   if (!('run' in entry)) return { phase: 'failed', reason: 'BackupNotFound', message: `there is no manifest of ${run}` }
   runs.set(run, held ? { ...entry, held } : entry)
   return { phase: 'done', hold: { run, held } }
+}
+
+function resolve({ pick }: ResolveTask, runs: ReadonlyMap<string, CatalogEntry>): MoverMessage {
+  const newestFirst = [...runs.values()].toSorted((a, b) => b.slot - a.slot)
+  if (pick === 'nothing')
+    return { phase: 'failed', reason: 'RunNotNamed', message: 'no run is named', found: newestFirst.map(foundOf) }
+  const chosen = newestFirst.find(({ run, slot }) => {
+    if (pick === 'newest') return true
+    return 'run' in pick ? run === pick.run : slot <= pick.before
+  })
+  if (!chosen) return { phase: 'failed', reason: 'BackupNotFound', message: 'there is no such backup in the bucket' }
+  return { phase: 'done', resolved: { ...foundOf(chosen), artifacts: 1, bytes: chosen.bytes, pinned: true } }
+}
+
+function foundOf({ run, slot, storedBytes }: CatalogEntry): FoundBackup {
+  return { run, target: commandTarget, slot, storedBytes }
+}
+
+function bringBack({ run }: RestoreTask, runs: ReadonlyMap<string, CatalogEntry>, now: Date): MoverMessage {
+  const { bytes } = runs.get(run) ?? {}
+  if (bytes === undefined)
+    return { phase: 'failed', reason: 'BackupNotFound', message: `there is no manifest of ${run}` }
+  const restore = { artifact: 'dump', bytes, totalBytes: bytes }
+  return { phase: 'done', finishedAt: now.getTime(), restore, result: { databases: ['shop'] } }
 }
 
 function readPage(

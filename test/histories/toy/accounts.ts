@@ -5,6 +5,7 @@ import type { Backup } from '../../../src/api/kinds/backup.ts'
 import { snapshotDefaults } from '../../../src/api/kinds/snapshot-defaults.ts'
 import { annotation } from '../../../src/api/labels.ts'
 import { commandTarget } from '../../../src/api/names.ts'
+import { isOfJob, targetOfRun } from '../../../src/plan/view/owners.ts'
 import { isHeldSnapshot } from '../../../src/plan/runs/marks.ts'
 import { scheduleOf } from '../../../src/plan/policy/schedule.ts'
 import { slotsBetween } from '../../../src/schedule/schedule.ts'
@@ -66,6 +67,43 @@ export function checkSlots(
   assert.ok(outcomes <= closed.length, `a slot has two outcomes, or ran unseen and counts as missed: ${told}`)
 }
 
+/** The same of each workload of a preset, whose CronJobs are of one schedule, and whose outcomes are counted together. */
+export function checkSlotsOfTargets(telling: Telling, start: Date, until: Date, targets: readonly string[]): void {
+  const { server } = telling
+  const policy = server.get('backuppolicies', name)
+  assert.ok(policy)
+  const { missed = 0, skipped = 0 } = policy.status?.slots ?? {}
+  const counts = targets.map(target => {
+    const clock = scheduleOf(policy, target)
+    assert.ok(!('problem' in clock))
+    const range = { from: start, to: server.now }
+    const slots = slotsBetween(clock.schedule, clock.timeZone, range, clock.rule, 10_000).map(stamp)
+    const mark = policy.status?.targets?.find(each => each.name === target)?.accountedUntil
+    const isOpen = (slot: string) => mark === undefined || slot > mark
+    assert.ok(!slots.some(slot => slot <= stamp(until) && isOpen(slot)), `slots of ${target} have no outcome: ${mark}`)
+    const recorded = telling.recordedOf(target)
+    for (const slot of recorded) assert.ok(slots.includes(slot), `${slot} is no slot of ${target}`)
+    const closed = slots.filter(slot => !isOpen(slot))
+    const { unknownBefore } = telling
+    const isUnknown = (slot: string) => unknownBefore !== undefined && slot < stamp(unknownBefore)
+    return {
+      closed: closed.length,
+      ran: closed.filter(slot => recorded.has(slot)).length,
+      unknown: closed.filter(slot => isUnknown(slot) && !recorded.has(slot)).length,
+    }
+  })
+  const sum = (of: (each: (typeof counts)[number]) => number) => counts.reduce((all, each) => all + of(each), 0)
+  const [closed, ran, unknown, unseen] = [
+    sum(each => each.closed),
+    sum(each => each.ran),
+    sum(each => each.unknown),
+    telling.unseenJobs().length,
+  ]
+  const told = `${closed} slots, ${ran} recorded, ${missed} missed, ${skipped} skipped, ${unseen} ran unseen, ${unknown} unknown`
+  assert.ok(ran + missed + skipped + unknown >= closed, `a slot has no outcome: ${told}`)
+  assert.ok(ran + missed + skipped <= closed, `a slot has two outcomes, or ran unseen and counts as missed: ${told}`)
+}
+
 /** No run hangs, and nothing is left of runs that are over. */
 export function checkEnds({ server, operator }: Telling): void {
   const backups = server.all('backups')
@@ -75,15 +113,18 @@ export function checkEnds({ server, operator }: Telling): void {
   const seconds = isCut && !isLimited ? snapshotDefaults.readyTimeoutSeconds : longestRunSeconds
   const longAgo = stamp(addSeconds(server.now, -seconds))
   // Of a snapshot nobody can tell while the API is away; a day later its run has failed.
-  const isOutOfSight = (target?: string) => !operator.snapshotApi && target !== commandTarget
-  for (const { metadata, spec, status } of backups)
+  const isOutOfSight = (backup: Backup) =>
+    !operator.snapshotApi && targetOfRun(backup) !== commandTarget && !isOfJob(backup)
+  for (const backup of backups) {
+    const { metadata, status } = backup
     assert.ok(
       isFinal(status?.phase) ||
-        isOutOfSight(status?.target ?? spec.target) ||
+        isOutOfSight(backup) ||
         isSlow(status, backups) ||
         (metadata.creationTimestamp ?? '') > longAgo,
       `Backup ${metadata.name} of ${metadata.creationTimestamp} still is ${status?.phase} ${status?.reason}: ${status?.message}`,
     )
+  }
   for (const snapshot of server.all('volumesnapshots')) {
     const of = backups.find(({ metadata }) => metadata.name === snapshot.metadata.annotations?.[annotation.backup])
     assert.ok(

@@ -9,6 +9,8 @@ import { planRetention } from '../../../src/plan/history/retention.ts'
 
 export type StoredRun = {
   readonly run: string
+  /** Its folder. */
+  readonly target: string
   readonly slot: Date
   readonly jobUid: string
   readonly startedAt: number
@@ -34,8 +36,9 @@ export class ToyBucket {
     if (existing && existing.jobUid !== stored.jobUid) return undefined
     const trigger = task.trigger === 'on-demand' ? { trigger: task.trigger } : {}
     this.runs.set(stored.run, existing ?? { ...stored, ...trigger })
+    const own = this.#of(task.target)
     const plan = planRetention(
-      [...this.runs.values()].map(({ run, slot, suspect, trigger }) => ({
+      own.map(({ run, slot, suspect, trigger }) => ({
         id: run,
         slot,
         trigger: trigger ?? 'scheduled',
@@ -44,12 +47,12 @@ export class ToyBucket {
       })),
       keepingOfTask(
         task,
-        [...this.runs.values()].flatMap(({ run, finishedAt }) => (run === stored.run ? [] : [new Date(finishedAt)])),
+        own.flatMap(({ run, finishedAt }) => (run === stored.run ? [] : [new Date(finishedAt)])),
         stored.slot,
         new Date(stored.finishedAt),
       ),
     )
-    const before = this.runs.size
+    const before = own.length
     // As `deleteBackup` asks right before: what is held here stays, whatever the task knows of it.
     const deleted = plan.deleteNow.filter(id => !this.holds.has(id))
     for (const id of deleted) {
@@ -57,7 +60,10 @@ export class ToyBucket {
       this.runs.delete(id)
       this.pruned.add(id)
     }
-    assert.ok(this.runs.size >= Math.min(task.retention, before), 'a mover deleted more than retention allows')
+    assert.ok(
+      this.#of(task.target).length >= Math.min(task.retention, before),
+      'a mover deleted more than retention allows',
+    )
     const { run, slot, startedAt, finishedAt, suspect } = stored
     return {
       phase: 'committed',
@@ -69,7 +75,7 @@ export class ToyBucket {
       storedBytes: 100,
       manifest: `manifests/${run}.json`,
       ...(suspect ? { suspect } : {}),
-      kept: this.kept(),
+      kept: this.kept(task.target),
       deleted,
     }
   }
@@ -81,12 +87,17 @@ export class ToyBucket {
     return { phase: 'done', hold: { run, held } }
   }
 
-  kept(): KeptRuns {
-    return { count: this.runs.size, digest: runsDigest(this.runs.keys()) }
+  kept(target: string): KeptRuns {
+    const own = this.#of(target)
+    return { count: own.length, digest: runsDigest(own.map(({ run }) => run)) }
   }
 
-  page(cursor: string | undefined): NonNullable<MoverMessage['catalog']> {
-    const keyed = [...this.runs.values()]
+  #of(target: string): readonly StoredRun[] {
+    return [...this.runs.values()].filter(stored => stored.target === target)
+  }
+
+  page(target: string, cursor: string | undefined): NonNullable<MoverMessage['catalog']> {
+    const keyed = this.#of(target)
       .map(stored => ({ key: `${slotText(stored.slot)}-${stored.run}`, stored }))
       .filter(({ key }) => cursor === undefined || key > cursor)
       .toSorted((a, b) => (a.key < b.key ? -1 : 1))

@@ -4,7 +4,7 @@ import type { CronJob, Job } from '../../../src/api/kubernetes.ts'
 import { annotation } from '../../../src/api/labels.ts'
 import { parseSchedule } from '../../../src/schedule/parse.ts'
 import { nextSlot, summarizeSlots } from '../../../src/schedule/schedule.ts'
-import { addSeconds, latest, timeOf } from '../../../src/schedule/times.ts'
+import { addSeconds, earliest, latest, timeOf } from '../../../src/schedule/times.ts'
 import { jobNameOfSlot, stamp } from '../../plan/world.ts'
 import type { ToyApiServer } from './api-server.ts'
 
@@ -16,9 +16,8 @@ export class ToyCronController {
   readonly #server: ToyApiServer
   /** Whether it runs. */
   up = true
-  /** When somebody last wrote what may make the CronJob controller fire for the past. */
-  #clockChanged: Date | undefined
-  #clock: string | undefined
+  /** Of each CronJob its clock, and when somebody last wrote what may make the controller fire for the past. */
+  readonly #clocks = new Map<string, { readonly clock: string; readonly changed: Date }>()
   /** Jobs that fell out of the CronJob's history. */
   readonly forgotten: string[] = []
 
@@ -26,27 +25,36 @@ export class ToyCronController {
     this.#server = server
   }
 
-  #cronJob(): CronJob | undefined {
-    const [cronJob] = this.#server.all('cronjobs').filter(({ metadata }) => metadata.ownerReferences)
-    return cronJob?.metadata.deletionTimestamp ? undefined : cronJob
+  #cronJobs(): readonly CronJob[] {
+    return this.#server
+      .all('cronjobs')
+      .filter(({ metadata }) => metadata.ownerReferences && !metadata.deletionTimestamp)
+      .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
   }
 
   /** When it next makes a Job by itself. */
   nextSlot(): Date | undefined {
-    const cronJob = this.#cronJob()
-    if (!cronJob || !this.up || cronJob.spec.suspend) return undefined
-    const { schedule, timeZone = 'Etc/UTC' } = cronJob.spec
-    return nextSlot(parseSchedule(schedule), timeZone, this.#server.now, 'cronjob')
+    if (!this.up) return undefined
+    const active = this.#cronJobs().filter(({ spec }) => !spec.suspend)
+    return earliest(
+      ...active.map(({ spec: { schedule, timeZone = 'Etc/UTC' } }) =>
+        nextSlot(parseSchedule(schedule), timeZone, this.#server.now, 'cronjob'),
+      ),
+    )
   }
 
   /** What it does each time that it looks. */
   sync(): void {
-    const cronJob = this.#cronJob()
-    if (!cronJob) return
+    for (const cronJob of this.#cronJobs()) this.#syncOne(cronJob)
+  }
+
+  #syncOne(cronJob: CronJob): void {
     const { name, uid = '', creationTimestamp } = cronJob.metadata
     const { schedule, timeZone = 'Etc/UTC', suspend, startingDeadlineSeconds } = cronJob.spec
     const clock = [uid, schedule, timeZone, suspend, startingDeadlineSeconds].join()
-    if (clock !== this.#clock) [this.#clock, this.#clockChanged] = [clock, this.#server.now]
+    const known = this.#clocks.get(name)
+    const { changed } = known?.clock === clock ? known : { changed: this.#server.now }
+    this.#clocks.set(name, { clock, changed })
     if (!this.up || suspend) return
     const { now } = this.#server
     const own = this.#server
@@ -60,8 +68,8 @@ export class ToyCronController {
     if (!slot) return
     if (own.some(job => !isOver(job))) return
     assert.ok(
-      !this.#clockChanged || slot > this.#clockChanged,
-      `the CronJob fired at ${stamp(now)} for ${stamp(slot)}, after its schedule was changed at ${stamp(this.#clockChanged ?? now)}`,
+      slot > changed,
+      `the CronJob fired at ${stamp(now)} for ${stamp(slot)}, after its schedule was changed at ${stamp(changed)}`,
     )
     const jobName = jobNameOfSlot(name, slot)
     if (!this.#server.get('jobs', jobName)) {
@@ -72,7 +80,7 @@ export class ToyCronController {
         metadata: {
           ...metadata,
           name: jobName,
-          annotations: { [annotation.cronJobSlot]: stamp(slot) },
+          annotations: { ...metadata?.annotations, [annotation.cronJobSlot]: stamp(slot) },
           ownerReferences: [{ apiVersion: 'batch/v1', kind: 'CronJob', name, uid, controller: true }],
         },
         spec,
@@ -95,7 +103,10 @@ export class ToyCronController {
   /** The Jobs that ended alike, where as many are kept as may be. */
   fullHistories(): readonly (readonly Job[])[] {
     const own = this.#server.all('jobs').filter(({ metadata }) => metadata.ownerReferences?.some(isCronJob))
-    return outcomes.map(kind => newestFirst(own, kind)).filter(kept => kept.length >= historyLimit)
+    const byCronJob = Map.groupBy(own, ({ metadata }) => metadata.ownerReferences?.find(isCronJob)?.name)
+    return [...byCronJob.values()]
+      .flatMap(some => outcomes.map(kind => newestFirst(some, kind)))
+      .filter(kept => kept.length >= historyLimit)
   }
 }
 

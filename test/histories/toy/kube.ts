@@ -217,7 +217,10 @@ export class ToyKube {
     if (!slot) throw new Error(`the mover cannot tell the slot of ${name}`)
     const startedAt = timeOf(creationTimestamp)?.getTime() ?? 0
     const finishedAt = this.server.now.getTime()
-    return this.bucket.commit({ run: name, slot, jobUid: uid, startedAt, finishedAt, suspect }, task)
+    return this.bucket.commit(
+      { run: name, target: task.target, slot, jobUid: uid, startedAt, finishedAt, suspect },
+      task,
+    )
   }
 
   /** Probes, dry starts and catalog pages. */
@@ -237,7 +240,7 @@ export class ToyKube {
     }
     const message: MoverMessage =
       task.kind === 'catalog'
-        ? { phase: 'done', finishedAt, catalog: this.bucket.page(task.cursor) }
+        ? { phase: 'done', finishedAt, catalog: this.bucket.page(task.target, task.cursor) }
         : task.kind === 'hold'
           ? this.bucket.hold(task)
           : { phase: 'done', finishedAt, probe: { conditionalPut: true, canList: true, canDelete: true } }

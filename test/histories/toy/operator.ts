@@ -16,6 +16,7 @@ import type { PolicyWorld } from '../../../src/plan/view/world.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
 import { isConflict, isNotFound, WaitError } from '../../../src/runtime/client/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { found } from '../../plan/preset-world.ts'
 import { namespace, settings, stamp } from '../../plan/world.ts'
 import { Crash, toyClient, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import { fillCaches, toyCaches } from './caches.ts'
@@ -54,6 +55,8 @@ export class ToyOperator {
   deaths = 0
   /** Whether the snapshot CRDs are installed. */
   snapshotApi = true
+  /** The workloads that a preset finds. */
+  workloads: readonly string[] = []
   /** When to look again, as the last plan said. */
   wakeAt: Date | undefined
 
@@ -73,8 +76,15 @@ export class ToyOperator {
     const monotonic = () => this.#server.now.getTime()
     clock.monotonic = monotonic
     const events = { record: () => {} } as unknown as ApplyContext['events']
-    const context: ApplyContext = { client, caches, events, metrics: { observe: () => {} }, clock }
-    return { caches, context, observe: createObserver(caches, client, settings, clock, silentLog) }
+    const context: ApplyContext = {
+      client,
+      caches,
+      events,
+      metrics: { observe: () => {}, observeRestore: () => {} },
+      clock,
+    }
+    const find = () => this.workloads.map(each => found(each))
+    return { caches, context, observe: createObserver(caches, client, settings, clock, silentLog, find) }
   }
 
   #around(write: Write, before: KubernetesObject | undefined, body: object | undefined, run: () => void): void {

@@ -1,17 +1,20 @@
 // What holds for every history of a policy. A failure names its seed and the shortest story that fails.
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
-import { checkEnds, checkSlots, longestRunSeconds } from './accounts.ts'
+import { checkEnds, checkSlots, checkSlotsOfTargets, longestRunSeconds } from './accounts.ts'
 import type { ToyApiServer } from './api-server.ts'
-import { calmStory, death, story } from './stories.ts'
+import { calmPresetStory, calmStory, death, presetStory, story, workloads, type Story } from './stories.ts'
 import { Telling } from './telling.ts'
 
 /** How many stories, and which. */
 export type Stories = { readonly numRuns: number; readonly seed?: number }
 
-export function settles(stories: Stories): Promise<void> {
+export const settles = (stories: Stories) => settlesAfter(story, stories)
+export const presetSettles = (stories: Stories) => settlesAfter(presetStory, stories)
+
+function settlesAfter(some: fc.Arbitrary<Story>, stories: Stories): Promise<void> {
   return fc.assert(
-    fc.asyncProperty(story, async told => {
+    fc.asyncProperty(some, async told => {
       const telling = new Telling(told)
       await telling.tell(told.steps)
       await telling.end(longestRunSeconds)
@@ -21,9 +24,12 @@ export function settles(stories: Stories): Promise<void> {
   )
 }
 
-export function survivesCrashes(stories: Stories): Promise<void> {
+export const survivesCrashes = (stories: Stories) => survivesCrashesIn(story, stories)
+export const presetSurvivesCrashes = (stories: Stories) => survivesCrashesIn(presetStory, stories)
+
+function survivesCrashesIn(some: fc.Arbitrary<Story>, stories: Stories): Promise<void> {
   return fc.assert(
-    fc.asyncProperty(story, death, async (told, dies) => {
+    fc.asyncProperty(some, death, async (told, dies) => {
       const [lucky, unlucky] = [new Telling(told), new Telling(told, dies)]
       await lucky.tell(told.steps)
       await unlucky.tell(told.steps)
@@ -49,6 +55,21 @@ export function accountsForSlots(stories: Stories): Promise<void> {
       const until = telling.server.now
       await telling.end(told.spec.startingDeadlineSeconds + longestRunSeconds + 100)
       checkSlots(telling, start, until)
+      checkEnds(telling)
+    }),
+    stories,
+  )
+}
+
+export function presetAccountsForSlots(stories: Stories): Promise<void> {
+  return fc.assert(
+    fc.asyncProperty(calmPresetStory, async told => {
+      const telling = new Telling(told)
+      const start = telling.server.now
+      await telling.tell(told.steps)
+      const until = telling.server.now
+      await telling.end(told.spec.startingDeadlineSeconds + longestRunSeconds + 100)
+      checkSlotsOfTargets(telling, start, until, workloads)
       checkEnds(telling)
     }),
     stories,

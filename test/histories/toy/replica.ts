@@ -47,7 +47,13 @@ export class Replica {
     clock.monotonic = () => server.now.getTime() + this.#waitedMs
     const events = { record: () => {} } as unknown as ApplyContext['events']
     this.#caches = toyCaches(client)
-    this.#context = { client, caches: this.#caches, events, metrics: { observe: () => {} }, clock }
+    this.#context = {
+      client,
+      caches: this.#caches,
+      events,
+      metrics: { observe: () => {}, observeRestore: () => {} },
+      clock,
+    }
     this.#observe = createObserver(this.#caches, client, settings, clock, silentLog)
   }
 

@@ -5,9 +5,11 @@ import { jobFates, type Fates } from './kube.ts'
 import { snapshotFates } from './snapshot-controller.ts'
 
 export const targets = ['data', 'logs'] as const
+/** What a preset may find. */
+export const workloads = ['db', 'cache'] as const
 
 export type Spec = {
-  readonly strategy: 'job' | 'snapshot'
+  readonly strategy: 'job' | 'preset' | 'snapshot'
   readonly schedule: string
   readonly timeZone: string
   readonly retention: number
@@ -31,6 +33,7 @@ export type Step =
       readonly value: 'true' | 'false'
       readonly nth: number
     }
+  | { readonly do: 'workloads'; readonly names: readonly string[] }
   | { readonly do: 'claims'; readonly names: readonly string[] }
   | { readonly do: 'claim phase'; readonly phase: 'Bound' | 'Pending' | 'Lost' }
   | { readonly do: 'classes'; readonly count: number }
@@ -158,6 +161,40 @@ export const calmStory: fc.Arbitrary<Story> = fc.record({
     })
     .map(steps => steps.flat()),
 })
+
+const ofPreset = <T extends { readonly spec: Spec }>(told: T): T => ({
+  ...told,
+  spec: { ...told.spec, strategy: 'preset' },
+})
+
+const presetStep: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ do: fc.constant('workloads' as const), names: fc.subarray([...workloads]) }),
+  fc.record({ do: fc.constant('back up now' as const), target: fc.constantFrom('command', ...workloads) }),
+  fc.record({
+    do: fc.constant('edit' as const),
+    spec: fc.record({ strategy: fc.constantFrom('job' as const, 'snapshot' as const, 'preset' as const) }),
+  }),
+)
+
+/** About a policy whose targets are workloads, which come and go. */
+export const presetStory: fc.Arbitrary<Story> = fc.record({
+  spec: spec.map(each => ofPreset({ spec: each }).spec),
+  fates,
+  steps: fc.array(
+    fc.oneof(
+      { arbitrary: wait, weight: 10 },
+      { arbitrary: outage, weight: 2 },
+      { arbitrary: edit, weight: 2 },
+      { arbitrary: life, weight: 1 },
+      { arbitrary: backupsAndData, weight: 2 },
+      { arbitrary: presetStep, weight: 3 },
+    ),
+    { minLength: 1, maxLength: 14 },
+  ),
+})
+
+/** The same workloads from its beginning to its end. */
+export const calmPresetStory: fc.Arbitrary<Story> = calmStory.map(ofPreset)
 
 export const death: fc.Arbitrary<Death> = fc.record({
   atWrite: fc.nat({ max: 60 }),

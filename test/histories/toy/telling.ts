@@ -17,17 +17,20 @@ import {
   stamp,
   volumeOf,
 } from '../../plan/world.ts'
+import { presetStrategy } from '../../plan/preset-world.ts'
 import { ToyApiServer, type Write } from './api-server.ts'
 import { ToyKube } from './kube.ts'
 import { limits } from './snapshot-controller.ts'
 import { ToyOperator, type Death, type Watch } from './operator.ts'
-import { targets, type Spec, type Step, type Story } from './stories.ts'
+import { targets, workloads, type Spec, type Step, type Story } from './stories.ts'
 
 export const name = 'nightly'
 
 /** What a story needs of an operator. */
 export type Operator = Pick<ToyOperator, 'isAwake' | 'settle'> & {
   snapshotApi: boolean
+  /** What a preset finds; of replicas nobody tells stories of presets. */
+  workloads?: readonly string[]
   readonly wakeAt: Date | undefined
 }
 /** So long a person leaves the CronJob alone once it was put back. */
@@ -65,9 +68,16 @@ export class Telling {
     this.#changed = this.server.now
     this.kube = new ToyKube(this.server, fates)
     this.operator = operator(this.server, { onWrite: (...about) => this.#check(...about) }, death)
+    this.operator.workloads = workloads
     this.#createPolicy()
     this.server.create('volumesnapshotclasses', snapshotClass('class-1'))
     this.#setClaims(targets)
+  }
+
+  /** Of one target. */
+  recordedOf(target: string): ReadonlySet<string> {
+    const slots = [...this.#recordedNames].map(each => slotOfJobName(each, cronJobName(name, target)))
+    return new Set(slots.flatMap(slot => (slot ? [stamp(slot)] : [])))
   }
 
   /** Jobs that came and went without the operator, and of which the bucket tells nothing either. */
@@ -84,7 +94,9 @@ export class Telling {
   #comeToHistory(): void {
     for (const kept of this.kube.cron.fullHistories()) {
       if (kept.some(({ metadata }) => this.#recordedNames.has(metadata.name))) continue
-      const slots = kept.map(({ metadata }) => slotOfJobName(metadata.name, cronJobName(name)))
+      const slots = kept.map(({ metadata }) =>
+        slotOfJobName(metadata.name, metadata.ownerReferences?.[0]?.name ?? cronJobName(name)),
+      )
       this.unknownBefore = latest(this.unknownBefore, earliest(...slots))
     }
   }
@@ -190,6 +202,9 @@ export class Telling {
           }))
         return
       }
+      case 'workloads':
+        this.operator.workloads = step.names
+        return
       case 'claims':
         return this.#setClaims(step.names)
       case 'claim phase':
@@ -227,14 +242,15 @@ export class Telling {
 
   #policySpec(): BackupPolicy['spec'] {
     const { strategy, ...spec } = this.#spec
-    const strategySpec = strategy === 'job' ? jobStrategy : { ...snapshotStrategy, snapshot: limits }
-    return policy({
+    const strategySpec = strategy === 'snapshot' ? { ...snapshotStrategy, snapshot: limits } : jobStrategy
+    const made = policy({
       ...spec,
       suspend: this.#suspended,
       activeDeadlineSeconds: 1800,
       backoffLimit: 1,
       strategy: strategySpec,
     }).spec
+    return strategy === 'preset' ? { ...made, strategy: presetStrategy(made.strategy) } : made
   }
 
   #createPolicy(): void {

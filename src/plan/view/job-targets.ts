@@ -1,0 +1,112 @@
+// What a policy with strategy job backs up: its explicit command, which is one target, or each workload that its preset has found.
+import type { Reason } from '../../api/conditions.ts'
+import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
+import type { JobStrategy } from '../../api/kinds/backup-policy-job.ts'
+import { moverPaths } from '../../api/mover/pod.ts'
+import { commandTarget } from '../../api/names.ts'
+import type { DumpSource } from '../../resources/mover-pod.ts'
+import { volumesOf } from '../../presets/dump-environment.ts'
+import { presetOf } from './preset.ts'
+import type { FoundTarget, PolicyWorld, PresetTarget } from './world.ts'
+
+/** The status has room for all of them, which its marks need, beside those that are gone. */
+export const mostTargets = 128
+/** So many of those that are more are named. */
+const mostSurplus = 16
+
+/** Why no backup can be made of a target now. */
+export type TargetProblem = { readonly reason: Reason; readonly message: string }
+
+/**
+ * `source`: what the container of its dump is given. `problem`: it cannot be backed up now, and what stands of it goes on. `goneSince`: it was a
+ * target, and is not found since then.
+ */
+export type JobTarget =
+  | { readonly name: string; readonly source: DumpSource }
+  | { readonly name: string; readonly problem: TargetProblem; readonly goneSince?: string }
+
+/** The targets, in the order of their names. */
+export function jobTargets(policy: BackupPolicy, found: PolicyWorld['presetTargets']): readonly JobTarget[] {
+  const { type, job } = policy.spec.strategy
+  const preset = presetOf(policy)
+  if (type !== 'job' || !job) return []
+  if (preset === undefined) return [{ name: commandTarget, source: commandSource(job) }]
+  const told = found?.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(each => targetOf(job, preset, each)) ?? []
+  const surplus = told.slice(mostTargets, mostTargets + mostSurplus)
+  const targets = [...told.slice(0, mostTargets), ...surplus.map(target => oneTooMany(target, told.length))]
+  const present = new Set(targets.map(({ name }) => name))
+  return [...targets, ...absentTargets(policy, found === undefined).filter(({ name }) => !present.has(name))]
+}
+
+/** As the policy states it. */
+function commandSource(job: JobStrategy): DumpSource {
+  const { volumes, ...rest } = job
+  return volumes ? { ...rest, ...volumesOf(volumes) } : rest
+}
+
+function targetOf(job: JobStrategy, preset: string, found: PresetTarget): JobTarget {
+  if (found.name === commandTarget) return { name: found.name, problem: reserved }
+  if (!('unresolved' in found)) return { name: found.name, source: sourceOf(job, preset, found) }
+  const { reason, message, field } = found.unresolved
+  return { name: found.name, problem: { reason, message: field === undefined ? message : `${message}; set ${field}` } }
+}
+
+/** What the policy states wins over what was inferred: also of a variable of the same name the last counts. */
+function sourceOf({ volumes: _, ...job }: JobStrategy, preset: string, { image, environment, volumes, mounts }: FoundTarget): DumpSource {
+  const { shared } = moverPaths
+  const stated = new Set(job.env?.map(({ name }) => name))
+  return {
+    ...job,
+    image: job.image ?? image,
+    command: [`${shared}/busybox`, 'sh', `${shared}/preset-${preset}.sh`],
+    args: ['dump'],
+    env: [...environment.filter(({ name }) => !stated.has(name)), ...(job.env ?? [])] as DumpSource['env'],
+    volumes,
+    mounts,
+  }
+}
+
+/** Whether it was a target, and is none now. */
+export function isNotFound(target: JobTarget): boolean {
+  return 'problem' in target && target.problem.reason === 'TargetNotFound'
+}
+
+function oneTooMany({ name }: JobTarget, all: number): JobTarget {
+  const message = `the selector matches ${all} workloads, and of these the first ${mostTargets} by name are backed up; use several policies`
+  return { name, problem: { reason: 'TooManyTargets', message } }
+}
+
+/**
+ * Those of before that are not found now: a pod that restarts is away for a moment, and with its CronJob the run that goes on would go, too. Of
+ * those whose CronJob has gone the status has no mark any more.
+ */
+function absentTargets({ status }: BackupPolicy, isUnknown: boolean): readonly JobTarget[] {
+  const before = status?.targets?.filter(({ accountedUntil }) => accountedUntil !== undefined) ?? []
+  return before.map(({ name, goneSince, reason, message }): JobTarget => {
+    if (isUnknown && reason === 'TargetNotFound') return { name, problem: { reason, message }, ...since(goneSince) }
+    if (isUnknown) return { name, problem: unknownTargets }
+    return { name, problem: notFound, ...since(goneSince) }
+  })
+}
+
+function since(goneSince: string | undefined): { readonly goneSince?: string } {
+  return goneSince === undefined ? {} : { goneSince }
+}
+
+const reserved: TargetProblem = {
+  reason: 'NameTaken',
+  message: `a workload of the name ${commandTarget} cannot be backed up by a preset: explicit commands have that name`,
+}
+
+/** Also of what is no target for long, and has backups. */
+export const notFound = {
+  reason: 'TargetNotFound',
+  message: 'the policy no longer selects it; its backups stay',
+} as const satisfies TargetProblem
+
+/** Also of the whole policy. */
+export const unknownTargets: TargetProblem = {
+  reason: 'TargetsUnknown',
+  message:
+    'the API server does not say which workloads the selector matches; what stands goes on, and it is asked again',
+}
