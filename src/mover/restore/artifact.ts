@@ -14,7 +14,7 @@ export async function* readArtifact(artifact: BackupArtifact, options: PartsOpti
   const sha256 = createHash('sha256')
   let bytes = 0
   let held: Buffer | undefined
-  for await (const chunk of decoded(artifact, options)) {
+  for await (const chunk of decoderOf(artifact)(readParts(artifact, options))) {
     sha256.update(chunk)
     bytes += chunk.length
     if (held) yield held
@@ -28,18 +28,16 @@ export async function* readArtifact(artifact: BackupArtifact, options: PartsOpti
   if (held) yield held
 }
 
-function decoded(artifact: BackupArtifact, options: PartsOptions): AsyncGenerator<Buffer> {
-  const { codecs, name = 'an artifact' } = artifact
-  const stored = () => readParts(artifact, options)
-  switch (codecs.join(' ')) {
-    case '':
-      return stored()
-    case 'zstd':
-      return decompressed(stored())
-    default:
-      throw new MoverFailure(
-        'FormatUnsupported',
-        `${name} was written with ${codecs.join(', ')}, which this version does not read`,
-      )
-  }
+/** By the codecs of writing, in their order. What is sealed with age goes between the two: `stored` is then a payload to be opened. */
+const decoders: Readonly<Record<string, (stored: AsyncGenerator<Buffer>) => AsyncGenerator<Buffer>>> = {
+  '': stored => stored,
+  zstd: decompressed,
+}
+
+/** @throws MoverFailure FormatUnsupported for what this program does not read: before anybody is given anything. */
+export function decoderOf({ codecs, name = 'an artifact' }: BackupArtifact) {
+  const decoder = Object.hasOwn(decoders, codecs.join(' ')) ? decoders[codecs.join(' ')] : undefined
+  if (decoder) return decoder
+  const what = `${name} was written with ${codecs.join(', ')}`
+  throw new MoverFailure('FormatUnsupported', `${what}, which this version does not read`)
 }

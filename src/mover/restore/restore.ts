@@ -13,7 +13,7 @@ import type { ControlChannel } from '../protocol/control.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
 import type { Report } from '../protocol/report.ts'
 import { openStores, type Stores } from '../stores.ts'
-import { readArtifact } from './artifact.ts'
+import { decoderOf, readArtifact } from './artifact.ts'
 import { runSession, type Wanted } from './session.ts'
 import { resultOf, shortResult } from './told.ts'
 
@@ -68,6 +68,7 @@ async function restore(task: RestoreTask, context: RestoreContext, stores: Store
   const read = await readRecord(task, context, stores, layout)
   const run: Restore = { ...context, ...read, task, stores, layout, verified: new Set() }
   const { record } = read
+  for (const artifact of record.artifacts) decoderOf(artifact)
   const { bytes: totalBytes, storedBytes } = recordSizes(record)
   report.update({ phase: 'waiting', storedBytes, restore: { bytes: 0, totalBytes } })
   const progress = setInterval(() => tellProgress(report), progressMs)

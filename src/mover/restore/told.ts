@@ -71,7 +71,7 @@ export function shortResult(result: Result): Result {
   while (left.size > 0) {
     const shorter = { ...Object.fromEntries(left), cut: true }
     if (isShort(shorter)) return shorter
-    const [name = '', longest] = [...left].reduce((a, b) => (sizeOf(b[1]) > sizeOf(a[1]) ? b : a))
+    const [name, longest] = [...left].reduce((a, b) => (sizeOf(b[1]) > sizeOf(a[1]) ? b : a))
     if (Array.isArray(longest) && longest.length > 0) left.set(name, longest.slice(0, -1))
     else left.delete(name)
   }
