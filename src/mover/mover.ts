@@ -93,9 +93,14 @@ async function load(
       const { runHold } = await import('./tasks/hold.ts')
       return () => runHold(task, report, setting.now(), signal)
     }
-    case 'resolve':
-    case 'restore':
-      throw new MoverFailure('InvalidTask', 'this mover cannot restore yet')
+    case 'resolve': {
+      const { runResolve } = await import('./tasks/resolve.ts')
+      return () => runResolve(task, report, setting.now(), signal)
+    }
+    case 'restore': {
+      const { runRestore } = await import('./restore/restore.ts')
+      return () => runRestore(task, setting)
+    }
     case 'start':
       return () => report.update({ phase: 'done', finishedAt: Date.now() })
     case 'backup': {
@@ -115,7 +120,7 @@ function readTask(environment: Environment): MoverTask {
   }
 }
 
-/** Only a backup pod has another container. */
+/** Only the pod of a backup, or of a restore with a command, has another container. */
 function openContainer(shared: string): Container | undefined {
   const control = join(shared, 'ctl')
   if (!existsSync(control)) return undefined

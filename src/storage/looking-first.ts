@@ -25,7 +25,7 @@ export function lookingFirst(store: ObjectStore, { writing, deleting }: Looks): 
     },
     get: (key, maxBytes, signal) => store.get(key, maxBytes, signal),
     getTagged: (key, maxBytes, signal) => store.getTagged(key, maxBytes, signal),
-    read: (key, signal) => store.read(key, signal),
+    read: (key, options) => store.read(key, options),
     head: (key, signal) => store.head(key, signal),
     list: (prefix, options) => store.list(prefix, options),
     async delete(keys, signal) {

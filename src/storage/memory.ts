@@ -1,7 +1,7 @@
 /** An object store in memory: what the contract means, and what tests use where no process is worth it. */
 import { createHash, randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import type { CompletedPart, ObjectInfo, ObjectStore } from './object-store.ts'
+import type { CompletedPart, ObjectInfo, ObjectStore, ReadOptions } from './object-store.ts'
 import { StoreError } from './store-error.ts'
 
 interface StoredObject {
@@ -64,9 +64,16 @@ export class MemoryStore implements ObjectStore {
     return 'replaced' as const
   }
 
-  async read(key: string, signal?: AbortSignal) {
+  async read(key: string, { range, signal }: ReadOptions = {}) {
     signal?.throwIfAborted()
-    return Readable.from([this.#find(key).body], { objectMode: false, signal })
+    const { body } = this.#find(key)
+    if (range && range.end > body.length)
+      throw new StoreError(
+        'RangeNotSatisfiable',
+        `${key} has ${body.length} bytes, and those up to ${range.end} were asked for`,
+      )
+    const bytes = range ? body.subarray(range.start, range.end) : body
+    return Readable.from([bytes], { objectMode: false, signal })
   }
 
   async head(key: string, signal?: AbortSignal) {

@@ -26,6 +26,37 @@ export function describeObjectStore(name: string, open: () => Promise<ObjectStor
       assert.equal((await store.head('a/b.json'))?.bytes, 70_000)
     })
 
+    test('gives exactly the bytes of a range, and says when the object has not all of them', async () => {
+      const body = randomBytes(70_000)
+      await store.put('ranges', body)
+      for (const [start, end] of [
+        [0, 70_000],
+        [0, 1],
+        [69_999, 70_000],
+        [30_000, 66_000],
+      ] as const) {
+        const bytes = await buffer(await store.read('ranges', { range: { start, end } }))
+        assert.ok(bytes.equals(body.subarray(start, end)), `${start} to ${end}`)
+      }
+      for (const range of [
+        { start: 0, end: 70_001 },
+        { start: 69_999, end: 70_002 },
+        { start: 70_000, end: 70_001 },
+        { start: 90_000, end: 90_010 },
+      ])
+        await rejects(store.read('ranges', { range }), 'RangeNotSatisfiable')
+      await store.put('no bytes', Buffer.alloc(0))
+      await rejects(store.read('no bytes', { range: { start: 0, end: 1 } }), 'RangeNotSatisfiable')
+      await rejects(store.read('nothing', { range: { start: 0, end: 1 } }), 'NotFound')
+    })
+
+    test('gives a stream up that nobody reads to its end', async () => {
+      await store.put('long', Buffer.alloc(4 << 20))
+      const stream = await store.read('long')
+      stream.destroy()
+      assert.equal((await store.head('long'))?.bytes, 4 << 20)
+    })
+
     test('says of a look when it was, by the clock of the store', async () => {
       await store.put('looked at', Buffer.from('x'))
       const head = await store.head('looked at')
@@ -145,6 +176,7 @@ export function describeObjectStore(name: string, open: () => Promise<ObjectStor
       const signal = AbortSignal.abort(reason)
       await assert.rejects(store.put('stopped', Buffer.from('x'), signal), reason)
       await assert.rejects(store.createUpload('stopped', { signal }), reason)
+      await assert.rejects(store.read('ranges', { range: { start: 0, end: 1 }, signal }), reason)
       await assert.rejects(keysOf(store.list('a', { signal })), reason)
       assert.equal(await store.head('stopped'), undefined)
     })

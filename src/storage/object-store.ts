@@ -50,6 +50,17 @@ export interface CreateUploadOptions {
   readonly onDoubt?: (uploads: number) => void
 }
 
+export interface ReadOptions {
+  readonly range?: ByteRange
+  readonly signal?: AbortSignal
+}
+
+/** From `start` to before `end`, from 0; at least one byte. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
 export interface ObjectStore {
   /** Creates or replaces the object. For small bodies. */
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void>
@@ -76,8 +87,13 @@ export interface ObjectStore {
    */
   replaceIfUnchanged(key: string, body: Uint8Array, etag: string, signal?: AbortSignal): Promise<'replaced' | 'changed'>
 
-  /** The object as a stream, which the caller must read to its end or destroy. Throws as `get` does. */
-  read(key: string, signal?: AbortSignal): Promise<Readable>
+  /**
+   * The object, or exactly the bytes of `range`, as a stream, which the caller must read to its end or destroy: a reader that waits holds
+   * a connection, and is taken for a store that is silent. Throws as `get` does, and `RangeNotSatisfiable` where the object has not all
+   * of the bytes asked for. What else is answered than those bytes is an error, never given out. A stream that breaks off fails with a
+   * `StoreError`.
+   */
+  read(key: string, options?: ReadOptions): Promise<Readable>
 
   /**
    * Undefined only when it is certain that there is no such object. A reply to HEAD has no body, so that its 404 carries no code and

@@ -13,43 +13,51 @@ export interface RetryOptions {
 
 const longestDelayMs = 10_000
 
+/** Does a request, again where that helps. `tries` from 1. */
+export type Again = <T>(signal: AbortSignal | undefined, request: (tries: number) => Promise<T>) => Promise<T>
+
+/** For what is more than one call of a store: a whole body, for example. */
+export function retrying(options: RetryOptions): Again {
+  return async (signal, request) => {
+    let deadline: number | undefined
+    for (let tries = 1; ; tries++) {
+      try {
+        return await request(tries)
+      } catch (error) {
+        deadline ??= performance.now() + options.budgetMs
+        await pause(options, error, tries, deadline, signal)
+      }
+    }
+  }
+}
+
+async function pause(options: RetryOptions, error: unknown, tries: number, deadline: number, signal?: AbortSignal) {
+  const { onRetry, firstDelayMs = 200 } = options
+  signal?.throwIfAborted()
+  if (!(error instanceof StoreError)) throw error
+  const ceiling = Math.min(firstDelayMs * 2 ** (tries - 1), longestDelayMs)
+  const wait = ceiling * (0.5 + Math.random() / 2)
+  if (error.class !== 'retry' || performance.now() + wait > deadline) {
+    if (tries === 1) throw error
+    throw new StoreError(error.reason, `${error.message} (${tries} tries)`, { cause: error, tries })
+  }
+  onRetry?.(error, tries)
+  try {
+    await delay(wait, undefined, { signal })
+  } catch (stopped) {
+    signal?.throwIfAborted()
+    throw stopped
+  }
+}
+
 /**
  * A repeated `putIfAbsent` whose first reply was lost says `exists`, a repeated `replaceIfUnchanged` `changed`: the caller finds out by
  * reading whether the object is its own.
  * A repeated `createUpload` may have opened two uploads: the others of the same key are aborted, since keys are used once.
  */
 export function withRetries(store: ObjectStore, options: RetryOptions): ObjectStore {
-  const { budgetMs, onRetry, firstDelayMs = 200 } = options
-
-  async function pause(error: unknown, tries: number, deadline: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted()
-    if (!(error instanceof StoreError)) throw error
-    const ceiling = Math.min(firstDelayMs * 2 ** (tries - 1), longestDelayMs)
-    const wait = ceiling * (0.5 + Math.random() / 2)
-    if (error.class !== 'retry' || performance.now() + wait > deadline) {
-      if (tries === 1) throw error
-      throw new StoreError(error.reason, `${error.message} (${tries} tries)`, { cause: error, tries })
-    }
-    onRetry?.(error, tries)
-    try {
-      await delay(wait, undefined, { signal })
-    } catch (stopped) {
-      signal?.throwIfAborted()
-      throw stopped
-    }
-  }
-
-  async function again<T>(signal: AbortSignal | undefined, request: (tries: number) => Promise<T>): Promise<T> {
-    let deadline: number | undefined
-    for (let tries = 1; ; tries++) {
-      try {
-        return await request(tries)
-      } catch (error) {
-        deadline ??= performance.now() + budgetMs
-        await pause(error, tries, deadline, signal)
-      }
-    }
-  }
+  const { budgetMs } = options
+  const again = retrying(options)
 
   /**
    * A store that cannot list uploads must not cost the backup: the others stay in doubt. One that only failed is asked again.
@@ -76,7 +84,8 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
     getTagged: (key, maxBytes, signal) => again(signal, () => store.getTagged(key, maxBytes, signal)),
     replaceIfUnchanged: (key, body, etag, signal) =>
       again(signal, () => store.replaceIfUnchanged(key, body, etag, signal)),
-    read: (key, signal) => again(signal, () => store.read(key, signal)),
+    // Once it is open, who reads it decides what to ask for again.
+    read: (key, options) => again(options?.signal, () => store.read(key, options)),
     head: (key, signal) => again(signal, () => store.head(key, signal)),
 
     /** A page that fails is asked for again, from the last key that was given out. */
@@ -94,7 +103,7 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
           return
         } catch (error) {
           if (tries++ === 0) deadline = performance.now() + budgetMs
-          await pause(error, tries, deadline, signal)
+          await pause(options, error, tries, deadline, signal)
         }
       }
     },

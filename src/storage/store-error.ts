@@ -26,6 +26,8 @@ export type StoreErrorReason =
   | 'StoreRejected'
   /** No such object (a read), or no such upload (a part, a complete, an abort), in the store's own words: never a bare 404. */
   | 'NotFound'
+  /** The object has not all of the bytes that a read asked for. */
+  | 'RangeNotSatisfiable'
   /** The store does not know the header `If-None-Match` (400, 501). */
   | 'ConditionalUnsupported'
 
@@ -48,6 +50,7 @@ const classes = {
   ObjectArchived: 'user',
   StoreRejected: 'user',
   NotFound: 'user',
+  RangeNotSatisfiable: 'user',
   ConditionalUnsupported: 'user',
 } as const satisfies Readonly<Record<StoreErrorReason, StoreErrorClass>>
 

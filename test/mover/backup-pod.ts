@@ -15,9 +15,11 @@ import { parseMoverMessage } from '../../src/api/mover/message-parse.ts'
 import type { MoverMessage } from '../../src/api/mover/message.ts'
 import {
   encodeMoverTask,
+  feedCommand,
   lookCommand,
   moverEnvironment,
   prepareCommand,
+  restoreCommand,
   sourceCommand,
 } from '../../src/api/mover/pod.ts'
 import type { MoverTaskInput } from '../../src/api/mover/task.ts'
@@ -57,6 +59,8 @@ export type PodOptions = {
   readonly cgroup?: string
   /** Whether the log, whose stream is broken, takes this line of the mover. */
   readonly logs?: (line: string) => boolean
+  /** Of a restore: the command calls `feed` itself. Else it gets the only artifact on its standard input. */
+  readonly scripted?: true
   /** The image of the mover cannot be pulled. */
   readonly withoutMover?: true
 }
@@ -151,6 +155,9 @@ function aheadOf({ clockAheadMs = 0, laterMs = 0 }: PodOptions): number {
   return clockAheadMs + laterMs
 }
 
+/** A PID namespace of its own. */
+const ownProcesses = ['--pid', '--fork', '--mount-proc', '--kill-child']
+
 type Place = { readonly directory: string; readonly shared: string; readonly terminationLog: string }
 
 async function launch<Mover extends Running>(
@@ -168,7 +175,7 @@ async function launch<Mover extends Running>(
   await mkdir(shared)
   await mkdir(credentials)
   if (secret) await mountSecret(credentials, secret)
-  if (task.kind === 'backup' || task.kind === 'start') {
+  if (task.kind === 'backup' || task.kind === 'start' || (task.kind === 'restore' && command)) {
     const [program = '', ...args] = prepareCommand(helpers, busybox, shared)
     await promisify(execFile)(program, args)
   }
@@ -193,9 +200,15 @@ async function launch<Mover extends Running>(
   if (task.kind === 'backup' && command) {
     const startTimeoutSeconds = task.startTimeoutSeconds ?? 600
     const [program = '', ...args] = sourceCommand({ artifact: task.artifact ?? 'dump', startTimeoutSeconds }, shared)
-    const own = options.sharedProcesses ? [] : ['--pid', '--fork', '--mount-proc', '--kill-child']
+    const own = options.sharedProcesses ? [] : ownProcesses
     const entry = options.cgroup === undefined ? [] : await countedBy(join(directory, 'cgroup'), options.cgroup)
     source = start(directory, 'unshare', [...own, '--', ...entry, program, ...args, ...command])
+  }
+  if (task.kind === 'restore' && command) {
+    const startTimeoutSeconds = task.startTimeoutSeconds ?? 600
+    const feed = options.scripted ? [] : feedCommand(shared)
+    const [program = '', ...args] = [...restoreCommand(startTimeoutSeconds, shared), ...feed]
+    source = start(directory, 'unshare', [...ownProcesses, '--', program, ...args, ...command])
   }
   const message = () => parseMoverMessage(readText(terminationLog))
   const remove = async () => {

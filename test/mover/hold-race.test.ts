@@ -28,7 +28,7 @@ test('F63: a manifest that is put back because of a hold is found by the Job tha
       while (!proxy.requests.some(each => each.startsWith('get ') && each.includes('/manifests/'))) await delay(20)
     },
   }
-  const outcome = await deleteBackup(pruning, layout, { key, record })
+  const outcome = await deleteBackup(pruning, layout, { key, record }, Date.now())
   const said = (await holding)?.message
   const { keys } = await server.contents(bucket)
   assert.deepEqual([outcome, keys.includes(key)], ['held', true])

@@ -94,8 +94,11 @@ export class LyingStore implements ObjectStore {
   replaceIfUnchanged: ObjectStore['replaceIfUnchanged'] = (key, body, etag, signal) =>
     this.#truth.replaceIfUnchanged(key, body, etag, signal)
 
-  read: ObjectStore['read'] = async (key, signal) =>
-    Readable.from([await this.get(key, largest, signal)], { objectMode: false })
+  read: ObjectStore['read'] = async (key, { range, signal } = {}) => {
+    const body = await this.get(key, largest, signal)
+    if (range && range.end > body.length) throw new StoreError('RangeNotSatisfiable', `${key} has ${body.length} bytes`)
+    return Readable.from([range ? body.subarray(range.start, range.end) : body], { objectMode: false })
+  }
 
   head: ObjectStore['head'] = async (key, signal) => {
     const lie = this.#lieOf(key, 'head')

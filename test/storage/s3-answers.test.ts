@@ -1,5 +1,6 @@
 // What a store's answer proves, and what it does not: proxies, web pages and half-truths in between.
 import assert from 'node:assert/strict'
+import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { openS3 } from '../../src/storage/s3/s3.ts'
 import { withRetries } from '../../src/storage/retry.ts'
@@ -57,6 +58,33 @@ for (const kind of s3ServerKinds) {
         store.close()
       })
     }
+
+    test('an answer with other bytes than those of the range is an error, and so is one that ends too early', async () => {
+      const { proxy, settings } = await setUp()
+      const store = openS3({ ...settings, idleTimeoutMs: 500 })
+      const unavailable = reason('StoreUnavailable')
+      const range = { start: 1, end: 3 }
+      const read = async () => buffer(await store.read('there', { range }))
+      assert.equal(String(await read()), '23')
+      for (const contentRange of [undefined, 'bytes 2-3/5', 'bytes 1-1/5', 'bytes 1-2/*x'] as const) {
+        proxy.fail('get', { kind: 'other-range', contentRange }, { times: 1 })
+        await assert.rejects(read(), unavailable)
+      }
+      for (const kind of ['cut-reply', 'stall-reply'] as const) {
+        proxy.fail('get', { kind }, { times: 1 })
+        await assert.rejects(read(), unavailable)
+      }
+      assert.equal(String(await read()), '23')
+      store.close()
+    })
+
+    test('streams that nobody reads hold no connection', async () => {
+      const { store } = await setUp()
+      // More than there are connections.
+      for (let count = 0; count < 20; count++) (await store.read('there')).destroy()
+      assert.equal(String(await buffer(await store.read('there'))), '12345')
+      store.close()
+    })
 
     test('F59: a 404 of HEAD proves nothing: the object that a read finds is there', async () => {
       const { proxy, store } = await setUp()

@@ -48,6 +48,12 @@ export type Fault =
   | { readonly kind: 'silence' }
   /** The store obeys, and the reply is cut in its middle. */
   | { readonly kind: 'cut-reply' }
+  /** The store obeys, and after half of its reply nothing more comes. */
+  | { readonly kind: 'stall-reply' }
+  /** What answers to a read of a range is not of that range: of another place, or of an object as a whole (200). */
+  | { readonly kind: 'other-range'; readonly contentRange: string | undefined }
+  /** The store obeys, and on the way a bit of its reply is turned. */
+  | { readonly kind: 'flip-bit' }
   /** The store obeys so much later, even when nobody waits for its answer any more. */
   | { readonly kind: 'slow'; readonly ms: number; readonly onObeyed?: () => void }
   /** The store obeys once this has been done. */
@@ -222,6 +228,9 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     case 'ignore-condition':
     case 'lose-reply':
     case 'cut-reply':
+    case 'stall-reply':
+    case 'flip-bit':
+    case 'other-range':
     case 'demand-digest':
     case 'refuse-header':
     case 'expire-token':
@@ -246,7 +255,18 @@ async function answer(target: string, incoming: IncomingMessage, reply: ServerRe
     // Of an answer with an age the SDK does not take the time: it would sign by it, and the store behind takes no such signature.
     answered.headers.age = '0'
   }
+  if (fault?.kind === 'other-range') {
+    answered.statusCode = fault.contentRange === undefined ? 200 : 206
+    if (fault.contentRange === undefined) delete answered.headers['content-range']
+    else answered.headers['content-range'] = fault.contentRange
+  }
+  if (fault?.kind === 'flip-bit') body[body.length >> 1] = (body[body.length >> 1] ?? 0) ^ 1
   reply.writeHead(answered.statusCode ?? 502, answered.headers)
+  if (fault?.kind === 'stall-reply') {
+    reply.flushHeaders()
+    reply.write(body.subarray(0, Math.floor(body.length / 2)))
+    return
+  }
   if (fault?.kind === 'cut-reply') {
     reply.flushHeaders()
     reply.write(body.subarray(0, Math.floor(body.length / 2)), () => resetConnection(incoming.socket))

@@ -5,7 +5,15 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { repository } from '../../dev/paths.ts'
 import { parseBackupRecord } from '../../src/api/record.ts'
-import { holdKey, layoutOf, manifestKey, segmentKey, uploadRecordKey } from '../../src/storage/bucket/layout.ts'
+import {
+  holdKey,
+  layoutOf,
+  manifestKey,
+  pinKey,
+  proofKey,
+  segmentKey,
+  uploadRecordKey,
+} from '../../src/storage/bucket/layout.ts'
 
 const page = readFileSync(join(repository, 'docs/storage-format.md'), 'utf8')
 
@@ -30,6 +38,8 @@ test('the keys in the documents are those that we write', () => {
       .replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),
     segmentKey(layout, attempt, '<artifact>', 0) + '[.NNNN]',
     holdKey(layout, '<run>'),
+    pinKey(layout, '<restore uid>'),
+    proofKey(layout, '<run>', slot).replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),
     uploadRecordKey(layout, attempt, 0).replace('.0.json', '.<n>.json'),
   ]
   assert.ok(page.includes(`\`${layout.root}\``))

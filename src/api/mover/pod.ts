@@ -1,4 +1,4 @@
-/** How a mover pod is told what to do, and how the two containers of a backup pod are started. */
+/** How a mover pod is told what to do, and how the two containers of a backup or restore pod are started. */
 import type { BackupTask, MoverTaskInput } from './task.ts'
 
 /** Environment variables of the mover container. All but the task are filled by the downward API. */
@@ -15,7 +15,7 @@ export const moverEnvironment = {
 
 /** Where things are mounted. The credentials and the CA travel in the task; these two are fixed. */
 export const moverPaths = {
-  /** The `emptyDir` that the containers of a backup pod share. Not sticky (mode 0777), at least 16 MiB. */
+  /** The `emptyDir` that the containers of a backup or restore pod share. Not sticky (mode 0777), at least 16 MiB. */
   shared: '/.backup',
   /** Kubernetes' default `terminationMessagePath`. */
   terminationLog: '/dev/termination-log',

@@ -56,7 +56,10 @@ export const moverReasons = {
   ClockSkew: 21,
   /** The store refuses a request that we must make (400, 501); the message holds its own words. */
   StoreRejected: 21,
-  /** What this attempt stored was gone, or of another size, when its manifest was about to be written, or right after. */
+  /**
+   * What this attempt stored was gone, or of another size, when its manifest was about to be written, or right after. Of a restore: an
+   * object of the backup is gone.
+   */
   DataLost: 20,
   /** The manifest of this run was written by another Job. */
   RunExists: 22,
@@ -107,6 +110,28 @@ export const moverReasons = {
 } as const satisfies Readonly<Record<string, number>>
 export type MoverReason = keyof typeof moverReasons
 
+/** What a preset's script may refuse with, by its own word. */
+export const refusals = [
+  'ServerUnreachable',
+  'LoginRefused',
+  'ClientOlderThanServer',
+  'RightsMissing',
+  'RowSecurity',
+  'LargeObjectsUnreadable',
+  'ExtensionUnsupported',
+  'NameUnsupported',
+  'NonTransactionalTables',
+  'ClientOlderThanDump',
+  'ServerOlderThanDump',
+  'ExtensionMissing',
+  'TargetNotEmpty',
+  'SwapBlocked',
+  'SwapUnsupported',
+  'NotInBackup',
+  'GlobalsUnsafe',
+  'Refused',
+] as const satisfies readonly MoverReason[]
+
 /**
  * Failures of the command itself. A retry may cure them (a failover of the database takes seconds), but not at any time: later than
  * `startingDeadlineSeconds` after its slot a run would come when nobody wants it, and ends with `tooLateExitCode` (docs/design.md R32).
@@ -153,5 +178,9 @@ export const moverWarnings = [
   'ManifestUnreadable',
   /** A backup of another cluster, namespace or policy is in the folder; it is neither counted nor deleted. */
   'ForeignBackups',
+  /** A newer backup than the one that is restored was passed over: it is suspect, cannot be read, or its data are not whole. */
+  'NewerPassedOver',
+  /** Every byte was read and was right; the store did not take the proof of it. */
+  'ProofNotWritten',
 ] as const
 export type MoverWarningReason = (typeof moverWarnings)[number]

@@ -181,8 +181,11 @@ const restoreTaskSchema = z.strictObject({
   /** Restores into nothing: every byte is read and checked, and the proof is written into the bucket. */
   verify: z.boolean().default(false),
   startTimeoutSeconds: seconds.default(600),
-  /** The command takes no byte, and says nothing, for so long: it is given up. A store that is slow is none of its fault. */
-  stallTimeoutSeconds: seconds.default(1800),
+  /**
+   * The command takes no byte, while there are some, for so long: it is given up. A store that is slow is none of its fault, and a database
+   * that makes an index in the middle of a dump takes none for hours.
+   */
+  stallTimeoutSeconds: seconds.default(21_600),
   storeRetrySeconds: seconds.default(900),
 })
 /** One attempt of one restore: the pod also has the restore command's container. */

@@ -104,7 +104,7 @@ async function pruneOwn(options: PruningOptions): Promise<void> {
     if (!backup?.record) return
     let outcome: Deletion | undefined
     try {
-      outcome = await deleteBackup(store, layout, { key: backup.key, record: backup.record }, signal)
+      outcome = await deleteBackup(store, layout, { key: backup.key, record: backup.record }, options.now, signal)
       report.log.info({ run: id, why, outcome }, 'retention is done with a backup')
     } finally {
       const manifest = await lookFor(store, backup.key, signal)
@@ -239,7 +239,7 @@ function summary(runs: readonly CatalogRun[]): KeptRuns {
 /** When the store cannot say, the manifest is not told as gone, so that the operator reads the catalog; and it takes a place of this pass. */
 async function lookFor(store: ObjectStore, key: string, signal: AbortSignal): Promise<'there' | 'gone' | 'unknown'> {
   try {
-    const stream = await store.read(key, signal)
+    const stream = await store.read(key, { signal })
     stream.destroy()
     return 'there'
   } catch (error) {

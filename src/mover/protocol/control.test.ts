@@ -63,6 +63,7 @@ describe('the control channel', () => {
 
 test('lines outside of the protocol are none', () => {
   assert.deepEqual(parseControlLine('artifact 12 a b'), { event: 'artifact', sequence: '12', name: 'a b' })
+  assert.deepEqual(parseControlLine('want 12 a b'), { event: 'want', sequence: '12', name: 'a b' })
   assert.deepEqual(parseControlLine('done 7 0 gzip a\tb'), {
     event: 'done',
     sequence: '7',
@@ -77,6 +78,8 @@ test('lines outside of the protocol are none', () => {
     'hello x',
     'artifact 12',
     'artifact ../x dump',
+    'want 12',
+    'want ../x dump',
     'done 1',
     'done 1 x',
     'exit',

@@ -8,6 +8,8 @@ export type ControlEvent =
   | { readonly event: 'hello' }
   /** A command is about to write the artifact `name` to the FIFO `a.<sequence>`; it starts when that is opened. */
   | { readonly event: 'artifact'; readonly sequence: string; readonly name: string }
+  /** Somebody wants the artifact `name` in the FIFO `r.<sequence>`, and waits for `go` in `r.<sequence>.say`. */
+  | { readonly event: 'want'; readonly sequence: string; readonly name: string }
   /**
    * That command ended; sent before the FIFO closes. `late`: after status 0, the processes that it has left behind with the same
    * standard output, by the names of their programs (as many as fit).
@@ -102,8 +104,8 @@ export function parseControlLine(line: string): ControlEvent | undefined {
   const [word = '', first = '', ...rest] = line.split(' ')
   const number = /^\d{1,10}$/
   if (word === 'hello' && number.test(first) && rest.length === 0) return { event: 'hello' }
-  if (word === 'artifact' && number.test(first) && rest.length > 0) {
-    return { event: 'artifact', sequence: first, name: rest.join(' ') }
+  if ((word === 'artifact' || word === 'want') && number.test(first) && rest.length > 0) {
+    return { event: word, sequence: first, name: rest.join(' ') }
   }
   if (word === 'done' && number.test(first) && number.test(rest[0] ?? '')) {
     return { event: 'done', sequence: first, status: Number(rest[0]), late: rest.slice(1).map(programName) }

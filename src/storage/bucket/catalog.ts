@@ -1,6 +1,7 @@
 /** The backups of one target, read from their manifests; and deleting one so that nothing half-deleted looks restorable. */
 import { parseBackupRecord, type BackupRecord } from '../../api/record.ts'
 import { isHeld } from './holds.ts'
+import { pinnedRuns, protects } from './pins.ts'
 import { manifestFolder, parseManifestKey, type Layout } from './layout.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { isOneOf, type Owner } from './owner.ts'
@@ -155,6 +156,8 @@ export type Deletion =
   | 'deleted'
   /** Somebody asked that it be kept: it is as it was. */
   | 'held'
+  /** A restore needs it: it is as it was. */
+  | 'pinned'
   /** Its manifest was gone already. What is left of it is the sweep's. */
   | 'gone'
 
@@ -162,27 +165,32 @@ export type Deletion =
  * Deletes a backup: its manifest, then its data. Killed in between, it no longer exists, and what is left is found by the sweep
  * (`sweep.ts`). Never the other way round.
  *
- * The hold is looked at right before either. Who holds a run writes the hold and then looks for the manifest: had they still found it,
- * the second look here sees their hold, and the manifest is put back. Killed just then, the manifest is lost; the data stay, because
- * the sweep spares what is held.
+ * Holds and pins are looked at right before either. Who holds or pins a run writes that and then looks for the manifest: had they still
+ * found it, the second look here sees what they wrote, and the manifest is put back. Killed just then, the manifest is lost; the data
+ * stay, because the sweep spares what is held, and a pinned run for as long as its pin is good.
+ *
+ * `now` by the clock of this node, ms since the epoch: pins expire.
  */
 export async function deleteBackup(
   store: ObjectStore,
   layout: Layout,
   backup: { readonly key: string; readonly record: BackupRecord },
+  now: number,
   signal?: AbortSignal,
 ): Promise<Deletion> {
   const { run, attempt, artifacts } = backup.record
-  if (await isHeld(store, layout, run, signal)) return 'held'
+  const wanted = await wantedBy(store, layout, run, now, signal)
+  if (wanted) return wanted
   const body = await readManifest(store, backup.key, signal)
   if (body === undefined) return 'gone'
   if (parseBackupRecord(body.toString()).attempt !== attempt) {
     throw new Error(`${backup.key} was replaced while it was to be deleted; it stays`)
   }
   await store.delete([backup.key], signal)
-  if (await isHeldOrUntold(store, layout, run, signal)) {
+  const meanwhile = await wantedBy(store, layout, run, now, signal).catch(() => 'held' as const)
+  if (meanwhile) {
     await store.put(backup.key, body)
-    return 'held'
+    return meanwhile
   }
   await store.delete(
     artifacts.flatMap(({ segments }) => segments).map(({ key }) => `${layout.root}${key}`),
@@ -191,10 +199,8 @@ export async function deleteBackup(
   return 'deleted'
 }
 
-async function isHeldOrUntold(store: ObjectStore, layout: Layout, run: string, signal?: AbortSignal) {
-  try {
-    return await isHeld(store, layout, run, signal)
-  } catch {
-    return true
-  }
+/** @throws StoreError when the store does not tell: then it counts as wanted. */
+async function wantedBy(store: ObjectStore, layout: Layout, run: string, now: number, signal?: AbortSignal) {
+  if (await isHeld(store, layout, run, signal)) return 'held' as const
+  return protects(await pinnedRuns(store, layout, now, signal), run) ? ('pinned' as const) : undefined
 }

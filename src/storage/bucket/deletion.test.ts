@@ -51,12 +51,12 @@ describe('a hold in the bucket', () => {
     for (const body of [undefined, '', 'x'.repeat(100_000)]) {
       if (body === undefined) await writeHold(store, layout, hold)
       else await store.put(holdKey(layout, 'run-0'), Buffer.from(body))
-      assert.equal(await deleteBackup(store, layout, backup), 'held')
+      assert.equal(await deleteBackup(store, layout, backup, now), 'held')
       assert.deepEqual([...(await listHolds(store, layout))], ['run-0'])
       await removeHold(store, layout, 'run-0')
       assert.deepEqual(await keys(), whole())
     }
-    assert.equal(await deleteBackup(store, layout, backup), 'deleted')
+    assert.equal(await deleteBackup(store, layout, backup, now), 'deleted')
     assert.deepEqual(await keys(), [])
   })
 
@@ -64,7 +64,7 @@ describe('a hold in the bucket', () => {
     for (const lie of ['refused', 'unavailable', 'web-page'] as const) {
       store.lie(holdKey(layout, 'run-0'), 'get', lie)
       await assert.rejects(isHeld(store, layout, 'run-0'), StoreError)
-      await assert.rejects(deleteBackup(store, layout, backup), StoreError)
+      await assert.rejects(deleteBackup(store, layout, backup, now), StoreError)
       assert.deepEqual(await keys(), whole())
     }
   })
@@ -86,7 +86,7 @@ describe('a hold in the bucket', () => {
         await writeHold(store, layout, hold)
         found = (await readCatalog(store, layout, 'command'))[0]
       })
-      const outcome = await deleteBackup(interrupted, layout, backup)
+      const outcome = await deleteBackup(interrupted, layout, backup, now)
       outcomes.push(outcome)
       if (found?.record) assert.equal(outcome, 'held', `${verb} ${nth}`)
       if (outcome === 'held')
@@ -100,7 +100,7 @@ describe('a hold in the bucket', () => {
 
   test('F63: that cannot be looked at any more when the manifest is gone brings the manifest back', async () => {
     const interrupted = after('delete', 0, async () => store.lie(holdKey(layout, 'run-0'), 'get', 'unavailable'))
-    assert.equal(await deleteBackup(interrupted, layout, backup), 'held')
+    assert.equal(await deleteBackup(interrupted, layout, backup, now), 'held')
     assert.deepEqual(await keys(), whole())
   })
 
@@ -122,15 +122,15 @@ describe('a hold in the bucket', () => {
 describe('a deletion', () => {
   test('of what another deleted at the same time leaves what is left to the sweep', async () => {
     await store.damage(backup.key, 'lost')
-    assert.equal(await deleteBackup(store, layout, backup), 'gone')
+    assert.equal(await deleteBackup(store, layout, backup, now), 'gone')
     assert.deepEqual(await keys(), backup.data)
   })
 
   test('F59: that the store only seems to have lost is not carried out', async () => {
     store.lie(backup.key, 'get', 'absent')
-    assert.equal(await deleteBackup(store, layout, backup), 'gone')
+    assert.equal(await deleteBackup(store, layout, backup, now), 'gone')
     store.lie(backup.key, 'get', 'web-page')
-    await assert.rejects(deleteBackup(store, layout, backup), StoreError)
+    await assert.rejects(deleteBackup(store, layout, backup, now), StoreError)
     assert.deepEqual(await keys(), whole())
   })
 })

@@ -26,6 +26,8 @@ describe('the keys in the bucket', () => {
       uploads: 'clusters/a/shop/orders/uploads/',
       probeUpload: 'clusters/a/shop/orders/uploads/probe.json',
       holds: 'clusters/a/shop/orders/holds/',
+      pins: 'clusters/a/shop/orders/pins/',
+      proofs: 'clusters/a/shop/orders/proofs/',
     })
     assert.equal(manifestFolder(layout, 'command'), 'clusters/a/shop/orders/manifests/command/')
     assert.equal(

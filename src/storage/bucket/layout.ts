@@ -5,6 +5,8 @@
  *     manifests/<target>/<YYYYMMDDThhmmssZ>-<run>.json    one per backup: the backup exists if and only if this does
  *     data/<run>/<attempt>/<artifact>.zst[.NNNN]          never overwritten
  *     holds/<run>.json                                    somebody asked that this run be kept
+ *     pins/<restore uid>.json                             a restore needs this run until it ends
+ *     proofs/<run>/<YYYYMMDDThhmmssZ>.json                every byte of this run was read back, and was right
  *     uploads/<run>.<attempt>.<seq>.json                  one per open multipart upload
  *     uploads/probe.json                                  the same of the probe, of which there is one at a time
  *     probe.json                                          written and removed by the probe, and where the owner's mark may not be read
@@ -19,6 +21,8 @@ export interface Layout {
   readonly manifests: string
   readonly data: string
   readonly holds: string
+  readonly pins: string
+  readonly proofs: string
   readonly uploads: string
   readonly probeUpload: string
 }
@@ -44,6 +48,8 @@ export function layoutOf(place: {
     manifests: `${root}manifests/`,
     data: `${root}data/`,
     holds: `${root}holds/`,
+    pins: `${root}pins/`,
+    proofs: `${root}proofs/`,
     uploads: `${root}uploads/`,
     probeUpload: `${root}uploads/probe.json`,
   }
@@ -114,4 +120,13 @@ export function holdKey(layout: Layout, run: string): string {
 export function parseHoldKey(layout: Layout, key: string): string | undefined {
   if (!key.startsWith(layout.holds)) return undefined
   return /^([^/]+)\.json$/.exec(key.slice(layout.holds.length))?.[1]
+}
+
+/** `restore`: the UID of the Restore. */
+export function pinKey(layout: Layout, restore: string): string {
+  return `${layout.pins}${restore}.json`
+}
+
+export function proofKey(layout: Layout, run: string, at: Date): string {
+  return `${layout.proofs}${run}/${slotText(at)}.json`
 }

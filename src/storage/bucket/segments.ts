@@ -70,7 +70,7 @@ async function stateByLook(
 
 async function isAbsent(store: ObjectStore, key: string, signal?: AbortSignal): Promise<boolean> {
   try {
-    const stream = await store.read(key, signal)
+    const stream = await store.read(key, { signal })
     stream.destroy()
     return false
   } catch (error) {

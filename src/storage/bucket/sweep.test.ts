@@ -370,7 +370,7 @@ describe('the catalog', () => {
             }
           },
         })
-        await deleteBackup(dying, layout, { key: backup.key, record: backup.record }).catch((error: Error) => {
+        await deleteBackup(dying, layout, { key: backup.key, record: backup.record }, now).catch((error: Error) => {
           assert.equal(error.message, 'killed')
         })
         const [first] = await readCatalog(store, layout, 'command')

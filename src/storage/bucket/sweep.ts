@@ -4,10 +4,12 @@
  * week more for a manifest.
  */
 import { readRun } from './catalog.ts'
+import { timeOf } from './clock.ts'
 import { isHeld, listHolds } from './holds.ts'
 import { parseDataKey, parseManifestKey, type Attempt, type Layout } from './layout.ts'
-import type { ObjectHead, ObjectInfo, ObjectStore } from '../object-store.ts'
+import type { ObjectInfo, ObjectStore } from '../object-store.ts'
 import { persevere } from './persevere.ts'
+import { pinnedRuns, protects } from './pins.ts'
 import { isStoreError } from '../store-error.ts'
 import { dataMetadata, parseUploadRecord, type UploadRecord } from './upload-record.ts'
 
@@ -61,11 +63,6 @@ async function abortUploads(store: ObjectStore, layout: Layout, now: number, swe
     if (isOver) swept.abortedUploads += await abortNoted(store, layout, key, record, signal)
   }
   await persevere(store.list(layout.uploads, { signal }), abort, signal)
-}
-
-/** Of the two clocks the one that is behind; a store that tells no time leaves the node's. */
-function timeOf(now: number, { answeredAt = now }: ObjectHead): number {
-  return Math.min(now, answeredAt)
 }
 
 /** Whether its Job is certainly over, and nobody is still bringing it here. Never, where no expiry is known. */
@@ -137,7 +134,7 @@ type Candidate = Stored & { readonly manifests: readonly string[] }
 /**
  * One answer alone never deletes. What the list of manifests names stays unless its manifest was read and names another attempt. What
  * it does not name stays unless the object itself says which manifest it belongs to, and the store says that there is none: lists are
- * out of date, and proxies answer 404 for what is there (docs/design.md R27). Held runs stay.
+ * out of date, and proxies answer 404 for what is there (docs/design.md R27). Held and pinned runs stay.
  */
 async function deleteOrphans(store: ObjectStore, layout: Layout, now: number, swept: Count, signal?: AbortSignal) {
   const holds = new Set<string>()
@@ -147,6 +144,7 @@ async function deleteOrphans(store: ObjectStore, layout: Layout, now: number, sw
     const { key, run } = candidate
     if (holds.has(run) || !(await isOrphan(store, layout, candidate, now, signal))) return
     if (await isHeld(store, layout, run, signal)) return
+    if (protects(await pinnedRuns(store, layout, now, signal), run)) return
     await store.delete([key], signal)
     swept.deletedObjects++
   }

@@ -16,6 +16,7 @@ export interface RequestContext {
 const byCode: Readonly<Record<string, StoreErrorReason>> = {
   NoSuchKey: 'NotFound',
   NoSuchUpload: 'NotFound',
+  InvalidRange: 'RangeNotSatisfiable',
   NoSuchBucket: 'BucketNotFound',
   AccessDenied: 'AccessDenied',
   AccountProblem: 'AccessDenied',

@@ -4,7 +4,7 @@
  * versitygw; settings for other stores follow docs/decisions.
  */
 import { buffer } from 'node:stream/consumers'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
@@ -17,13 +17,14 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
   UploadPartCommand,
+  type GetObjectCommandOutput,
   type LifecycleRule,
   type S3Client,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import { createClient, type Answered, type ClientSettings } from './client.ts'
 import { fixedCredentials, type CredentialSource, type StoreCredentials } from './credentials.ts'
-import type { ObjectHead, ObjectStore } from '../object-store.ts'
+import type { ByteRange, ObjectHead, ObjectStore } from '../object-store.ts'
 import { completionOf } from './bodies.ts'
 import { factsOf, storeErrorOf } from './errors.ts'
 import { digestOf, firstMode, mayNameBucket, modeAfter, type StoreMode } from './modes.ts'
@@ -176,15 +177,38 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
     }
   }
 
-  async function read(Key: string, abortSignal?: AbortSignal) {
-    return call(`read ${Key}`, abortSignal, async s3 => {
-      const reply = await s3.send(new GetObjectCommand({ Bucket, Key }), { abortSignal })
-      return { body: reply.Body as Readable, bytes: reply.ContentLength, etag: reply.ETag }
+  async function read(Key: string, range?: ByteRange, abortSignal?: AbortSignal) {
+    const what = `read ${Key}`
+    const Range = range && `bytes=${range.start}-${range.end - 1}`
+    return call(what, abortSignal, async s3 => {
+      const reply = await s3.send(new GetObjectCommand({ Bucket, Key, Range }), { abortSignal })
+      const body = reply.Body as Readable
+      try {
+        if (range) checkRange(what, range, reply)
+      } catch (error) {
+        body.destroy()
+        throw error
+      }
+      return { body, bytes: reply.ContentLength, etag: reply.ETag }
     })
   }
 
+  /** A store that does not know ranges, or something in between, answers with the whole object, or with other bytes of it. */
+  function checkRange(
+    what: string,
+    { start, end }: ByteRange,
+    { ContentRange, ContentLength }: GetObjectCommandOutput,
+  ) {
+    const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(ContentRange ?? '') ?? []
+    if (Number(first) !== start) throw strange(what, 'no such range in its answer')
+    if (Number(last) === end - 1 && ContentLength === end - start) return
+    if (Number(last) !== Number(total) - 1) throw strange(what, 'another range in its answer')
+    const message = `cannot ${what} up to byte ${end}: it has ${total} bytes`
+    throw new StoreError('RangeNotSatisfiable', message)
+  }
+
   async function readWhole(key: string, maxBytes: number, signal?: AbortSignal) {
-    const { body, bytes = 0, etag } = await read(key, signal)
+    const { body, bytes = 0, etag } = await read(key, undefined, signal)
     if (bytes > maxBytes) {
       body.destroy()
       throw new StoreError('StoreRejected', `${key} has ${bytes} bytes, more than the ${maxBytes} expected of it`)
@@ -201,6 +225,16 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
       }),
     )
     if (!ETag) throw strange(what, 'no ETag')
+  }
+
+  /** The bytes as they come; what ends them too early is told as by any other request. */
+  async function* told(what: string, body: Readable, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    try {
+      for await (const chunk of body) yield chunk as Buffer
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw storeErrorOf(error, { what, bucket: Bucket, endpoint: where, spoke: client.spoke })
+    }
   }
 
   /** @returns whether the store found that its condition holds. */
@@ -268,7 +302,14 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
       return { body, etag }
     },
 
-    read: async (key, signal) => (await read(key, signal)).body,
+    async read(key, { range, signal } = {}) {
+      const { body } = await read(key, range, signal)
+      // Whoever reads hears of it, and nobody else.
+      body.on('error', () => {})
+      const bytes = Readable.from(told(`read ${key}`, body, signal), { objectMode: false })
+      // A generator that was not begun has nothing to end.
+      return bytes.once('close', () => body.destroy())
+    },
 
     head,
 

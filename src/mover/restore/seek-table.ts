@@ -1,0 +1,48 @@
+/**
+ * The last frame of a stored stream: a table of all frames before it, in zstd's seekable format. It proves that none is missing.
+ * https://github.com/facebook/zstd/blob/dev/contrib/seekable_format/zstd_seekable_compression_format.md
+ */
+
+/** A frame as it was seen. Skippable ones hold nothing. */
+export interface SeenFrame {
+  readonly storedBytes: number
+  readonly plainBytes: number
+  /** Undefined for skippable frames. */
+  readonly checksum: number | undefined
+}
+
+export const seekTableMagic = 0x184d2a5e
+const footerMagic = 0x8f92eab1
+const footerBytes = 9
+const checksumFlag = 0x80
+const reservedBits = 0x7c
+
+/** Other skippable frames may have the same magic number. */
+export function isSeekTable(magic: number, content: Buffer): boolean {
+  return (
+    magic === seekTableMagic &&
+    content.length >= footerBytes &&
+    content.readUInt32LE(content.length - 4) === footerMagic
+  )
+}
+
+/** Why this is not the table of these frames; undefined where it is. */
+export function seekTableProblem(content: Buffer, seen: readonly SeenFrame[]): string | undefined {
+  const footer = content.subarray(content.length - footerBytes)
+  const count = footer.readUInt32LE(0)
+  const descriptor = footer.readUInt8(4)
+  if ((descriptor & reservedBits) !== 0) return 'is of a kind that this program does not know'
+  const hasChecksums = (descriptor & checksumFlag) !== 0
+  const entryBytes = hasChecksums ? 12 : 8
+  if (content.length !== count * entryBytes + footerBytes) return `has not the length of ${count} frames`
+  if (count !== seen.length) return `tells of ${count} frames, and ${seen.length} are there`
+  for (const [index, { storedBytes, plainBytes, checksum }] of seen.entries()) {
+    const at = index * entryBytes
+    const isAnother =
+      content.readUInt32LE(at) !== storedBytes ||
+      content.readUInt32LE(at + 4) !== plainBytes ||
+      (hasChecksums && checksum !== undefined && content.readUInt32LE(at + 8) !== checksum)
+    if (isAnother) return `tells of another frame ${index + 1} than is there`
+  }
+  return undefined
+}
