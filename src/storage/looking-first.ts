@@ -19,7 +19,8 @@ export function lookingFirst(store: ObjectStore, look: () => Promise<void>): Obj
     delete: (keys, signal) => store.delete(keys, signal),
     createUpload: (key, options) => store.createUpload(key, options),
     listUploads: (key, signal) => store.listUploads(key, signal),
-    uploadPart: (key, uploadId, number, body, signal) => store.uploadPart(key, uploadId, number, body, signal),
+    uploadPart: (key, uploadId, number, body, signal, sha256) =>
+      store.uploadPart(key, uploadId, number, body, signal, sha256),
     completeUpload: (key, uploadId, parts, bytes, signal) => store.completeUpload(key, uploadId, parts, bytes, signal),
     abortUpload: (key, uploadId, signal) => store.abortUpload(key, uploadId, signal),
     close: () => store.close(),

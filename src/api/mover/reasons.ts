@@ -107,6 +107,28 @@ export const moverReasons = {
 } as const satisfies Readonly<Record<string, number>>
 export type MoverReason = keyof typeof moverReasons
 
+/** What a preset's script may refuse with, by its own word. */
+export const refusals = [
+  'ServerUnreachable',
+  'LoginRefused',
+  'ClientOlderThanServer',
+  'RightsMissing',
+  'RowSecurity',
+  'LargeObjectsUnreadable',
+  'ExtensionUnsupported',
+  'NameUnsupported',
+  'NonTransactionalTables',
+  'ClientOlderThanDump',
+  'ServerOlderThanDump',
+  'ExtensionMissing',
+  'TargetNotEmpty',
+  'SwapBlocked',
+  'SwapUnsupported',
+  'NotInBackup',
+  'GlobalsUnsafe',
+  'Refused',
+] as const satisfies readonly MoverReason[]
+
 /**
  * Failures of the command itself. A retry may cure them (a failover of the database takes seconds), but not at any time: later than
  * `startingDeadlineSeconds` after its slot a run would come when nobody wants it, and ends with `tooLateExitCode` (docs/design.md R32).

@@ -39,7 +39,7 @@ const own = (day: number, bytes: number) => ({ id: 'own', slot: new Date(Date.UT
 describe('the sizes of all runs', () => {
   test('F57: a ruin that nothing was compared with is found by the next look, and is no reference', () => {
     assert.deepEqual(verdicts('100', '2?', '2'), ['fine', 'suspect', 'suspect'])
-    assert.equal(judgeNewSize(own(3, 2 * MiB), history('100', '2?'), undefined), 'suspect')
+    assert.equal(judgeNewSize(own(3, 2 * MiB), history('100', '2?'), undefined).verdict, 'suspect')
   })
 
   test('are compared with the largest good one, not with the last', () => {
@@ -53,14 +53,14 @@ describe('the sizes of all runs', () => {
 
   test('F57: a list in which nothing is older checks the first run, also one that was made without a list', () => {
     assert.deepEqual(verdicts('2?', '2'), ['fine', 'fine'])
-    assert.equal(judgeNewSize(own(1, 5), [], undefined), 'fine')
-    assert.equal(judgeNewSize(own(1, 5), undefined, undefined), 'unchecked')
+    assert.equal(judgeNewSize(own(1, 5), [], undefined).verdict, 'fine')
+    assert.equal(judgeNewSize(own(1, 5), undefined, undefined).verdict, 'unchecked')
   })
 
   test('F57: with older ones that cannot be read nothing is compared, and only what was compared before is fine', () => {
     assert.deepEqual(verdicts('x', '2?'), ['unchecked', 'unchecked'])
     assert.deepEqual(verdicts('x', '2', '1?'), ['unchecked', 'fine', 'fine'])
-    assert.equal(judgeNewSize(own(2, 5), history('x'), undefined), 'unchecked')
+    assert.equal(judgeNewSize(own(2, 5), history('x'), undefined).verdict, 'unchecked')
   })
 
   test('a suspect one stays so when what it was compared with is gone', () => {
@@ -70,9 +70,9 @@ describe('the sizes of all runs', () => {
   test("F57: the operator's hint finds a ruin where the store lists nothing, or not all", () => {
     const hint = sizeHint(100 * MiB)
     assert.equal(hint, 64 * MiB)
-    assert.equal(judgeNewSize(own(9, 2 * MiB), undefined, hint), 'suspect')
-    assert.equal(judgeNewSize(own(9, 2 * MiB), [], hint), 'suspect')
-    assert.equal(judgeNewSize(own(9, 90 * MiB), undefined, hint), 'fine')
+    assert.equal(judgeNewSize(own(9, 2 * MiB), undefined, hint).verdict, 'suspect')
+    assert.equal(judgeNewSize(own(9, 2 * MiB), [], hint).verdict, 'suspect')
+    assert.equal(judgeNewSize(own(9, 90 * MiB), undefined, hint).verdict, 'fine')
   })
 
   test('property: a hint is never more than the size, nor half of it or less', () => {
