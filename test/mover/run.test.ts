@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
-import { parseBackupRecord, type BackupRecord, type BackupSegment } from '../../src/api/record.ts'
+import { parseBackupRecord, type BackupRecord } from '../../src/api/record.ts'
 import { runsDigest } from '../../src/api/mover/runs-digest.ts'
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { openS3 } from '../../src/storage/s3/s3.ts'
@@ -117,7 +117,7 @@ for (const kind of s3ServerKinds) {
       )
       const bodies = await Promise.all(segments.map(async ({ key }) => buffer(await store.read(`${root}${key}`))))
       for (const [index, body] of bodies.entries()) {
-        const { bytes, parts = [] }: Partial<BackupSegment> = segments[index] ?? {}
+        const { bytes, parts } = segments[index] ?? assert.fail()
         assert.equal(body.length, bytes)
         const cut = parts.map((_, part) => body.subarray(part * partBytes, (part + 1) * partBytes))
         assert.deepEqual(

@@ -9,10 +9,11 @@ type EventNamed<E extends ControlEvent['event']> = Extract<ControlEvent, { event
 export type Done = EventNamed<'done'>
 /** How the container ended. */
 export type Ended = EventNamed<'exit' | 'dead'>
-export type Announcement = EventNamed<'artifact'>
+type Announcement = EventNamed<'artifact'>
 
 /** The artifact that is announced and has not come to its end. */
 export interface OpenArtifact {
+  readonly name: string
   readonly sequence: string
   /** Its command's end; undefined before. */
   readonly done: Done | undefined
@@ -32,6 +33,7 @@ export class CommandContainer {
   /** What came after the command of the open artifact had ended. */
   #next: Announcement | EventNamed<'ended'> | undefined
   #wake = () => {}
+  #ended: Ended | undefined
 
   constructor(control: ControlChannel) {
     this.#control = control
@@ -42,6 +44,11 @@ export class CommandContainer {
   /** Settles when the container has ended. Rejects with MoverFailure Protocol, and with the reason of the signal. */
   get over(): Promise<Ended> {
     return this.#over.promise
+  }
+
+  /** How it has ended; undefined while it runs. */
+  get ended(): Ended | undefined {
+    return this.#ended
   }
 
   /** Waits until the container runs. @throws MoverFailure; the signal's reason. */
@@ -59,6 +66,8 @@ export class CommandContainer {
     late: () => MoverFailure,
     signal: AbortSignal,
   ): Promise<Announcement | EventNamed<'ended'> | Ended> {
+    // Nothing that it has announced can follow any more; and `exit 0` is a proof only after `eof`.
+    if (this.#ended) return this.#ended
     const coming = (async () => {
       while (!this.#next) {
         const { promise, resolve } = Promise.withResolvers<void>()
@@ -73,10 +82,11 @@ export class CommandContainer {
   }
 
   /** From now on what it tells is of this artifact; the one before has come to its end. */
-  open(sequence: string): OpenArtifact {
+  open({ name, sequence }: Announcement): OpenArtifact {
     const done = Promise.withResolvers<Done>()
     const writers = Promise.withResolvers<readonly string[]>()
     const artifact = {
+      name,
       sequence,
       done: undefined as Done | undefined,
       doneAt: 0,
@@ -102,7 +112,10 @@ export class CommandContainer {
     try {
       for (;;) {
         const event = await this.#control.next(Infinity, neverLate, signal)
-        if (event.event === 'exit' || event.event === 'dead') return this.#over.resolve(event)
+        if (event.event === 'exit' || event.event === 'dead') {
+          this.#ended = event
+          return this.#over.resolve(event)
+        }
         if (event.event === 'artifact' || event.event === 'ended') this.#keep(event)
         else if (this.#open) this.#open.heard(event)
         else throw misplaced(event)
@@ -121,7 +134,11 @@ export class CommandContainer {
 }
 
 function misplaced({ event }: ControlEvent): MoverFailure {
-  return new MoverFailure('Protocol', `${event} came in the middle of an artifact`)
+  const what = event === 'ended' ? 'the end of the command' : event
+  return new MoverFailure(
+    'Protocol',
+    `${what} came in the middle of an artifact: a script makes one at a time, and waits for each`,
+  )
 }
 
 function neverLate(): MoverFailure {
@@ -135,6 +152,8 @@ export async function timely<T>(
   late: () => MoverFailure,
   signal: AbortSignal,
 ): Promise<T> {
+  // Who is told to stop, or that it is late, does not hear any more how it ends.
+  coming.catch(() => {})
   signal.throwIfAborted()
   const { promise, reject } = Promise.withResolvers<never>()
   // A longer one would be taken for none at all.

@@ -111,8 +111,19 @@ export class Frames implements Encoder {
 
   #give(lane: Lane) {
     const next = this.#waiting.findIndex(({ level }) => level === lane.level)
-    if (next < 0) this.#idle.push(lane)
-    else this.#waiting.splice(next, 1)[0]?.resolve(lane)
+    if (next >= 0) this.#waiting.splice(next, 1)[0]?.resolve(lane)
+    else if (this.#isSpare(lane)) this.#close(lane)
+    else this.#idle.push(lane)
+  }
+
+  /** Where nothing shrinks one lane is enough for the looks; the tables of another would only take memory. */
+  #isSpare({ level }: Lane): boolean {
+    return level === 'usual' && this.#shrank === false && this.#lanes.filter(lane => lane.level === level).length > 1
+  }
+
+  #close(lane: Lane) {
+    this.#lanes.splice(this.#lanes.indexOf(lane), 1)
+    lane.zstd.destroy()
   }
 }
 

@@ -5,7 +5,7 @@ import type { BackupTask } from '../../api/mover/task.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import { MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
-import { CommandContainer, timely, type Announcement, type Done, type Ended, type OpenArtifact } from './container.ts'
+import { CommandContainer, timely, type Done, type Ended, type OpenArtifact } from './container.ts'
 import { emptyForm, longestEmpty } from './emptiness.ts'
 import { isNote, NoteText } from './notes.ts'
 import { readFifo } from './stream.ts'
@@ -45,7 +45,7 @@ export interface ArtifactSink {
 const statusWithinMs = 120_000
 /** Names of writers are worth less. */
 const namesWithinMs = 30_000
-/** A command that failed takes its container with it at once: what it wrote before is in the pipe, and is counted. */
+/** A command that ended may take its container with it at once: what it wrote before is in the pipe, to be counted, or a note that says why. */
 const restWithinMs = 5_000
 
 /**
@@ -81,9 +81,10 @@ export async function receiveArtifacts(options: SourceOptions): Promise<void> {
       const next = await container.next(stallTimeoutMs, () => notAnnounced(stallTimeoutMs, artifacts), signal)
       if (next.event === 'ended') break
       if (next.event !== 'artifact') throw between(next, bytes)
+      const open = container.open(next)
       const received = isNote(next.name)
-        ? await receiveNote(next, container, options)
-        : await receiveArtifact(next, container, options, bytes)
+        ? await receiveNote(open, container, options)
+        : await receiveArtifact(open, container, options, bytes)
       if (received.failure) await failWith(received.failure)
       if (!isNote(next.name)) artifacts++
       bytes += received.bytes
@@ -104,14 +105,14 @@ interface Received {
 }
 
 async function receiveArtifact(
-  announcement: Announcement,
+  artifact: OpenArtifact,
   container: CommandContainer,
   options: SourceOptions,
   before: number,
 ): Promise<Received> {
-  const sink = await options.artifact(announcement.name)
+  const sink = await options.artifact(artifact.name)
   let empty: string | undefined = 'no byte'
-  const { bytes, done } = await receive(announcement, container, {
+  const { bytes, done } = await receive(artifact, container, {
     ...options,
     onBytes: received => options.onBytes(before + received),
     take(chunk) {
@@ -121,19 +122,21 @@ async function receiveArtifact(
     },
   })
   if (done.status !== 0) return { bytes, failure: ended(done.status, before + bytes) }
+  // What it had left to write went with it.
+  if (container.ended) throw early(container.ended, done, before + bytes)
   if (empty) return { bytes, failure: emptyOutput(bytes, empty) }
   await sink.end(done.late)
   return { bytes }
 }
 
-/** Its bytes are none of the backup's. */
+/** Its bytes are none of the backup's. That its container is over by now says nothing about it: whoever refuses ends at once. */
 async function receiveNote(
-  announcement: Announcement,
+  artifact: OpenArtifact,
   container: CommandContainer,
   options: SourceOptions,
 ): Promise<Received> {
-  const text = new NoteText(announcement.name)
-  const { done } = await receive(announcement, container, {
+  const text = new NoteText(artifact.name)
+  const { done } = await receive(artifact, container, {
     ...options,
     onBytes() {},
     async take(chunk) {
@@ -142,7 +145,7 @@ async function receiveNote(
   })
   if (done.status !== 0) return { bytes: 0, failure: ended(done.status, 0) }
   try {
-    options.note(announcement.name, text.whole())
+    options.note(artifact.name, text.whole())
     return { bytes: 0 }
   } catch (error) {
     if (error instanceof MoverFailure) return { bytes: 0, failure: error }
@@ -159,14 +162,13 @@ interface ReceiveOptions extends Pick<
 
 /** Reads one FIFO to its end. @returns the status of its command as well. @throws MoverFailure where there is none. */
 async function receive(
-  { sequence }: Announcement,
+  artifact: OpenArtifact,
   container: CommandContainer,
   options: ReceiveOptions,
 ): Promise<{ readonly bytes: number; readonly done: Done }> {
   const { lifeline, task, signal } = options
-  const fifo = join(options.shared, `a.${sequence}`)
+  const fifo = join(options.shared, `a.${artifact.sequence}`)
   const stallTimeoutMs = task.stallTimeoutSeconds * 1000
-  const artifact = container.open(sequence)
   let received = 0
   const noStatus = () => killed(received)
 
@@ -208,12 +210,15 @@ async function giveUp(
 ): Promise<void> {
   try {
     const failure = early(await container.over, artifact.done, received())
-    if (artifact.done && artifact.done.status !== 0) setTimeout(() => over.abort(failure), restWithinMs).unref()
+    if (artifact.done) setTimeout(() => over.abort(failure), restWithinMs).unref()
     else over.abort(failure)
   } catch (error) {
     over.abort(error)
   }
 }
+
+/** With which the first process of the container ends when it finds that the mover has gone: here somebody has killed the listener between them. */
+const moverGone = 75
 
 /** What the end of the container makes of the data, when it comes before all of them have come. */
 function early(end: Ended, done: Pick<Done, 'status'> | undefined, bytes: number): MoverFailure {
@@ -225,7 +230,8 @@ function early(end: Ended, done: Pick<Done, 'status'> | undefined, bytes: number
 
 /** The container ended while no artifact was open, and others might have followed. */
 function between(end: Ended, bytes: number): MoverFailure {
-  return end.event === 'exit' && end.status !== 0 ? ended(end.status, bytes) : killed(bytes)
+  if (end.event === 'dead' || end.status === 0 || end.status === moverGone) return killed(bytes)
+  return ended(end.status, bytes)
 }
 
 function notStarted(seconds: number): MoverFailure {
@@ -270,7 +276,7 @@ function writersRemain(names: readonly string[], ms: number, bytes: number): Mov
   )
 }
 
-/** The command said 0, its container something else: it was told to stop, or one of its processes was killed. */
+/** The artifact's command said 0, the container something else: it was told to stop, one of its processes was killed, or its script failed. */
 function stopped(status: number, bytes: number): MoverFailure {
   const options = { sourceStatus: status }
   if (status === 143) {
@@ -285,7 +291,7 @@ function stopped(status: number, bytes: number): MoverFailure {
       options,
     )
   }
-  return killed(bytes, true)
+  return status === moverGone ? killed(bytes, true) : ended(status, bytes)
 }
 
 /** A shell's statuses: 126 and 127 are its own, above 128 is a signal. */

@@ -47,14 +47,17 @@ export async function readFifo(path: string, options: StreamOptions): Promise<nu
   const failed = Promise.withResolvers<never>()
 
   function hand(buffer: Buffer, length: number) {
-    const taken = options.take(buffer.subarray(0, length)).then(() => {
-      taking.delete(taken)
-      if (current) return void free.push(buffer)
-      current = buffer
-      last = performance.now()
-      source.resume()
-    }, failed.reject)
+    const taken = takeAndReuse(buffer, length)
     taking.add(taken)
+    taken.then(() => taking.delete(taken), failed.reject)
+  }
+
+  async function takeAndReuse(buffer: Buffer, length: number): Promise<void> {
+    await options.take(buffer.subarray(0, length))
+    if (current) return void free.push(buffer)
+    current = buffer
+    last = performance.now()
+    source.resume()
   }
 
   const source = openFifo(path, {
