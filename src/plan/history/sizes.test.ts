@@ -75,6 +75,31 @@ describe('the sizes of all runs', () => {
     assert.equal(judgeNewSize(own(9, 90 * MiB), undefined, hint).verdict, 'fine')
   })
 
+  test('of artifacts are compared by their names, too, and one that shrank makes its run suspect', () => {
+    const day = (index: number, sizes: Readonly<Record<string, number>>, flags = ''): SizedRun => {
+      const artifacts = new Map(Object.entries(sizes).map(([name, size]) => [name, size * MiB]))
+      const bytes = [...artifacts.values()].reduce((sum, size) => sum + size, 0)
+      return {
+        ...(history(`1${flags}`)[0] as SizedRun),
+        id: `${index}`,
+        slot: new Date(index * 86_400_000),
+        bytes,
+        artifacts,
+      }
+    }
+    const first = day(0, { large: 100, small: 4, gone: 3 })
+    const shrank = day(1, { large: 100, small: 1, added: 2 })
+    assert.deepEqual([...judgeSizes([first, shrank]).values()], ['fine', 'suspect'])
+    assert.deepEqual(judgeNewSize({ ...shrank, bytes: 103 * MiB }, [first], undefined), {
+      verdict: 'suspect',
+      shrunk: ['small'],
+    })
+    // One that is gone or new is none that shrank, and what was accepted is what later ones are compared with.
+    assert.deepEqual([...judgeSizes([first, day(1, { large: 100, added: 2 })]).values()], ['fine', 'fine'])
+    const accepted = [first, day(1, { large: 100, small: 1 }, '!'), day(2, { large: 100, small: 1 })]
+    assert.deepEqual([...judgeSizes(accepted).values()], ['fine', 'fine', 'fine'])
+  })
+
   test('property: a hint is never more than the size, nor half of it or less', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), bytes => {
