@@ -8,6 +8,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import { makeCertificates } from '../test/api/control-plane/certificates.ts'
 import { makeRunDirectory, removeRunDirectory } from '../test/api/control-plane/run-directory.ts'
 
@@ -31,7 +32,8 @@ type Stored = {
   readonly at: Date
 }
 
-export async function startDiscardingS3(): Promise<DiscardingS3> {
+/** `partMs`: so long the answer to a part is held back once its last byte has come, as by a store that is far away. */
+export async function startDiscardingS3({ partMs = 0 } = {}): Promise<DiscardingS3> {
   const stored = new Map<string, Stored>()
   const uploads = new Map<string, Upload>()
   const objects = new Map<string, number>()
@@ -71,6 +73,7 @@ export async function startDiscardingS3(): Promise<DiscardingS3> {
         if (query.has('partNumber')) {
           const bytes = await discard(incoming)
           if (!upload) return error(reply, 404, 'NoSuchUpload')
+          await delay(partMs)
           upload.parts.set(Number(query.get('partNumber')), bytes)
           reply.writeHead(200, { etag: `"${bytes}"` }).end()
           return

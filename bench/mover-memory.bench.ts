@@ -1,4 +1,4 @@
-// Does the mover's memory stay flat, and how fast is it? `node bench/mover-memory.bench.ts [--gib 200] [--seed 1]`
+// Does the mover's memory stay flat, and how fast is it? `node bench/mover-memory.bench.ts [--gib 200] [--seed 1] [--part-ms 0]`
 // Prints one JSON object with the machine and the versions, and fails above the limit. 200 GiB take 40 minutes on two cores.
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -11,10 +11,14 @@ import { incompressible } from './incompressible.ts'
 const mostMiB = 160
 
 const { values } = parseArgs({
-  options: { gib: { type: 'string', default: '200' }, seed: { type: 'string', default: '1' } },
+  options: {
+    gib: { type: 'string', default: '200' },
+    seed: { type: 'string', default: '1' },
+    'part-ms': { type: 'string', default: '0' },
+  },
 })
 const bytes = Number(values.gib) * 2 ** 30
-const server = await startDiscardingS3()
+const server = await startDiscardingS3({ partMs: Number(values['part-ms']) })
 const task = taskFor(server, 'bench', { caFile: server.caFile, jobDeadlineSeconds: 86_400 })
 const secret = { accessKey: 'a', secretKey: 'b' }
 // Fills the compile cache that the image brings along, when the program has just changed.
@@ -37,6 +41,7 @@ console.log(
   JSON.stringify({
     bench: 'mover-memory',
     gib: Number(values.gib),
+    partMs: Number(values['part-ms']),
     segments: artifacts[0]?.segments.length,
     seconds: Math.round(seconds),
     mibPerSecond: Math.round(bytes / 2 ** 20 / seconds),

@@ -1,10 +1,13 @@
 // Makes the program of the image out of src/: `node tools/bundle.ts FOLDER [PROGRAM]`. One file a role, and what roles share beside them, so that a
 // role loads nothing but its own: a third less memory than from the sources (docs/decisions/0014-the-image-holds-a-bundle.md).
 // Development and tests run the sources as they are.
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { rolldown } from 'rolldown'
 
 const root = join(import.meta.dirname, '..')
+
+/** Programs that threads run: files of their own, beside the one that starts them. */
+export const threads = ['src/mover/backup/digest-worker.ts']
 
 export type BundledFile = {
   readonly name: string
@@ -22,8 +25,15 @@ export type BundledFile = {
  * Not minified: a stack trace names functions, and the lines around them say which source they are from.
  */
 export async function bundle(folder: string, program = 'src/main.ts'): Promise<readonly BundledFile[]> {
-  const build = await rolldown({ input: { main: join(root, program) }, platform: 'node', cwd: root })
-  const { output } = await build.write({
+  const files = [...(await build(folder, 'main', program))]
+  // Each by itself: what it shares with the program would be put beside that, which a thread would start once more.
+  for (const thread of threads) files.push(...(await build(folder, basename(thread, '.ts'), thread)))
+  return files
+}
+
+async function build(folder: string, name: string, program: string): Promise<readonly BundledFile[]> {
+  const made = await rolldown({ input: { [name]: join(root, program) }, platform: 'node', cwd: root })
+  const { output } = await made.write({
     dir: folder,
     format: 'cjs',
     entryFileNames: '[name].cjs',
@@ -32,11 +42,11 @@ export async function bundle(folder: string, program = 'src/main.ts'): Promise<r
     // What main.ts needs itself would be put beside it, and a role that needs it too would start the program once more.
     codeSplitting: { groups: [{ name: 'log', test: /src\/runtime\/log\.ts$/ }] },
   })
-  await build.close()
+  await made.close()
   return output.flatMap(file => {
     if (file.type !== 'chunk') throw new Error(`the bundle holds ${file.fileName}, which is no program`)
-    const { fileName: name, isEntry, imports, dynamicImports, moduleIds: modules } = file
-    return [{ name, isEntry, imports, dynamicImports, modules }]
+    const { fileName, isEntry, imports, dynamicImports, moduleIds: modules } = file
+    return [{ name: fileName, isEntry, imports, dynamicImports, modules }]
   })
 }
 

@@ -70,6 +70,22 @@ const engineSchema = z.object({
 /** Which database it is of, and which program read it: a restore compares them before its first byte. */
 export type Engine = Readonly<z.infer<typeof engineSchema>>
 
+/** @throws Error: not JSON, or not of an engine. */
+export function parseEngine(text: string): Engine {
+  return parsedBy(engineSchema, text)
+}
+
+/** @throws Error: not JSON, or no object. */
+export function parseArtifactFacts(text: string): ArtifactFacts {
+  return parsedBy(factsSchema, text)
+}
+
+function parsedBy<T>(schema: z.ZodType<T>, text: string): T {
+  const parsed = schema.safeParse(JSON.parse(text))
+  if (parsed.success) return parsed.data
+  throw new Error(z.prettifyError(parsed.error).replaceAll('\n', '; '), { cause: parsed.error })
+}
+
 const recordSchema = z.object({
   version: z.literal(backupRecordVersion),
   /** Name of the Job. */

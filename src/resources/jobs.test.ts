@@ -6,7 +6,7 @@ import { backend, backup, desiredCronJob, jobStrategy, policy, settings } from '
 import type { BackupPolicy } from '../api/kinds/backup-policy.ts'
 import type { Container, JobSpec, PodSpec } from '../api/kubernetes.ts'
 import { annotation, label } from '../api/labels.ts'
-import { moverEnvironment } from '../api/mover/pod.ts'
+import { moverAllocator, moverEnvironment } from '../api/mover/pod.ts'
 import { parseMoverTask } from '../api/mover/task.ts'
 import { backupCronJob, catalogJob, holdJob, onDemandJob, probeJob } from './jobs.ts'
 
@@ -173,6 +173,7 @@ test('the mover learns its run, Job and attempt from its own pod', () => {
       moverEnvironment.run,
       moverEnvironment.jobUid,
       moverEnvironment.attempt,
+      ...Object.keys(moverAllocator),
     ])
   }
 })

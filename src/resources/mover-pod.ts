@@ -7,6 +7,7 @@ import { apiVersion } from '../api/labels.ts'
 import {
   encodeMoverTask,
   lookCommand,
+  moverAllocator,
   moverEnvironment,
   moverPaths,
   prepareCommand,
@@ -249,6 +250,7 @@ export function moverContainer(
       { name: moverEnvironment.run, valueFrom: field("metadata.labels['batch.kubernetes.io/job-name']") },
       { name: moverEnvironment.jobUid, valueFrom: field("metadata.labels['batch.kubernetes.io/controller-uid']") },
       { name: moverEnvironment.attempt, valueFrom: field('metadata.uid') },
+      ...Object.entries(moverAllocator).map(([name, value]) => ({ name, value })),
     ],
     resources: { requests: { cpu: '100m', memory: '96Mi' }, limits: { memory: '256Mi' } },
     securityContext: { ...locked, runAsUser: nonRootId, runAsGroup: nonRootId },

@@ -34,7 +34,8 @@ export function lookingFirst(store: ObjectStore, { writing, deleting }: Looks): 
     },
     createUpload: (key, options) => store.createUpload(key, options),
     listUploads: (key, signal) => store.listUploads(key, signal),
-    uploadPart: (key, uploadId, number, body, signal) => store.uploadPart(key, uploadId, number, body, signal),
+    uploadPart: (key, uploadId, number, body, signal, sha256) =>
+      store.uploadPart(key, uploadId, number, body, signal, sha256),
     completeUpload: (key, uploadId, parts, bytes, signal) => store.completeUpload(key, uploadId, parts, bytes, signal),
     async abortUpload(key, uploadId, signal) {
       await deleting?.()

@@ -116,6 +116,7 @@ export interface ObjectStore {
   /**
    * Sends one part; sending it again replaces it. All but the last have the same size, at least 5 MiB. The body must not be touched
    * before the promise settles. @returns what `completeUpload` wants to know of it.
+   * @param sha256 of the body, hex, where the caller has it: it is not computed again
    */
   uploadPart(
     key: string,
@@ -123,6 +124,7 @@ export interface ObjectStore {
     number: number,
     body: Uint8Array,
     signal?: AbortSignal,
+    sha256?: string,
   ): Promise<CompletedPart>
 
   /**

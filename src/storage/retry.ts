@@ -126,8 +126,8 @@ export function withRetries(store: ObjectStore, options: RetryOptions): ObjectSt
       })
     },
 
-    uploadPart: (key, uploadId, number, body, signal) =>
-      again(signal, () => store.uploadPart(key, uploadId, number, body, signal)),
+    uploadPart: (key, uploadId, number, body, signal, sha256) =>
+      again(signal, () => store.uploadPart(key, uploadId, number, body, signal, sha256)),
     completeUpload: (key, uploadId, parts, bytes, signal) =>
       again(signal, () => store.completeUpload(key, uploadId, parts, bytes, signal)),
     abortUpload: (key, uploadId, signal) => again(signal, () => store.abortUpload(key, uploadId, signal)),

@@ -8,7 +8,7 @@ import { join, matchesGlob, posix, relative } from 'node:path'
 import { after, before, test } from 'node:test'
 import { repository } from '../../dev/paths.ts'
 import { encodeMoverTask, moverEnvironment } from '../../src/api/mover/pod.ts'
-import { bundle, type BundledFile } from '../../tools/bundle.ts'
+import { bundle, threads, type BundledFile } from '../../tools/bundle.ts'
 
 const read = (path: string) => readFileSync(join(repository, path), 'utf8')
 
@@ -30,7 +30,7 @@ function leftOut(): readonly string[] {
 
 /** What the program reads when it runs: modules by their imports, also the dynamic ones; other files by their folder. */
 function needed(): ReadonlySet<string> {
-  const found = new Set(['src/main.ts'])
+  const found = new Set(['src/main.ts', ...threads])
   for (const path of found) {
     for (const [, specifier = ''] of read(path).matchAll(/\b(?:from|import)\s*\(?\s*'(\.[^']+)'/g)) {
       const target = posix.join(posix.dirname(path), specifier)

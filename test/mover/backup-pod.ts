@@ -17,6 +17,7 @@ import {
   encodeMoverTask,
   feedCommand,
   lookCommand,
+  moverAllocator,
   moverEnvironment,
   prepareCommand,
   restoreCommand,
@@ -44,6 +45,8 @@ export type PodOptions = {
   readonly secret?: Readonly<Record<string, string>>
   /** The user's command line. Undefined: its container never starts. */
   readonly command?: readonly string[]
+  /** The command announces its artifacts itself, as a preset's script does. */
+  readonly announces?: true
   /** Name of the Job. */
   readonly run?: string
   readonly jobUid?: string
@@ -129,7 +132,7 @@ export function startPod(options: PodOptions): Promise<Pod> {
     if (options.withoutMover) return start(directory, 'true', [])
     const program = await bundledProgram('test/mover/main.ts')
     const argv = [program, shared, terminationLog, String(aheadOf(options))]
-    return start(directory, process.execPath, argv, { ...environment, ...bundledEnvironment })
+    return start(directory, process.execPath, argv, { ...environment, ...moverAllocator, ...bundledEnvironment })
   })
 }
 
@@ -199,7 +202,9 @@ async function launch<Mover extends Running>(
   }
   if (task.kind === 'backup' && command) {
     const startTimeoutSeconds = task.startTimeoutSeconds ?? 600
-    const [program = '', ...args] = sourceCommand({ artifact: task.artifact ?? 'dump', startTimeoutSeconds }, shared)
+    const words = sourceCommand({ artifact: task.artifact ?? 'dump', startTimeoutSeconds }, shared)
+    // The last two are the helper and the name for the one artifact.
+    const [program = '', ...args] = options.announces ? words.slice(0, -2) : words
     const own = options.sharedProcesses ? [] : ownProcesses
     const entry = options.cgroup === undefined ? [] : await countedBy(join(directory, 'cgroup'), options.cgroup)
     source = start(directory, 'unshare', [...own, '--', ...entry, program, ...args, ...command])

@@ -196,7 +196,7 @@ class History {
         },
       ],
       commit: 'conditional',
-      ...checkSize({ id: run, slot, bytes }, earlier, { accepted: [] }),
+      ...checkSize({ id: run, slot, artifacts: [{ name: 'dump', bytes }] }, earlier, { accepted: [] }),
       tools: {},
     }
     await this.store.put(manifest, Buffer.from(encodeBackupRecord(record)))

@@ -99,9 +99,10 @@ for (const kind of s3ServerKinds) {
       assert.doesNotMatch(visible.join('\n') + JSON.stringify(result), /minioadmin/)
     })
 
-    test('cuts an artifact into segments at the limit of parts; together they are one zstd frame', async () => {
+    test('cuts an artifact into segments at the limit of parts; together they are one zstd file', async () => {
       const bucket = await server.makeBucket()
-      const task = taskFor(server, bucket, { partBytes: 5 << 20, maxParts: 2 })
+      const partBytes = 5 << 20
+      const task = taskFor(server, bucket, { partBytes, maxParts: 2 })
       const command = ['sh', '-c', 'head -c 26000000 /dev/urandom | tee copy']
       const pod = await startPod({ task, secret, command })
       assert.equal(await pod.mover.ended, 0)
@@ -116,14 +117,21 @@ for (const kind of s3ServerKinds) {
       )
       const bodies = await Promise.all(segments.map(async ({ key }) => buffer(await store.read(`${root}${key}`))))
       for (const [index, body] of bodies.entries()) {
-        assert.equal(body.length, segments[index]?.bytes)
-        assert.equal(createHash('sha256').update(body).digest('hex'), segments[index]?.parts[0])
+        const { bytes, parts } = segments[index] ?? assert.fail()
+        assert.equal(body.length, bytes)
+        const cut = parts.map((_, part) => body.subarray(part * partBytes, (part + 1) * partBytes))
+        assert.deepEqual(
+          cut.map(part => createHash('sha256').update(part).digest('hex')),
+          parts,
+        )
+        assert.equal(Buffer.concat(cut).length, body.length)
       }
       const whole = Buffer.concat(bodies)
       assert.ok(unzstd(whole).equals(plain))
       writeFileSync(join(pod.directory, 'whole.zst'), whole)
       const listed = spawnSync('zstd', ['-l', '-v', join(pod.directory, 'whole.zst')])
-      assert.match(listed.stdout.toString(), /# Zstandard Frames: 1\n/)
+      assert.match(listed.stdout.toString(), /# Zstandard Frames: 7\n# Skippable Frames: 1\n/)
+      assert.match(listed.stdout.toString(), /Decompressed Size: .*\(26000000 B\)\nRatio: .*\nCheck: XXH64/)
       await pod.result()
       assert.deepEqual((await server.contents(bucket)).uploads, [])
       store.close()

@@ -1,5 +1,6 @@
 // Stores want to be spoken to in different ways: what a policy leaves open is found out, and what it says wrongly is told.
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import type { LookupFunction } from 'node:net'
@@ -69,6 +70,21 @@ for (const kind of s3ServerKinds) {
         isStoreError(error),
       )
       await store.abortUpload('other', again)
+      store.close()
+    })
+
+    test('a digest of a part that is given is what the request is signed with, and is not computed again', async () => {
+      const { proxy, settings } = await behind({ kind: 'reset' }, [])
+      const store = openS3(settings)
+      const body = Buffer.from('123456789')
+      const uploadId = await store.createUpload('key')
+      const sha256 = hash('sha256', body)
+      const part = await store.uploadPart('key', uploadId, 1, body, undefined, sha256)
+      assert.equal(proxy.headers[proxy.requests.indexOf('uploadPart key')]?.['x-amz-content-sha256'], sha256)
+      // Whoever computes it finds that it is another.
+      const wrong = hash('sha256', 'other')
+      await assert.rejects(store.uploadPart('key', uploadId, 2, body, undefined, wrong), error => isStoreError(error))
+      await store.completeUpload('key', uploadId, [part], 9)
       store.close()
     })
 

@@ -13,6 +13,12 @@ export const moverEnvironment = {
   attempt: 'BACKUP_ATTEMPT',
 } as const
 
+/**
+ * Environment of the mover container that glibc reads: one heap instead of one a thread, and buffers of half a MiB or more given back to the
+ * kernel at once. Without it up to 20 MiB lie about (docs/decisions/0018-frames.md).
+ */
+export const moverAllocator = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '524288' } as const
+
 /** Where things are mounted. The credentials and the CA travel in the task; these two are fixed. */
 export const moverPaths = {
   /** The `emptyDir` that the containers of a backup or restore pod share. Not sticky (mode 0777), at least 16 MiB. */

@@ -27,8 +27,8 @@ describe('a mover task', () => {
     const parsed = parseMoverTask(encodeMoverTask(task))
     assert.ok(parsed.kind === 'backup')
     assert.deepEqual(
-      [parsed.artifact, parsed.maxDeletes, parsed.partBytes, parsed.maxParts, parsed.held],
-      ['dump', 20, 8 << 20, 9_000, []],
+      [parsed.artifact, parsed.maxDeletes, parsed.compression, parsed.maxParts, parsed.held],
+      ['dump', 20, 'auto', 9_000, []],
     )
   })
 

@@ -54,7 +54,7 @@ const backupFields = z.strictObject({
   ...common,
   kind: z.literal('backup'),
   target: name(253),
-  /** Name of the one artifact: the data object is `<artifact>.zst`. */
+  /** Name of the artifact that the command's standard output becomes, where it does not announce artifacts itself. */
   artifact: z
     .string()
     .max(63)
@@ -96,12 +96,14 @@ const backupFields = z.strictObject({
   stallTimeoutSeconds: seconds.default(1800),
   /** How long each of the two containers waits for the other to start. */
   startTimeoutSeconds: seconds.default(600),
-  /** Size of every part but the last. Stores ask for at least 5 MiB. */
+  /** `auto`: what is compressed already is not compressed again. `none`: artifacts are stored as they come. */
+  compression: z.enum(['auto', 'zstd', 'none']).default('auto'),
+  /** Size of every part but the last. Stores ask for at least 5 MiB. Absent: what the memory of the pod allows. */
   partBytes: z
     .int()
     .min(5 << 20)
     .max(64 << 20)
-    .default(8 << 20),
+    .optional(),
   /** A new segment object begins after so many parts. Stores stop at 10,000 (some at 1,000). */
   maxParts: z.int().min(1).max(10_000).default(9_000),
   /** How long a failing part or commit is tried again before the attempt fails with StoreUnavailable: a new dump costs more. */

@@ -1,19 +1,22 @@
 /** One attempt of one backup run: from the first look at the store to the manifest, and what follows it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { recordSizes, triggerOfRun, type BackupRecord, type BackupSegment } from '../../api/record.ts'
+import { recordSizes, triggerOfRun, type BackupRecord } from '../../api/record.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
 import { commandFailures } from '../../api/mover/reasons.ts'
 import { slotOfJobName } from '../../api/names.ts'
 import { readCatalog, splitByOwner, type CatalogRun } from '../../storage/bucket/catalog.ts'
-import { layoutOf, manifestKey, segmentKey, uploadRecordKey, type Layout } from '../../storage/bucket/layout.ts'
+import { layoutOf, manifestKey, type Layout } from '../../storage/bucket/layout.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { isStoreError } from '../../storage/store-error.ts'
 import { checkStillOurs, claimFolder } from '../../storage/bucket/ownership.ts'
-import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
+import { Artifacts, bufferBytes, relativeSegments, type StoredArtifact } from './artifacts.ts'
 import { CommitFailure, commitRecord, findOwnRecord, type CommitOutcome } from './commit.ts'
 import { commitMarginMs, lastLook } from './last-look.ts'
+import { openDigests, type Digests } from './digests.ts'
 import { lookBehind } from './look-behind.ts'
+import { planHere, type MemoryPlan } from './memory.ts'
+import { Notes } from './notes.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import { failureOf, MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
@@ -21,10 +24,9 @@ import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
 import { applyRetention, sweepLeftovers, warnOf, withoutFailing } from './retention.ts'
 import { checkSize } from './size-check.ts'
-import { receiveArtifact, type Received } from './source.ts'
+import { receiveArtifacts } from './source.ts'
 import { openStores, type Stores } from '../stores.ts'
 import { toolVersions } from './tool-versions.ts'
-import { SegmentedUpload } from './upload.ts'
 
 export interface BackupContext {
   readonly identity: MoverIdentity
@@ -86,25 +88,46 @@ export async function runBackup(task: BackupTask, context: BackupContext): Promi
 /** What is in the bucket after the commit. */
 interface Committed {
   readonly outcome: CommitOutcome
-  readonly upload: SegmentedUpload
+  readonly artifacts: Artifacts
   /** All runs of the target before it; undefined when they could not be listed. */
   readonly before: readonly CatalogRun[] | undefined
 }
 
 /** Up to the manifest. Nothing that fails later may reach its end, which deletes the data. */
 async function attempt(run: Run): Promise<Committed> {
+  const plan = planHere(run.task.partBytes)
+  const digests = openDigests(bufferBytes(plan))
+  try {
+    return await attemptWith(run, plan, digests)
+  } finally {
+    await digests.close()
+  }
+}
+
+async function attemptWith(run: Run, plan: MemoryPlan, digests: Digests): Promise<Committed> {
   const { report, stores } = run
   // Aborted by the pod's end, and by the first part that fails while the command is silent.
   const ending = new AbortController()
   const signal = AbortSignal.any([run.signal, ending.signal])
-  const upload = openUpload(run, signal, error => ending.abort(error))
+  const openingSignal = delayed(signal, openingMs)
+  const expiresAt = expiryOf(run, run.startedAt.getTime())
+  const notes = new Notes()
+  const onFailure = (error: unknown) => ending.abort(error)
+  const artifacts = new Artifacts({ ...run, expiresAt, plan, digests, notes, signal, openingSignal, onFailure })
   const progress = setInterval(() => reportProgress(report), progressMs)
   try {
-    await upload.open()
     report.update({ phase: 'waiting' })
-    const received = await receive(run, upload, signal)
-    report.update({ phase: 'committing', bytes: received.bytes, sha256: received.sha256, sourceStatus: 0 })
-    return await commit(run, received, await upload.finish(), upload)
+    await receiveArtifacts({
+      ...run,
+      signal,
+      buffers: artifacts.plainBuffers,
+      onStart: () => report.update({ phase: 'receiving' }),
+      onBytes: bytes => report.note({ bytes }),
+      artifact: name => artifacts.begin(name),
+      note: (name, text) => notes.take(name, text),
+    })
+    notes.end()
+    return await commit(run, artifacts, notes)
   } catch (error) {
     // Commands must not go on reading a database for nothing.
     run.lifeline.cut()
@@ -112,43 +135,12 @@ async function attempt(run: Run): Promise<Committed> {
     const uncertain = error instanceof CommitFailure && error.uncertain
     reportFailure(run, failureOf(error))
     if (uncertain) report.warn('LeftoverUpload', 'the data stays until a later run knows whether its manifest exists')
-    else await discard(upload, stores.quick, report)
+    else await discard(artifacts, stores.quick, report)
     throw error
   } finally {
     clearInterval(progress)
+    artifacts.close()
   }
-}
-
-function openUpload(run: Run, signal: AbortSignal, onFailure: (error: unknown) => void): SegmentedUpload {
-  const { task, identity, layout, stores, report, manifest } = run
-  const expiresAt = expiryOf(run, run.startedAt.getTime())
-  const openingSignal = delayed(signal, openingMs)
-  const note = (segment: number, record: Parameters<typeof encodeUploadRecord>[0]) =>
-    stores.patient.put(uploadRecordKey(layout, identity, segment), encodeUploadRecord(record), openingSignal)
-  return new SegmentedUpload({
-    store: stores.patient,
-    keyOf: segment => segmentKey(layout, identity, task.artifact, segment),
-    metadata: { [dataMetadata.manifest]: relative(layout, manifest), [dataMetadata.expiresAt]: String(expiresAt) },
-    partBytes: task.partBytes,
-    maxParts: task.maxParts,
-    signal,
-    openingSignal,
-    onFailure,
-    onStored: storedBytes => report.note({ storedBytes }),
-    opening: (key, segment) => note(segment, { key: relative(layout, key), expiresAt }),
-    async opened({ key, uploadId, isDoubtful }, segment) {
-      report.update({ openUpload: { key, uploadId } })
-      const others = isDoubtful ? ({ others: true } as const) : {}
-      await note(segment, { key: relative(layout, key), uploadId, ...others, expiresAt })
-    },
-    left: () => report.update({ openUpload: undefined }),
-    async closed(segment, cleanup = AbortSignal.timeout(cleanupMs)) {
-      report.update({ openUpload: undefined })
-      const key = uploadRecordKey(layout, identity, segment)
-      const remove = () => stores.quick.delete([key], cleanup)
-      await withoutFailing(report, `cannot remove the note about a closed upload`, remove)
-    },
-  })
 }
 
 /** When the Job is certainly over, and what is left of an attempt that began then is nobody's, ms since the epoch. */
@@ -164,35 +156,41 @@ async function lookAt(run: Run, record: BackupRecord, signal: AbortSignal): Prom
   await lookBehind({ ...run, attempt, store: run.stores.quick, expiresAt, marginMs, signal }, record)
 }
 
-async function receive(run: Run, upload: SegmentedUpload, signal: AbortSignal): Promise<Received> {
-  const { report } = run
-  return receiveArtifact({
-    ...run,
-    signal,
-    write: chunk => upload.write(chunk),
-    onStart: () => report.update({ phase: 'receiving' }),
-    onBytes: bytes => report.note({ bytes }),
-  })
-}
-
-async function commit(
-  run: Run,
-  received: Received,
-  segments: readonly BackupSegment[],
-  upload: SegmentedUpload,
-): Promise<Committed> {
-  const { task, stores, layout, report, manifest, conditionalPut, identity } = run
-  const { bytes, sha256, lateWriters } = received
+async function commit(run: Run, artifacts: Artifacts, notes: Notes): Promise<Committed> {
+  const { stores, layout, report, manifest, conditionalPut, task } = run
+  const { stored } = artifacts
+  report.update({ phase: 'committing', sha256: stored[0]?.sha256, sourceStatus: 0 })
+  const lateWriters = [...new Set(stored.flatMap(artifact => artifact.lateWriters ?? []))]
   if (lateWriters.length > 0) report.warn('LateWriters', lateWritersText(lateWriters))
   const before = await readTarget(run)
+  const record = recordOf(run, stored, notes, before)
+  // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.
+  run.signal.throwIfAborted()
+  const patience = delayed(run.signal, cleanupMs)
+  const expiresAt = expiryOf(run, run.startedAt.getTime())
+  const marginMs = commitMarginMs(task)
+  const segments = stored.flatMap(artifact => artifact.segments)
+  const ours = () => checkStillOurs(stores.bare, layout, task.owner, patience)
+  const look = lastLook({ store: stores.bare, ours, segments, expiresAt, marginMs, now: run.now, signal: patience })
+  const store = stores.patientAfter(look)
+  const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
+  await lookAt(run, outcome.record, patience)
+  return { outcome, artifacts, before }
+}
+
+/** The manifest; warns of what in it is far too small. */
+function recordOf(
+  run: Run,
+  stored: readonly StoredArtifact[],
+  notes: Notes,
+  before: readonly CatalogRun[] | undefined,
+): BackupRecord {
+  const { task, report, identity, layout } = run
   const own = before && splitByOwner(before, task.owner, run.formerly).own
-  const size = checkSize({ id: identity.run, slot: run.slot, bytes }, own, task)
-  if (size.suspect) {
-    report.warn('Suspect', `${bytes} bytes, far fewer than the good backups before it: nothing is pruned`)
-  }
-  const { artifact } = task
-  const storedBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
-  const record: BackupRecord = {
+  const { shrunk, ...size } = checkSize({ id: identity.run, slot: run.slot, artifacts: stored }, own, task)
+  if (size.suspect) report.warn('Suspect', suspectText(stored, shrunk))
+  const { engine } = notes
+  return {
     version: 2,
     ...identity,
     owner: task.owner,
@@ -200,36 +198,23 @@ async function commit(
     slot: run.slot.toISOString(),
     startedAt: run.startedAt.toISOString(),
     finishedAt: new Date(run.now()).toISOString(),
-    artifacts: [
-      {
-        kind: 'stream',
-        name: artifact,
-        codecs: ['zstd'],
-        partBytes: task.partBytes,
-        segments: segments.map(segment => ({ ...segment, key: relative(layout, segment.key) })),
-        storedBytes,
-        bytes,
-        sha256,
-        ...(size.suspect ? { suspect: true as const } : {}),
-        ...(lateWriters.length > 0 ? { lateWriters: [...lateWriters] } : {}),
-      },
-    ],
-    commit: conditionalPut ? 'conditional' : 'unconditional',
+    artifacts: stored.map(artifact => ({
+      ...artifact,
+      segments: relativeSegments(layout, artifact.segments),
+      ...(shrunk.includes(artifact.name) ? { suspect: true as const } : {}),
+    })),
+    ...(engine ? { engine } : {}),
+    commit: run.conditionalPut ? 'conditional' : 'unconditional',
     ...size,
     trigger: task.trigger ?? (task.cronJob === undefined ? triggerOfRun(identity.run, task.owner.policy) : 'scheduled'),
     tools: toolVersions(),
   }
-  // From here on the end of the pod does not interrupt: a manifest that may or may not exist is the worst of all outcomes.
-  run.signal.throwIfAborted()
-  const patience = delayed(run.signal, cleanupMs)
-  const expiresAt = expiryOf(run, run.startedAt.getTime())
-  const marginMs = commitMarginMs(task)
-  const ours = () => checkStillOurs(stores.bare, layout, task.owner, patience)
-  const look = lastLook({ store: stores.bare, ours, segments, expiresAt, marginMs, now: run.now, signal: patience })
-  const store = stores.patientAfter(look)
-  const outcome = await commitRecord(store, layout, manifest, record, { conditionalPut, signal: patience })
-  await lookAt(run, outcome.record, patience)
-  return { outcome, upload, before }
+}
+
+function suspectText(stored: readonly StoredArtifact[], shrunk: readonly string[]): string {
+  const bytes = stored.reduce((sum, artifact) => sum + artifact.bytes, 0)
+  const which = stored.length > 1 && shrunk.length > 0 ? ` (${shrunk.slice(0, 3).join(', ')})` : ''
+  return `${bytes} bytes${which}, far fewer than the good backups before it: nothing is pruned`
 }
 
 /**
@@ -263,11 +248,11 @@ function reportFailure({ task, slot, now, report }: Run, failure: MoverFailure) 
 }
 
 /** Only what the pod's end leaves time for; the run is decided. */
-async function afterCommit(run: Run, { outcome, upload, before }: Committed): Promise<void> {
+async function afterCommit(run: Run, { outcome, artifacts, before }: Committed): Promise<void> {
   const { stores, report, manifest, identity } = run
   reportCommitted(run, outcome.record)
   if (!run.conditionalPut) report.warn('UnconditionalCommit', 'the store does not honour If-None-Match')
-  if (outcome.committed === 'another attempt') await discard(upload, stores.quick, report)
+  if (outcome.committed === 'another attempt') await discard(artifacts, stores.quick, report)
   const made: CatalogRun = { key: manifest, run: identity.run, slot: run.slot, record: outcome.record }
   const runs =
     before && [...before.filter(({ key }) => key !== manifest), made].sort((a, b) => (a.key < b.key ? -1 : 1))
@@ -279,9 +264,9 @@ async function afterCommit(run: Run, { outcome, upload, before }: Committed): Pr
   await withoutFailing(report, 'cannot sweep', () => sweepLeftovers(options))
 }
 
-async function discard(upload: SegmentedUpload, store: ObjectStore, report: Report): Promise<void> {
+async function discard(artifacts: Artifacts, store: ObjectStore, report: Report): Promise<void> {
   try {
-    await upload.discard(store, AbortSignal.timeout(cleanupMs))
+    await artifacts.discard(store, AbortSignal.timeout(cleanupMs))
   } catch (error) {
     report.warn('LeftoverUpload', `a later run removes what is left: ${failureOf(error).message}`)
   }
@@ -310,10 +295,6 @@ function slotOf(task: BackupTask, run: string): Date {
     'InvalidTask',
     `the Job's name ${run} is not one that the CronJob ${task.cronJob} gives; to run a policy now, create a Backup with spec.policy instead of a Job`,
   )
-}
-
-function relative(layout: Layout, key: string): string {
-  return key.slice(layout.root.length)
 }
 
 /** Aborts `ms` after `signal` did. */

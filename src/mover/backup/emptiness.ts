@@ -5,7 +5,7 @@
 import { decoders, type Decoder } from './decoders.ts'
 
 /** What is longer holds something: a tar of nothing has 10 KiB. */
-const longestEmpty = 1 << 20
+export const longestEmpty = 1 << 20
 /** A tar in a gzip stream, and one more around it. */
 const deepest = 2
 

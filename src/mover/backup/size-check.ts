@@ -9,6 +9,7 @@ export function sizedRun({ run, slot, record }: CatalogRun, accepted: readonly s
     id: run,
     slot,
     bytes: record && sizeOf(record),
+    artifacts: new Map(record?.artifacts.flatMap(({ name, bytes }) => namedSize(name, bytes))),
     accepted: accepted.includes(run),
     suspect: record?.suspect === true,
     unchecked: record?.sizeCheck === 'unchecked',
@@ -21,13 +22,29 @@ function sizeOf(record: BackupRecord): number {
   return bytes ?? storedBytes
 }
 
+function namedSize(name: string | undefined, bytes: number | undefined): readonly (readonly [string, number])[] {
+  return name === undefined || bytes === undefined ? [] : [[name, bytes]]
+}
+
+export interface SizeCheck extends Pick<BackupRecord, 'suspect' | 'sizeCheck'> {
+  /** Artifacts that are far smaller than in the runs before, by their names. */
+  readonly shrunk: readonly string[]
+}
+
 /** What the manifest will say of it. `runs`: the others, undefined where the store did not list them. */
 export function checkSize(
-  own: { readonly id: string; readonly slot: Date; readonly bytes: number },
+  own: {
+    readonly id: string
+    readonly slot: Date
+    readonly artifacts: readonly { readonly name: string; readonly bytes: number }[]
+  },
   runs: readonly CatalogRun[] | undefined,
   task: Pick<BackupTask, 'accepted' | 'sizeHint'>,
-): Pick<BackupRecord, 'suspect' | 'sizeCheck'> {
+): SizeCheck {
+  const { id, slot } = own
+  const bytes = own.artifacts.reduce((sum, artifact) => sum + artifact.bytes, 0)
+  const artifacts = new Map(own.artifacts.map(artifact => [artifact.name, artifact.bytes]))
   const others = runs?.map(run => sizedRun(run, task.accepted))
-  const verdict = judgeNewSize(own, others, task.sizeHint)
-  return { suspect: verdict === 'suspect', sizeCheck: verdict === 'unchecked' ? 'unchecked' : 'compared' }
+  const { verdict, shrunk } = judgeNewSize({ id, slot, bytes, artifacts }, others, task.sizeHint)
+  return { suspect: verdict === 'suspect', sizeCheck: verdict === 'unchecked' ? 'unchecked' : 'compared', shrunk }
 }

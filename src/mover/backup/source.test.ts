@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { ControlChannel } from '../protocol/control.ts'
 import { MoverFailure } from '../failure.ts'
-import { receiveArtifact } from './source.ts'
+import { receiveArtifacts } from './source.ts'
 
 for (const [how, words] of [
   ['dies', ''],
@@ -20,14 +20,16 @@ for (const [how, words] of [
     t.after(() => control.close())
     const container = openSync(join(shared, 'ctl'), constants.O_WRONLY | constants.O_NONBLOCK)
     writeSync(container, 'hello 1000\nartifact 7 dump\n')
-    const receiving = receiveArtifact({
-      task: { artifact: 'dump', startTimeoutSeconds: 600, stallTimeoutSeconds: 600 },
+    const receiving = receiveArtifacts({
+      task: { startTimeoutSeconds: 600, stallTimeoutSeconds: 600 },
       shared,
       control,
       lifeline: { tell() {} },
-      write: async () => {},
+      buffers: [Buffer.alloc(1000)],
       onStart() {},
       onBytes() {},
+      artifact: async () => ({ take: async () => {}, end: async () => {} }),
+      note() {},
       signal: AbortSignal.timeout(20_000),
     })
     writeSync(container, words)

@@ -1,28 +1,41 @@
-/** One artifact from the command's container, by the protocol of the control FIFO. */
+/** What the command's container gives, by the protocol of the control FIFO: artifacts one after the other, and notes about them. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BackupTask } from '../../api/mover/task.ts'
-import type { ControlChannel, ControlEvent } from '../protocol/control.ts'
+import type { ControlChannel } from '../protocol/control.ts'
 import { MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
-import { compressFifo, type Streamed } from './stream.ts'
+import { CommandContainer, timely, type Done, type Ended, type OpenArtifact } from './container.ts'
+import { emptyForm, longestEmpty } from './emptiness.ts'
+import { isNote, NoteText } from './notes.ts'
+import { readFifo } from './stream.ts'
 
 export interface SourceOptions {
-  readonly task: Pick<BackupTask, 'artifact' | 'startTimeoutSeconds' | 'stallTimeoutSeconds'>
+  readonly task: Pick<BackupTask, 'startTimeoutSeconds' | 'stallTimeoutSeconds'>
   readonly shared: string
   readonly control: ControlChannel
   readonly lifeline: Pick<Lifeline, 'tell'>
-  /** Copies compressed bytes, which are gone afterwards. */
-  readonly write: (chunk: Buffer) => Promise<void>
+  /** What is read goes into these, of one size. */
+  readonly buffers: readonly Buffer[]
   /** The command's container runs; its first byte may come. */
   readonly onStart: () => void
+  /** Told the sum of the bytes of all artifacts. */
   readonly onBytes: (bytes: number) => void
+  /** An artifact was announced; its command starts when this has settled. @throws what ends the attempt. */
+  readonly artifact: (name: string) => Promise<ArtifactSink>
+  /** A note has come. @throws MoverFailure: the attempt ends with it. */
+  readonly note: (name: string, text: string) => void
   readonly signal: AbortSignal
 }
 
-export interface Received extends Streamed {
-  /** Programs that still held the standard output when the command had ended with 0. They closed it by themselves; how they ended nobody knows. */
-  readonly lateWriters: readonly string[]
+export interface ArtifactSink {
+  /** As `StreamOptions.take`. */
+  readonly take: (bytes: Buffer) => Promise<void>
+  /**
+   * All bytes have come, and the command ended with 0. `lateWriters`: programs that still held its standard output then. They closed it by
+   * themselves; how they ended nobody knows.
+   */
+  readonly end: (lateWriters: readonly string[]) => Promise<void>
 }
 
 /**
@@ -32,147 +45,203 @@ export interface Received extends Streamed {
 const statusWithinMs = 120_000
 /** Names of writers are worth less. */
 const namesWithinMs = 30_000
-/** A command that failed takes its container with it at once: what it wrote before is in the pipe, and is counted. */
+/** A command that ended may take its container with it at once: what it wrote before is in the pipe, to be counted, or a note that says why. */
 const restWithinMs = 5_000
 
-type Done = Extract<ControlEvent, { event: 'done' }>
-/** How the container ended. */
-type Ended = Extract<ControlEvent, { event: 'exit' | 'dead' }>
-
 /**
- * Receives everything that the command and its children write, and returns only when the command ended with status 0, every writer closed
- * by itself, and only then the container ended with 0 as well (docs/design.md R23).
- * @throws MoverFailure for every other end.
+ * Receives everything that the commands of all artifacts and their children write, and returns only when each ended with status 0, every
+ * writer closed by itself, and only then the container ended with 0 as well (docs/design.md R23).
+ * @throws MoverFailure for every other end; what `artifact`, its sink and `note` throw.
  */
-export async function receiveArtifact(options: SourceOptions): Promise<Received> {
-  const { control, lifeline, shared, task, signal } = options
-  const { sequence } = await announced(options)
-  const fifo = join(shared, `a.${sequence}`)
+export async function receiveArtifacts(options: SourceOptions): Promise<void> {
+  const { control, lifeline, task, signal } = options
+  const container = new CommandContainer(control)
+  const within = <T>(coming: Promise<T>, late: () => MoverFailure) => timely(coming, statusWithinMs, late, signal)
   const stallTimeoutMs = task.stallTimeoutSeconds * 1000
+  let artifacts = 0
+  let bytes = 0
 
-  let received = 0
-  let done: Done | undefined
-  let doneAt = 0
-  const doneSeen = Promise.withResolvers<void>()
-  const remaining = Promise.withResolvers<readonly string[]>()
-  async function listen(until: AbortSignal): Promise<Ended> {
-    for (;;) {
-      const event = await control.next(Infinity, noStatus, until)
-      if (event.event === 'exit' || event.event === 'dead') return event
-      if (event.event === 'writers') remaining.resolve(event.names)
-      else if (event.event === 'done' && event.sequence === sequence && !done) {
-        done = event
-        doneAt = performance.now()
-        doneSeen.resolve()
-      } else throw new MoverFailure('Protocol', `${event.event} came in the middle of an artifact`)
+  /** A container that is about to end is given the time: a lifeline that is cut before would replace its status by 75. */
+  async function failWith(failure: MoverFailure): Promise<never> {
+    const late = () => failure
+    const next = await container.next(statusWithinMs, late, signal)
+    if (next.event === 'ended') {
+      lifeline.tell('eof')
+      await within(container.over, late)
     }
+    throw failure
   }
-  const noStatus = () => killed(received)
 
-  /** What the end of the container makes of the data, when it comes before all of them have come. */
-  function early(end: Ended): MoverFailure {
-    const own = end.event === 'exit' ? end.status : 0
-    if (done && done.status !== 0) return ended(done.status, received)
-    if (done && own !== 0) return stopped(own, received)
-    return killed(received, done !== undefined)
+  try {
+    const startTimeoutMs = task.startTimeoutSeconds * 1000
+    const start = await container.start(startTimeoutMs, () => notStarted(task.startTimeoutSeconds), signal)
+    if (start !== 'runs') throw between(start, bytes)
+    options.onStart()
+    for (;;) {
+      const next = await container.next(stallTimeoutMs, () => notAnnounced(stallTimeoutMs, artifacts), signal)
+      if (next.event === 'ended') break
+      if (next.event !== 'artifact') throw between(next, bytes)
+      const open = container.open(next)
+      const received = isNote(next.name)
+        ? await receiveNote(open, container, options)
+        : await receiveArtifact(open, container, options, bytes)
+      if (received.failure) await failWith(received.failure)
+      if (!isNote(next.name)) artifacts++
+      bytes += received.bytes
+    }
+    lifeline.tell('eof')
+    const end = await within(container.over, () => killed(bytes, true))
+    if (end.event === 'dead' || end.status !== 0) throw early(end, { status: 0 }, bytes)
+    if (artifacts === 0) throw new MoverFailure('EmptyOutput', 'the command ended with status 0, but made no artifact')
+  } finally {
+    container.close()
   }
+}
+
+/** `failure`: the container is about to end by itself. */
+interface Received {
+  readonly bytes: number
+  readonly failure?: MoverFailure
+}
+
+async function receiveArtifact(
+  artifact: OpenArtifact,
+  container: CommandContainer,
+  options: SourceOptions,
+  before: number,
+): Promise<Received> {
+  const sink = await options.artifact(artifact.name)
+  let empty: string | undefined = 'no byte'
+  const { bytes, done } = await receive(artifact, container, {
+    ...options,
+    onBytes: received => options.onBytes(before + received),
+    take(chunk) {
+      // A shorter one than a whole buffer is the last, and this is the first: there is no other.
+      empty = empty === 'no byte' && chunk.length <= longestEmpty ? emptyForm(Buffer.from(chunk)) : undefined
+      return sink.take(chunk)
+    },
+  })
+  if (done.status !== 0) return { bytes, failure: ended(done.status, before + bytes) }
+  // What it had left to write went with it.
+  if (container.ended) throw early(container.ended, done, before + bytes)
+  if (empty) return { bytes, failure: emptyOutput(bytes, empty) }
+  await sink.end(done.late)
+  return { bytes }
+}
+
+/** Its bytes are none of the backup's. That its container is over by now says nothing about it: whoever refuses ends at once. */
+async function receiveNote(
+  artifact: OpenArtifact,
+  container: CommandContainer,
+  options: SourceOptions,
+): Promise<Received> {
+  const text = new NoteText(artifact.name)
+  const { done } = await receive(artifact, container, {
+    ...options,
+    onBytes() {},
+    async take(chunk) {
+      text.add(chunk)
+    },
+  })
+  if (done.status !== 0) return { bytes: 0, failure: ended(done.status, 0) }
+  try {
+    options.note(artifact.name, text.whole())
+    return { bytes: 0 }
+  } catch (error) {
+    if (error instanceof MoverFailure) return { bytes: 0, failure: error }
+    throw error
+  }
+}
+
+interface ReceiveOptions extends Pick<
+  SourceOptions,
+  'task' | 'shared' | 'lifeline' | 'buffers' | 'onBytes' | 'signal'
+> {
+  readonly take: (bytes: Buffer) => Promise<void>
+}
+
+/** Reads one FIFO to its end. @returns the status of its command as well. @throws MoverFailure where there is none. */
+async function receive(
+  artifact: OpenArtifact,
+  container: CommandContainer,
+  options: ReceiveOptions,
+): Promise<{ readonly bytes: number; readonly done: Done }> {
+  const { lifeline, task, signal } = options
+  const fifo = join(options.shared, `a.${artifact.sequence}`)
+  const stallTimeoutMs = task.stallTimeoutSeconds * 1000
+  let received = 0
+  const noStatus = () => killed(received)
 
   // A FIFO that no writer has opened never ends, and one whose writers live outside of the container may not: the control FIFO alone
   // tells of a container that is over.
   const over = new AbortController()
-  const listening = new AbortController()
-  const container = listen(AbortSignal.any([signal, listening.signal]))
-  async function giveUp() {
-    try {
-      const failure = early(await container)
-      if (done && done.status !== 0) setTimeout(() => over.abort(failure), restWithinMs).unref()
-      else over.abort(failure)
-    } catch (error) {
-      over.abort(error)
-    }
-  }
-  void giveUp()
-  const within = <T>(coming: Promise<T>, ms: number) => timely(coming, ms, noStatus, signal)
+  void giveUp(container, artifact, over, () => received)
+  const bytes = await readFifo(fifo, {
+    buffers: options.buffers,
+    take: options.take,
+    onBytes(sum) {
+      received = sum
+      options.onBytes(sum)
+    },
+    signal: AbortSignal.any([signal, over.signal]),
+    stallTimeoutMs,
+    lastSign: () => artifact.doneAt,
+    async stalled(sum) {
+      const { done } = artifact
+      if (!done) return silent(stallTimeoutMs, sum)
+      if (done.status !== 0) return ended(done.status, sum)
+      lifeline.tell('writers')
+      const names = await timely(artifact.writers, namesWithinMs, noStatus, signal).catch(() => [])
+      return writersRemain(names, stallTimeoutMs, sum)
+    },
+  })
+  await timely(Promise.race([artifact.whenDone, container.over]), statusWithinMs, noStatus, signal)
+  over.signal.throwIfAborted()
+  if (!artifact.done) throw noStatus()
+  rmSync(fifo, { force: true })
+  return { bytes, done: artifact.done }
+}
 
+async function giveUp(
+  container: CommandContainer,
+  artifact: OpenArtifact,
+  over: AbortController,
+  received: () => number,
+): Promise<void> {
   try {
-    const streamed = await compressFifo(fifo, {
-      ...options,
-      onBytes(bytes) {
-        received = bytes
-        options.onBytes(bytes)
-      },
-      signal: AbortSignal.any([signal, over.signal]),
-      stallTimeoutMs,
-      lastSign: () => doneAt,
-      async stalled(bytes) {
-        if (!done) return silent(stallTimeoutMs, bytes)
-        if (done.status !== 0) return ended(done.status, bytes)
-        lifeline.tell('writers')
-        const names = await timely(remaining.promise, namesWithinMs, noStatus, signal).catch(() => [])
-        return writersRemain(names, stallTimeoutMs, bytes)
-      },
-    })
-    await within(Promise.race([doneSeen.promise, container]), statusWithinMs)
-    // Also after a failure the container's own end is awaited: a lifeline that is cut before would replace its status by 75.
-    over.signal.throwIfAborted()
-    if (done?.status === 0) lifeline.tell('eof')
-    const end = await within(container, statusWithinMs)
-    if (done?.status !== 0 || end.event === 'dead' || end.status !== 0) throw early(end)
-    rmSync(fifo, { force: true })
-    if (streamed.empty) throw emptyOutput(streamed)
-    return { ...streamed, lateWriters: done.late }
-  } finally {
-    listening.abort()
+    const failure = early(await container.over, artifact.done, received())
+    if (artifact.done) setTimeout(() => over.abort(failure), restWithinMs).unref()
+    else over.abort(failure)
+  } catch (error) {
+    over.abort(error)
   }
 }
 
-/** Waits for the container to start, and for its command to be ready. */
-async function announced({ task, control, onStart, signal }: SourceOptions) {
-  const next = (withinSeconds: number, late: () => MoverFailure) => control.next(withinSeconds * 1000, late, signal)
-  await expect(
-    next(task.startTimeoutSeconds, () => notStarted(task.startTimeoutSeconds)),
-    'hello',
-  )
-  onStart()
-  const announcement = await next(
-    task.stallTimeoutSeconds,
-    () => new MoverFailure('SourceStalled', 'the command was not started'),
-  )
-  if (announcement.event === 'exit') throw ended(announcement.status, 0)
-  const artifact = await expect(Promise.resolve(announcement), 'artifact')
-  if (artifact.name !== task.artifact) {
-    throw new MoverFailure('Protocol', `artifact ${artifact.name} came instead of ${task.artifact}`)
-  }
-  return artifact
+/** With which the first process of the container ends when it finds that the mover has gone: here somebody has killed the listener between them. */
+const moverGone = 75
+
+/** What the end of the container makes of the data, when it comes before all of them have come. */
+function early(end: Ended, done: Pick<Done, 'status'> | undefined, bytes: number): MoverFailure {
+  const own = end.event === 'exit' ? end.status : 0
+  if (done && done.status !== 0) return ended(done.status, bytes)
+  if (done && own !== 0) return stopped(own, bytes)
+  return killed(bytes, done !== undefined)
 }
 
-/** @throws `late()` when it does not come within `ms`; the signal's reason. */
-async function timely<T>(coming: Promise<T>, ms: number, late: () => MoverFailure, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(late()), ms)
-  const stop = () => reject(signal.reason)
-  signal.addEventListener('abort', stop, { once: true })
-  try {
-    return await Promise.race([coming, promise])
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  }
-}
-
-async function expect<E extends ControlEvent['event']>(
-  coming: Promise<ControlEvent>,
-  wanted: E,
-): Promise<Extract<ControlEvent, { event: E }>> {
-  const event = await coming
-  if (event.event === 'dead') throw killed(0)
-  if (event.event === wanted) return event as Extract<ControlEvent, { event: E }>
-  throw new MoverFailure('Protocol', `${event.event} came instead of ${wanted}`)
+/** The container ended while no artifact was open, and others might have followed. */
+function between(end: Ended, bytes: number): MoverFailure {
+  if (end.event === 'dead' || end.status === 0 || end.status === moverGone) return killed(bytes)
+  return ended(end.status, bytes)
 }
 
 function notStarted(seconds: number): MoverFailure {
   return new MoverFailure('SourceNotStarted', `the command's container did not start in ${seconds} s`)
+}
+
+function notAnnounced(ms: number, artifacts: number): MoverFailure {
+  const what =
+    artifacts === 0 ? 'was not started' : `neither ended nor began another artifact for ${Math.round(ms / 1000)} s`
+  return new MoverFailure('SourceStalled', `the command ${what}`)
 }
 
 function killed(bytes: number, hasStatus = false): MoverFailure {
@@ -183,7 +252,7 @@ function killed(bytes: number, hasStatus = false): MoverFailure {
   )
 }
 
-function emptyOutput({ bytes, empty }: Streamed): MoverFailure {
+function emptyOutput(bytes: number, empty: string): MoverFailure {
   if (bytes === 0) return new MoverFailure('EmptyOutput', 'the command ended with status 0, but wrote nothing')
   const advice =
     'a shell takes the status of the last command of a pipe: `set -o pipefail` gives that of the first that failed'
@@ -207,7 +276,7 @@ function writersRemain(names: readonly string[], ms: number, bytes: number): Mov
   )
 }
 
-/** The command said 0, its container something else: it was told to stop, or one of its processes was killed. */
+/** The artifact's command said 0, the container something else: it was told to stop, one of its processes was killed, or its script failed. */
 function stopped(status: number, bytes: number): MoverFailure {
   const options = { sourceStatus: status }
   if (status === 143) {
@@ -222,7 +291,7 @@ function stopped(status: number, bytes: number): MoverFailure {
       options,
     )
   }
-  return killed(bytes, true)
+  return status === moverGone ? killed(bytes, true) : ended(status, bytes)
 }
 
 /** A shell's statuses: 126 and 127 are its own, above 128 is a signal. */

@@ -1,19 +1,22 @@
 /**
- * Compressed bytes → multipart uploads, in a fixed pool of part buffers. An artifact becomes one object, or several segments where
- * it has more parts than a store allows; one upload is open at a time, and it is known by name (message, record in the bucket) from
- * its first moment on.
+ * Stored bytes → multipart uploads, in part buffers of a bounded number. An artifact becomes one object, or several segments where it has
+ * more parts than a store allows; one upload is open at a time, and it is known by name (message, record in the bucket) from its first
+ * moment on.
  */
-import { hash } from 'node:crypto'
 import type { BackupSegment } from '../../api/record.ts'
 import type { CompletedPart, ObjectStore } from '../../storage/object-store.ts'
+import { firstWindow, windowAfter, type UploadWindow } from './upload-window.ts'
 
 export interface UploadOptions {
   readonly store: ObjectStore
   /** Key of segment 0, 1, … from the root of the bucket. */
   readonly keyOf: (segment: number) => string
   readonly metadata: Readonly<Record<string, string>>
-  readonly partBytes: number
+  /** Of one size, that of a part. At most so many parts are under way at once. */
+  readonly buffers: readonly Buffer[]
   readonly maxParts: number
+  /** sha256 of a part, hex. */
+  readonly digestOf: (body: Buffer) => Promise<string>
   readonly signal: AbortSignal
   /** Of opening an upload. Aborted later: what is given up without an answer may be obeyed when the clean-up has been and found nothing. */
   readonly openingSignal: AbortSignal
@@ -35,8 +38,6 @@ export interface OpenUpload {
   readonly uploadId: string
 }
 
-const inFlight = 2
-
 interface Segment extends OpenUpload {
   readonly number: number
   /** Its key may have more uploads than this one. */
@@ -50,10 +51,11 @@ interface Segment extends OpenUpload {
 
 export class SegmentedUpload {
   readonly #options: UploadOptions
-  readonly #pool: Buffer[] = []
+  readonly #free: Buffer[]
   readonly #sending = new Set<Promise<void>>()
   readonly #completed: BackupSegment[] = []
-  #part: Buffer
+  #window: UploadWindow = firstWindow
+  #part: Buffer | undefined
   #filled = 0
   #segment: Segment | undefined
   #segments = 0
@@ -64,8 +66,7 @@ export class SegmentedUpload {
 
   constructor(options: UploadOptions) {
     this.#options = options
-    this.#part = Buffer.allocUnsafeSlow(options.partBytes)
-    for (let count = 0; count < inFlight; count++) this.#pool.push(Buffer.allocUnsafeSlow(options.partBytes))
+    this.#free = [...options.buffers]
   }
 
   /** Opens the first segment: a store that will not take the bytes says so before there are any. */
@@ -73,19 +74,21 @@ export class SegmentedUpload {
     await this.#openSegment()
   }
 
+  /** Copies the chunk. The promise holds the caller back while all buffers are under way. */
   async write(chunk: Buffer): Promise<void> {
     for (let offset = 0; offset < chunk.length;) {
-      const count = Math.min(chunk.length - offset, this.#part.length - this.#filled)
-      chunk.copy(this.#part, this.#filled, offset, offset + count)
+      const part = (this.#part ??= await this.#freeBuffer())
+      const count = Math.min(chunk.length - offset, part.length - this.#filled)
+      chunk.copy(part, this.#filled, offset, offset + count)
       this.#filled += count
       offset += count
-      if (this.#filled === this.#part.length) await this.#send()
+      if (this.#filled === part.length) await this.#send(part)
     }
   }
 
   /** Sends the rest and makes all segments visible. @returns them in order; keys from the root of the bucket. */
   async finish(): Promise<readonly BackupSegment[]> {
-    if (this.#filled > 0) await this.#send()
+    if (this.#part && this.#filled > 0) await this.#send(this.#part)
     if (this.#segment) await this.#completeSegment(this.#segment)
     return this.#completed
   }
@@ -162,30 +165,39 @@ export class SegmentedUpload {
     await this.#close(segment)
   }
 
-  async #send(): Promise<void> {
+  async #send(buffer: Buffer): Promise<void> {
     if (this.#segment && this.#segment.sentParts >= this.#options.maxParts) await this.#completeSegment(this.#segment)
     const segment = this.#segment ?? (await this.#openSegment())
-    const buffer = this.#part
     const body = buffer.subarray(0, this.#filled)
-    segment.digests.push(hash('sha256', body))
     segment.bytes += body.length
     const number = ++segment.sentParts
+    this.#part = undefined
+    this.#filled = 0
     const sending = this.#sendPart(segment, number, body).finally(() => {
-      this.#pool.push(buffer)
+      this.#free.push(buffer)
       this.#sending.delete(sending)
     })
     this.#sending.add(sending)
-    while (this.#pool.length === 0) await Promise.race(this.#sending)
-    if (this.#failure) throw this.#failure.error
-    this.#part = this.#pool.pop() as Buffer
-    this.#filled = 0
+  }
+
+  async #freeBuffer(): Promise<Buffer> {
+    for (;;) {
+      if (this.#failure) throw this.#failure.error
+      const buffer = this.#sending.size < this.#window.parts ? this.#free.pop() : undefined
+      if (buffer) return buffer
+      await Promise.race(this.#sending)
+    }
   }
 
   /** Never rejects: what goes wrong is kept, and told at the next call and by `onFailure`. */
   async #sendPart(segment: Segment, number: number, body: Buffer): Promise<void> {
-    const { store, signal, onFailure, onStored } = this.#options
+    const { store, signal, digestOf, onFailure, onStored } = this.#options
     try {
-      segment.parts.push(await store.uploadPart(segment.key, segment.uploadId, number, body, signal))
+      const digest = await digestOf(body)
+      segment.digests[number - 1] = digest
+      const started = performance.now()
+      segment.parts.push(await store.uploadPart(segment.key, segment.uploadId, number, body, signal, digest))
+      this.#learn(performance.now() - started)
       this.#stored += body.length
       onStored(this.#stored)
     } catch (error) {
@@ -193,5 +205,11 @@ export class SegmentedUpload {
       this.#failure = { error }
       onFailure(error)
     }
+  }
+
+  /** What a part took while the window was not full says nothing about the window. */
+  #learn(ms: number) {
+    if (this.#sending.size < this.#window.parts) return
+    this.#window = windowAfter(this.#window, ms, this.#options.buffers.length)
   }
 }

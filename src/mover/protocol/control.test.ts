@@ -70,6 +70,7 @@ test('lines outside of the protocol are none', () => {
     status: 0,
     late: ['gzip', 'a?b'],
   })
+  assert.deepEqual(parseControlLine('ended'), { event: 'ended' })
   assert.deepEqual(parseControlLine('writers'), { event: 'writers', names: [] })
   assert.deepEqual(parseControlLine('writers sh cat'), { event: 'writers', names: ['sh', 'cat'] })
   for (const line of [
@@ -84,6 +85,7 @@ test('lines outside of the protocol are none', () => {
     'done 1 x',
     'exit',
     'exit -1',
+    'ended 0',
     'EXIT 0',
   ])
     assert.equal(parseControlLine(line), undefined, line)

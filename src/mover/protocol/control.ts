@@ -17,6 +17,8 @@ export type ControlEvent =
   | { readonly event: 'done'; readonly sequence: string; readonly status: number; readonly late: readonly string[] }
   /** Who holds the artifact's FIFO open now: the answer to the lifeline's `writers`. */
   | { readonly event: 'writers'; readonly names: readonly string[] }
+  /** The container's command ended with status 0: no artifact will be announced any more. */
+  | { readonly event: 'ended' }
   /** Everything ended; status 0 only after the lifeline's `eof`. */
   | { readonly event: 'exit'; readonly status: number }
   /** The container died without a word. Repeats for ever. */
@@ -111,6 +113,7 @@ export function parseControlLine(line: string): ControlEvent | undefined {
     return { event: 'done', sequence: first, status: Number(rest[0]), late: rest.slice(1).map(programName) }
   }
   if (word === 'writers') return { event: 'writers', names: line.split(' ').slice(1).map(programName) }
+  if (line === 'ended') return { event: 'ended' }
   if (word === 'exit' && number.test(first) && rest.length === 0) return { event: 'exit', status: Number(first) }
   return undefined
 }

@@ -96,6 +96,8 @@ started=yes
 # `wait` returns early when a trap has run.
 while :; do wait $child; status=$?; kill -0 $child 2>/dev/null || break; done
 child=
+# Nothing will be announced any more: the mover says `eof` when all that was announced has come to its end.
+[ $status -eq 0 ] && [ -z "$why" ] && echo ended >&8 2>/dev/null
 while [ $status -eq 0 ] && [ -z "$why" ]; do
   wait $listener
   [ $? -eq $all_data_seen ] && break

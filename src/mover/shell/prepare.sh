@@ -18,4 +18,12 @@ for helper in $programs; do
   { echo "#!$shared/busybox sh"; cat "$helpers/$helper"; } >"$shared/$helper"
   chmod 0555 "$shared/$helper"
 done
+# What dumps and restores an engine, run by the same busybox in the image of the database.
+for preset in "$helpers"/../../presets/*.sh; do
+  [ -f "$preset" ] || continue
+  copy=$shared/preset-${preset##*/}
+  rm -f "$copy"
+  cp "$preset" "$copy"
+  chmod 0555 "$copy"
+done
 mkfifo -m 0666 "$shared/ctl" "$shared/life"   # -m is not masked

@@ -1,4 +1,5 @@
 /** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (docs/design.md R2). */
+import { hash } from 'node:crypto'
 import type { KeptOfTarget } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
 import type { ProbeTask } from '../../api/mover/task.ts'
@@ -134,8 +135,9 @@ async function tryUpload(
     store,
     keyOf: () => key,
     metadata,
-    partBytes: body.length,
+    buffers: [Buffer.alloc(body.length)],
     maxParts: 1,
+    digestOf: async part => hash('sha256', part),
     signal,
     openingSignal: signal,
     onFailure() {},

@@ -39,7 +39,7 @@ const own = (day: number, bytes: number) => ({ id: 'own', slot: new Date(Date.UT
 describe('the sizes of all runs', () => {
   test('F57: a ruin that nothing was compared with is found by the next look, and is no reference', () => {
     assert.deepEqual(verdicts('100', '2?', '2'), ['fine', 'suspect', 'suspect'])
-    assert.equal(judgeNewSize(own(3, 2 * MiB), history('100', '2?'), undefined), 'suspect')
+    assert.equal(judgeNewSize(own(3, 2 * MiB), history('100', '2?'), undefined).verdict, 'suspect')
   })
 
   test('are compared with the largest good one, not with the last', () => {
@@ -53,14 +53,14 @@ describe('the sizes of all runs', () => {
 
   test('F57: a list in which nothing is older checks the first run, also one that was made without a list', () => {
     assert.deepEqual(verdicts('2?', '2'), ['fine', 'fine'])
-    assert.equal(judgeNewSize(own(1, 5), [], undefined), 'fine')
-    assert.equal(judgeNewSize(own(1, 5), undefined, undefined), 'unchecked')
+    assert.equal(judgeNewSize(own(1, 5), [], undefined).verdict, 'fine')
+    assert.equal(judgeNewSize(own(1, 5), undefined, undefined).verdict, 'unchecked')
   })
 
   test('F57: with older ones that cannot be read nothing is compared, and only what was compared before is fine', () => {
     assert.deepEqual(verdicts('x', '2?'), ['unchecked', 'unchecked'])
     assert.deepEqual(verdicts('x', '2', '1?'), ['unchecked', 'fine', 'fine'])
-    assert.equal(judgeNewSize(own(2, 5), history('x'), undefined), 'unchecked')
+    assert.equal(judgeNewSize(own(2, 5), history('x'), undefined).verdict, 'unchecked')
   })
 
   test('a suspect one stays so when what it was compared with is gone', () => {
@@ -70,9 +70,34 @@ describe('the sizes of all runs', () => {
   test("F57: the operator's hint finds a ruin where the store lists nothing, or not all", () => {
     const hint = sizeHint(100 * MiB)
     assert.equal(hint, 64 * MiB)
-    assert.equal(judgeNewSize(own(9, 2 * MiB), undefined, hint), 'suspect')
-    assert.equal(judgeNewSize(own(9, 2 * MiB), [], hint), 'suspect')
-    assert.equal(judgeNewSize(own(9, 90 * MiB), undefined, hint), 'fine')
+    assert.equal(judgeNewSize(own(9, 2 * MiB), undefined, hint).verdict, 'suspect')
+    assert.equal(judgeNewSize(own(9, 2 * MiB), [], hint).verdict, 'suspect')
+    assert.equal(judgeNewSize(own(9, 90 * MiB), undefined, hint).verdict, 'fine')
+  })
+
+  test('of artifacts are compared by their names, too, and one that shrank makes its run suspect', () => {
+    const day = (index: number, sizes: Readonly<Record<string, number>>, flags = ''): SizedRun => {
+      const artifacts = new Map(Object.entries(sizes).map(([name, size]) => [name, size * MiB]))
+      const bytes = [...artifacts.values()].reduce((sum, size) => sum + size, 0)
+      return {
+        ...(history(`1${flags}`)[0] as SizedRun),
+        id: `${index}`,
+        slot: new Date(index * 86_400_000),
+        bytes,
+        artifacts,
+      }
+    }
+    const first = day(0, { large: 100, small: 4, gone: 3 })
+    const shrank = day(1, { large: 100, small: 1, added: 2 })
+    assert.deepEqual([...judgeSizes([first, shrank]).values()], ['fine', 'suspect'])
+    assert.deepEqual(judgeNewSize({ ...shrank, bytes: 103 * MiB }, [first], undefined), {
+      verdict: 'suspect',
+      shrunk: ['small'],
+    })
+    // One that is gone or new is none that shrank, and what was accepted is what later ones are compared with.
+    assert.deepEqual([...judgeSizes([first, day(1, { large: 100, added: 2 })]).values()], ['fine', 'fine'])
+    const accepted = [first, day(1, { large: 100, small: 1 }, '!'), day(2, { large: 100, small: 1 })]
+    assert.deepEqual([...judgeSizes(accepted).values()], ['fine', 'fine', 'fine'])
   })
 
   test('property: a hint is never more than the size, nor half of it or less', () => {

@@ -9,6 +9,8 @@ export interface SizedRun {
   readonly slot: Date
   /** Plain bytes; undefined where its manifest cannot be read. */
   readonly bytes: number | undefined
+  /** Of each artifact whose name and plain bytes are known, by its name. */
+  readonly artifacts?: ReadonlyMap<string, number>
   /** A person has looked: it is good, and later runs are compared with it and not with older ones. */
   readonly accepted: boolean
   /** What its manifest says: it was found far too small when it was made. */
@@ -20,7 +22,7 @@ export interface SizedRun {
 export type SizeVerdict =
   /** Compared with the runs before it, or the first of all. */
   | 'fine'
-  /** Far smaller than the largest good one before it. */
+  /** Far smaller than the largest good one before it, or one of its artifacts is. */
   | 'suspect'
   /** There is nothing to compare it with, although it is not the first. */
   | 'unchecked'
@@ -53,23 +55,52 @@ export function referenceSize(runs: readonly SizedRun[]): number | undefined {
   return judge(runs, false).reference
 }
 
-function judge(runs: readonly SizedRun[], isWhole: boolean) {
-  const verdicts = new Map<string, SizeVerdict>()
-  let reference: number | undefined
-  let first = isWhole
-  for (const run of [...runs].sort(oldestFirst)) {
-    const verdict = verdictOf(run, reference, first)
-    verdicts.set(run.id, verdict)
-    first = false
-    if (run.bytes === undefined || verdict !== 'fine') continue
-    reference = run.accepted ? run.bytes : Math.max(run.bytes, reference ?? 0)
-  }
-  return { verdicts, reference }
+/** What runs are compared with: the largest good one since the newest accepted one, in sum and of each artifact by its name. */
+interface References {
+  readonly sum: number | undefined
+  readonly artifacts: ReadonlyMap<string, number>
 }
 
-function verdictOf(run: SizedRun, reference: number | undefined, first: boolean): SizeVerdict {
+function judge(runs: readonly SizedRun[], isWhole: boolean) {
+  const verdicts = new Map<string, SizeVerdict>()
+  const shrunk = new Map<string, readonly string[]>()
+  let references: References = { sum: undefined, artifacts: new Map() }
+  let first = isWhole
+  for (const run of [...runs].sort(oldestFirst)) {
+    const smaller = shrunkArtifacts(run, references)
+    const verdict = verdictOf(run, references.sum, smaller, first)
+    verdicts.set(run.id, verdict)
+    shrunk.set(run.id, smaller)
+    first = false
+    if (run.bytes !== undefined && verdict === 'fine') references = referencesAfter(references, run, run.bytes)
+  }
+  return { verdicts, shrunk, reference: references.sum }
+}
+
+function referencesAfter(before: References, run: SizedRun, bytes: number): References {
+  const own = run.artifacts ?? new Map<string, number>()
+  if (run.accepted) return { sum: bytes, artifacts: own }
+  const artifacts = new Map(before.artifacts)
+  for (const [name, size] of own) artifacts.set(name, Math.max(size, artifacts.get(name) ?? 0))
+  return { sum: Math.max(bytes, before.sum ?? 0), artifacts }
+}
+
+/** One that is gone, or new, is no smaller one: what a target holds may change, and the sum tells when it is much. */
+function shrunkArtifacts({ artifacts = new Map() }: SizedRun, references: References): readonly string[] {
+  return [...artifacts].flatMap(([name, bytes]) => {
+    const reference = references.artifacts.get(name)
+    return reference !== undefined && isFarSmaller(bytes, reference) ? [name] : []
+  })
+}
+
+function verdictOf(
+  run: SizedRun,
+  reference: number | undefined,
+  shrunk: readonly string[],
+  first: boolean,
+): SizeVerdict {
   if (run.accepted) return 'fine'
-  if (run.suspect) return 'suspect'
+  if (run.suspect || shrunk.length > 0) return 'suspect'
   if (run.bytes === undefined) return 'unchecked'
   if (reference !== undefined) return isFarSmaller(run.bytes, reference) ? 'suspect' : 'fine'
   // A whole list in which nothing is older is a check of the first run.
@@ -85,19 +116,21 @@ export function sizeHint(bytes: number): number {
 }
 
 /**
- * The verdict on a run that is about to be committed. `others`: the other runs of the target, undefined where the store did not tell
+ * The verdict on a run that is about to be committed, and which of its artifacts are far smaller than before. `others`: the other runs of the target, undefined where the store did not tell
  * them. `hint`: the operator's, which also finds a ruin where a list was refused, out of date or cut.
  */
 export function judgeNewSize(
-  run: Pick<SizedRun, 'id' | 'slot'> & { readonly bytes: number },
+  run: Pick<SizedRun, 'id' | 'slot' | 'artifacts'> & { readonly bytes: number },
   others: readonly SizedRun[] | undefined,
   hint: number | undefined,
-): SizeVerdict {
-  if (hint !== undefined && isFarSmaller(run.bytes, hint)) return 'suspect'
+): { readonly verdict: SizeVerdict; readonly shrunk: readonly string[] } {
   const own: SizedRun = { ...run, accepted: false, suspect: false, unchecked: true }
-  const verdict = others && judgeSizes([...others.filter(({ id }) => id !== run.id), own]).get(run.id)
-  if (verdict === 'suspect' || verdict === 'fine') return verdict
-  return hint === undefined ? 'unchecked' : 'fine'
+  const judged = others && judge([...others.filter(({ id }) => id !== run.id), own], true)
+  const shrunk = judged?.shrunk.get(run.id) ?? []
+  if (hint !== undefined && isFarSmaller(run.bytes, hint)) return { verdict: 'suspect', shrunk }
+  const verdict = judged?.verdicts.get(run.id)
+  if (verdict === 'suspect' || verdict === 'fine') return { verdict, shrunk }
+  return { verdict: hint === undefined ? 'unchecked' : 'fine', shrunk }
 }
 
 function oldestFirst(a: SizedRun, b: SizedRun): number {

@@ -3,7 +3,7 @@
  *
  *     owner.json                                          whose folder this is
  *     manifests/<target>/<YYYYMMDDThhmmssZ>-<run>.json    one per backup: the backup exists if and only if this does
- *     data/<run>/<attempt>/<artifact>.zst[.NNNN]          never overwritten
+ *     data/<run>/<attempt>/<artifact>.zst[.NNNN]          never overwritten; without .zst where it is stored as it came
  *     holds/<run>.json                                    somebody asked that this run be kept
  *     pins/<restore uid>.json                             a restore needs this run until it ends
  *     proofs/<run>/<YYYYMMDDThhmmssZ>.json                every byte of this run was read back, and was right
@@ -12,6 +12,7 @@
  *     probe.json                                          written and removed by the probe, and where the owner's mark may not be read
  */
 import { slotText } from '../../api/names.ts'
+import type { Codec } from '../../api/record.ts'
 
 export interface Layout {
   /** The policy's folder, with a slash at its end. */
@@ -95,10 +96,20 @@ export function attemptFolder(layout: Layout, { run, attempt }: Attempt): string
   return `${layout.data}${run}/${attempt}/`
 }
 
-/** Segments are numbered from 0; the first has no number, so that a backup of one segment is a plain `.zst` file. */
-export function segmentKey(layout: Layout, attempt: Attempt, artifact: string, segment: number): string {
+/**
+ * Segments are numbered from 0; the first has no number, so that a backup of one segment is a plain `.zst` file. Characters of the name
+ * other than letters, digits and `-_.!~*'()` are percent-encoded.
+ */
+export function segmentKey(
+  layout: Layout,
+  attempt: Attempt,
+  artifact: string,
+  segment: number,
+  codecs: readonly Codec[] = ['zstd'],
+): string {
+  const form = codecs.includes('zstd') ? '.zst' : ''
   const suffix = segment === 0 ? '' : `.${String(segment).padStart(4, '0')}`
-  return `${attemptFolder(layout, attempt)}${artifact}.zst${suffix}`
+  return `${attemptFolder(layout, attempt)}${encodeURIComponent(artifact)}${form}${suffix}`
 }
 
 /** Run and attempt of a data object's key; undefined for a key that is none. */

@@ -21,8 +21,8 @@ export interface ClientSettings {
 
 /** No request of ours takes longer when bytes do move: a part of 64 MiB at 100 KiB/s. */
 const longestRequestMs = 15 * 60_000
-/** Requests of one mover: two parts in flight, and the small ones beside them. */
-const maxSockets = 8
+/** Requests of one mover at once. Who sends parts keeps below it: one that waits for a socket would take its time for the store's. */
+export const mostRequests = 24
 
 export interface Client {
   readonly s3: S3Client
@@ -38,7 +38,7 @@ export function createClient(
   overrides: S3ClientConfig = {},
 ): Client {
   const { endpoint, ca } = settings
-  const connections = { keepAlive: true, maxSockets }
+  const connections = { keepAlive: true, maxSockets: mostRequests }
   const s3 = new S3Client({
     endpoint: endpointOf(settings.bucket, mode, endpoint),
     region: mode.region,

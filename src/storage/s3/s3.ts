@@ -16,7 +16,6 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  UploadPartCommand,
   type GetObjectCommandOutput,
   type LifecycleRule,
   type S3Client,
@@ -25,7 +24,7 @@ import {
 import { createClient, type Answered, type ClientSettings } from './client.ts'
 import { fixedCredentials, type CredentialSource, type StoreCredentials } from './credentials.ts'
 import type { ByteRange, ObjectHead, ObjectStore } from '../object-store.ts'
-import { completionOf } from './bodies.ts'
+import { completionOf, partOf } from './bodies.ts'
 import { factsOf, storeErrorOf } from './errors.ts'
 import { digestOf, firstMode, mayNameBucket, modeAfter, type StoreMode } from './modes.ts'
 import { archivedByClass } from './storage-class.ts'
@@ -375,12 +374,12 @@ export function openS3(settings: S3Settings, overrides?: S3ClientConfig): S3Stor
       return (page.Uploads ?? []).flatMap(upload => (upload.Key === Key && upload.UploadId ? [upload.UploadId] : []))
     },
 
-    async uploadPart(Key, UploadId, PartNumber, Body, abortSignal) {
+    async uploadPart(Key, UploadId, PartNumber, Body, abortSignal, sha256) {
       const what = `send part ${PartNumber} of ${Key}`
       const { etag, crc32 } = await call(what, abortSignal, async (s3, how) => {
         const digest = digestOf(Body, how)
         const part = { Bucket, Key, UploadId, PartNumber, Body, ...digest }
-        const { ETag } = await s3.send(new UploadPartCommand(part), { abortSignal })
+        const { ETag } = await s3.send(partOf(part, sha256), { abortSignal })
         return { etag: ETag, crc32: digest.ChecksumCRC32 }
       })
       if (!etag) throw strange(what, 'no ETag')

@@ -1,0 +1,29 @@
+/** How hard each frame is compressed. Most of what is compressed already becomes no smaller, and costs as much as what does. */
+import type { BackupTask } from '../../api/mover/task.ts'
+
+/** zstd's own default. */
+const usualLevel = 3
+/** Stores what it is given: zstd's fastest. */
+const fastestLevel = -131_072
+/** A frame that becomes no smaller than this is taken for compressed. */
+const worthwhile = 0.97
+/** So often a frame is compressed at the usual level to see whether that has changed: a dump may begin with a table of images. */
+const lookEvery = 16
+
+export type FrameLevel = 'usual' | 'fastest'
+
+export const zstdLevels = { usual: usualLevel, fastest: fastestLevel } as const satisfies Record<FrameLevel, number>
+
+/** For frame `index`. `shrank`: the last one that was compressed at the usual level; undefined before there is one. */
+export function levelOf(
+  compression: Exclude<BackupTask['compression'], 'none'>,
+  index: number,
+  shrank: boolean | undefined,
+): FrameLevel {
+  if (compression === 'zstd' || shrank !== false || index % lookEvery === 0) return 'usual'
+  return 'fastest'
+}
+
+export function hasShrunk(plainBytes: number, storedBytes: number): boolean {
+  return storedBytes < plainBytes * worthwhile
+}

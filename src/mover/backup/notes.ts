@@ -1,0 +1,97 @@
+/** What a script tells beside its artifacts: written like an artifact whose name begins with a dot, and not stored. */
+import { parseArtifactFacts, parseEngine, type ArtifactFacts, type Engine } from '../../api/record.ts'
+import { refusals, type MoverReason } from '../../api/mover/reasons.ts'
+import { MoverFailure } from '../failure.ts'
+
+const longestNote = 1 << 20
+const factsPrefix = '.facts/'
+
+export function isNote(name: string): boolean {
+  return name.startsWith('.')
+}
+
+/** The text of one note while it comes. */
+export class NoteText {
+  readonly #name: string
+  readonly #chunks: Buffer[] = []
+  #bytes = 0
+
+  constructor(name: string) {
+    this.#name = name
+  }
+
+  /** Copies the bytes. @throws MoverFailure Protocol: it is too long. */
+  add(bytes: Buffer) {
+    this.#bytes += bytes.length
+    if (this.#bytes > longestNote)
+      throw new MoverFailure('Protocol', `${this.#name} has more than ${longestNote} bytes`)
+    this.#chunks.push(Buffer.from(bytes))
+  }
+
+  whole(): string {
+    return Buffer.concat(this.#chunks).toString()
+  }
+}
+
+/** The notes of one run. */
+export class Notes {
+  readonly #facts = new Map<string, ArtifactFacts>()
+  #engine: Engine | undefined
+
+  get engine(): Engine | undefined {
+    return this.#engine
+  }
+
+  /**
+   * `.engine`: JSON of the engine. `.facts/NAME`: JSON of the facts of the artifact NAME, before it. `.refused`: a reason, and from the
+   * second line on what happened, why, and what to do.
+   * @throws MoverFailure: the refusal; Protocol for what is no such note.
+   */
+  take(name: string, text: string) {
+    if (name === '.refused') throw refusalOf(text)
+    if (name === '.engine') this.#engine = parsed(name, text, parseEngine)
+    else if (name.startsWith(factsPrefix))
+      this.#facts.set(name.slice(factsPrefix.length), parsed(name, text, parseArtifactFacts))
+    else throw new MoverFailure('Protocol', `${JSON.stringify(name)} is no note that this mover knows`)
+  }
+
+  /** The facts of an artifact that begins now. */
+  factsOf(artifact: string): ArtifactFacts | undefined {
+    const facts = this.#facts.get(artifact)
+    this.#facts.delete(artifact)
+    return facts
+  }
+
+  /** @throws MoverFailure Protocol: facts came for an artifact that did not follow. */
+  end() {
+    const [artifact] = this.#facts.keys()
+    if (artifact === undefined) return
+    throw new MoverFailure('Protocol', `facts came for ${JSON.stringify(artifact)}, and no such artifact after them`)
+  }
+}
+
+function parsed<T>(name: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text)
+  } catch (cause) {
+    throw new MoverFailure(
+      'Protocol',
+      `${JSON.stringify(name)} is not what it should be: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+/** The status with which a script ends that has refused. */
+const refusedStatus = 65
+
+function refusalOf(text: string): MoverFailure {
+  const [word = '', ...rest] = text.split('\n')
+  const sentence = rest.join(' ').trim()
+  const known = refusals.find(reason => reason === word.trim())
+  const reason: MoverReason = known ?? 'Refused'
+  const message = known === undefined ? `${word.trim()}: ${sentence}` : sentence
+  return new MoverFailure(reason, message, { sourceStatus: refusedStatus })
+}
