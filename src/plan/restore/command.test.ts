@@ -66,6 +66,7 @@ test('the script of a preset is given what is asked for, and nothing that a conn
     BACKUP_OVERWRITE: 'true',
     BACKUP_PREVIOUS: 'Delete',
     BACKUP_GLOBALS: 'false',
+    BACKUP_USERS: 'false',
   })
 })
 

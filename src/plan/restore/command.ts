@@ -77,7 +77,7 @@ function presetRestore(
 ): Line {
   // Last, so that nothing which a connection brings can say otherwise.
   return {
-    args: presetCommand(preset, 'restore'),
+    args: presetCommand(`preset-${preset}.sh`, 'restore'),
     env: [...env, ...askedFor(restore, into, backup)],
     envFrom,
     volumes,
@@ -124,6 +124,7 @@ function askedFor({ metadata: { uid = '' } }: Restore, into: RestoreInto, backup
     previous: into.previous,
     table: into.only?.table,
     globals: String(into.only === undefined),
+    users: String(into.only === undefined),
   }
   return Object.entries(restoreEnvironment).flatMap(([key, name]) => {
     const value = values[key as keyof typeof values]
