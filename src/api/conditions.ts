@@ -223,6 +223,8 @@ export const operatorReasons = [
   'StoreChanged',
   /** Nothing says which program, of which image, restores. */
   'RestoreCommandMissing',
+  /** The preset cannot restore one table alone. */
+  'TableUnsupported',
   /** The store refuses what keeps retention from deleting the backup. */
   'PinRefused',
   // events only

@@ -10,6 +10,8 @@ export type Preset = {
   readonly script: string
   /** Programs of which the image must have one; a dry start looks for them. */
   readonly programs: readonly [string, ...string[]]
+  /** Whether its script can bring back one table alone. */
+  readonly restoresTables: boolean
   /** Port that the server listens on unless told otherwise. */
   readonly port: number
   /** Variables of the server's container that say otherwise. */
