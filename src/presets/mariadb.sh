@@ -65,19 +65,40 @@ write_connection() {
       refuse LoginRefused "the password file $BACKUP_PASSWORD_FILE cannot be read; mount the Secret that holds it, readable for this user"
   fi
   unset MYSQL_PWD
+  tls_mode=${BACKUP_SSL_MODE-}
+  authority=$(existing "${BACKUP_SSL_CA-}")
+  [ -n "$tls_mode" ] || [ -z "$authority" ] || tls_mode=verify-full
+  case $tls_mode,$authority in
+    verify-*,) refuse TlsFileMissing "the mode $tls_mode needs the authority to check the server against, and there is no file ${BACKUP_SSL_CA:-for it}; put it into the Secret as ca.crt" ;;
+  esac
   {
     echo '[client]'
     option host "${MYSQL_HOST:-localhost}"
     option port "${MYSQL_TCP_PORT:-3306}"
     option user "${BACKUP_USER-}"
     option password "$password"
-    [ -z "${BACKUP_SSL_CERT-}" ] || option ssl-cert "$BACKUP_SSL_CERT"
-    [ -z "${BACKUP_SSL_KEY-}" ] || option ssl-key "$BACKUP_SSL_KEY"
-    if [ -n "${BACKUP_SSL_CA-}" ]; then
-      option ssl-ca "$BACKUP_SSL_CA"
-      case $client_kind in mariadb) echo ssl-verify-server-cert ;; mysql) echo ssl-mode=VERIFY_IDENTITY ;; esac
-    fi
+    write_tls
   } >"$work/connection"
+}
+
+existing() { [ -z "$1" ] || [ ! -e "$1" ] || echo "$1"; }
+
+# Secrets are mounted as optional: a file that is named may not be there.
+write_tls() {
+  for pair in "ssl-cert $(existing "${BACKUP_SSL_CERT-}")" "ssl-key $(existing "${BACKUP_SSL_KEY-}")" "ssl-ca $authority"; do
+    [ -z "${pair#* }" ] || option "${pair%% *}" "${pair#* }"
+  done
+  # MariaDB's client checks the chain wherever it has an authority, and newer ones a certificate without any unless told otherwise.
+  case $client_kind,$tls_mode in
+    mariadb,disable) echo skip-ssl ;;
+    mariadb,require|mariadb,verify-ca) printf 'ssl\nskip-ssl-verify-server-cert\n' ;;
+    mariadb,verify-full) printf 'ssl\nssl-verify-server-cert\n' ;;
+    mysql,disable) echo ssl-mode=DISABLED ;;
+    mysql,prefer) echo ssl-mode=PREFERRED ;;
+    mysql,require) echo ssl-mode=REQUIRED ;;
+    mysql,verify-ca) echo ssl-mode=VERIFY_CA ;;
+    mysql,verify-full) echo ssl-mode=VERIFY_IDENTITY ;;
+  esac
 }
 
 # Runs the SQL of its standard input. The answer has one row a line, a tab between columns, and nothing escaped.
@@ -169,7 +190,7 @@ dump() {
   check_rights
   check_content
   {
-    echo "SELECT JSON_OBJECT('preset', 'mariadb', 'serverVersion', VERSION(), 'clientVersion', '$client_version');"
+    echo "SELECT JSON_OBJECT('preset', '$server_kind', 'serverVersion', VERSION(), 'clientVersion', '$client_version');"
   } | sql >"$work/engine" || give_up 'the version of the server' 'this needs no right'
   "$shared/artifact" .engine "$busybox" cat "$work/engine" || exit
   while IFS= read -r DATABASE <&3; do
@@ -758,7 +779,7 @@ SQL
 # DROP PROCEDURE takes the rights on it away. mysql.procs_priv names databases in a character set of its own; SHOW GRANTS does not.
 journal_rights() {
   [ "$(echo 'SELECT COUNT(*) FROM mysql.procs_priv;' | sql)" != 0 ] || return 0
-  list_accounts >"$work/accounts" || return
+  list_accounts >"$work/grantees" || return
   : >"$work/grants"
   while IFS= read -r line; do
     echo "SHOW GRANTS FOR ${line#?};" | sql >"$work/account" || [ "$(sql_error_number)" = 1141 ] || return
@@ -766,7 +787,7 @@ journal_rights() {
       match($0, /^GRANT [A-Za-z, ]+ ON (PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) /) {
         if (substr($0, RLENGTH + 1, length(ENVIRON["DATABASE_AS_WRITTEN"])) == ENVIRON["DATABASE_AS_WRITTEN"]) print $0 ";"
       }' "$work/account" >>"$work/grants"
-  done <"$work/accounts"
+  done <"$work/grantees"
   journal_file grants "$work/grants"
 }
 
@@ -779,6 +800,8 @@ journal_code() {
     run_dumper --no-data --skip-triggers -- "$1" $(cat "$work/views") >"$work/code" 2>"$work/error" && journal_file "$2-views" "$work/code" || return
   fi
   [ "$2" = old ] || return 0
+  echo "INSERT INTO $(ident "$beside").$journal (kind, name) SELECT 'broken', TABLE_NAME FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = x'$(hex "$1")' AND TABLE_TYPE = 'VIEW' AND TABLE_COMMENT <> 'VIEW';" | sql || return
   write_late_code "$1" trigger >"$work/triggers" || return
   {
     echo "USE $(ident "$beside"); SET @backup_keep = 'INSERT INTO $journal (kind, name, mode, zone, collation, body) VALUES (''old-trigger'', @backup_name, @@sql_mode, @@time_zone, @@collation_connection, @backup_sql)';"
@@ -845,6 +868,8 @@ make_code() {
       grep -a '^ERROR' "$work/error" >"$work/errors" && left_out "$before: of its $kind not all could be made: $(list "$work/errors" 3)"
     done
     run_late_code "$before" "$before" old-trigger
+    echo "SELECT name FROM $from WHERE kind = 'broken' ORDER BY n;" | sql >"$work/broken" || give_up "the journal of $target" "$restore_rights"
+    while IFS= read -r line; do left_out "$before: the view $line was not kept: it refers to what was not there"; done <"$work/broken"
     echo "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = x'$(hex "$before")';" | sql >"$work/events" || give_up "the events of $before" "$restore_rights"
     [ ! -s "$work/events" ] || left_out "$before: its events are disabled: $(list "$work/events")"
   fi
