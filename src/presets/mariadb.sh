@@ -108,7 +108,7 @@ sql() {
     echo "SET SESSION sql_mode = '', lock_wait_timeout = 60, foreign_key_checks = 0;"
     cat
   } | "$client" --defaults-file="$work/connection" --default-character-set=utf8mb4 --batch --raw --skip-column-names \
-    --connect-timeout=20 --binary-mode --local-infile=0 --skip-reconnect "$@" 2>"$work/error"
+    --connect-timeout=20 --comments --binary-mode --local-infile=0 --skip-reconnect "$@" 2>"$work/error"
 }
 
 sql_failure() { grep -a '^ERROR' "$work/error" | head -n 1 | cut -c 1-400; }
@@ -157,8 +157,8 @@ connect() {
   export client dumper client_kind client_version server_version server_kind
 }
 
-# Options that only some clients have. Of the dump and, by their first word, of the client.
-dumper_has() { "$dumper" --no-defaults --help | grep -q -e "^ *\(-., \)\?$1\b"; }
+# has_option PROGRAM OPTION. By a file: a pipe to `grep -q` ends the program before its time, which looks like a failure.
+has_option() { "$1" --no-defaults --help >"$work/help" && grep -q -e "^ *\(-., \)\?$2\b" "$work/help"; }
 
 # Arguments: options. Then the database, and its tables if not all.
 run_dumper() {
@@ -170,7 +170,7 @@ run_dumper() {
 choose_options() {
   optional=
   for name in --no-tablespaces --dump-history --set-gtid-purged --column-statistics; do
-    dumper_has "$name" || continue
+    has_option "$dumper" "$name" || continue
     case $name in --set-gtid-purged) name=$name=OFF ;; --column-statistics) name=$name=0 ;; esac
     optional="$optional$name
 "
@@ -266,12 +266,12 @@ SELECT CONCAT(QUOTE(s), '.', QUOTE(n)) FROM (
 JOIN $chosen ON s = chosen.name WHERE n LIKE '%\\n%';
 SQL
   [ ! -s "$work/names" ] || refuse NameUnsupported "a name has a line break: $(list "$work/names"); rename it"
-  sql >"$work/broken" <<SQL || give_up 'the views of the databases' "$grants"
-SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES JOIN $chosen ON TABLE_SCHEMA = chosen.name
-WHERE TABLE_TYPE = 'VIEW' AND TABLE_COMMENT <> 'VIEW';
-SQL
-  [ ! -s "$work/broken" ] ||
-    refuse ViewInvalid "views refer to what is not there (or their definer lacks rights), and cannot be dumped: $(list "$work/broken"); repair or drop them"
+  while IFS= read -r name <&3; do
+    split_views "$name" || give_up "the views of $name" "$grants"
+    sed "s/^/$(printf %s "$name" | sed 's/[\\/&]/\\&/g')./" "$work/broken"
+  done 3<"$work/databases" >"$work/all-broken"
+  [ ! -s "$work/all-broken" ] ||
+    refuse ViewInvalid "views refer to what is not there (or their definer lacks rights), and cannot be dumped: $(list "$work/all-broken"); repair or drop them"
   [ "${BACKUP_ALLOW_NON_TRANSACTIONAL-}" = true ] && return
   sql >"$work/engines" <<SQL || give_up 'the engines of the tables' "$grants"
 SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', IFNULL(t.ENGINE, 'unreadable'), ')')
@@ -281,6 +281,20 @@ WHERE TABLE_TYPE NOT IN ('VIEW', 'SEQUENCE') AND IFNULL(e.TRANSACTIONS, 'NO') <>
 SQL
   [ ! -s "$work/engines" ] ||
     refuse NonTransactionalTables "tables whose engine has no transactions change while they are dumped, so that their rows do not fit together: $(list "$work/engines"); convert them to InnoDB, or allow it (allowNonTransactional)"
+}
+
+# split_views DATABASE: the views that can be read to $work/views, the others to $work/broken. By reading their columns, as the dump
+# does: information_schema tells only of some that are broken.
+split_views() {
+  of="FROM information_schema.TABLES WHERE TABLE_SCHEMA = x'$(hex "$1")' AND TABLE_TYPE = 'VIEW' ORDER BY TABLE_NAME;"
+  echo "SELECT TABLE_NAME $of" | sql >"$work/view-names" &&
+    echo "SELECT CONCAT('SHOW FIELDS FROM ', $(ident_of TABLE_SCHEMA), '.', $(ident_of TABLE_NAME), ';') $of" | sql >"$work/statements" || return
+  sql --force <"$work/statements" >/dev/null
+  ! grep -a '^ERROR 2[0-9][0-9][0-9] ' "$work/error" >/dev/null || return 1
+  # The client counts lines from the one that `sql` puts before them.
+  LINES_OF_BROKEN=$(sed -n 's/^ERROR .* at line \([0-9]*\): .*/\1/p' "$work/error") awk -v broken="$work/broken" -v views="$work/views" '
+    BEGIN { printf "" >broken; printf "" >views; split(ENVIRON["LINES_OF_BROKEN"], lines); for (i in lines) bad[lines[i] - 1] }
+    { print >(NR in bad ? broken : views) }' "$work/view-names"
 }
 
 # What can be compared later. Numbers of rows are the engine's estimates: to count would read everything twice.
@@ -302,7 +316,7 @@ SQL
 }
 
 # The mark at the end of what the client dumps; without it the dump is not whole, whatever its status said.
-has_trailer() { tail -n 1 "$1" | grep -q '^-- Dump completed'; }
+has_trailer() { case $(tail -n 1 "$1") in '-- Dump completed'*) ;; *) return 1 ;; esac; }
 
 # CMD of `artifact`: the database DATABASE.
 dump_database() {
@@ -333,12 +347,13 @@ write_late_code() {
       trigger) echo "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = x'$(hex "$database")'
         ORDER BY EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER;" ;;
       event) echo "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = x'$(hex "$database")' ORDER BY EVENT_NAME;" ;;
+      *) echo "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = x'$(hex "$database")' AND ROUTINE_TYPE = '$kind' ORDER BY ROUTINE_NAME;" ;;
     esac | sql >"$work/late" || { cat "$work/error" >&2; return 1; }
     while IFS= read -r NAME; do
       export NAME
       echo "SHOW CREATE $kind $(ident "$database").$(ident "$NAME");" | sql >"$work/code" || { cat "$work/error" >&2; return 1; }
       [ "$(tr -d '\000' <"$work/code" | wc -c)" = "$(wc -c <"$work/code")" ] || { say "the $kind $NAME has a NUL character"; return 1; }
-      [ "$kind" = trigger ] || printf 'DROP EVENT IF EXISTS %s;\n' "$(ident "$NAME")"
+      [ "$kind" != event ] || printf 'DROP EVENT IF EXISTS %s;\n' "$(ident "$NAME")"
       late_statements "$kind" "$work/code" || return
     done <"$work/late"
   done
@@ -346,7 +361,7 @@ write_late_code() {
 }
 
 # The columns of SHOW CREATE TRIGGER: name, mode, statement, three character sets, time; of EVENT: name, mode, zone, statement, three
-# character sets. Only the name, which is known, and the statement may hold tabs and line breaks.
+# character sets; of routines: as of a trigger, without the time. Only the name, which is known, and the statement may hold tabs and line breaks.
 late_statements() {
   awk -v kind="$1" '
     function text(s) { gsub(/[\\\047]/, "&&", s); return "\047" s "\047" }
@@ -441,7 +456,7 @@ restore() {
   connect
   choose_options
   client_options='--max-allowed-packet=1G'
-  ! "$client" --no-defaults --help | grep -q -e '^ *--sandbox\b' || client_options="$client_options
+  ! has_option "$client" --sandbox || client_options="$client_options
 --sandbox"
   export client_options
   : >"$work/left-out"
@@ -693,11 +708,11 @@ count() {
 }
 
 # CMD of `feed`. No line of the dump is a command of the client: in binary mode it knows DELIMITER and \C, and its file access is off,
-# LOAD DATA LOCAL INFILE as well. The line that switches its sandbox on is a comment then.
+# LOAD DATA LOCAL INFILE as well. Comments are kept: those in routines are part of them. The line that switches its sandbox on is a comment then.
 load_dump() {
   insert="INSERT INTO $journal (kind, name, mode, zone, collation, body) VALUES (@backup_kind, @backup_name, @@sql_mode, @@time_zone, @@collation_connection, @backup_sql)"
-  exec "$client" --defaults-file="$work/connection" --default-character-set=utf8mb4 --batch --binary-mode --local-infile=0 \
-    --skip-reconnect --init-command="SET @backup_keep = '$insert', lock_wait_timeout = 60" $client_options --database="$INTO"
+  exec "$client" --defaults-file="$work/connection" --default-character-set=utf8mb4 --batch --comments --binary-mode \
+    --local-infile=0 --skip-reconnect --init-command="SET @backup_keep = '$insert', lock_wait_timeout = 60" $client_options --database="$INTO"
 }
 
 load_new() {
@@ -724,18 +739,18 @@ SQL
 
 # run_late_code DATABASE JOURNAL_IN KIND: creates what was put aside. What cannot be is told, not hidden, and does not stop the rest.
 run_late_code() {
-  into=$(ident "$1") from=$(ident "$2").$journal
+  into=$(ident "$1") from=$(ident "$2").$journal code=${3#*-}
   echo "SELECT CONCAT(n, ' ', name) FROM $from WHERE kind = '$3' ORDER BY n;" | sql >"$work/late" || give_up "the journal in $2" "$restore_rights"
   while IFS= read -r line <&4; do
     sql <<SQL && continue
 USE $into;
-DROP ${3#old-} IF EXISTS $(ident "${line#* }");
+DROP $code IF EXISTS $(ident "${line#* }");
 SELECT body, mode, zone, collation INTO @body, @mode, @zone, @collation FROM $from WHERE n = ${line%% *};
 SET sql_mode = @mode, time_zone = @zone, collation_connection = @collation;
 EXECUTE IMMEDIATE @body;
 SQL
-    case $(sql_error_number) in 1205|1213|2[0-9][0-9][0-9]|'') give_up "the ${3#old-} ${line#* } of $1" "$restore_rights" ;; esac
-    left_out "$1: the ${3#old-} ${line#* } was not made: $(sql_failure)"
+    case $(sql_error_number) in 1205|1213|2[0-9][0-9][0-9]|'') give_up "the $code ${line#* } of $1" "$restore_rights" ;; esac
+    left_out "$1: the $code ${line#* } was not made: $(sql_failure)"
   done 4<"$work/late"
 }
 
@@ -764,6 +779,11 @@ load_beside() {
   write_journal || { what=$(cat "$work/error"); undo "$beside"; echo "$what" >"$work/error"; give_up "the journal of $target" "$restore_rights"; }
 }
 
+routines='PACKAGE
+FUNCTION
+PROCEDURE
+PACKAGE BODY'
+
 # The code of both sides, before anything of it is dropped. The row `ready` is last: with it the journal is whole.
 write_journal() {
   place=$(ident "$beside").$journal
@@ -791,21 +811,22 @@ journal_rights() {
   journal_file grants "$work/grants"
 }
 
+# journal_code DATABASE new|old. Views by the client's dump, which knows how they build on each other.
 journal_code() {
-  run_dumper --no-data --no-create-info --skip-triggers --routines -- "$1" >"$work/routines" 2>"$work/error" &&
-    journal_file "$2-routines" "$work/routines" || return
-  echo "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = x'$(hex "$1")' AND TABLE_TYPE = 'VIEW' AND TABLE_COMMENT = 'VIEW';" |
-    sql >"$work/views" || return
+  split_views "$1" || return
+  journal_file "$2-broken" "$work/broken" || return
   if [ -s "$work/views" ]; then
     run_dumper --no-data --skip-triggers -- "$1" $(cat "$work/views") >"$work/code" 2>"$work/error" && journal_file "$2-views" "$work/code" || return
   fi
-  [ "$2" = old ] || return 0
-  echo "INSERT INTO $(ident "$beside").$journal (kind, name) SELECT 'broken', TABLE_NAME FROM information_schema.TABLES
-    WHERE TABLE_SCHEMA = x'$(hex "$1")' AND TABLE_TYPE = 'VIEW' AND TABLE_COMMENT <> 'VIEW';" | sql || return
-  write_late_code "$1" trigger >"$work/triggers" || return
+  kinds=$routines
+  [ "$2" = new ] || kinds="$routines
+trigger"
+  write_late_code "$1" $kinds >"$work/statements" || return
   {
-    echo "USE $(ident "$beside"); SET @backup_keep = 'INSERT INTO $journal (kind, name, mode, zone, collation, body) VALUES (''old-trigger'', @backup_name, @@sql_mode, @@time_zone, @@collation_connection, @backup_sql)';"
-    cat "$work/triggers"
+    echo "USE $(ident "$beside");
+    SET @backup_keep = 'INSERT INTO $journal (kind, name, mode, zone, collation, body)
+      VALUES (CONCAT(''$2-'', @backup_kind), @backup_name, @@sql_mode, @@time_zone, @@collation_connection, @backup_sql)';"
+    cat "$work/statements"
   } | sql
 }
 
@@ -856,21 +877,18 @@ make_code() {
     echo "ALTER DATABASE $place COLLATE $collation;"
     echo "SELECT CONCAT('DROP ', ROUTINE_TYPE, ' IF EXISTS ', $(ident_of ROUTINE_SCHEMA), '.', $(ident_of ROUTINE_NAME), ';') FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = $schema;"
   } | sql >"$work/statements" && sql <"$work/statements" || give_up "the former routines of $target" "$restore_rights"
-  for kind in routines views; do
-    journalled "new-$kind" >"$work/code" && sql --database="$target" <"$work/code" || give_up "the $kind of $target" "$restore_rights"
-  done
+  for kind in $routines; do run_late_code "$target" "$before" "new-$kind"; done
+  journalled new-views >"$work/code" && sql --database="$target" <"$work/code" || give_up "the views of $target" "$restore_rights"
   run_late_code "$target" "$before" trigger
   give_rights_again
   if [ "${BACKUP_PREVIOUS:-Keep}" = Keep ]; then
-    for kind in routines views; do
-      journalled "old-$kind" >"$work/code" || give_up "the journal of $target" "$restore_rights"
-      sql --force --database="$before" <"$work/code" || true
-      grep -a '^ERROR' "$work/error" >"$work/errors" && left_out "$before: of its $kind not all could be made: $(list "$work/errors" 3)"
-    done
-    run_late_code "$before" "$before" old-trigger
-    echo "SELECT name FROM $from WHERE kind = 'broken' ORDER BY n;" | sql >"$work/broken" || give_up "the journal of $target" "$restore_rights"
+    for kind in $routines trigger; do run_late_code "$before" "$before" "old-$kind"; done
+    journalled old-views >"$work/code" || give_up "the journal of $target" "$restore_rights"
+    sql --force --database="$before" <"$work/code" || true
+    ! grep -a '^ERROR' "$work/error" >"$work/errors" || left_out "$before: not all of its views could be made: $(list "$work/errors" 3)"
+    journalled old-broken >"$work/broken" || give_up "the journal of $target" "$restore_rights"
     while IFS= read -r line; do left_out "$before: the view $line was not kept: it refers to what was not there"; done <"$work/broken"
-    echo "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = x'$(hex "$before")';" | sql >"$work/events" || give_up "the events of $before" "$restore_rights"
+    echo "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = x'$(hex "$before")' ORDER BY EVENT_NAME;" | sql >"$work/events" || give_up "the events of $before" "$restore_rights"
     [ ! -s "$work/events" ] || left_out "$before: its events are disabled: $(list "$work/events")"
   fi
   expected=$(echo "SELECT body FROM $from WHERE kind = 'expected' LIMIT 1;" | sql) && counts=$(count "$target") &&

@@ -70,7 +70,7 @@ export async function startMariaDb(options: readonly string[] = []): Promise<Mar
   )
   const client = ['--no-defaults', `--socket=${socket}`, '--user=root', '--default-character-set=utf8mb4']
   const sql = async (input: string) => {
-    const answer = await capture([join(programs, 'mariadb'), ...client, '--batch', '--raw', '--skip-column-names'], {
+    const answer = await capture([join(programs, 'mariadb'), ...client, '--batch', '--raw', '--comments', '--skip-column-names'], {
       env: environment,
       input,
     })
@@ -128,7 +128,7 @@ export async function startMariaDb(options: readonly string[] = []): Promise<Mar
          SELECT CONCAT(IF(is_role = 'Y', 'DROP ROLE ', 'DROP USER '), QUOTE(User), IF(is_role = 'Y', '', CONCAT('@', QUOTE(Host))), ';')
            FROM mysql.user WHERE User NOT IN ('root', 'mariadb.sys', '${administrator}')`,
       )
-      await sql(statements)
+      await sql(`SET foreign_key_checks = 0; ${statements}`)
     },
     stop,
   }

@@ -2,9 +2,9 @@
 import type { MariaDbServer } from './mariadb-server.ts'
 
 export const hostileName = 'we ird/ö=x\'y"z`b'
-const quotedName = '`we ird/ö=x\'y"z``b`'
+export const quotedName = '`we ird/ö=x\'y"z``b`'
 
-/** Trigger and view `named` say the name of their database, as tools write them. */
+/** The trigger `named` says the name of its database, as some tools write them. */
 const shop = `
 CREATE ROLE readers;
 CREATE USER app@'%' IDENTIFIED BY 'a''pp';
@@ -25,14 +25,16 @@ INSERT INTO \`child \`\`x\` VALUES (1, 1, x'00090d0a1a5c2722', 'l1\\nl2\\r\\0end
 INSERT INTO history VALUES (1, 1);
 UPDATE history SET v = 2;
 INSERT INTO numbered (x) VALUES (1), (2);
-INSERT INTO parts SELECT seq FROM mysql.help_topic AS t, (SELECT 1 AS seq UNION SELECT 2 UNION SELECT 3) AS s WHERE t.help_topic_id = 1;
+INSERT INTO parts VALUES (1), (2), (3);
 CREATE DEFINER=app@'%' FUNCTION seven() RETURNS INT DETERMINISTIC SQL SECURITY INVOKER RETURN 7;
 CREATE VIEW \`a view\` AS SELECT id, name FROM parent;
 CREATE VIEW \`A\` AS SELECT v.id, seven() AS seven FROM \`a view\` AS v;
+CREATE VIEW mixed AS SELECT p.id, z.Name FROM parent AS p JOIN mysql.time_zone_name AS z;
 DELIMITER //
 CREATE DEFINER=app@'%' TRIGGER stamped BEFORE INSERT ON parent FOR EACH ROW BEGIN SET NEW.name = CONCAT('t:\\\\', NEW.name); -- ;
 END//
-CREATE TRIGGER ${quotedName}.named AFTER INSERT ON ${quotedName}.parent FOR EACH ROW FOLLOWS stamped INSERT INTO logged VALUES ('named')//
+CREATE TRIGGER ${quotedName}.named BEFORE INSERT ON ${quotedName}.parent FOR EACH ROW FOLLOWS stamped INSERT INTO logged VALUES ('named')//
+CREATE TRIGGER first_of_all BEFORE INSERT ON parent FOR EACH ROW PRECEDES stamped SET NEW.id = NEW.id//
 CREATE PROCEDURE \`pro c\`(IN a INT)
 BEGIN
   -- ; a comment
