@@ -226,10 +226,22 @@ SQL
   grep '^\.' "$work/databases" >"$work/dotted"
   [ ! -s "$work/dotted" ] ||
     refuse NameUnsupported "a database has a name that begins with a dot: $(list "$work/dotted"); rename it, or exclude it"
+  refuse_half_swapped
   [ -s "$work/databases" ] || refuse NothingToDump 'the server has no database but its own; there is nothing to back up'
   chosen=$(while IFS= read -r name; do printf "SELECT x'%s' AS name\nUNION ALL " "$(hex "$name")"; done <"$work/databases")
   chosen="(${chosen%
 UNION ALL }) AS chosen"
+}
+
+# While a Restore swaps a database, its code is in a journal. A dump would be without, and look whole.
+refuse_half_swapped() {
+  echo "SELECT CONCAT($(ident_of TABLE_SCHEMA), '.', $(ident_of TABLE_NAME)) FROM information_schema.TABLES WHERE TABLE_NAME LIKE '\\_backup\\_restore\\_%';" |
+    sql >"$work/journals" || give_up 'the journals of Restores' 'this needs no right'
+  while IFS= read -r name <&3; do
+    echo "SELECT body FROM $name WHERE kind = 'ready';" | sql >"$work/swapped" || continue
+    grep -xF -f "$work/swapped" "$work/databases" >"$work/half" && [ -s "$work/swapped" ] || continue
+    refuse RestoreUnfinished "a Restore is exchanging the content of $(list "$work/half"), whose triggers and views are in $name meanwhile; wait until it has ended, or run it again"
+  done 3<"$work/journals"
 }
 
 # A right that is missing hides what it is for, silently: triggers, routines, whole databases. So it is asked for by its name.
@@ -271,7 +283,7 @@ SQL
     sed "s/^/$(printf %s "$name" | sed 's/[\\/&]/\\&/g')./" "$work/broken"
   done 3<"$work/databases" >"$work/all-broken"
   [ ! -s "$work/all-broken" ] ||
-    refuse ViewInvalid "views refer to what is not there (or their definer lacks rights), and cannot be dumped: $(list "$work/all-broken"); repair or drop them"
+    refuse ViewInvalid "views cannot be read, and so not be dumped: $(list "$work/all-broken"); what they refer to is not there, their definer lacks rights, or this account may not EXECUTE a function in them: repair or drop them, or GRANT EXECUTE ON FUNCTION"
   [ "${BACKUP_ALLOW_NON_TRANSACTIONAL-}" = true ] && return
   sql >"$work/engines" <<SQL || give_up 'the engines of the tables' "$grants"
 SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', IFNULL(t.ENGINE, 'unreadable'), ')')
@@ -315,8 +327,8 @@ SQL
   sed -e '1s/}$/, "tables": [/' -e '1!{$!s/$/,/}' -e '$s/$/]}/' "$work/rows"
 }
 
-# The mark at the end of what the client dumps; without it the dump is not whole, whatever its status said.
-has_trailer() { case $(tail -n 1 "$1") in '-- Dump completed'*) ;; *) return 1 ;; esac; }
+# The whole line at the end of what the client dumps; without it the dump is not whole, whatever its status said.
+has_trailer() { case $(tail -n 1 "$1") in '-- Dump completed'*) [ -z "$(tail -c 1 "$1")" ] ;; *) return 1 ;; esac; }
 
 # CMD of `artifact`: the database DATABASE.
 dump_database() {
@@ -443,7 +455,7 @@ dump_accounts() {
 #   in the new TARGET or in BESIDE, without a row `ready`: it is being loaded. Whoever comes next drops the database and begins again.
 #   in BESIDE with `ready`: all that is needed is in BESIDE and the journal; TARGET may have lost code. Go on from there.
 #   in BEFORE: the RENAME has happened; it moves the journal as well. Make the code again.
-#   nowhere, and TARGET's comment names this Restore: it is done. Doing it again does nothing.
+# Whose comment names this Restore is done, wherever the journal is: doing it again only clears up.
 
 restore() {
   began=$(date +%s)
@@ -558,15 +570,15 @@ name_databases() {
   beside=${names%"$IFS"*} before=${names#*"$IFS"}
 }
 
-# database_state NAME: absent, ours (this Restore's to drop), ready (ours, with all that a swap needs), done (by this Restore), empty,
+# database_state NAME: absent, done (by this Restore), ours (this Restore's to drop), ready (ours, with all that a swap needs), empty,
 # or full.
 database_state() {
   state_of="x'$(hex "$1")'"
   comment="''"
   ! has_comments || comment=SCHEMA_COMMENT
   state=$(sql <<SQL
-SELECT IF((SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = $state_of AND TABLE_NAME = '$journal' AND TABLE_COMMENT = '$uid'), 'ours',
-  IF($comment LIKE '%$done_mark', 'done',
+SELECT IF($comment LIKE '%$done_mark', 'done',
+  IF((SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = $state_of AND TABLE_NAME = '$journal' AND TABLE_COMMENT = '$uid'), 'ours',
   IF((SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = $state_of)
    + (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = $state_of)
    + (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = $state_of), 'full', 'empty')))
@@ -722,10 +734,8 @@ load_new() {
   run_late_code "$target" "$target" trigger
   run_late_code "$target" "$target" event
   [ "$target" = "$DATABASE" ] || report_own_name
-  {
-    mark_done
-    echo "DROP TABLE $(ident "$target").$journal;"
-  } | sql || give_up "to finish $target" "$restore_rights"
+  mark_done | sql || give_up "to finish $target" "$restore_rights"
+  finish_left_overs
 }
 
 # SQL: the comment of the database says which Restore made it, after what a person has written there.
@@ -792,7 +802,7 @@ write_journal() {
   sql <<SQL || return
 INSERT INTO $place (kind, name) SELECT 'table', TABLE_NAME FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = x'$(hex "$beside")' AND TABLE_TYPE <> 'VIEW' AND TABLE_NAME <> '$journal';
-INSERT INTO $place (kind, body) VALUES ('expected', '$counts'), ('collation', '$collation'), ('ready', '');
+INSERT INTO $place (kind, body) VALUES ('expected', '$counts'), ('collation', '$collation'), ('ready', $schema);
 SQL
 }
 
@@ -906,11 +916,12 @@ make_code() {
 
 # The last of all: TARGET is whole and says so. The former content goes only now.
 finish_left_overs() {
+  echo "DROP TABLE IF EXISTS $(ident "$target").$journal;" | sql || give_up "to finish $target" "$restore_rights"
   if [ "$before_state" = ready ]; then
     if [ "${BACKUP_PREVIOUS:-Keep}" = Keep ]; then echo "DROP TABLE $(ident "$before").$journal;"; else echo "DROP DATABASE $(ident "$before");"; fi |
       sql || give_up "to finish $target" "$restore_rights"
   fi
-  case $(database_state "$before") in absent) ;; *) kept=$(json_text "$before") ;; esac
+  case $(database_state "$before") in absent|empty) ;; *) kept=$(json_text "$before") ;; esac
 }
 
 # Rights on routines that are there again (1305: it is not in the backup).

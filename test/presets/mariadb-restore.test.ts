@@ -61,7 +61,10 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
       { database: hostileName, as: hostileName, previous: null },
     ])
     // What only root may grant.
-    assert.deepEqual(leftOut.filter(line => !line.includes('GRANT PROXY')), [])
+    assert.deepEqual(
+      leftOut.filter(line => !line.includes('GRANT PROXY')),
+      [],
+    )
   })
 
   test('makes a new database beside the one that is there, and says what of it cannot be', async () => {
@@ -75,7 +78,11 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
     assert.equal(copy, await server.content(hostileName))
     assert.deepEqual(
       leftOut.map(line => line.replace(/: ERROR.*/, '')),
-      ['copy: the trigger named was not made', `copy: the view mixed still names the database ${hostileName}`, `copy: the default of numbered.id still names the database ${hostileName}`],
+      [
+        'copy: the trigger named was not made',
+        `copy: the view mixed still names the database ${hostileName}`,
+        `copy: the default of numbered.id still names the database ${hostileName}`,
+      ],
     )
     assert.deepEqual(await databases(), ['copy', hostileName])
     const again = await restored(from, { BACKUP_DATABASE: hostileName, BACKUP_INTO: 'copy' })
@@ -120,13 +127,22 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
       else {
         assert.deepEqual(
           leftOut.map(line => line.slice(before.length).replace(/: ERROR.*/, '')),
-          [': the view broken was not kept: it refers to what was not there', ': the trigger named was not made', ': its events are disabled: late one, often'],
+          [
+            ': the view broken was not kept: it refers to what was not there',
+            ': the trigger named was not made',
+            ': its events are disabled: late one, often',
+          ],
         )
         const inBefore = (table: string, column: string) =>
-          server.sql(`SELECT ${column}_NAME FROM information_schema.${table} WHERE ${column}_SCHEMA LIKE '%before%' ORDER BY 1`)
+          server.sql(
+            `SELECT ${column}_NAME FROM information_schema.${table} WHERE ${column}_SCHEMA LIKE '%before%' ORDER BY 1`,
+          )
         assert.equal(await inBefore('ROUTINES', 'ROUTINE'), 'mine\npro c\nseven')
         assert.equal(await inBefore('VIEWS', 'TABLE'), 'a view\nmixed')
-        assert.equal(await server.sql(`SELECT DISTINCT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA LIKE '%before%'`), 'DISABLED')
+        assert.equal(
+          await server.sql(`SELECT DISTINCT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA LIKE '%before%'`),
+          'DISABLED',
+        )
       }
       const again = await restored(from, { BACKUP_OVERWRITE: 'true', BACKUP_PREVIOUS: previous })
       assert.deepEqual(again, { databases: made, leftOut: [] }, 'doing it again changes nothing')
@@ -137,7 +153,9 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
 
   test('names what is cut so that two stay two', async () => {
     const [a, b] = ['a', 'b'].map(end => `${'n'.repeat(62)}${end}`)
-    await server.sql(`CREATE DATABASE ${a}; CREATE TABLE ${a}.t (i INT); CREATE DATABASE ${b}; CREATE TABLE ${b}.t (i INT)`)
+    await server.sql(
+      `CREATE DATABASE ${a}; CREATE TABLE ${a}.t (i INT); CREATE DATABASE ${b}; CREATE TABLE ${b}.t (i INT)`,
+    )
     const from = await dumped()
     await restored(from, { BACKUP_OVERWRITE: 'true' })
     const names = await databases()
@@ -155,22 +173,73 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
       from = await dumped()
     })
     beforeEach(() => server.sql(shop))
-    const cases: readonly (readonly [what: string, sql: string, environment: Record<string, string>, reason: string, sentence: RegExp])[] = [
+    const cases: readonly (readonly [
+      what: string,
+      sql: string,
+      environment: Record<string, string>,
+      reason: string,
+      sentence: RegExp,
+    ])[] = [
       ['a database with content', '', { BACKUP_DATABASE: 'shop' }, 'TargetNotEmpty', /overwrite: true/],
-      ['one with nothing but a routine', 'DROP TABLE shop.parent; CREATE PROCEDURE shop.p() SELECT 1', { BACKUP_DATABASE: 'shop' }, 'TargetNotEmpty', /shop has content/],
-      ['a database that the backup does not have', '', { BACKUP_DATABASE: 'Shop' }, 'NotInBackup', /it has other, shop/],
+      [
+        'one with nothing but a routine',
+        'DROP TABLE shop.parent; CREATE PROCEDURE shop.p() SELECT 1',
+        { BACKUP_DATABASE: 'shop' },
+        'TargetNotEmpty',
+        /shop has content/,
+      ],
+      [
+        'a database that the backup does not have',
+        '',
+        { BACKUP_DATABASE: 'Shop' },
+        'NotInBackup',
+        /it has other, shop/,
+      ],
       ['one name for two', '', { BACKUP_INTO: 'x' }, 'IntoNeedsOneDatabase', /other, shop/],
       ["the server's own", '', { BACKUP_DATABASE: 'shop', BACKUP_INTO: 'mysql' }, 'NameUnsupported', /another name/],
-      ['a foreign key from another database', 'CREATE TABLE other.c (i INT, FOREIGN KEY (i) REFERENCES shop.parent (i))', { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' }, 'SwapUnsupported', /c_ibfk_1 of other.c/],
-      ['a foreign key to another database', 'ALTER TABLE shop.parent ADD FOREIGN KEY (i) REFERENCES other.t (i)', { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' }, 'SwapUnsupported', /refers to the database other/],
-      ['a table of an engine that nobody has tried', 'CREATE TABLE shop.m (i INT) ENGINE=MEMORY', { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' }, 'SwapUnsupported', /shop.m has the engine MEMORY/],
-      ['a name that somebody else has', 'CREATE DATABASE shop_before_a1b2', { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' }, 'NameTaken', /shop_before_a1b2/],
-      ['accounts that the backup does not have', '', { BACKUP_DATABASE: 'shop', BACKUP_USERS: 'true' }, 'NotInBackup', /accounts/],
+      [
+        'a foreign key from another database',
+        'CREATE TABLE other.c (i INT, FOREIGN KEY (i) REFERENCES shop.parent (i))',
+        { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' },
+        'SwapUnsupported',
+        /c_ibfk_1 of other.c/,
+      ],
+      [
+        'a foreign key to another database',
+        'ALTER TABLE shop.parent ADD FOREIGN KEY (i) REFERENCES other.t (i)',
+        { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' },
+        'SwapUnsupported',
+        /refers to the database other/,
+      ],
+      [
+        'a table of an engine that nobody has tried',
+        'CREATE TABLE shop.m (i INT) ENGINE=MEMORY',
+        { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' },
+        'SwapUnsupported',
+        /shop.m has the engine MEMORY/,
+      ],
+      [
+        'a name that somebody else has',
+        'CREATE DATABASE shop_before_a1b2',
+        { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' },
+        'NameTaken',
+        /shop_before_a1b2/,
+      ],
+      [
+        'accounts that the backup does not have',
+        '',
+        { BACKUP_DATABASE: 'shop', BACKUP_USERS: 'true' },
+        'NotInBackup',
+        /accounts/,
+      ],
     ]
     for (const [what, sql, environment, reason, sentence] of cases)
       test(what, async () => {
         if (sql) await server.sql(sql)
-        const without = reason === 'NotInBackup' && environment.BACKUP_USERS ? await stage.changed(from, { 'mysql.sql': undefined }) : from
+        const without =
+          reason === 'NotInBackup' && environment.BACKUP_USERS
+            ? await stage.changed(from, { 'mysql.sql': undefined })
+            : from
         const had = await databases()
         const content = await server.content('shop')
         assertRefused(await restore(without, environment), reason, sentence)
@@ -179,14 +248,27 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
       })
 
     test('a server that is older than the dump, or of another kind', async () => {
-      const of = (serverVersion: string) => stage.changed(from, { '.engine': JSON.stringify({ preset: 'mariadb', serverVersion, clientVersion: serverVersion }) })
-      assertRefused(await restore(await of('11.4.2-MariaDB-ubu2404'), { BACKUP_INTO: 'x', BACKUP_DATABASE: 'shop' }), 'ServerOlder', /10\.11/)
-      assertRefused(await restore(await of('8.4.3'), { BACKUP_INTO: 'x', BACKUP_DATABASE: 'shop' }), 'OtherEngine', /mysql 8\.4\.3/)
+      const of = (serverVersion: string) =>
+        stage.changed(from, {
+          '.engine': JSON.stringify({ preset: 'mariadb', serverVersion, clientVersion: serverVersion }),
+        })
+      assertRefused(
+        await restore(await of('11.4.2-MariaDB-ubu2404'), { BACKUP_INTO: 'x', BACKUP_DATABASE: 'shop' }),
+        'ServerOlder',
+        /10\.11/,
+      )
+      assertRefused(
+        await restore(await of('8.4.3'), { BACKUP_INTO: 'x', BACKUP_DATABASE: 'shop' }),
+        'OtherEngine',
+        /mysql 8\.4\.3/,
+      )
       assert.deepEqual(await databases(), ['other', 'shop'])
     })
 
     test('an account that may not make what is in the backup, before a byte of it', async () => {
-      await server.sql(`CREATE USER small@'%' IDENTIFIED BY 'x'; GRANT ALL ON small.* TO small@'%'; GRANT SELECT ON *.* TO small@'%'`)
+      await server.sql(
+        `CREATE USER small@'%' IDENTIFIED BY 'x'; GRANT ALL ON small.* TO small@'%'; GRANT SELECT ON *.* TO small@'%'`,
+      )
       const account = { BACKUP_USER: 'small', MYSQL_PWD: 'x', BACKUP_DATABASE: 'shop' }
       assertRefused(await restore(from, { ...account, BACKUP_INTO: 'new' }), 'RightsMissing', /administrator/)
       assertRefused(await restore(from, { ...account, BACKUP_INTO: 'small' }), 'RightsMissing', /SET USER/)
@@ -204,9 +286,16 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
     })
 
     test('a dump whose foreign keys leave it, over a database', async () => {
-      const dump = String(from.artifacts.get('shop.sql')).replace('PRIMARY KEY (`i`)', 'PRIMARY KEY (`i`), FOREIGN KEY (i) REFERENCES other.t (i)')
+      const dump = String(from.artifacts.get('shop.sql')).replace(
+        'PRIMARY KEY (`i`)',
+        'PRIMARY KEY (`i`), FOREIGN KEY (i) REFERENCES other.t (i)',
+      )
       const over = { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' }
-      assertRefused(await restore(await stage.changed(from, { 'shop.sql': dump }), over), 'SwapUnsupported', /refers to the database other/)
+      assertRefused(
+        await restore(await stage.changed(from, { 'shop.sql': dump }), over),
+        'SwapUnsupported',
+        /refers to the database other/,
+      )
       assert.deepEqual(await databases(), ['other', 'shop'])
     })
 
@@ -221,8 +310,14 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
     ] as const)
       test(`a dump with ${what}`, async () => {
         const marker = `${stage.folder}/pwned`
-        const dump = String(from.artifacts.get('shop.sql')).replace('-- Dump completed', `${line.replace('PWNED', marker)}\n-- Dump completed`)
-        const run = await restore(await stage.changed(from, { 'shop.sql': dump }), { BACKUP_DATABASE: 'shop', BACKUP_INTO: 'x' })
+        const dump = String(from.artifacts.get('shop.sql')).replace(
+          '-- Dump completed',
+          `${line.replace('PWNED', marker)}\n-- Dump completed`,
+        )
+        const run = await restore(await stage.changed(from, { 'shop.sql': dump }), {
+          BACKUP_DATABASE: 'shop',
+          BACKUP_INTO: 'x',
+        })
         assert.equal(run.status, 1, run.stderr)
         assert.match(run.stderr, /shop was not loaded/)
         assert.ok(!existsSync(marker))

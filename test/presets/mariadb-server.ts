@@ -70,10 +70,13 @@ export async function startMariaDb(options: readonly string[] = []): Promise<Mar
   )
   const client = ['--no-defaults', `--socket=${socket}`, '--user=root', '--default-character-set=utf8mb4']
   const sql = async (input: string) => {
-    const answer = await capture([join(programs, 'mariadb'), ...client, '--batch', '--raw', '--comments', '--skip-column-names'], {
-      env: environment,
-      input,
-    })
+    const answer = await capture(
+      [join(programs, 'mariadb'), ...client, '--batch', '--raw', '--comments', '--skip-column-names'],
+      {
+        env: environment,
+        input,
+      },
+    )
     return answer.trimEnd()
   }
   const stop = async () => {
@@ -106,7 +109,14 @@ export async function startMariaDb(options: readonly string[] = []): Promise<Mar
     programs,
     sql,
     async content(database) {
-      const plain = ['--compact', '--skip-dump-date', '--routines', '--hex-blob', '--order-by-primary', '--skip-add-locks']
+      const plain = [
+        '--compact',
+        '--skip-dump-date',
+        '--routines',
+        '--hex-blob',
+        '--order-by-primary',
+        '--skip-add-locks',
+      ]
       const dump = await capture(
         [join(programs, 'mariadb-dump'), ...client, ...plain, '--dump-history', '--skip-lock-tables', '--', database],
         { env: environment },
