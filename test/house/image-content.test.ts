@@ -37,7 +37,8 @@ function needed(): ReadonlySet<string> {
       if (target.startsWith('src/')) found.add(target)
     }
   }
-  for (const path of sources) if (path.startsWith('src/mover/shell/')) found.add(path)
+  for (const path of sources)
+    if (path.startsWith('src/mover/shell/') || path.match(/^src\/presets\/.*\.sh$/)) found.add(path)
   return found
 }
 
