@@ -111,7 +111,8 @@ sql() {
     --connect-timeout=20 --comments --binary-mode --local-infile=0 --skip-reconnect "$@" 2>"$work/error"
 }
 
-sql_failure() { grep -a '^ERROR' "$work/error" | head -n 1 | cut -c 1-400; }
+# The first error. Not all that the client wrote: it repeats the statement, with what is in it.
+sql_failure() { grep -a '^[ -~]*[Ee][Rr][Rr][Oo][Rr]\|^[a-z-]*dump: ' "$work/error" | head -n 1 | cut -c 1-400; }
 sql_error_number() { sql_failure | sed -n 's/^ERROR \([0-9]*\).*/\1/p'; }
 
 # What to do when `sql` has failed at WHAT: without a right nothing will change by itself; all else may.
@@ -119,7 +120,7 @@ give_up() {
   case $(sql_error_number) in
     1044|1142|1143|1227|1370|1419) refuse RightsMissing "$1: $(sql_failure); $2" ;;
   esac
-  say "$1: $(cat "$work/error")"
+  say "$1: $(sql_failure)"
   exit 1
 }
 
@@ -134,6 +135,8 @@ account_of() {
     IF($1 LIKE '%@', '', CONCAT('@', $(ident_of "SUBSTRING_INDEX($1, '@', -1)"))))"
 }
 
+# without LIST FILE: the lines of FILE that LIST does not have. Not by grep: busybox's finds none when LIST is empty.
+without() { awk -v list="$1" 'BEGIN { while ((getline line <list) > 0) have[line] } !($0 in have)' "$2"; }
 list() { head -n "${2:-10}" "$1" | sed ':a;N;$!ba;s/\n/, /g'; }
 json_text() { printf '"'; printf %s "$1" | tr '\001-\037' ' ' | sed 's/[\\"]/\\&/g' | tr -d '\n'; printf '"'; }
 
@@ -218,10 +221,11 @@ SELECT REPLACE(SCHEMA_NAME, '\\n', '?') FROM information_schema.SCHEMATA WHERE S
 SQL
   printf '%s' "${BACKUP_EXCLUDE-}" | grep -v '^$' >"$work/exclude"
   printf '%s' "${BACKUP_DATABASES-}" | grep -v '^$' >"$work/wanted"
-  grep -vxF -f "$work/all" "$work/wanted" >"$work/missing" &&
+  without "$work/all" "$work/wanted" >"$work/missing"
+  [ ! -s "$work/missing" ] ||
     refuse DatabaseMissing "no such database on the server: $(list "$work/missing"); take it off the list, or give the account rights on it"
   [ -s "$work/wanted" ] || cat "$work/all" >"$work/wanted"
-  if [ -s "$work/exclude" ]; then grep -vxF -f "$work/exclude" "$work/wanted"; else cat "$work/wanted"; fi >"$work/databases"
+  without "$work/exclude" "$work/wanted" >"$work/databases"
   [ ! -s "$work/bad" ] || [ -n "${BACKUP_DATABASES-}" ] ||
     refuse NameUnsupported "a database has a line break in its name: $(list "$work/bad"); rename it, or say which databases to back up"
   grep '^\.' "$work/databases" >"$work/dotted"
@@ -372,10 +376,10 @@ write_late_code() {
         ORDER BY EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER;" ;;
       event) echo "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = x'$(hex "$database")' ORDER BY EVENT_NAME;" ;;
       *) echo "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = x'$(hex "$database")' AND ROUTINE_TYPE = '$kind' ORDER BY ROUTINE_NAME;" ;;
-    esac | sql >"$work/late" || { cat "$work/error" >&2; return 1; }
+    esac | sql >"$work/late" || { say "$(sql_failure)"; return 1; }
     while IFS= read -r NAME; do
       export NAME
-      echo "SHOW CREATE $kind $(ident "$database").$(ident "$NAME");" | sql >"$work/code" || { cat "$work/error" >&2; return 1; }
+      echo "SHOW CREATE $kind $(ident "$database").$(ident "$NAME");" | sql >"$work/code" || { say "$(sql_failure)"; return 1; }
       [ "$(tr -d '\000' <"$work/code" | wc -c)" = "$(wc -c <"$work/code")" ] || { say "the $kind $NAME has a NUL character"; return 1; }
       [ "$kind" != event ] || printf 'DROP EVENT IF EXISTS %s;\n' "$(ident "$NAME")"
       late_statements "$kind" "$work/code" || return
@@ -422,7 +426,7 @@ SQL
 dump_accounts() {
   hexadecimal=
   [ "$server_kind" = mariadb ] || hexadecimal='SET SESSION print_identified_with_as_hex = ON;'
-  list_accounts >"$work/accounts" || { cat "$work/error" >&2; exit 1; }
+  list_accounts >"$work/accounts" || { say "$(sql_failure)"; exit 1; }
   : >"$work/creations"
   : >"$work/grants"
   while IFS= read -r line; do
@@ -434,12 +438,12 @@ dump_accounts() {
           sed -e '1s/^CREATE USER /CREATE USER IF NOT EXISTS /' -e '$s/$/;/' "$work/account" >>"$work/creations"
         else
           # Listed, and unknown: a host name, where the server resolves none. Nobody can log in by it.
-          [ "$(sql_error_number)" = 1133 ] || { cat "$work/error" >&2; exit 1; }
+          [ "$(sql_error_number)" = 1133 ] || { say "$(sql_failure)"; exit 1; }
           say "the account $account is left out: the server does not resolve names of hosts"
           continue
         fi ;;
     esac
-    echo "SHOW GRANTS FOR $account;" | sql >"$work/account" || { cat "$work/error" >&2; exit 1; }
+    echo "SHOW GRANTS FOR $account;" | sql >"$work/account" || { say "$(sql_failure)"; exit 1; }
     ACCOUNT=$account awk '
       # What one may everywhere stands with the password: which is of the account, not of its rights.
       match($0, /^GRANT [A-Z, ]+ ON \*\.\* TO /) {
@@ -684,7 +688,7 @@ begin() {
   case $charset$collation in ''|*[!A-Za-z0-9_]*) say "the facts of $DATABASE name no character set"; exit 1 ;; esac
   began_empty=$(database_state "$1") || give_up "the state of $1" "$restore_rights"
   place=$(ident "$1")
-  sql <<SQL || { what=$(cat "$work/error"); undo "$1"; echo "$what" >"$work/error"; give_up "to make the database $1" "$restore_rights"; }
+  sql <<SQL || { what=$(sql_failure); undo "$1"; echo "$what" >"$work/error"; give_up "to make the database $1" "$restore_rights"; }
 CREATE DATABASE IF NOT EXISTS $place CHARACTER SET $charset COLLATE $collation;
 CREATE TABLE $place.$journal (n INT AUTO_INCREMENT PRIMARY KEY, kind VARCHAR(32) NOT NULL, name VARCHAR(64) NOT NULL DEFAULT '',
   mode TEXT, zone VARCHAR(64), collation VARCHAR(64), body LONGBLOB)
@@ -718,7 +722,8 @@ load() {
   }
   echo "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = x'$(hex "$1")' AND TABLE_TYPE <> 'VIEW' AND TABLE_NAME <> '$journal';" |
     sql >"$work/tables" || give_up "what is in $1" "$restore_rights"
-  facts_of name "$work/facts" | grep -vxF -f "$work/tables" >"$work/missing"
+  facts_of name "$work/facts" >"$work/names"
+  without "$work/tables" "$work/names" >"$work/missing"
   counts=$(count "$1") || give_up "what is in $1" "$restore_rights"
   expected="$(facts_of views "$work/facts") $(facts_of routines "$work/facts")"
   differences=
@@ -735,8 +740,12 @@ count() {
 # LOAD DATA LOCAL INFILE as well. Comments are kept: those in routines are part of them. The line that switches its sandbox on is a comment then.
 load_dump() {
   insert="INSERT INTO $journal (kind, name, mode, zone, collation, body) VALUES (@backup_kind, @backup_name, @@sql_mode, @@time_zone, @@collation_connection, @backup_sql)"
-  exec "$client" --defaults-file="$work/connection" --default-character-set=utf8mb4 --batch --comments --binary-mode \
-    --local-infile=0 --skip-reconnect --init-command="SET @backup_keep = '$insert', lock_wait_timeout = 60" $client_options --database="$INTO"
+  "$client" --defaults-file="$work/connection" --default-character-set=utf8mb4 --batch --comments --binary-mode --local-infile=0 \
+    --skip-reconnect --init-command="SET @backup_keep = '$insert', lock_wait_timeout = 60" $client_options --database="$INTO" \
+    >/dev/null 2>"$work/error"
+  status=$?
+  [ $status -eq 0 ] || say "$(sql_failure)"
+  exit $status
 }
 
 load_new() {
@@ -745,7 +754,7 @@ load_new() {
   [ -z "$differences" ] || left_out "$target: $differences"
   run_late_code "$target" "$target" trigger
   run_late_code "$target" "$target" event
-  [ "$target" = "$DATABASE" ] || report_own_name
+  [ "$target" = "$DATABASE" ] || report_own_name "$target" "$DATABASE"
   mark_done | sql || give_up "to finish $target" "$restore_rights"
   finish_left_overs
 }
@@ -776,16 +785,16 @@ SQL
   done 4<"$work/late"
 }
 
-# What a view or a default value says of its own database is the backup's name, and still is under the new one.
+# report_own_name DATABASE FORMER_NAME: what a view or a default value says of its own database is the former name, and stays so.
 report_own_name() {
-  own="REPLACE($(ident_of "CONVERT(x'$(hex "$DATABASE")' USING utf8mb4)"), '_', '\\\\_')"
-  sql >"$work/own" <<SQL || give_up "what is in $target" "$restore_rights"
-SELECT CONCAT('the view ', TABLE_NAME) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = $schema
-  AND INSTR(VIEW_DEFINITION, CONCAT($(ident_of "CONVERT(x'$(hex "$DATABASE")' USING utf8mb4)"), '.'))
-UNION ALL SELECT CONCAT('the default of ', TABLE_NAME, '.', COLUMN_NAME) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = $schema
-  AND INSTR(COLUMN_DEFAULT, CONCAT($(ident_of "CONVERT(x'$(hex "$DATABASE")' USING utf8mb4)"), '.'));
+  named="CONCAT($(ident_of "CONVERT(x'$(hex "$2")' USING utf8mb4)"), '.')"
+  sql >"$work/own" <<SQL || give_up "what is in $1" "$restore_rights"
+SELECT CONCAT('the view ', TABLE_NAME) FROM information_schema.VIEWS
+WHERE TABLE_SCHEMA = x'$(hex "$1")' AND INSTR(VIEW_DEFINITION, $named)
+UNION ALL SELECT CONCAT('the default of ', TABLE_NAME, '.', COLUMN_NAME) FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = x'$(hex "$1")' AND INSTR(COLUMN_DEFAULT, $named);
 SQL
-  while IFS= read -r line; do left_out "$target: $line still names the database $DATABASE"; done <"$work/own"
+  while IFS= read -r line; do left_out "$1: $line still names the database $2"; done <"$work/own"
 }
 
 # ---- Swap
@@ -798,7 +807,7 @@ load_beside() {
     refuse RestoredDiffers "$differences; nothing was changed. Restore under another name to look at it"
   fi
   check_swappable "$beside" || { reason=$why; undo "$beside"; refuse SwapUnsupported "$reason; restore under another name"; }
-  write_journal || { what=$(cat "$work/error"); undo "$beside"; echo "$what" >"$work/error"; give_up "the journal of $target" "$restore_rights"; }
+  write_journal || { what=$(sql_failure); undo "$beside"; echo "$what" >"$work/error"; give_up "the journal of $target" "$restore_rights"; }
 }
 
 routines='PACKAGE
@@ -911,6 +920,7 @@ make_code() {
     journalled old-broken >"$work/broken" || give_up "the journal of $target" "$restore_rights"
     while IFS= read -r line; do left_out "$before: the view $line was not kept: it refers to what was not there"; done <"$work/broken"
     echo "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = x'$(hex "$before")' ORDER BY EVENT_NAME;" | sql >"$work/events" || give_up "the events of $before" "$restore_rights"
+    report_own_name "$before" "$target"
     [ ! -s "$work/events" ] || left_out "$before: its events are disabled: $(list "$work/events")"
   fi
   expected=$(echo "SELECT body FROM $from WHERE kind = 'expected' LIMIT 1;" | sql) && counts=$(count "$target") &&
@@ -918,6 +928,7 @@ make_code() {
     give_up "what is in $target" "$restore_rights"
   [ "$counts,$missing" = "$expected,0" ] || { say "$target has $counts views and routines, $expected are expected, and $missing tables are missing"; exit 1; }
   run_late_code "$target" "$before" event
+  [ "$target" = "$DATABASE" ] || report_own_name "$target" "$DATABASE"
   {
     echo "DROP DATABASE IF EXISTS $(ident "$beside");"
     mark_done
@@ -957,6 +968,7 @@ with_accounts() {
   # The client counts from the line that `sql` puts before them.
   while IFS= read -r line; do
     number=$(echo "$line" | sed -n 's/^ERROR .* at line \([0-9]*\): .*/\1/p')
+    line=${line%% near \'*}
     left_out "accounts: $(sed -n "$((number - 1))p" "$work/accounts" | sed "s/ IDENTIFIED .*//") $line"
   done <"$work/errors"
 }
@@ -993,7 +1005,9 @@ verify() {
     has_trailer "$work/last" || refuse DumpIncomplete "the dump $name ends without its last line; it was cut before it was stored, so use another backup"
     [ "$name" != mysql.sql ] || continue
     "$shared/feed" ".facts/$name" "$busybox" cat >"$work/facts" || exit
-    facts_of name "$work/facts" | grep -vxF -f "$work/tables" >"$work/missing" &&
+    facts_of name "$work/facts" >"$work/names"
+    without "$work/tables" "$work/names" >"$work/missing"
+    [ ! -s "$work/missing" ] ||
       refuse TablesMissing "tables that the database had are not in the dump $name: $(list "$work/missing"); use another backup"
     printf '%s{"database":%s,"tables":%s}' "$(test ! -s "$work/results" || echo ,)" "$(json_text "${name%.sql}")" \
       "$(wc -l <"$work/tables")" >>"$work/results"

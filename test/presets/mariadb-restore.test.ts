@@ -128,8 +128,10 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
         assert.deepEqual(
           leftOut.map(line => line.slice(before.length).replace(/: ERROR.*/, '')),
           [
-            ': the view broken was not kept: it refers to what was not there',
             ': the trigger named was not made',
+            ': the view broken was not kept: it refers to what was not there',
+            `: the view mixed still names the database ${hostileName}`,
+            `: the default of numbered.id still names the database ${hostileName}`,
             ': its events are disabled: late one, often',
           ],
         )
@@ -276,12 +278,28 @@ describe('the restore of MariaDB', { timeout: 600_000 }, () => {
     })
 
     test('a dump that lacks tables that its facts name, over a database', async () => {
+      const empty = String(from.artifacts.get('shop.sql')).replaceAll(
+        /^(CREATE TABLE|INSERT INTO|\/\*!40000 ALTER)[^;]*;$/gm,
+        '',
+      )
+      const over = { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' }
+      const nothing = await restore(await stage.changed(from, { 'shop.sql': empty }), over)
+      assertRefused(nothing, 'RestoredDiffers', /parent are not in the dump/)
       const facts = String(from.artifacts.get('.facts/shop.sql')).replace('"parent"', '"pa\\u0072ent 2"')
       const lacking = await stage.changed(from, { '.facts/shop.sql': facts })
       const content = await server.content('shop')
-      const over = { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' }
       assertRefused(await restore(lacking, over), 'RestoredDiffers', /parent 2 are not in the dump/)
       assert.equal(await server.content('shop'), content)
+      assert.deepEqual(await databases(), ['other', 'shop'])
+    })
+
+    test('a dump that is damaged, without a word of what is in it', async () => {
+      const dump = String(from.artifacts.get('shop.sql')).replace('(1)', "(1), ('secret', 2)")
+      const damaged = await stage.changed(from, { 'shop.sql': dump })
+      const run = await restore(damaged, { BACKUP_DATABASE: 'shop', BACKUP_OVERWRITE: 'true' })
+      assert.equal(run.status, 1)
+      assert.match(run.stderr, /ERROR 1136[^]*shop was not loaded/)
+      assert.doesNotMatch(run.stderr, /secret/)
       assert.deepEqual(await databases(), ['other', 'shop'])
     })
 
