@@ -80,4 +80,35 @@ describe('how the preset of MariaDB reaches servers', { timeout: 300_000 }, () =
       await server.stop()
     }
   })
+
+  test('whose settings change what SQL means', async () => {
+    const server = await startMariaDb(['--log-bin=log', '--skip-name-resolve', '--lower-case-table-names=1'])
+    try {
+      await server.sql(`CREATE DATABASE one; USE one; CREATE TABLE t (i INT, s TEXT); INSERT INTO t VALUES (1, 'it''s \\\\ "this"');
+        CREATE VIEW v AS SELECT s FROM t WHERE s <> 'a\\\\b'; CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE COMMENT 'a\\\\b' DO SELECT 1;
+        CREATE FUNCTION f() RETURNS TEXT DETERMINISTIC RETURN 'a\\\\b"c"'; CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET NEW.s = '\\\\"';
+        CREATE USER 'back\\\\slash'@'%' IDENTIFIED BY 'x'; GRANT EXECUTE ON FUNCTION f TO 'back\\\\slash'@'%'`)
+      const content = await server.content('one')
+      const grants = "SHOW GRANTS FOR `back\\slash`@'%'"
+      const rights = await server.sql(grants)
+      await server.sql(`SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT', GLOBAL time_zone = '+05:00',
+        GLOBAL group_concat_max_len = 4, GLOBAL lock_wait_timeout = 1, GLOBAL character_set_server = latin1`)
+      const from = await stage.run('dump', server.environment)
+      assert.equal(from.status, 0, from.stderr)
+      const restore = {
+        ...server.environment,
+        BACKUP_RESTORE_ID: 'a1',
+        BACKUP_RESTORE_UID: 'u-1',
+        BACKUP_USERS: 'true',
+      }
+      await server.sql('USE one; DROP FUNCTION f; DROP USER "back\\slash"')
+      const over = await stage.run('restore', { ...restore, BACKUP_OVERWRITE: 'true', BACKUP_PREVIOUS: 'Delete' }, from)
+      assert.equal(over.status, 0, over.stderr)
+      await server.sql('SET GLOBAL sql_mode = DEFAULT')
+      assert.equal(await server.content('one'), content)
+      assert.equal(await server.sql(grants), rights)
+    } finally {
+      await server.stop()
+    }
+  })
 })
