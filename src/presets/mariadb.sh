@@ -115,6 +115,12 @@ sql() {
 sql_failure() { grep -a '^[ -~]*[Ee][Rr][Rr][Oo][Rr]\|^[a-z-]*dump: ' "$work/error" | head -n 1 | cut -c 1-400; }
 sql_error_number() { sql_failure | sed -n 's/^ERROR \([0-9]*\).*/\1/p'; }
 
+# Errors of the moment: the operating system's, want of memory or disk, locks, a shutdown, a connection that is lost. They say nothing of
+# the statement, so that nothing is concluded from them.
+has_passing_error() {
+  grep -a -q '^ERROR \([0-9]\{1,3\}\|10\(21\|30\|37\|38\|41\|53\)\|11\(14\|35\)\|1205\|1213\|1317\|2[0-9]\{3\}\) ' "$work/error"
+}
+
 # What to do when `sql` has failed at WHAT: without a right nothing will change by itself; all else may.
 give_up() {
   case $(sql_error_number) in
@@ -307,7 +313,7 @@ split_views() {
   echo "SELECT TABLE_NAME $of" | sql >"$work/view-names" &&
     echo "SELECT CONCAT('SHOW FIELDS FROM ', $(ident_of TABLE_SCHEMA), '.', $(ident_of TABLE_NAME), ';') $of" | sql >"$work/statements" || return
   sql --force <"$work/statements" >/dev/null
-  ! grep -a '^ERROR 2[0-9][0-9][0-9] ' "$work/error" >/dev/null || return 1
+  ! has_passing_error || return
   # The client counts lines from the one that `sql` puts before them.
   LINES_OF_BROKEN=$(sed -n 's/^ERROR .* at line \([0-9]*\): .*/\1/p' "$work/error") awk -v broken="$work/broken" -v views="$work/views" '
     BEGIN { printf "" >broken; printf "" >views; split(ENVIRON["LINES_OF_BROKEN"], lines); for (i in lines) bad[lines[i] - 1] }
@@ -737,7 +743,8 @@ count() {
 }
 
 # CMD of `feed`. No line of the dump is a command of the client: in binary mode it knows DELIMITER and \C, and its file access is off,
-# LOAD DATA LOCAL INFILE as well. Comments are kept: those in routines are part of them. The line that switches its sandbox on is a comment then.
+# LOAD DATA LOCAL INFILE as well. The line that switches its sandbox on is a comment then. Comments are kept: those in routines are part
+# of them.
 load_dump() {
   insert="INSERT INTO $journal (kind, name, mode, zone, collation, body) VALUES (@backup_kind, @backup_name, @@sql_mode, @@time_zone, @@collation_connection, @backup_sql)"
   "$client" --defaults-file="$work/connection" --default-character-set=utf8mb4 --batch --comments --binary-mode --local-infile=0 \
@@ -780,7 +787,7 @@ SELECT body, mode, zone, collation INTO @body, @mode, @zone, @collation FROM $fr
 SET sql_mode = @mode, time_zone = @zone, collation_connection = @collation;
 EXECUTE IMMEDIATE @body;
 SQL
-    case $(sql_error_number) in 1205|1213|2[0-9][0-9][0-9]|'') give_up "the $code ${line#* } of $1" "$restore_rights" ;; esac
+    [ -n "$(sql_error_number)" ] && ! has_passing_error || give_up "the $code ${line#* } of $1" "$restore_rights"
     left_out "$1: the $code ${line#* } was not made: $(sql_failure)"
   done 4<"$work/late"
 }
@@ -872,7 +879,8 @@ journalled() {
   echo "SELECT HEX(body) FROM $(ident "$before").$journal WHERE kind = '$1' ORDER BY n;" | sql | tr -d '\n' | xxd -r -p
 }
 
-# RENAME TABLE refuses a table with triggers, and views. Triggers first: whoever holds a table up shows there. The former events wait in BEFORE, disabled: they must see neither state.
+# RENAME TABLE refuses a table with triggers, and views. Triggers first: whoever holds a table up shows there, before anything is gone.
+# The former events wait in BEFORE, disabled: they must see neither state.
 take_code_away() {
   sql >"$work/statements" <<SQL || give_up "the code of $target" "$restore_rights"
 SELECT CONCAT('CREATE DATABASE IF NOT EXISTS ', $(ident_of "CONVERT(x'$(hex "$before")' USING utf8mb4)"), ' CHARACTER SET ', DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, ';')
@@ -916,6 +924,7 @@ make_code() {
     for kind in $routines trigger; do run_late_code "$before" "$before" "old-$kind"; done
     journalled old-views >"$work/code" || give_up "the journal of $target" "$restore_rights"
     sql --force --database="$before" <"$work/code" || true
+    ! has_passing_error || give_up "the views of $before" "$restore_rights"
     ! grep -a '^ERROR' "$work/error" >"$work/errors" || left_out "$before: not all of its views could be made: $(list "$work/errors" 3)"
     journalled old-broken >"$work/broken" || give_up "the journal of $target" "$restore_rights"
     while IFS= read -r line; do left_out "$before: the view $line was not kept: it refers to what was not there"; done <"$work/broken"
@@ -950,8 +959,10 @@ finish_left_overs() {
 # Rights on routines that are there again (1305: it is not in the backup).
 give_rights_again() {
   journalled grants >"$work/grants" || give_up "the journal of $target" "$restore_rights"
-  [ ! -s "$work/grants" ] || sql --force <"$work/grants" || true
-  [ ! -s "$work/grants" ] || ! grep -a '^ERROR' "$work/error" | grep -v '^ERROR 1305' >"$work/errors" ||
+  [ -s "$work/grants" ] || return 0
+  sql --force <"$work/grants" || true
+  ! has_passing_error || give_up "rights on routines of $target" "$restore_rights"
+  ! grep -a '^ERROR' "$work/error" | grep -v '^ERROR 1305' >"$work/errors" ||
     left_out "$target: not all rights on routines could be given again: $(list "$work/errors" 3)"
 }
 
@@ -963,7 +974,7 @@ with_accounts() {
   [ -e "$work/accounts" ] || "$shared/feed" mysql.sql "$busybox" sh "$0" load-accounts || return
   sql --force <"$work/accounts" >"$work/answer"
   grep -a '^ERROR' "$work/error" >"$work/errors"
-  if grep -q '^ERROR 20[0-9][0-9]' "$work/errors"; then say "accounts: $(list "$work/errors" 3)"; return 1; fi
+  if has_passing_error; then say "accounts: $(list "$work/errors" 3)"; return 1; fi
   [ -n "${1-}" ] || return 0
   # The client counts from the line that `sql` puts before them.
   while IFS= read -r line; do

@@ -51,6 +51,8 @@ export async function startMariaDb(options: readonly string[] = []): Promise<Mar
     user: 'root',
     basedir: prefix,
     datadir: data,
+    // A server that starts removes the temporary tables that it finds there.
+    tmpdir: directory,
     socket,
     port,
     'bind-address': '127.0.0.1',
