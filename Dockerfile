@@ -27,6 +27,7 @@ ENTRYPOINT ["/usr/local/bin/node", "/app/program/main.cjs"]
 # Files belong to root: the process cannot change its own program.
 COPY --from=program /usr/local/bin/node /usr/local/bin/node
 COPY src/mover/shell /app/src/mover/shell
+COPY src/presets/*.sh /app/src/presets/
 COPY --from=program /build/program /app/program
 # What Node makes of the program at start, made once: a mover then starts sooner and needs less memory. The cache is found by the
 # user that runs the program, so that user fills it; afterwards it belongs to root like the rest.

@@ -51,6 +51,30 @@ export async function postgresPrograms(): Promise<PostgresPrograms> {
   return { programs: join(tool, 'usr/lib/postgresql/15/bin'), libraries: join(tool, 'usr/lib', architecture) }
 }
 
+export type MariaDbPrograms = {
+  /** Holds `bin`, `sbin` and `share`: what mariadb-install-db calls its basedir. */
+  readonly prefix: string
+  /** The folders of the libraries that they need and this machine may lack, for LD_LIBRARY_PATH. */
+  readonly libraries: string
+}
+
+/** Server, client, and the libraries of theirs that a small installation lacks. */
+const mariaDbPackages =
+  'mariadb-server-core mariadb-client mariadb-client-core libaio1 liburing2 libnuma1 libedit2 libncurses6 libbsd0 libmd0'.split(
+    ' ',
+  )
+
+/**
+ * Server and client programs of MariaDB 10.11, from this machine's suite (Debian 12): downloaded at the first call (about 12 MB), and
+ * kept as `<cache>/tools/mariadb-<version>/`.
+ */
+export async function mariaDbPrograms(): Promise<MariaDbPrograms> {
+  const tool = await fromPackages('mariadb', mariaDbPackages, (content, target) => rename(content, target))
+  const [architecture = ''] = (await readdir(join(tool, 'usr/lib'))).filter(name => name.endsWith('-linux-gnu'))
+  const libraries = ['usr/lib', 'lib'].map(folder => join(tool, folder, architecture)).join(':')
+  return { prefix: join(tool, 'usr'), libraries }
+}
+
 /**
  * `<cache>/tools/<tool>-<version of the first package>/`, made at the first call out of what the packages hold.
  * @param keep moves what is wanted of the content to the target, which does not exist yet

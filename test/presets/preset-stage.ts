@@ -25,6 +25,8 @@ export type PresetRun = Stored & {
 }
 
 export type PresetStage = {
+  /** For files of a test. */
+  readonly folder: string
   /** @param from what an earlier run has stored: what `feed` gives */
   readonly run: (task: 'dump' | 'restore' | 'verify', environment: Environment, from?: Stored) => Promise<PresetRun>
   /** A copy of what is stored, with some of it changed. */
@@ -128,6 +130,7 @@ export async function makePresetStage(engine: string): Promise<PresetStage> {
   }
 
   return {
+    folder: root,
     run,
     changed,
     programs,

@@ -141,6 +141,15 @@ test('where it is refused from the beginning nobody can say, and no pass fails f
   assert.deepEqual((await look())[1], ['db'])
 })
 
+test('a policy that has no preset any more is not looked at again for what it had', async () => {
+  const { look, looks } = looking(ofStatefulSet, () => [])
+  await look()
+  assert.ok(looks.againAt(presetPolicy()))
+  const stated = policy({}, { metadata: { generation: 2 } })
+  await look(stated)
+  assert.equal(looks.againAt(stated), undefined)
+})
+
 test('a policy that is gone is forgotten', async () => {
   const { look, looks } = looking(ofStatefulSet, () => [found('db')])
   await look()

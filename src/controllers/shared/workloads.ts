@@ -100,7 +100,8 @@ export class WorkloadLooks {
   /** When to look again though nothing changes, where that is sooner than every policy is looked at. */
   againAt(policy: BackupPolicy): Date | undefined {
     const known = this.#known.get(keyOf(policy))
-    if (!known?.isSoon) return undefined
+    // One that was edited is looked at anew, or is none with a preset any more.
+    if (!known?.isSoon || known.of !== generationOf(policy)) return undefined
     const leftMs = Math.max(0, known.againAtMs - this.#clock.monotonic())
     return new Date(this.#clock.now().getTime() + leftMs)
   }

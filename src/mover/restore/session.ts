@@ -148,6 +148,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
           throw killed()
         case 'hello':
         case 'writers':
+        case 'ended':
           throw new MoverFailure('Protocol', `${event.event} came in the middle of a restore`)
       }
     }
