@@ -167,18 +167,6 @@ const restoreInto = z
         'overwrite and only are for presets: a command of your own decides itself what it replaces, and what it leaves out; leave them out, or leave command and args out',
       ),
       rule(
-        `!${hasCommand} || !(${ofPresets})`,
-        'preset, target, server, credentials and globals are for presets: give a command of your own what it needs in args and env; leave them out, or leave command and args out',
-      ),
-      rule(
-        '!has(self.server) || !has(self.target)',
-        'write into.target (a workload that the policy selects) or into.server (any other server), not both',
-      ),
-      rule(
-        '!has(self.server) || has(self.credentials)',
-        'into.server needs into.credentials: nothing tells who may restore there',
-      ),
-      rule(
         `${hasCommand} || !((has(self.env) && size(self.env) > 0) || (has(self.envFrom) && size(self.envFrom) > 0))`,
         'env and envFrom are variables of a command; set command or args, or leave them out',
       ),
@@ -193,6 +181,18 @@ const restoreInto = z
       rule(
         `${program}.matches('^[^ \\\\t\\\\r\\\\n]+$')`,
         'the first word of the command line is the program alone, without blanks, because no shell splits it: write one word an item, for example args: [pg_restore, --exit-on-error, -d, shop]; for a line with pipes and variables write command: [bash, -o, pipefail, -c, "…"]',
+      ),
+      rule(
+        `!${hasCommand} || !(${ofPresets})`,
+        'preset, target, server, credentials and globals are for presets: give a command of your own what it needs in args and env; leave them out, or leave command and args out',
+      ),
+      rule(
+        '!has(self.server) || !has(self.target)',
+        'write into.target (a workload that the policy selects) or into.server (any other server), not both',
+      ),
+      rule(
+        '!has(self.server) || has(self.credentials)',
+        'into.server needs into.credentials: nothing tells who may restore there',
       ),
     ),
   )
@@ -235,16 +235,16 @@ export const restoreSpec = z
         'a Restore needs into (what it restores into), or verify: true (it only reads the backup and checks it)',
       ),
       rule(
+        '!has(self.source.bucket) || !has(self.into) || has(self.into.image)',
+        'into.image is needed with source.bucket: no policy says which image has the program that restores',
+      ),
+      rule(
         `!self.verify || !has(self.into) || !(self.into.overwrite || ${['database', 'only', 'target', 'server', 'credentials', 'globals', 'command', 'args', 'env', 'envFrom'].map(field => `has(self.into.${field})`).join(' || ')})`,
         'verify: true restores nothing: leave into out, or leave nothing in it but preset, image and what its pod is given',
       ),
       rule(
         `!has(self.source.bucket) || !has(self.into) || self.verify || has(self.into.server) || ${hasCommand.replaceAll('self.', 'self.into.')}`,
         'with source.bucket no policy says where the database is: write into.server and into.credentials, or the program that restores into args',
-      ),
-      rule(
-        '!has(self.source.bucket) || !has(self.into) || has(self.into.image)',
-        'into.image is needed with source.bucket: no policy says which image has the program that restores',
       ),
     ),
   )

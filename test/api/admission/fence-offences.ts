@@ -55,12 +55,12 @@ export const offences: readonly {
   {
     name: 'other variables for the mover',
     change: container('mover', { env: [{ name: 'NODE_OPTIONS', value: '--require=/tmp/x.js' }] }),
-    message: /BACKUP_ variables only/,
+    message: /BACKUP_ variables and those of the allocator only/,
   },
   {
     name: 'a whole Secret as variables of the mover',
     change: container('mover', { envFrom: [{ secretRef: { name: 'x' } }] }),
-    message: /BACKUP_ variables only/,
+    message: /BACKUP_ variables and those of the allocator only/,
   },
   ...['livenessProbe', 'readinessProbe', 'startupProbe'].map(probe => ({
     name: `a command in the mover as its ${probe}`,
