@@ -192,6 +192,6 @@ test('preset postgres', async t => {
 
   await t.test('reads the dump to its end without a server', async () => {
     const { message } = await restored('verified', undefined, { verify: true })
-    assert.match(message, /the programs of the database have read its dump to the end/)
+    assert.match(message, /the programs of the database have read its dumps to the end/)
   })
 })

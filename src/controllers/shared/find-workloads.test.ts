@@ -48,6 +48,16 @@ test('what the selector would match and has no pods is no target, and is told ap
   assert.deepEqual([targets, withoutPods], [[], ['legacy', 'old', 'shop']])
 })
 
+test('a workload that is scaled to zero does not become a server outside of the cluster', () => {
+  const connection = { host: 'db', user: 'postgres', passwordFrom: { secretKeyRef: { name: 'db', key: 'password' } } }
+  const { strategy } = policy.spec
+  const job = { ...(strategy.job ?? assert.fail()), image: 'postgres:17', connection }
+  const stated = { ...policy, spec: { ...policy.spec, strategy: { ...strategy, job } } }
+  const names = (statefulSets: readonly StatefulSet[]) =>
+    findWorkloads(stated, world({ statefulSets })).targets.map(({ name }) => name)
+  assert.deepEqual([names([statefulSet('db')]), names([])], [[], ['postgres']])
+})
+
 test('a policy that states its command has none', () => {
   const { strategy } = policy.spec
   const { preset: _, ...job } = strategy.job ?? assert.fail()
