@@ -70,7 +70,7 @@ test('a Restore', { concurrency: 8 }, async t => {
   const [first] = await Promise.all([run(namespace, 'first', 'orders'), run(namespace, 'of-lost', 'lost')])
   assert.equal(first.phase, 'Completed', JSON.stringify(first))
   // What happens after the first backup is in the second alone.
-  await sql('shop', `update item set name = 'wrong'`)
+  await sql('shop', `update item set name = md5(name || 'wrong')`)
   const second = await run(namespace, 'second', 'orders')
   assert.equal(second.phase, 'Completed', JSON.stringify(second))
   const pins = () => store.keys(`${namespace}/orders/pins/`)
@@ -117,6 +117,7 @@ test('a Restore', { concurrency: 8 }, async t => {
           async () => {
             assert.equal(await api.get(resources.backupPolicies, namespace, 'lost'), undefined)
             assert.deepEqual(await runJobs(namespace, 'lost'), [])
+            return true
           },
           { seconds: patience },
         )
@@ -144,7 +145,7 @@ test('a Restore', { concurrency: 8 }, async t => {
       const status = await restore('damaged', { source: { backup: 'damaged' }, into: into('damaged') })
       assert.equal(backup.phase, 'Completed')
       assert.deepEqual([status.phase, status.reason], ['Failed', 'DataTampered'], JSON.stringify(status))
-      assert.equal(await sql('damaged', `select count(*) from pg_tables where schemaname = 'public'`), '0')
+      assert.equal(await sql('damaged', `select count(*) from pg_tables where schemaname = 'public'`), '0\n')
     }),
   ])
   assert.deepEqual(await pins(), [])
