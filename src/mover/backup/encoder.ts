@@ -6,8 +6,8 @@ export interface Encoder {
    * the last has `frameBytes`; the next call need not wait for the promise.
    */
   push(plain: Buffer): Promise<void>
-  /** After the last bytes: writes what is left. */
-  end(): Promise<Encoded>
+  /** After the last bytes: writes what is left, and `last` where there are frames. */
+  end(last?: LastFrame): Promise<Encoded>
   /** Gives up what it holds; also after `end`. */
   close(): void
 }
@@ -17,6 +17,9 @@ export interface Encoded {
   readonly bytes: number
   readonly sha256: string
 }
+
+/** Makes a skippable frame for the end, before the seek table. */
+export type LastFrame = (encoded: Encoded) => Buffer
 
 /** Plain bytes of a frame, and of each buffer that is filled from the command. */
 export const frameBytes = 4 << 20

@@ -10,6 +10,14 @@ export function isNote(name: string): boolean {
   return name.startsWith('.')
 }
 
+/** Whether names of artifacts may stand in messages: those of what is encrypted may not. */
+export type Names = 'told' | 'secret'
+
+/** How a note is called in messages. */
+export function noteName(name: string, names: Names): string {
+  return names === 'secret' && name.startsWith(factsPrefix) ? `${factsPrefix}…` : name
+}
+
 /** The text of one note while it comes. */
 export class NoteText {
   readonly #name: string
@@ -35,8 +43,13 @@ export class NoteText {
 
 /** The notes of one run. */
 export class Notes {
+  readonly #names: Names
   readonly #facts = new Map<string, ArtifactFacts>()
   #engine: Engine | undefined
+
+  constructor(names: Names = 'told') {
+    this.#names = names
+  }
 
   get engine(): Engine | undefined {
     return this.#engine
@@ -51,7 +64,7 @@ export class Notes {
     if (name === '.refused') throw refusalOf(text)
     if (name === '.engine') this.#engine = parsed(name, text, parseEngine)
     else if (name.startsWith(factsPrefix))
-      this.#facts.set(name.slice(factsPrefix.length), parsed(name, text, parseArtifactFacts))
+      this.#facts.set(name.slice(factsPrefix.length), parsed(noteName(name, this.#names), text, parseArtifactFacts))
     else throw new MoverFailure('Protocol', `${JSON.stringify(name)} is no note that this mover knows`)
   }
 
@@ -66,7 +79,8 @@ export class Notes {
   end() {
     const [artifact] = this.#facts.keys()
     if (artifact === undefined) return
-    throw new MoverFailure('Protocol', `facts came for ${JSON.stringify(artifact)}, and no such artifact after them`)
+    const which = this.#names === 'secret' ? 'an artifact' : JSON.stringify(artifact)
+    throw new MoverFailure('Protocol', `facts came for ${which}, and no such artifact after them`)
   }
 }
 
