@@ -62,9 +62,9 @@ export class Notes {
    */
   take(name: string, text: string) {
     if (name === '.refused') throw refusalOf(text)
-    if (name === '.engine') this.#engine = parsed(name, text, parseEngine)
+    if (name === '.engine') this.#engine = parsed(name, text, parseEngine, this.#names)
     else if (name.startsWith(factsPrefix))
-      this.#facts.set(name.slice(factsPrefix.length), parsed(noteName(name, this.#names), text, parseArtifactFacts))
+      this.#facts.set(name.slice(factsPrefix.length), parsed(name, text, parseArtifactFacts, this.#names))
     else throw new MoverFailure('Protocol', `${JSON.stringify(name)} is no note that this mover knows`)
   }
 
@@ -84,17 +84,15 @@ export class Notes {
   }
 }
 
-function parsed<T>(name: string, text: string, parse: (text: string) => T): T {
+/** What is wrong is told in the words of the note itself, and so only where they are no secret. */
+function parsed<T>(name: string, text: string, parse: (text: string) => T, names: Names): T {
   try {
     return parse(text)
   } catch (cause) {
-    throw new MoverFailure(
-      'Protocol',
-      `${JSON.stringify(name)} is not what it should be: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    )
+    const what = `${JSON.stringify(noteName(name, names))} is not what it should be`
+    if (names === 'secret')
+      throw new MoverFailure('Protocol', `${what}: the backup is encrypted, so that no more is told`)
+    throw new MoverFailure('Protocol', `${what}: ${(cause as Error).message}`, { cause })
   }
 }
 
