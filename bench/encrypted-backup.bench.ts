@@ -1,4 +1,4 @@
-// What does encryption cost a backup? `node bench/encrypted-backup.bench.ts [--gib 4] [--rounds 3]`
+// What does encryption cost a backup? `node bench/encrypted-backup.bench.ts [--gib 4] [--rounds 3] [--content incompressible|rows]`
 // The same bytes with and without recipients, one after the other, against a store that throws them away: once bytes that do not compress,
 // of which every one is sealed, and once such as a dump has. Prints one JSON object; `ratio` is the throughput with encryption as a share
 // of that without, by the mover's own time on the processor, and by the clock. Fails below 0.85 (by the processor) or above the memory limit.
@@ -14,7 +14,11 @@ const leastRatio = 0.85
 const mostMiB = 160
 
 const { values } = parseArgs({
-  options: { gib: { type: 'string', default: '4' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    gib: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    content: { type: 'string' },
+  },
 })
 const bytes = Number(values.gib) * 2 ** 30
 const server = await startDiscardingS3()
@@ -65,6 +69,7 @@ function round(value: number): number {
 await measured('hybrid', ['echo', 'x'])
 const results: Record<string, Record<Way, ReturnType<typeof best>>> = {}
 for (const [name, command] of Object.entries(contents)) {
+  if (values.content !== undefined && values.content !== name) continue
   const all: Record<Way, Measured[]> = { plain: [], x25519: [], hybrid: [] }
   for (let nth = 0; nth < Number(values.rounds); nth++)
     for (const way of ['plain', 'x25519', 'hybrid'] as const) all[way].push(await measured(way, command))

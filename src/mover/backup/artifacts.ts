@@ -107,9 +107,9 @@ export class Artifacts {
     const upload = this.#openUpload(file, stored => report.note({ storedBytes: before + stored }))
     this.#uploads.push(upload)
     await upload.open()
-    const writeStored: WriteStored = chunk => upload.write(chunk)
+    const writeStored: WriteStored = (...chunks) => upload.write(...chunks)
     const sealing = recipients && (await Sealing.begin(recipients, writeStored))
-    const encoder = sealing ? this.#frames(chunk => sealing.write(chunk)) : this.#encode(writeStored)
+    const encoder = sealing ? this.#frames((...chunks) => sealing.write(...chunks)) : this.#encode(writeStored)
     this.#encoder = encoder
     return {
       take: bytes => encoder.push(bytes),

@@ -25,4 +25,4 @@ export type LastFrame = (encoded: Encoded) => Buffer
 export const frameBytes = 4 << 20
 
 /** Copies stored bytes, in their order, which are gone afterwards; its promise holds the stream back. */
-export type WriteStored = (chunk: Buffer) => Promise<void>
+export type WriteStored = (...chunks: readonly Buffer[]) => Promise<void>
