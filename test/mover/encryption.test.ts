@@ -165,6 +165,12 @@ for (const kind of s3ServerKinds)
           })
           assert.equal(hash('sha256', readBytes(stage, 'plain')), hash('sha256', plain))
         }
+        // As docs/storage-format.md has it.
+        const facts = `age=$1; "$age" -d -i "$2" sealed >sealed.zst; tail -c 4M sealed.zst | grep -a -o '"name":"[^"]*","bytes":[0-9]*,"sha256":"[0-9a-f]*"'`
+        const argv = ['sh', '-c', facts, 'sh', program, join(keys[0].directory, 'keys.txt')]
+        const told = JSON.parse(`{${await capture(argv, { cwd: stage.directory })}}`) as unknown
+        const name = index === 0 ? 'orders_of_2026' : 'customers-of-acme'
+        assert.deepEqual(told, { name, bytes: plain.length, sha256: hash('sha256', plain) })
       }
     })
 

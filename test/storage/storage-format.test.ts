@@ -37,7 +37,7 @@ test('the keys in the documents are those that we write', () => {
     manifestKey(layout, 'command', slot, '<run>')
       .replace('command', '<target>')
       .replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),
-    segmentKey(layout, attempt, '<artifact>', 0) + '[.NNNN]',
+    segmentKey(layout, attempt, 'artifact', 0).replace('/artifact.', '/<artifact>.') + '[.NNNN]',
     segmentKey(layout, attempt, sealedFile(0), 0, ['zstd', 'age']).replace('0000', '<NNNN>') + '[.NNNN]',
     holdKey(layout, '<run>'),
     pinKey(layout, '<restore uid>'),
