@@ -336,7 +336,7 @@ suite('recipients', () => {
 
   test('of a ConfigMap are read by the mover alone, which starts also where there is none', () => {
     for (const [what, spec] of Object.entries(encrypted({ configMap: 'keys' }))) {
-      const { containers, volumes = [] } = spec.template.spec
+      const { containers, volumes } = spec.template.spec
       const found = volumes.filter(({ name }) => name === 'recipients')
       const isEncrypting = encrypting.has(what)
       const volume = { name: 'recipients', configMap: { name: 'keys', optional: true } }
