@@ -34,7 +34,7 @@ export type Codec = (typeof codecs)[number]
  * What an engine's own tools can tell of an artifact, for comparison with what was restored. Numbers of rows that are not `exact` are
  * estimates, and never compared.
  */
-const factsSchema = z.record(z.string(), z.json())
+export const factsSchema = z.record(z.string(), z.json())
 export type ArtifactFacts = Readonly<z.infer<typeof factsSchema>>
 
 const streamSchema = z.object({
@@ -62,7 +62,7 @@ const streamSchema = z.object({
 /** By `kind`; later ones are refused by their name. */
 const artifactKinds = ['stream'] as const
 
-const engineSchema = z.object({
+export const engineSchema = z.object({
   preset: z.string().min(1).max(63),
   serverVersion: z.string().min(1).max(253),
   clientVersion: z.string().min(1).max(253),
@@ -192,11 +192,21 @@ function inside(folder: string, key: string): boolean {
   return key.startsWith(folder) && !key.slice(folder.length).includes('/')
 }
 
+export interface ArtifactSizes {
+  /** Plain bytes; absent of what is encrypted. */
+  readonly bytes?: number
+  readonly storedBytes: number
+}
+
+export function recordSizes(record: BackupRecord): ArtifactSizes {
+  return sizesOf(record.artifacts)
+}
+
 /** Sums over the artifacts. The plain bytes of what is encrypted nobody knows here: then there is no sum of them. */
-export function recordSizes(record: BackupRecord): { readonly bytes?: number; readonly storedBytes: number } {
+export function sizesOf(artifacts: readonly Pick<BackupArtifact, 'bytes' | 'storedBytes'>[]): ArtifactSizes {
   let plain: number | undefined = 0
   let storedBytes = 0
-  for (const { bytes: own, storedBytes: stored } of record.artifacts) {
+  for (const { bytes: own, storedBytes: stored } of artifacts) {
     plain = own === undefined || plain === undefined ? undefined : plain + own
     storedBytes += stored
   }

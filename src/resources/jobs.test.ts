@@ -313,3 +313,47 @@ test('the hash of the wish changes with the wish, and with nothing else', () => 
 test('a policy that admission should have refused is refused here, too', () => {
   assert.throws(() => probeJob(policy({ backend: undefined }), 'hash', 0, settings), /has no backend/)
 })
+
+suite('recipients', () => {
+  const encrypted = (encryption: object) =>
+    jobSpecs(policy({ backend: { ...backend, encryption }, strategy: { type: 'job', job: fullJob } }))
+  const taskOf = ({ template }: JobSpec) => {
+    const mover = template.spec.containers.find(({ name }) => name === 'mover')
+    const { value = '' } = mover?.env?.find(({ name }) => name === moverEnvironment.task) ?? {}
+    return parseMoverTask(value)
+  }
+  const encrypting = new Set(['scheduled', 'on-demand', 'probe'])
+
+  test('go to who encrypts with them, and to the probe', () => {
+    const recipients = ['age1a', 'age1b']
+    for (const [what, spec] of Object.entries(encrypted({ recipients }))) {
+      const task = taskOf(spec)
+      const given = 'encryption' in task ? task.encryption : undefined
+      assert.deepEqual(given, encrypting.has(what) ? { recipients } : undefined, what)
+      assert.ok(!JSON.stringify(spec.template.spec.volumes).includes('recipients'))
+    }
+  })
+
+  test('of a ConfigMap are read by the mover alone, which starts also where there is none', () => {
+    for (const [what, spec] of Object.entries(encrypted({ configMap: 'keys' }))) {
+      const { containers, volumes } = spec.template.spec
+      const found = volumes.filter(({ name }) => name === 'recipients')
+      const isEncrypting = encrypting.has(what)
+      const volume = { name: 'recipients', configMap: { name: 'keys', optional: true } }
+      assert.deepEqual(found, isEncrypting ? [volume] : [], what)
+      const mounted = containers.filter(({ volumeMounts = [] }) =>
+        volumeMounts.some(({ name }) => name === 'recipients'),
+      )
+      assert.deepEqual(
+        mounted.map(({ name }) => name),
+        isEncrypting ? ['mover'] : [],
+        what,
+      )
+      const task = taskOf(spec)
+      if (isEncrypting)
+        assert.deepEqual('encryption' in task && task.encryption, {
+          recipientsFile: '/var/run/backup/recipients/recipients',
+        })
+    }
+  })
+})

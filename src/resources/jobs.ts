@@ -23,6 +23,7 @@ import {
   policyReference,
   startJobSpec,
   startTimeoutSeconds,
+  encryptionTask,
   storeJobSpec,
   taskBase,
 } from './mover-pod.ts'
@@ -32,7 +33,10 @@ import type { Settings } from './settings.ts'
 export type Marks = {
   readonly held: readonly string[]
   readonly accepted: readonly string[]
-} & Pick<BackupTaskInput, 'retentionChanged' | 'onDemandRetentionChanged' | 'sizeHint' | 'maxDeletes'>
+} & Pick<
+  BackupTaskInput,
+  'retentionChanged' | 'onDemandRetentionChanged' | 'sizeHint' | 'storedSizeHint' | 'maxDeletes'
+>
 
 /** History that the CronJob controller keeps: enough for the operator to be down a while (docs/design.md R6). */
 const historyLimit = 10
@@ -125,7 +129,8 @@ export function onDemandJob(
 /** A Job that finds out whether the backend can be used (docs/design.md R2). */
 export function probeJob(policy: BackupPolicy, backendHash: string, attempt: number, settings: Settings): Job {
   const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, attempt)
-  return storeJob(policy, name, commandTarget, 'probe', { ...taskBase(policy, settings), kind: 'probe' }, settings)
+  const task = { ...taskBase(policy, settings), kind: 'probe', encryption: encryptionTask(policy) } as const
+  return storeJob(policy, name, commandTarget, 'probe', task, settings)
 }
 
 /** A Job that finds out whether the pod of a run can start, and its image has the program (docs/design.md R35). */
@@ -211,6 +216,7 @@ function backupTask(
     target,
     artifact: backupArtifact,
     compression,
+    encryption: encryptionTask(policy),
     retention,
     // Where it is left out a mover takes the change of the other number for its own.
     onDemandRetention: onDemandRetention ?? (changed ? retention : undefined),

@@ -15,7 +15,7 @@ import {
   prepareCommand,
   sourceCommand,
 } from '../api/mover/pod.ts'
-import type { BackendTask, MoverTaskInput, PrefixOwner } from '../api/mover/task.ts'
+import type { BackendTask, EncryptionTask, MoverTaskInput, PrefixOwner } from '../api/mover/task.ts'
 import { backupArtifact } from '../api/names.ts'
 import { permanentExitCodes } from '../api/mover/reasons.ts'
 import type { OwnerReference } from '../api/kubernetes.ts'
@@ -38,6 +38,7 @@ export const container = { prepare: 'prepare', dump: 'dump', restore: 'restore',
 const helpers = '/app/src/mover/shell'
 const credentialsDirectory = '/var/run/backup/credentials'
 const caDirectory = '/var/run/backup/ca'
+const recipientsDirectory = '/var/run/backup/recipients'
 export const nonRootId = 65532
 
 /** One attempt may start so late after its pod began (image pulls). Seconds. */
@@ -103,6 +104,13 @@ export function storeTask(backend: BackendSpec, owner: PrefixOwner) {
     credentialsDirectory,
     caFile,
   } as const
+}
+
+/** Whom the tasks that encrypt, or look whether that can be done, encrypt to. */
+export function encryptionTask({ spec }: BackupPolicy): EncryptionTask | undefined {
+  const { recipients, configMap } = spec.backend?.encryption ?? {}
+  if (configMap !== undefined) return { recipientsFile: `${recipientsDirectory}/recipients` }
+  return recipients && { recipients }
 }
 
 /** The Job spec of one backup run: the user's command and our mover, side by side. */
@@ -175,7 +183,7 @@ function runPod(
     imagePullSecrets: [...settings.imagePullSecrets.map(name => ({ name })), ...(job.imagePullSecrets ?? [])],
     initContainers: [prepareContainer(settings)],
     containers: [sourceContainer(job, command), moverContainer(task, settings, [sharedMount])],
-    volumes: [...sharedVolumes, ...storeVolumes(policy.spec.backend), ...(job.volumes ?? [])],
+    volumes: [...sharedVolumes, ...taskVolumes(task, policy.spec.backend), ...(job.volumes ?? [])],
   }
 }
 
@@ -208,7 +216,7 @@ export function storeJobSpec(backend: BackendSpec | undefined, task: MoverTaskIn
         ...podDefaults(settings),
         activeDeadlineSeconds: storeJobDeadlineSeconds - 60,
         containers: [moverContainer(task, settings, [])],
-        volumes: storeVolumes(backend),
+        volumes: taskVolumes(task, backend),
       },
     },
   }
@@ -274,6 +282,7 @@ export function moverContainer(
       ...mounts,
       { name: 'credentials', mountPath: credentialsDirectory, readOnly: true },
       ...('caFile' in task && task.caFile ? [{ name: 'ca', mountPath: caDirectory, readOnly: true }] : []),
+      ...(readsRecipients(task) ? [{ name: 'recipients', mountPath: recipientsDirectory, readOnly: true }] : []),
     ],
   }
 }
@@ -284,4 +293,15 @@ export function storeVolumes(backend: BackendSpec | undefined): readonly Volume[
     { name: 'credentials', secret: { secretName: backend?.secretRef, optional: true, defaultMode: 0o444 } },
     ...(backend?.ca ? [{ name: 'ca', configMap: { name: backend.ca, optional: true } }] : []),
   ]
+}
+
+/** Optional as well: a ConfigMap that is missing is no reason for a pod to hang. */
+function taskVolumes(task: MoverTaskInput, backend: BackendSpec | undefined): readonly Volume[] {
+  const name = backend?.encryption?.configMap
+  if (name === undefined || !readsRecipients(task)) return storeVolumes(backend)
+  return [...storeVolumes(backend), { name: 'recipients', configMap: { name, optional: true } }]
+}
+
+function readsRecipients(task: MoverTaskInput): boolean {
+  return 'encryption' in task && task.encryption !== undefined && 'recipientsFile' in task.encryption
 }

@@ -196,7 +196,9 @@ class History {
         },
       ],
       commit: 'conditional',
-      ...checkSize({ id: run, slot, artifacts: [{ name: 'dump', bytes }] }, earlier, { accepted: [] }),
+      ...checkSize({ id: run, slot, artifacts: [{ name: 'dump', bytes, storedBytes: 2 * step.segments }] }, earlier, {
+        accepted: [],
+      }),
       tools: {},
     }
     await this.store.put(manifest, Buffer.from(encodeBackupRecord(record)))

@@ -307,10 +307,10 @@ describe('a restore', () => {
   test('of what this program cannot read begins with nothing', async t => {
     const stage = await restoreStage(t, server)
     await stage.put([dump])
-    await changeManifest(stage, record => void Object.assign(record.artifacts[0] ?? {}, { codecs: ['zstd', 'age'] }))
+    await changeManifest(stage, record => void Object.assign(record.artifacts[0] ?? {}, { codecs: ['age', 'zstd'] }))
     const { message } = await runPod({ task: stage.restoreTask(), secret, command: stage.sh('touch "$1/begun"') })
     assert.deepEqual([message.reason, stage.has('begun')], ['FormatUnsupported', false])
-    assert.match(message.message ?? '', /zstd, age/)
+    assert.match(message.message ?? '', /age, zstd/)
   })
 
   test('whose command takes nothing is given up, and one whose store is slow is not', async t => {

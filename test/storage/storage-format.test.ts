@@ -11,6 +11,7 @@ import {
   manifestKey,
   pinKey,
   proofKey,
+  sealedFile,
   segmentKey,
   uploadRecordKey,
 } from '../../src/storage/bucket/layout.ts'
@@ -36,7 +37,8 @@ test('the keys in the documents are those that we write', () => {
     manifestKey(layout, 'command', slot, '<run>')
       .replace('command', '<target>')
       .replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),
-    segmentKey(layout, attempt, 'ARTIFACT', 0).replace('ARTIFACT', '<artifact>') + '[.NNNN]',
+    segmentKey(layout, attempt, 'artifact', 0).replace('/artifact.', '/<artifact>.') + '[.NNNN]',
+    segmentKey(layout, attempt, sealedFile(0), 0, ['zstd', 'age']).replace('0000', '<NNNN>') + '[.NNNN]',
     holdKey(layout, '<run>'),
     pinKey(layout, '<restore uid>'),
     proofKey(layout, '<run>', slot).replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),

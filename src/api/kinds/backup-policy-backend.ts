@@ -1,6 +1,7 @@
 // BackupPolicy spec.backend: where backups are stored, and with which credentials.
 import { z } from 'zod'
 import { dnsName, rule } from '../schema/schema.ts'
+import { encryption } from './backup-policy-encryption.ts'
 
 export const backend = z
   .object({
@@ -71,6 +72,7 @@ export const backend = z
           'adopt must be the id of one cluster, without blanks; the condition Ready names it',
         ),
       ),
+    encryption: encryption.optional(),
     secretRef: dnsName(
       "Name of a Secret in the policy's namespace with the credentials: keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or accessKey and secretKey, or rootUser and rootPassword. The operator itself never reads it; the backup pods mount it.",
     ),

@@ -308,8 +308,15 @@ export const restoreStatus = z
     progress: z
       .object({
         artifact: z.string().max(253).optional().describe('The artifact that was read last.'),
-        bytes: z.int().describe('Bytes that were checked and handed over.'),
-        totalBytes: z.int().optional().describe('Bytes that the backup restores to, where they are known.'),
+        bytes: z
+          .int()
+          .describe(
+            'Bytes that were checked and handed over; of an encrypted backup, whose sizes are secret, the same share of its stored bytes.',
+          ),
+        totalBytes: z
+          .int()
+          .optional()
+          .describe('Bytes that the backup restores to, where they are known; of an encrypted one its stored bytes.'),
         percent: z.int().optional().describe('The one in terms of the other.'),
       })
       .optional()

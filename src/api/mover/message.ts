@@ -100,7 +100,7 @@ export interface FoundBackup {
 export interface RestoreProgress {
   /** Absent of what is encrypted: names are secret. */
   readonly artifact?: string
-  /** Plain bytes that were verified and given to the command. */
+  /** Plain bytes that were verified and given to the command; of what is encrypted as large a share of the stored ones. */
   readonly bytes: number
   readonly totalBytes?: number
 }
@@ -117,7 +117,7 @@ export interface MoverMessage {
   readonly finishedAt?: number
   /** Of a backup: the slot it covers, ms since the epoch. */
   readonly slot?: number
-  /** Plain bytes received from the command. */
+  /** Plain bytes received from the command; absent where they are encrypted. */
   readonly bytes?: number
   readonly storedBytes?: number
   /** Whether its size could be compared with those of other backups (docs/design.md R24). */

@@ -37,6 +37,8 @@ export const moverReasons = {
   SecretNotFound: 21,
   /** The Secret exists, but has none of the accepted keys; the message names those looked for. */
   SecretKeyMissing: 21,
+  /** Whom to encrypt to is not known: the ConfigMap is not there, or what is listed is no public key that can be encrypted to. */
+  RecipientsInvalid: 21,
   BucketNotFound: 21,
   /** 403 or 401: wrong key, or no permission. */
   AccessDenied: 21,

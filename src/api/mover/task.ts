@@ -47,6 +47,13 @@ const common = {
   storeIdleSeconds: seconds.default(60),
 }
 
+/** Whom backups are encrypted to: public keys, or a file of them, one a line. Absent: backups are not encrypted. */
+const encryptionSchema = z.union([
+  z.strictObject({ recipients: z.array(z.string().min(1).max(2100)).min(1).max(8) }),
+  z.strictObject({ recipientsFile: z.string().min(1) }),
+])
+export type EncryptionTask = Readonly<z.infer<typeof encryptionSchema>>
+
 /** A number of runs to keep that was changed: until an hour after `since` (ms since the epoch) the larger one applies. */
 const changedSchema = z.strictObject({ previous: z.int().min(1), since: z.int().nonnegative() })
 
@@ -84,6 +91,8 @@ const backupFields = z.strictObject({
    * where the store does not list (R24).
    */
   sizeHint: z.int().nonnegative().optional(),
+  /** Likewise stored bytes, which are all that is known of what is encrypted. */
+  storedSizeHint: z.int().nonnegative().optional(),
   /** Runs that retention leaves alone (R7), besides those that are held in the bucket (R28). */
   held: z.array(name(63)).max(1000).default([]),
   /** Suspect runs that a person has accepted: they count again (R14). */
@@ -98,6 +107,7 @@ const backupFields = z.strictObject({
   startTimeoutSeconds: seconds.default(600),
   /** `auto`: what is compressed already is not compressed again. `none`: artifacts are stored as they come. */
   compression: z.enum(['auto', 'zstd', 'none']).default('auto'),
+  encryption: encryptionSchema.optional(),
   /** Size of every part but the last. Stores ask for at least 5 MiB. Absent: what the memory of the pod allows. */
   partBytes: z
     .int()
@@ -115,7 +125,11 @@ const backupTaskSchema = backupFields.refine(task => (task.slot === undefined) !
 /** One backup run of one target: the pod also has the user's container. */
 export type BackupTask = Readonly<z.infer<typeof backupTaskSchema>>
 
-const probeTaskSchema = z.strictObject({ ...common, kind: z.literal('probe') })
+const probeTaskSchema = z.strictObject({
+  ...common,
+  kind: z.literal('probe'),
+  encryption: encryptionSchema.optional(),
+})
 /** Can the policy's backend be used? Facts and reasons come back in the message (R2). */
 export type ProbeTask = Readonly<z.infer<typeof probeTaskSchema>>
 

@@ -6,7 +6,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { Decrypter, Encrypter } from 'age-encryption'
 import { AgeError } from './age-error.ts'
 import type { Identities } from './identities.ts'
-import type { Recipients } from './recipients.ts'
+import type { RecipientKind, Recipients } from './recipients.ts'
 
 /** No header is longer. Whoever opens a file reads so much of it at first, or all of it where that is less. Bytes. */
 export const mostHeaderBytes = 64 << 10
@@ -65,6 +65,17 @@ export async function openHeader(start: Uint8Array, identities: Identities): Pro
     throw new AgeError('Tampered', 'the header of the age file was changed: its MAC, or a recipient in it, is wrong')
   }
 }
+
+/** Of whom the header is for. @throws AgeError NotAge, as `openHeader`. */
+export function recipientKindsOf(start: Uint8Array): readonly RecipientKind[] {
+  const header = Buffer.from(start.subarray(0, headerLength(start))).toString('latin1')
+  return stanzas.filter(([word]) => header.includes(`\n-> ${word} `)).map(([, kind]) => kind)
+}
+
+const stanzas: readonly (readonly [string, RecipientKind])[] = [
+  ['X25519', 'X25519'],
+  ['mlkem768x25519', 'hybrid post-quantum'],
+]
 
 /** The first line that begins with `---` is the last: other lines are base64, or begin with `->`. */
 function headerLength(start: Uint8Array): number {

@@ -25,6 +25,11 @@ export class Identities {
     return new Identities(keys.map(({ key }) => key))
   }
 
+  /** Those of several files. */
+  static together(all: readonly Identities[]): Identities {
+    return new Identities(all.flatMap(one => one.#keys))
+  }
+
   addTo(decrypter: Decrypter): void {
     for (const key of this.#keys) decrypter.addIdentity(key)
   }

@@ -3,32 +3,35 @@
  * None of them is a backup before the manifest names them all, and all are removed when the attempt fails.
  */
 import type { BackupArtifact, BackupSegment, Codec } from '../../api/record.ts'
+import { encodeSealedArtifact, sealedMagic, type SealedArtifact } from '../../api/sealed-artifact.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
-import { segmentKey, uploadRecordKey, type Layout } from '../../storage/bucket/layout.ts'
+import { sealedFile, segmentKey, uploadRecordKey, type Layout } from '../../storage/bucket/layout.ts'
 import { dataMetadata, encodeUploadRecord } from '../../storage/bucket/upload-record.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
+import type { Recipients } from '../age/recipients.ts'
 import { MoverFailure } from '../failure.ts'
 import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
 import { AsItIs } from './as-it-is.ts'
 import type { Digests } from './digests.ts'
-import { frameBytes, type Encoder, type WriteStored } from './encoder.ts'
+import { frameBytes, type Encoded, type Encoder, type WriteStored } from './encoder.ts'
 import { Frames } from './frames.ts'
 import type { MemoryPlan } from './memory.ts'
 import type { Notes } from './notes.ts'
 import { withoutFailing } from './retention.ts'
+import { Sealing } from './sealing.ts'
+import { skippableFrame } from './skippable-frame.ts'
 import type { ArtifactSink } from './source.ts'
 import { SegmentedUpload } from './upload.ts'
 
-/** Stored, and not yet judged by its size. Keys of segments are from the root of the bucket. */
-export type StoredArtifact = Omit<BackupArtifact, 'suspect' | 'name' | 'bytes' | 'sha256'> & {
-  readonly name: string
-  readonly bytes: number
-  readonly sha256: string
-}
+/** As the manifest will name it, and not yet judged by its size. Keys of segments are from the root of the bucket. */
+export type StoredArtifact = Omit<BackupArtifact, 'suspect'>
 
 export interface ArtifactsOptions {
-  readonly task: Pick<BackupTask, 'compression' | 'maxParts'>
+  readonly task: Pick<BackupTask, 'compression' | 'maxParts' | 'target' | 'owner'>
+  readonly slot: Date
+  /** Absent: artifacts are not encrypted. */
+  readonly recipients: Recipients | undefined
   readonly identity: MoverIdentity
   readonly layout: Layout
   /** Key of the manifest, from the root of the bucket. */
@@ -66,15 +69,16 @@ export class Artifacts {
   readonly #uploads: SegmentedUpload[] = []
   readonly #stored: StoredArtifact[] = []
   readonly #names = new Set<string>()
+  readonly #lateWriters = new Set<string>()
   #encoder: Encoder | undefined
   /** Of the uploads before the present one. */
   #segments = 0
   #storedBytes = 0
 
   constructor(options: ArtifactsOptions) {
-    const { plan, digests, task } = options
+    const { plan, digests } = options
     this.#options = options
-    this.#codecs = task.compression === 'none' ? [] : ['zstd']
+    this.#codecs = codecsOf(options)
     const buffers = (count: number, bytes: number, start: number) =>
       Array.from({ length: count }, (_, index) => Buffer.from(digests.memory, start + index * bytes, bytes))
     this.plainBuffers = buffers(plan.plainBuffers, frameBytes, 0)
@@ -86,46 +90,60 @@ export class Artifacts {
     return this.#stored
   }
 
+  /** Names of programs that wrote on after the command of an artifact had ended. */
+  get lateWriters(): readonly string[] {
+    return [...this.#lateWriters]
+  }
+
   /** Opens the upload of the next one. @throws MoverFailure ArtifactName; StoreError. */
   async begin(name: string): Promise<ArtifactSink> {
-    const { report, notes } = this.#options
+    const { report, notes, recipients } = this.#options
     checkName(name, this.#names, this.#codecs)
+    const index = this.#names.size
     this.#names.add(name)
     const facts = notes.factsOf(name)
     const before = this.#storedBytes
-    const upload = this.#openUpload(name, stored => report.note({ storedBytes: before + stored }))
+    const file = recipients ? sealedFile(index) : name
+    const upload = this.#openUpload(file, stored => report.note({ storedBytes: before + stored }))
     this.#uploads.push(upload)
     await upload.open()
-    const encoder = this.#encode(async chunk => {
+    const writeStored: WriteStored = async (...chunks) => {
       try {
-        await upload.write(chunk)
+        await upload.write(...chunks)
       } catch (error) {
         // The reader waits for buffers, or for the command: it would not hear of it.
         this.#options.onFailure(error)
         throw error
       }
-    })
+    }
+    const sealing = recipients && (await Sealing.begin(recipients, writeStored))
+    const encoder = sealing ? this.#frames((...chunks) => sealing.write(...chunks)) : this.#encode(writeStored)
     this.#encoder = encoder
     return {
       take: bytes => encoder.push(bytes),
       end: async lateWriters => {
-        const { bytes, sha256 } = await encoder.end()
+        const told = {
+          name,
+          ...(facts ? { facts } : {}),
+          ...(lateWriters.length > 0 ? { lateWriters: [...lateWriters] } : {}),
+        }
+        const encoded = sealing
+          ? await encoder.end(known => this.#sealedFrame(index, { ...told, ...known }))
+          : await encoder.end()
         encoder.close()
+        for (const writer of lateWriters) this.#lateWriters.add(writer)
+        await sealing?.finish()
         const segments = await upload.finish()
         const storedBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
         this.#storedBytes += storedBytes
         this.#segments += segments.length
         this.#stored.push({
           kind: 'stream',
-          name,
           codecs: [...this.#codecs],
           partBytes: this.#options.plan.partBytes,
           segments: [...segments],
           storedBytes,
-          bytes,
-          sha256,
-          ...(facts ? { facts } : {}),
-          ...(lateWriters.length > 0 ? { lateWriters: [...lateWriters] } : {}),
+          ...(sealing ? {} : { ...told, ...encoded }),
         })
         report.note({ artifacts: this.#stored.length })
       },
@@ -146,12 +164,27 @@ export class Artifacts {
   }
 
   #encode(write: WriteStored): Encoder {
+    const { task, digests } = this.#options
+    return task.compression === 'none' ? new AsItIs(digests, write) : this.#frames(write)
+  }
+
+  #frames(write: WriteStored): Encoder {
     const { task, digests, plan } = this.#options
-    if (task.compression === 'none') return new AsItIs(digests, write)
     return new Frames({ compression: task.compression, lanes: plan.lanes, digests, write })
   }
 
-  #openUpload(name: string, onStored: (bytes: number) => void): SegmentedUpload {
+  /** What the manifest does not say of an encrypted artifact, and where it belongs. */
+  #sealedFrame(index: number, own: Encoded & Pick<SealedArtifact, 'name' | 'facts' | 'lateWriters'>): Buffer {
+    const { task, identity, slot, notes } = this.#options
+    const { clusterId, namespace, policy } = task.owner
+    const { run, attempt } = identity
+    const place = { owner: { clusterId, namespace, policy }, target: task.target, run, attempt, index }
+    const { engine } = notes
+    const sealed = { ...place, slot: slot.toISOString(), ...own, ...(engine ? { engine } : {}) }
+    return skippableFrame(sealedMagic, encodeSealedArtifact(sealed))
+  }
+
+  #openUpload(file: string, onStored: (bytes: number) => void): SegmentedUpload {
     const { identity, layout, manifest, expiresAt, stores, report, signal, openingSignal } = this.#options
     const relative = (key: string) => key.slice(layout.root.length)
     const first = this.#segments
@@ -160,7 +193,7 @@ export class Artifacts {
       stores.patient.put(recordKey(segment), encodeUploadRecord(record), openingSignal)
     return new SegmentedUpload({
       store: stores.patient,
-      keyOf: segment => segmentKey(layout, identity, name, segment, this.#codecs),
+      keyOf: segment => segmentKey(layout, identity, file, segment, this.#codecs),
       metadata: { [dataMetadata.manifest]: relative(manifest), [dataMetadata.expiresAt]: String(expiresAt) },
       buffers: this.#partBuffers,
       maxParts: this.#options.task.maxParts,
@@ -185,9 +218,16 @@ export class Artifacts {
   }
 }
 
+function codecsOf({ task, recipients }: Pick<ArtifactsOptions, 'task' | 'recipients'>): readonly Codec[] {
+  if (recipients) return ['zstd', 'age']
+  return task.compression === 'none' ? [] : ['zstd']
+}
+
 function checkName(name: string, names: ReadonlySet<string>, codecs: readonly Codec[]) {
   const problem = problemOf(name, names, codecs)
-  if (problem) throw new MoverFailure('ArtifactName', `the artifact ${JSON.stringify(name.slice(0, 100))} ${problem}`)
+  if (!problem) return
+  const which = codecs.includes('age') ? String(names.size + 1) : JSON.stringify(name.slice(0, 100))
+  throw new MoverFailure('ArtifactName', `the artifact ${which} ${problem}`)
 }
 
 /** @returns what is wrong, for `the artifact "…" …`. */

@@ -1,7 +1,7 @@
 /** One attempt of one backup run: from the first look at the store to the manifest, and what follows it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { recordSizes, triggerOfRun, type BackupRecord } from '../../api/record.ts'
+import { recordSizes, sizesOf, triggerOfRun, type BackupRecord } from '../../api/record.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
 import { commandFailures } from '../../api/mover/reasons.ts'
 import { slotOfJobName } from '../../api/names.ts'
@@ -10,6 +10,7 @@ import { layoutOf, manifestKey, type Layout } from '../../storage/bucket/layout.
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { isStoreError } from '../../storage/store-error.ts'
 import { checkStillOurs, claimFolder } from '../../storage/bucket/ownership.ts'
+import type { Recipients } from '../age/recipients.ts'
 import { Artifacts, bufferBytes, relativeSegments, type StoredArtifact } from './artifacts.ts'
 import { CommitFailure, commitRecord, findOwnRecord, type CommitOutcome } from './commit.ts'
 import { commitMarginMs, lastLook } from './last-look.ts'
@@ -22,6 +23,7 @@ import { failureOf, MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
 import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
+import { recipientsOf } from '../recipients.ts'
 import { applyRetention, sweepLeftovers, warnOf, withoutFailing } from './retention.ts'
 import { checkSize } from './size-check.ts'
 import { receiveArtifacts } from './source.ts'
@@ -42,6 +44,7 @@ export interface BackupContext {
 interface Run extends BackupContext {
   readonly task: BackupTask
   readonly stores: Stores
+  readonly recipients: Recipients | undefined
   readonly layout: Layout
   readonly slot: Date
   readonly startedAt: Date
@@ -71,9 +74,10 @@ export async function runBackup(task: BackupTask, context: BackupContext): Promi
   const manifest = manifestKey(layout, task.target, slot, identity.run)
   report.update({ slot: slot.getTime(), startedAt: startedAt.getTime() })
 
+  const recipients = task.encryption && (await recipientsOf(task.encryption))
   const stores = await openStores(task, report.log)
   const claim = await claimFolder(stores.quick, layout, task, startedAt.getTime(), signal)
-  const run: Run = { ...context, ...claim, task, stores, layout, slot, startedAt, manifest }
+  const run: Run = { ...context, ...claim, task, stores, recipients, layout, slot, startedAt, manifest }
   const earlier = await findOwnRecord(stores.quick, layout, manifest, identity.jobUid, signal)
   if (earlier) {
     await lookAt(run, earlier, signal)
@@ -95,7 +99,7 @@ interface Committed {
 
 /** Up to the manifest. Nothing that fails later may reach its end, which deletes the data. */
 async function attempt(run: Run): Promise<Committed> {
-  const plan = planHere(run.task.partBytes)
+  const plan = planHere(run.task.partBytes, run.recipients !== undefined)
   const digests = openDigests(bufferBytes(plan))
   try {
     return await attemptWith(run, plan, digests)
@@ -111,7 +115,7 @@ async function attemptWith(run: Run, plan: MemoryPlan, digests: Digests): Promis
   const signal = AbortSignal.any([run.signal, ending.signal])
   const openingSignal = delayed(signal, openingMs)
   const expiresAt = expiryOf(run, run.startedAt.getTime())
-  const notes = new Notes()
+  const notes = new Notes(run.recipients ? 'secret' : 'told')
   const onFailure = (error: unknown) => ending.abort(error)
   const artifacts = new Artifacts({ ...run, expiresAt, plan, digests, notes, signal, openingSignal, onFailure })
   const progress = setInterval(() => reportProgress(report), progressMs)
@@ -122,7 +126,8 @@ async function attemptWith(run: Run, plan: MemoryPlan, digests: Digests): Promis
       signal,
       buffers: artifacts.plainBuffers,
       onStart: () => report.update({ phase: 'receiving' }),
-      onBytes: bytes => report.note({ bytes }),
+      secrecy: run.recipients ? 'secret' : 'told',
+      onBytes: bytes => report.note(run.recipients ? {} : { bytes }),
       artifact: name => artifacts.begin(name),
       note: (name, text) => notes.take(name, text),
     })
@@ -160,7 +165,7 @@ async function commit(run: Run, artifacts: Artifacts, notes: Notes): Promise<Com
   const { stores, layout, report, manifest, conditionalPut, task } = run
   const { stored } = artifacts
   report.update({ phase: 'committing', sha256: stored[0]?.sha256, sourceStatus: 0 })
-  const lateWriters = [...new Set(stored.flatMap(artifact => artifact.lateWriters ?? []))]
+  const { lateWriters } = artifacts
   if (lateWriters.length > 0) report.warn('LateWriters', lateWritersText(lateWriters))
   const before = await readTarget(run)
   const record = recordOf(run, stored, notes, before)
@@ -201,9 +206,9 @@ function recordOf(
     artifacts: stored.map(artifact => ({
       ...artifact,
       segments: relativeSegments(layout, artifact.segments),
-      ...(shrunk.includes(artifact.name) ? { suspect: true as const } : {}),
+      ...(artifact.name !== undefined && shrunk.includes(artifact.name) ? { suspect: true as const } : {}),
     })),
-    ...(engine ? { engine } : {}),
+    ...(engine && !run.recipients ? { engine } : {}),
     commit: run.conditionalPut ? 'conditional' : 'unconditional',
     ...size,
     trigger: task.trigger ?? (task.cronJob === undefined ? triggerOfRun(identity.run, task.owner.policy) : 'scheduled'),
@@ -212,9 +217,10 @@ function recordOf(
 }
 
 function suspectText(stored: readonly StoredArtifact[], shrunk: readonly string[]): string {
-  const bytes = stored.reduce((sum, artifact) => sum + artifact.bytes, 0)
+  const { bytes, storedBytes } = sizesOf(stored)
+  const size = bytes === undefined ? `${storedBytes} encrypted bytes` : `${bytes} bytes`
   const which = stored.length > 1 && shrunk.length > 0 ? ` (${shrunk.slice(0, 3).join(', ')})` : ''
-  return `${bytes} bytes${which}, far fewer than the good backups before it: nothing is pruned`
+  return `${size}${which}, far fewer than the good backups before it: nothing is pruned`
 }
 
 /**

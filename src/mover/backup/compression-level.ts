@@ -14,12 +14,16 @@ export type FrameLevel = 'usual' | 'fastest'
 
 export const zstdLevels = { usual: usualLevel, fastest: fastestLevel } as const satisfies Record<FrameLevel, number>
 
-/** For frame `index`. `shrank`: the last one that was compressed at the usual level; undefined before there is one. */
+/**
+ * For frame `index`. `shrank`: the last one that was compressed at the usual level; undefined before there is one. `none`: frames that are
+ * only wrapped, because what is encrypted has its facts in a frame.
+ */
 export function levelOf(
-  compression: Exclude<BackupTask['compression'], 'none'>,
+  compression: BackupTask['compression'],
   index: number,
   shrank: boolean | undefined,
 ): FrameLevel {
+  if (compression === 'none') return 'fastest'
   if (compression === 'zstd' || shrank !== false || index % lookEvery === 0) return 'usual'
   return 'fastest'
 }

@@ -6,8 +6,8 @@ export interface Encoder {
    * the last has `frameBytes`; the next call need not wait for the promise.
    */
   push(plain: Buffer): Promise<void>
-  /** After the last bytes: writes what is left. */
-  end(): Promise<Encoded>
+  /** After the last bytes: writes what is left, and `last` where there are frames. */
+  end(last?: LastFrame): Promise<Encoded>
   /** Gives up what it holds; also after `end`. */
   close(): void
 }
@@ -18,8 +18,11 @@ export interface Encoded {
   readonly sha256: string
 }
 
+/** Makes a skippable frame for the end, before the seek table. */
+export type LastFrame = (encoded: Encoded) => Buffer
+
 /** Plain bytes of a frame, and of each buffer that is filled from the command. */
 export const frameBytes = 4 << 20
 
 /** Copies stored bytes, in their order, which are gone afterwards; its promise holds the stream back. */
-export type WriteStored = (chunk: Buffer) => Promise<void>
+export type WriteStored = (...chunks: readonly Buffer[]) => Promise<void>

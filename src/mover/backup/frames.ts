@@ -8,16 +8,17 @@
  */
 import type { TransformOptions } from 'node:stream'
 import { constants, createZstdCompress, type ZstdCompress, type ZstdOptions } from 'node:zlib'
+import type { BackupTask } from '../../api/mover/task.ts'
 import { hasShrunk, levelOf, zstdLevels, type FrameLevel } from './compression-level.ts'
 import type { Digests } from './digests.ts'
-import { frameBytes, type Encoded, type Encoder, type WriteStored } from './encoder.ts'
+import { frameBytes, type Encoded, type Encoder, type LastFrame, type WriteStored } from './encoder.ts'
 import { SeekTable } from './seek-table.ts'
 
 /** What is longer comes in pieces. A frame of 4 MiB in one buffer would be no faster, and hold the memory for longer. */
 const pieceBytes = 1 << 20
 
 export interface FrameOptions {
-  readonly compression: 'auto' | 'zstd'
+  readonly compression: BackupTask['compression']
   /** Frames that are compressed at once. */
   readonly lanes: number
   readonly digests: Digests
@@ -66,10 +67,17 @@ export class Frames implements Encoder {
     await digested
   }
 
-  async end(): Promise<Encoded> {
+  async end(last?: LastFrame): Promise<Encoded> {
+    const { write, digests } = this.#options
     await this.#written
-    await this.#options.write(this.#table.encode())
-    return { bytes: this.#bytes, sha256: await this.#options.digests.finish() }
+    const encoded = { bytes: this.#bytes, sha256: await digests.finish() }
+    if (last) {
+      const frame = last(encoded)
+      this.#table.add(frame.length, 0)
+      await write(frame)
+    }
+    await write(this.#table.encode())
+    return encoded
   }
 
   close() {

@@ -17,6 +17,14 @@ test('more memory makes larger parts, and lanes for all processors', () => {
   assert.deepEqual([large.lanes, large.partBytes, large.parts], [8, 32 * MiB, 20])
 })
 
+test('what is sealed needs memory of its own, which parts give', () => {
+  const sealed = planMemory(256 * MiB, 2, undefined, true)
+  assert.ok(
+    sealed.lanes * 7 + sealed.parts * (sealed.partBytes / MiB) <= usual.lanes * 7 + 48 - 14,
+    JSON.stringify(sealed),
+  )
+})
+
 test('a size of parts that is given stays', () => {
   assert.deepEqual(planMemory(256 * MiB, 2, 16 * MiB), { ...usual, partBytes: 16 * MiB, parts: 2 })
 })

@@ -22,6 +22,8 @@ const usualLimit = 256 * MiB
 const usable = 0.625
 /** Program, thread of digests, garbage of requests: what a mover takes without any of the buffers below. */
 const base = 97 * MiB
+/** What seals, and what it has sealed and nobody has collected yet. */
+const sealingBytes = 14 * MiB
 /** Of a lane: its buffer, what it has compressed and not yet written, its tables. */
 const laneBytes = frameBytes + 3 * MiB
 
@@ -35,8 +37,13 @@ const fewestParts = 2
 const otherRequests = 4
 
 /** @param partBytes where the size is given */
-export function planMemory(limit: number | undefined, processors: number, partBytes: number | undefined): MemoryPlan {
-  const buffers = Math.max((limit ?? usualLimit) * usable - base, 0)
+export function planMemory(
+  limit: number | undefined,
+  processors: number,
+  partBytes: number | undefined,
+  isSealed = false,
+): MemoryPlan {
+  const buffers = Math.max((limit ?? usualLimit) * usable - base - (isSealed ? sealingBytes : 0), 0)
   // A third for what is compressed, so that a store that is far away gets the more.
   const lanes = clamp(Math.floor((buffers / 3 - frameBytes) / laneBytes), 1, processors)
   const forParts = buffers - frameBytes - lanes * laneBytes
@@ -73,6 +80,6 @@ function readText(file: string): string {
   }
 }
 
-export function planHere(partBytes: number | undefined): MemoryPlan {
-  return planMemory(memoryLimit(), availableParallelism(), partBytes)
+export function planHere(partBytes: number | undefined, isSealed: boolean): MemoryPlan {
+  return planMemory(memoryLimit(), availableParallelism(), partBytes, isSealed)
 }

@@ -10,6 +10,14 @@ export function isNote(name: string): boolean {
   return name.startsWith('.')
 }
 
+/** Whether names of artifacts may stand in messages: those of what is encrypted may not. */
+export type Names = 'told' | 'secret'
+
+/** How a note is called in messages. */
+export function noteName(name: string, names: Names): string {
+  return names === 'secret' && name.startsWith(factsPrefix) ? `${factsPrefix}…` : name
+}
+
 /** The text of one note while it comes. */
 export class NoteText {
   readonly #name: string
@@ -35,8 +43,13 @@ export class NoteText {
 
 /** The notes of one run. */
 export class Notes {
+  readonly #names: Names
   readonly #facts = new Map<string, ArtifactFacts>()
   #engine: Engine | undefined
+
+  constructor(names: Names = 'told') {
+    this.#names = names
+  }
 
   get engine(): Engine | undefined {
     return this.#engine
@@ -49,9 +62,9 @@ export class Notes {
    */
   take(name: string, text: string) {
     if (name === '.refused') throw refusalOf(text)
-    if (name === '.engine') this.#engine = parsed(name, text, parseEngine)
+    if (name === '.engine') this.#engine = parsed(name, text, parseEngine, this.#names)
     else if (name.startsWith(factsPrefix))
-      this.#facts.set(name.slice(factsPrefix.length), parsed(name, text, parseArtifactFacts))
+      this.#facts.set(name.slice(factsPrefix.length), parsed(name, text, parseArtifactFacts, this.#names))
     else throw new MoverFailure('Protocol', `${JSON.stringify(name)} is no note that this mover knows`)
   }
 
@@ -66,21 +79,20 @@ export class Notes {
   end() {
     const [artifact] = this.#facts.keys()
     if (artifact === undefined) return
-    throw new MoverFailure('Protocol', `facts came for ${JSON.stringify(artifact)}, and no such artifact after them`)
+    const which = this.#names === 'secret' ? 'an artifact' : JSON.stringify(artifact)
+    throw new MoverFailure('Protocol', `facts came for ${which}, and no such artifact after them`)
   }
 }
 
-function parsed<T>(name: string, text: string, parse: (text: string) => T): T {
+/** What is wrong is told in the words of the note itself, and so only where they are no secret. */
+function parsed<T>(name: string, text: string, parse: (text: string) => T, names: Names): T {
   try {
     return parse(text)
   } catch (cause) {
-    throw new MoverFailure(
-      'Protocol',
-      `${JSON.stringify(name)} is not what it should be: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    )
+    const what = `${JSON.stringify(noteName(name, names))} is not what it should be`
+    if (names === 'secret')
+      throw new MoverFailure('Protocol', `${what}: the backup is encrypted, so that no more is told`)
+    throw new MoverFailure('Protocol', `${what}: ${(cause as Error).message}`, { cause })
   }
 }
 

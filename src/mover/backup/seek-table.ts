@@ -2,10 +2,10 @@
  * The seek table of zstd's seekable format, version 0.1.0: where each frame begins, as a last frame that decoders skip.
  * https://github.com/facebook/zstd/blob/dev/contrib/seekable_format/zstd_seekable_compression_format.md
  */
+import { skippableFrame } from './skippable-frame.ts'
 
-const skippableMagic = 0x184d2a5e
+const tableMagic = 0x184d2a5e
 const seekableMagic = 0x8f92eab1
-const headerBytes = 8
 const entryBytes = 8
 const footerBytes = 9
 
@@ -25,12 +25,9 @@ export class SeekTable {
   /** The whole skippable frame. Its entries have no checksums: each frame ends with its own. */
   encode(): Buffer {
     const entries = this.#entries.subarray(0, this.#frames * entryBytes)
-    const header = Buffer.alloc(headerBytes)
-    header.writeUInt32LE(skippableMagic)
-    header.writeUInt32LE(entries.length + footerBytes, 4)
     const footer = Buffer.alloc(footerBytes)
     footer.writeUInt32LE(this.#frames)
     footer.writeUInt32LE(seekableMagic, 5)
-    return Buffer.concat([header, entries, footer])
+    return skippableFrame(tableMagic, entries, footer)
   }
 }

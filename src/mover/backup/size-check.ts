@@ -1,5 +1,5 @@
 /** The size of a new backup beside those of the others (docs/design.md R14, R24). */
-import { recordSizes, type BackupRecord } from '../../api/record.ts'
+import { recordSizes, sizesOf, type BackupArtifact, type BackupRecord } from '../../api/record.ts'
 import type { BackupTask } from '../../api/mover/task.ts'
 import { judgeNewSize, type SizedRun } from '../../plan/history/sizes.ts'
 import type { CatalogRun } from '../../storage/bucket/catalog.ts'
@@ -8,22 +8,21 @@ export function sizedRun({ run, slot, record }: CatalogRun, accepted: readonly s
   return {
     id: run,
     slot,
-    bytes: record && sizeOf(record),
-    artifacts: new Map(record?.artifacts.flatMap(({ name, bytes }) => namedSize(name, bytes))),
+    ...(record ? recordSizes(record) : {}),
+    artifacts: namedSizes(record?.artifacts ?? []),
     accepted: accepted.includes(run),
     suspect: record?.suspect === true,
     unchecked: record?.sizeCheck === 'unchecked',
   }
 }
 
-/** Of what is encrypted nobody knows the plain size. */
-function sizeOf(record: BackupRecord): number {
-  const { bytes, storedBytes } = recordSizes(record)
-  return bytes ?? storedBytes
-}
+type Sized = Pick<BackupArtifact, 'name' | 'bytes' | 'storedBytes'>
 
-function namedSize(name: string | undefined, bytes: number | undefined): readonly (readonly [string, number])[] {
-  return name === undefined || bytes === undefined ? [] : [[name, bytes]]
+/** Of what is encrypted nobody knows which artifact is which. */
+function namedSizes(artifacts: readonly Sized[]): ReadonlyMap<string, number> {
+  return new Map(
+    artifacts.flatMap(({ name, bytes }) => (name === undefined || bytes === undefined ? [] : [[name, bytes] as const])),
+  )
 }
 
 export interface SizeCheck extends Pick<BackupRecord, 'suspect' | 'sizeCheck'> {
@@ -33,18 +32,14 @@ export interface SizeCheck extends Pick<BackupRecord, 'suspect' | 'sizeCheck'> {
 
 /** What the manifest will say of it. `runs`: the others, undefined where the store did not list them. */
 export function checkSize(
-  own: {
-    readonly id: string
-    readonly slot: Date
-    readonly artifacts: readonly { readonly name: string; readonly bytes: number }[]
-  },
+  own: { readonly id: string; readonly slot: Date; readonly artifacts: readonly Sized[] },
   runs: readonly CatalogRun[] | undefined,
-  task: Pick<BackupTask, 'accepted' | 'sizeHint'>,
+  task: Pick<BackupTask, 'accepted' | 'sizeHint' | 'storedSizeHint'>,
 ): SizeCheck {
   const { id, slot } = own
-  const bytes = own.artifacts.reduce((sum, artifact) => sum + artifact.bytes, 0)
-  const artifacts = new Map(own.artifacts.map(artifact => [artifact.name, artifact.bytes]))
-  const others = runs?.map(run => sizedRun(run, task.accepted))
-  const { verdict, shrunk } = judgeNewSize({ id, slot, bytes, artifacts }, others, task.sizeHint)
+  const run = { id, slot, ...sizesOf(own.artifacts), artifacts: namedSizes(own.artifacts) }
+  const others = runs?.map(other => sizedRun(other, task.accepted))
+  const hint = run.bytes === undefined ? task.storedSizeHint : task.sizeHint
+  const { verdict, shrunk } = judgeNewSize(run, others, hint)
   return { suspect: verdict === 'suspect', sizeCheck: verdict === 'unchecked' ? 'unchecked' : 'compared', shrunk }
 }

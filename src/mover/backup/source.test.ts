@@ -26,6 +26,7 @@ for (const [how, words] of [
       control,
       lifeline: { tell() {} },
       buffers: [Buffer.alloc(1000)],
+      secrecy: 'told',
       onStart() {},
       onBytes() {},
       artifact: async () => ({ take: async () => {}, end: async () => {} }),

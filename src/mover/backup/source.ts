@@ -7,7 +7,7 @@ import { MoverFailure } from '../failure.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
 import { CommandContainer, timely, type Done, type Ended, type OpenArtifact } from './container.ts'
 import { emptyForm, longestEmpty } from './emptiness.ts'
-import { isNote, NoteText } from './notes.ts'
+import { isNote, noteName, NoteText, type Names } from './notes.ts'
 import { readFifo } from './stream.ts'
 
 export interface SourceOptions {
@@ -19,6 +19,8 @@ export interface SourceOptions {
   readonly buffers: readonly Buffer[]
   /** The command's container runs; its first byte may come. */
   readonly onStart: () => void
+  /** Whether failures tell how many bytes came, and of which artifact. */
+  readonly secrecy: Names
   /** Told the sum of the bytes of all artifacts. */
   readonly onBytes: (bytes: number) => void
   /** An artifact was announced; its command starts when this has settled. @throws what ends the attempt. */
@@ -54,7 +56,7 @@ const restWithinMs = 5_000
  * @throws MoverFailure for every other end; what `artifact`, its sink and `note` throw.
  */
 export async function receiveArtifacts(options: SourceOptions): Promise<void> {
-  const { control, lifeline, task, signal } = options
+  const { control, lifeline, task, secrecy, signal } = options
   const container = new CommandContainer(control)
   const within = <T>(coming: Promise<T>, late: () => MoverFailure) => timely(coming, statusWithinMs, late, signal)
   const stallTimeoutMs = task.stallTimeoutSeconds * 1000
@@ -75,12 +77,12 @@ export async function receiveArtifacts(options: SourceOptions): Promise<void> {
   try {
     const startTimeoutMs = task.startTimeoutSeconds * 1000
     const start = await container.start(startTimeoutMs, () => notStarted(task.startTimeoutSeconds), signal)
-    if (start !== 'runs') throw between(start, bytes)
+    if (start !== 'runs') throw between(start, toldBytes(bytes, secrecy))
     options.onStart()
     for (;;) {
       const next = await container.next(stallTimeoutMs, () => notAnnounced(stallTimeoutMs, artifacts), signal)
       if (next.event === 'ended') break
-      if (next.event !== 'artifact') throw between(next, bytes)
+      if (next.event !== 'artifact') throw between(next, toldBytes(bytes, secrecy))
       const open = container.open(next)
       const received = isNote(next.name)
         ? await receiveNote(open, container, options)
@@ -90,8 +92,8 @@ export async function receiveArtifacts(options: SourceOptions): Promise<void> {
       bytes += received.bytes
     }
     lifeline.tell('eof')
-    const end = await within(container.over, () => killed(bytes, true))
-    if (end.event === 'dead' || end.status !== 0) throw early(end, { status: 0 }, bytes)
+    const end = await within(container.over, () => killed(toldBytes(bytes, secrecy), true))
+    if (end.event === 'dead' || end.status !== 0) throw early(end, { status: 0 }, toldBytes(bytes, secrecy))
     if (artifacts === 0) throw new MoverFailure('EmptyOutput', 'the command ended with status 0, but made no artifact')
   } finally {
     container.close()
@@ -121,10 +123,11 @@ async function receiveArtifact(
       return sink.take(chunk)
     },
   })
-  if (done.status !== 0) return { bytes, failure: ended(done.status, before + bytes) }
+  const told = toldBytes(before + bytes, options.secrecy)
+  if (done.status !== 0) return { bytes, failure: ended(done.status, told) }
   // What it had left to write went with it.
-  if (container.ended) throw early(container.ended, done, before + bytes)
-  if (empty) return { bytes, failure: emptyOutput(bytes, empty) }
+  if (container.ended) throw early(container.ended, done, told)
+  if (empty) return { bytes, failure: emptyOutput(toldBytes(bytes, options.secrecy), empty) }
   await sink.end(done.late)
   return { bytes }
 }
@@ -135,7 +138,7 @@ async function receiveNote(
   container: CommandContainer,
   options: SourceOptions,
 ): Promise<Received> {
-  const text = new NoteText(artifact.name)
+  const text = new NoteText(noteName(artifact.name, options.secrecy))
   const { done } = await receive(artifact, container, {
     ...options,
     onBytes() {},
@@ -155,7 +158,7 @@ async function receiveNote(
 
 interface ReceiveOptions extends Pick<
   SourceOptions,
-  'task' | 'shared' | 'lifeline' | 'buffers' | 'onBytes' | 'signal'
+  'task' | 'shared' | 'lifeline' | 'buffers' | 'secrecy' | 'onBytes' | 'signal'
 > {
   readonly take: (bytes: Buffer) => Promise<void>
 }
@@ -170,12 +173,13 @@ async function receive(
   const fifo = join(options.shared, `a.${artifact.sequence}`)
   const stallTimeoutMs = task.stallTimeoutSeconds * 1000
   let received = 0
-  const noStatus = () => killed(received)
+  const told = () => toldBytes(received, options.secrecy)
+  const noStatus = () => killed(told())
 
   // A FIFO that no writer has opened never ends, and one whose writers live outside of the container may not: the control FIFO alone
   // tells of a container that is over.
   const over = new AbortController()
-  void giveUp(container, artifact, over, () => received)
+  void giveUp(container, artifact, over, told)
   const bytes = await readFifo(fifo, {
     buffers: options.buffers,
     take: options.take,
@@ -186,13 +190,13 @@ async function receive(
     signal: AbortSignal.any([signal, over.signal]),
     stallTimeoutMs,
     lastSign: () => artifact.doneAt,
-    async stalled(sum) {
+    async stalled() {
       const { done } = artifact
-      if (!done) return silent(stallTimeoutMs, sum)
-      if (done.status !== 0) return ended(done.status, sum)
+      if (!done) return silent(stallTimeoutMs, told())
+      if (done.status !== 0) return ended(done.status, told())
       lifeline.tell('writers')
       const names = await timely(artifact.writers, namesWithinMs, noStatus, signal).catch(() => [])
-      return writersRemain(names, stallTimeoutMs, sum)
+      return writersRemain(names, stallTimeoutMs, told())
     },
   })
   await timely(Promise.race([artifact.whenDone, container.over]), statusWithinMs, noStatus, signal)
@@ -206,7 +210,7 @@ async function giveUp(
   container: CommandContainer,
   artifact: OpenArtifact,
   over: AbortController,
-  received: () => number,
+  received: () => ToldBytes,
 ): Promise<void> {
   try {
     const failure = early(await container.over, artifact.done, received())
@@ -217,11 +221,22 @@ async function giveUp(
   }
 }
 
+/** How many bytes came, for messages; undefined where that is secret. */
+type ToldBytes = number | undefined
+
+function toldBytes(bytes: number, secrecy: Names): ToldBytes {
+  return secrecy === 'secret' ? undefined : bytes
+}
+
+function after(bytes: ToldBytes, comma = ''): string {
+  return bytes === undefined ? '' : `${comma} after ${bytes} bytes`
+}
+
 /** With which the first process of the container ends when it finds that the mover has gone: here somebody has killed the listener between them. */
 const moverGone = 75
 
 /** What the end of the container makes of the data, when it comes before all of them have come. */
-function early(end: Ended, done: Pick<Done, 'status'> | undefined, bytes: number): MoverFailure {
+function early(end: Ended, done: Pick<Done, 'status'> | undefined, bytes: ToldBytes): MoverFailure {
   const own = end.event === 'exit' ? end.status : 0
   if (done && done.status !== 0) return ended(done.status, bytes)
   if (done && own !== 0) return stopped(own, bytes)
@@ -229,7 +244,7 @@ function early(end: Ended, done: Pick<Done, 'status'> | undefined, bytes: number
 }
 
 /** The container ended while no artifact was open, and others might have followed. */
-function between(end: Ended, bytes: number): MoverFailure {
+function between(end: Ended, bytes: ToldBytes): MoverFailure {
   if (end.event === 'dead' || end.status === 0 || end.status === moverGone) return killed(bytes)
   return ended(end.status, bytes)
 }
@@ -244,50 +259,50 @@ function notAnnounced(ms: number, artifacts: number): MoverFailure {
   return new MoverFailure('SourceStalled', `the command ${what}`)
 }
 
-function killed(bytes: number, hasStatus = false): MoverFailure {
+function killed(bytes: ToldBytes, hasStatus = false): MoverFailure {
   const what = hasStatus ? 'before all of its data had come' : 'without giving a status'
   return new MoverFailure(
     'SourceKilled',
-    `the command's container died after ${bytes} bytes ${what}: out of memory, evicted or killed`,
+    `the command's container died${after(bytes)} ${what}: out of memory, evicted or killed`,
   )
 }
 
-function emptyOutput(bytes: number, empty: string): MoverFailure {
-  if (bytes === 0) return new MoverFailure('EmptyOutput', 'the command ended with status 0, but wrote nothing')
+function emptyOutput(bytes: ToldBytes, empty: string): MoverFailure {
+  if (empty === 'no byte') return new MoverFailure('EmptyOutput', 'the command ended with status 0, but wrote nothing')
   const advice =
     'a shell takes the status of the last command of a pipe: `set -o pipefail` gives that of the first that failed'
   return new MoverFailure(
     'EmptyOutput',
-    `${advice}; the command ended with status 0, but its ${bytes} bytes are ${empty} of nothing`,
+    `${advice}; the command ended with status 0, but ${bytes === undefined ? 'its output is' : `its ${bytes} bytes are`} ${empty} of nothing`,
   )
 }
 
-function silent(ms: number, bytes: number): MoverFailure {
+function silent(ms: number, bytes: ToldBytes): MoverFailure {
   const seconds = Math.round(ms / 1000)
-  return new MoverFailure('SourceStalled', `no byte from the command for ${seconds} s, after ${bytes} bytes`)
+  return new MoverFailure('SourceStalled', `no byte from the command for ${seconds} s${after(bytes, ',')}`)
 }
 
-function writersRemain(names: readonly string[], ms: number, bytes: number): MoverFailure {
+function writersRemain(names: readonly string[], ms: number, bytes: ToldBytes): MoverFailure {
   const who = names.length > 0 ? names.join(', ') : 'a process'
   return new MoverFailure(
     'WritersRemain',
     `start ${who} with >/dev/null, or let the command wait for it: it holds the standard output open, so that the data do not end; ` +
-      `the command ended with status 0, and no byte came for ${Math.round(ms / 1000)} s, after ${bytes} bytes`,
+      `the command ended with status 0, and no byte came for ${Math.round(ms / 1000)} s${after(bytes, ',')}`,
   )
 }
 
 /** The artifact's command said 0, the container something else: it was told to stop, one of its processes was killed, or its script failed. */
-function stopped(status: number, bytes: number): MoverFailure {
+function stopped(status: number, bytes: ToldBytes): MoverFailure {
   const options = { sourceStatus: status }
   if (status === 143) {
     const why = 'was told to stop (SIGTERM) before all of its data had come; its status 0 proves nothing then'
-    return new MoverFailure('SourceSignalled', `the command ${why}, after ${bytes} bytes`, options)
+    return new MoverFailure('SourceSignalled', `the command ${why}${after(bytes, ',')}`, options)
   }
   if (status === 137) {
     const why = 'a process of it was killed, for want of memory it seems'
     return new MoverFailure(
       'SourceSignalled',
-      `the command ended with status 0, but ${why}, after ${bytes} bytes`,
+      `the command ended with status 0, but ${why}${after(bytes, ',')}`,
       options,
     )
   }
@@ -295,7 +310,7 @@ function stopped(status: number, bytes: number): MoverFailure {
 }
 
 /** A shell's statuses: 126 and 127 are its own, above 128 is a signal. */
-function ended(status: number, bytes: number): MoverFailure {
+function ended(status: number, bytes: ToldBytes): MoverFailure {
   const options = { sourceStatus: status }
   if (status === 127 || status === 126) {
     const why = status === 127 ? 'was not found' : 'cannot be executed'
@@ -307,15 +322,11 @@ function ended(status: number, bytes: number): MoverFailure {
   }
   if (status > 128 && status <= 192) {
     const signal = status - 128
-    return new MoverFailure(
-      'SourceSignalled',
-      `the command was killed by signal ${signal} after ${bytes} bytes`,
-      options,
-    )
+    return new MoverFailure('SourceSignalled', `the command was killed by signal ${signal}${after(bytes)}`, options)
   }
   return new MoverFailure(
     'SourceExit',
-    `the command ended with status ${status} after ${bytes} bytes; what it said last is in status.stderr of the Backup`,
+    `the command ended with status ${status}${after(bytes)}; what it said last is in status.stderr of the Backup`,
     options,
   )
 }

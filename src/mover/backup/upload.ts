@@ -74,16 +74,17 @@ export class SegmentedUpload {
     await this.#openSegment()
   }
 
-  /** Copies the chunk. The promise holds the caller back while all buffers are under way. */
-  async write(chunk: Buffer): Promise<void> {
-    for (let offset = 0; offset < chunk.length;) {
-      const part = (this.#part ??= await this.#freeBuffer())
-      const count = Math.min(chunk.length - offset, part.length - this.#filled)
-      chunk.copy(part, this.#filled, offset, offset + count)
-      this.#filled += count
-      offset += count
-      if (this.#filled === part.length) await this.#send(part)
-    }
+  /** Copies the chunks. The promise holds the caller back while all buffers are under way. */
+  async write(...chunks: readonly Buffer[]): Promise<void> {
+    for (const chunk of chunks)
+      for (let offset = 0; offset < chunk.length;) {
+        const part = (this.#part ??= await this.#freeBuffer())
+        const count = Math.min(chunk.length - offset, part.length - this.#filled)
+        chunk.copy(part, this.#filled, offset, offset + count)
+        this.#filled += count
+        offset += count
+        if (this.#filled === part.length) await this.#send(part)
+      }
   }
 
   /** Sends the rest and makes all segments visible. @returns them in order; keys from the root of the bucket. */

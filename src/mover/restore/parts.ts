@@ -28,7 +28,9 @@ export const longestPart = 64 << 20
 /** What is damaged on the way is right the next time. */
 const mostReads = 3
 
-interface Part {
+export interface Part {
+  /** Of its first byte in the artifact. */
+  readonly offset: number
   readonly key: string
   readonly range: ByteRange
   readonly sha256: string
@@ -71,7 +73,7 @@ export async function* readParts(artifact: StoredArtifact, options: PartsOptions
 }
 
 /** Sizes that contradict each other are no one's who wrote a backup. */
-function checkSizes({ partBytes, segments, storedBytes }: StoredArtifact) {
+export function checkSizes({ partBytes, segments, storedBytes }: StoredArtifact) {
   if (partBytes > longestPart)
     throw tampered(`the manifest has parts of ${partBytes} bytes, and none is longer than ${longestPart}`)
   let sum = 0
@@ -83,15 +85,19 @@ function checkSizes({ partBytes, segments, storedBytes }: StoredArtifact) {
   if (sum !== storedBytes) throw tampered(`the segments have ${sum} bytes, and the manifest says ${storedBytes}`)
 }
 
-function* partsOf({ partBytes, segments }: StoredArtifact): Generator<Part, undefined> {
-  for (const { key, bytes, parts } of segments)
+export function* partsOf({ partBytes, segments }: StoredArtifact): Generator<Part, undefined> {
+  let before = 0
+  for (const { key, bytes, parts } of segments) {
     for (const [index, sha256] of parts.entries()) {
       const start = index * partBytes
-      yield { key, range: { start, end: Math.min(start + partBytes, bytes) }, sha256, number: index + 1 }
+      const range = { start, end: Math.min(start + partBytes, bytes) }
+      yield { offset: before + start, key, range, sha256, number: index + 1 }
     }
+    before += bytes
+  }
 }
 
-async function readPart(part: Part, options: PartsOptions): Promise<Buffer> {
+export async function readPart(part: Part, options: PartsOptions): Promise<Buffer> {
   const { key, number, sha256, range } = part
   for (let reads = 1; ; reads++) {
     const bytes = await readRange(`${options.root}${key}`, range, options)

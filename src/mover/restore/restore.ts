@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import { isPermanent } from '../../api/mover/reasons.ts'
 import type { RestoreTask } from '../../api/mover/task.ts'
-import { parseBackupRecord, recordSizes, type BackupArtifact, type BackupRecord } from '../../api/record.ts'
+import { parseBackupRecord, type BackupRecord } from '../../api/record.ts'
 import { readManifest } from '../../storage/bucket/catalog.ts'
 import { layoutOf, manifestKey, type Layout } from '../../storage/bucket/layout.ts'
 import { removePin } from '../../storage/bucket/pins.ts'
@@ -13,7 +13,10 @@ import type { ControlChannel } from '../protocol/control.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
 import type { Report } from '../protocol/report.ts'
 import { openStores, type Stores } from '../stores.ts'
-import { decoderOf, readArtifact } from './artifact.ts'
+import { readArtifact } from './artifact.ts'
+import { openContents, type Content, type Contents } from './contents.ts'
+import type { PartsOptions } from './parts.ts'
+import { Progress } from './progress.ts'
 import { runSession, type Wanted } from './session.ts'
 import { resultOf, shortResult } from './told.ts'
 
@@ -34,8 +37,10 @@ interface Restore extends RestoreContext {
   readonly record: BackupRecord
   /** Of the manifest's text. */
   readonly manifestSha256: string
+  readonly contents: Contents
+  readonly progress: Progress
   /** Those of which every byte was read. */
-  readonly verified: Set<BackupArtifact>
+  readonly verified: Set<Content>
 }
 
 const progressMs = 10_000
@@ -66,17 +71,17 @@ async function restore(task: RestoreTask, context: RestoreContext, stores: Store
   const startedAt = now()
   const begun = performance.now()
   const read = await readRecord(task, context, stores, layout)
-  const run: Restore = { ...context, ...read, task, stores, layout, verified: new Set() }
   const { record } = read
-  for (const artifact of record.artifacts) decoderOf(artifact)
-  const { bytes: totalBytes, storedBytes } = recordSizes(record)
-  report.update({ phase: 'waiting', storedBytes, restore: { bytes: 0, totalBytes } })
-  const progress = setInterval(() => tellProgress(report), progressMs)
+  const contents = await openContents(record, task.identitiesDirectory, partsOptions(stores, layout, context.signal))
+  const progress = new Progress(report, record, contents)
+  const run: Restore = { ...context, ...read, task, stores, layout, contents, progress, verified: new Set() }
+  progress.begin()
+  const telling = setInterval(() => tellProgress(report), progressMs)
   try {
     if (container) await command(run, container)
     if (task.verify) await readTheRest(run)
   } finally {
-    clearInterval(progress)
+    clearInterval(telling)
   }
   report.update({ artifacts: run.verified.size })
   if (task.verify) await prove(run, startedAt, (performance.now() - begun) / 1000)
@@ -104,7 +109,7 @@ async function readRecord(task: RestoreTask, context: RestoreContext, { quick }:
 }
 
 async function command(run: Restore, container: NonNullable<RestoreContext['container']>): Promise<void> {
-  const { task, report, shared, signal } = run
+  const { task, report, progress, shared, signal } = run
   await runSession({
     ...container,
     shared,
@@ -112,7 +117,7 @@ async function command(run: Restore, container: NonNullable<RestoreContext['cont
     stallTimeoutSeconds: task.stallTimeoutSeconds,
     wanted: name => wanted(run, name),
     onStart: () => report.update({ phase: 'restoring' }),
-    onBytes: bytes => noteBytes(report, bytes),
+    onBytes: bytes => progress.add(bytes),
     onResult: told => noteResult(report, told),
     signal,
   })
@@ -120,7 +125,7 @@ async function command(run: Restore, container: NonNullable<RestoreContext['cont
 
 /** What a name stands for. Those that begin with a dot tell of the backup. */
 function wanted(run: Restore, name: string): Wanted {
-  const { artifacts, engine } = run.record
+  const { artifacts, engine } = run.contents
   const find = (wantedName: string) => {
     const found = artifacts.find(artifact => artifact.name === wantedName)
     if (!found) throw new MoverFailure('NotInBackup', `the backup ${run.record.run} has no artifact ${wantedName}`)
@@ -130,19 +135,19 @@ function wanted(run: Restore, name: string): Wanted {
   if (name === '.engine') return text(`${JSON.stringify(engine ?? {})}\n`)
   if (name.startsWith('.facts/')) return text(`${JSON.stringify(find(name.slice('.facts/'.length)).facts ?? {})}\n`)
   if (name.startsWith('.')) throw new MoverFailure('Protocol', `a restore script asked for ${name}, which nobody knows`)
-  const artifact = name === '-' ? onlyOf(artifacts) : find(name)
-  noteArtifact(run.report, artifact)
+  const content = name === '-' ? onlyOf(run.contents) : find(name)
+  run.progress.reach(content)
   return {
-    chunks: signal => chunksOf(run, artifact, signal),
-    onVerified: () => run.verified.add(artifact),
+    chunks: signal => chunksOf(run, content, signal),
+    onVerified: () => run.verified.add(content),
     isArtifact: true,
   }
 }
 
-function onlyOf(artifacts: readonly BackupArtifact[]): BackupArtifact {
+function onlyOf({ artifacts, isEncrypted }: Contents): Content {
   const [only, ...others] = artifacts
   if (only && others.length === 0) return only
-  const names = artifacts.map(({ name }) => name).join(', ')
+  const names = isEncrypted ? 'its names are secret' : artifacts.map(({ name }) => name).join(', ')
   throw new MoverFailure('NotInBackup', `the backup has several artifacts, and the command takes one: ${names}`)
 }
 
@@ -153,19 +158,27 @@ function text(content: string): Wanted {
   return { chunks, isArtifact: false }
 }
 
-function chunksOf({ stores, layout }: Restore, artifact: BackupArtifact, signal: AbortSignal): AsyncGenerator<Buffer> {
-  return readArtifact(artifact, { store: stores.bare, again: stores.again, root: layout.root, signal })
+function chunksOf(
+  { stores, layout }: Restore,
+  { artifact, opened }: Content,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  return readArtifact(artifact, partsOptions(stores, layout, signal), opened)
+}
+
+function partsOptions(stores: Stores, layout: Layout, signal: AbortSignal): PartsOptions {
+  return { store: stores.bare, again: stores.again, root: layout.root, signal }
 }
 
 /** What no command has read. */
 async function readTheRest(run: Restore): Promise<void> {
-  const { report, record, verified } = run
+  const { report, contents, progress, verified } = run
   report.update({ phase: 'restoring' })
-  for (const artifact of record.artifacts) {
-    if (verified.has(artifact)) continue
-    noteArtifact(report, artifact)
-    for await (const chunk of chunksOf(run, artifact, run.signal)) noteBytes(report, chunk.length)
-    verified.add(artifact)
+  for (const content of contents.artifacts) {
+    if (verified.has(content)) continue
+    progress.reach(content)
+    for await (const chunk of chunksOf(run, content, run.signal)) progress.add(chunk.length)
+    verified.add(content)
   }
 }
 
@@ -175,18 +188,6 @@ function noteResult(report: Report, told: string) {
     report.log.info({ result }, 'result')
     report.update({ result: shortResult(result) })
   } else report.log.warn({ told: told.slice(0, 1000) }, 'the result of the restore script is not an object of JSON')
-}
-
-function noteArtifact(report: Report, { name }: BackupArtifact) {
-  const { restore: before = { bytes: 0 } } = report.message
-  report.note({ restore: { ...before, artifact: name } })
-}
-
-/** What is read twice counts once. */
-function noteBytes(report: Report, more: number) {
-  const { restore: before = { bytes: 0 } } = report.message
-  const { totalBytes = Infinity } = before
-  report.note({ restore: { ...before, bytes: Math.min(before.bytes + more, totalBytes) } })
 }
 
 function tellProgress(report: Report) {

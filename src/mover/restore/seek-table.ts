@@ -13,7 +13,9 @@ export interface SeenFrame {
 
 export const seekTableMagic = 0x184d2a5e
 const footerMagic = 0x8f92eab1
-const footerBytes = 9
+/** Of the end of a table. */
+export const footerBytes = 9
+const frameHeaderBytes = 8
 const checksumFlag = 0x80
 const reservedBits = 0x7c
 
@@ -24,6 +26,23 @@ export function isSeekTable(magic: number, content: Buffer): boolean {
     content.length >= footerBytes &&
     content.readUInt32LE(content.length - 4) === footerMagic
   )
+}
+
+/** How long the whole frame is whose last bytes these are; undefined where they are no footer. */
+export function tableBytesOf(footer: Buffer): number | undefined {
+  if (footer.length < footerBytes || footer.readUInt32LE(footer.length - 4) !== footerMagic) return undefined
+  return frameHeaderBytes + footer.readUInt32LE(footer.length - footerBytes) * entryBytesOf(footer) + footerBytes
+}
+
+/** Sizes of the frame before the table. */
+export function lastEntryOf(content: Buffer): Pick<SeenFrame, 'storedBytes' | 'plainBytes'> | undefined {
+  const at = content.length - footerBytes - entryBytesOf(content)
+  return at < 0 ? undefined : { storedBytes: content.readUInt32LE(at), plainBytes: content.readUInt32LE(at + 4) }
+}
+
+/** @param content what ends with a footer */
+function entryBytesOf(content: Buffer): number {
+  return (content.readUInt8(content.length - footerBytes + 4) & checksumFlag) === 0 ? 8 : 12
 }
 
 /** Why this is not the table of these frames; undefined where it is. */

@@ -15,6 +15,7 @@ import { MoverFailure } from '../failure.ts'
 import type { MoverIdentity } from '../identity.ts'
 import type { Report } from '../protocol/report.ts'
 import type { Log } from '../../runtime/log.ts'
+import { recipientsOf } from '../recipients.ts'
 import { openStores } from '../stores.ts'
 
 /** No probe takes longer. */
@@ -31,6 +32,7 @@ export async function runProbe(
   signal: AbortSignal,
 ) {
   report.update({ phase: 'probing' })
+  if (task.encryption) await recipientsOf(task.encryption)
   const { quick: store, bare } = await openStores(task, report.log)
   const layout = layoutOf({ prefix: task.backend.prefix, namespace: task.owner.namespace, policy: task.owner.policy })
   // Before anything is written: a list tells whether the bucket is where we look for it.

@@ -76,6 +76,7 @@ describe('redact', () => {
     for (const text of [
       'ASIAIOSFODNN7EXAMPLE',
       'AGE-SECRET-KEY-1QQQQQQQQQQQQ',
+      'AGE-SECRET-KEY-PQ-1QQQQQQQQQQQQ',
       'eyJhbGciOi.eyJzdWIi.c2ln',
       'c2VjcmV0\nbW9yZQ==\n-----END EC PRIVATE KEY-----',
     ])

@@ -73,7 +73,7 @@ const rules: readonly Rule[] = [
   },
   // What gives itself away by its form: AWS key ids, age keys, JSON web tokens.
   { pattern: /\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, replacement: mark },
-  { pattern: /\bAGE-SECRET-KEY-1[A-Z0-9]+/gi, replacement: mark },
+  { pattern: /\bAGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]+/gi, replacement: mark },
   { pattern: /\beyJ[\w-]{5,1024}\.[\w-]+\.[\w-]*/g, replacement: mark },
 ]
 

@@ -15,10 +15,13 @@ export function ordersOf(
   numbers: Numbers,
   status: BackupPolicyStatus | undefined,
 ): Marks {
-  const reference = referenceSize(backupsInStore(runs, strategy).flatMap(sizedBackup))
+  const sized = backupsInStore(runs, strategy).flatMap(sizedBackup)
+  const reference = referenceSize(sized)
+  const stored = referenceSize(sized, 'storedBytes')
   return {
     ...marksOf(runs.map(({ backup }) => backup)),
     ...(reference === undefined ? {} : { sizeHint: sizeHint(reference) }),
+    ...(stored === undefined ? {} : { storedSizeHint: sizeHint(stored) }),
     ...changeOf('retentionChanged', numbers.scheduled, status?.retention),
     ...changeOf('onDemandRetentionChanged', numbers['on-demand'], status?.onDemandRetention),
   }

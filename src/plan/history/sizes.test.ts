@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { isFarSmaller, judgeNewSize, judgeSizes, sizeHint, type SizedRun } from './sizes.ts'
+import { isFarSmaller, judgeNewSize, judgeSizes, referenceSize, sizeHint, type SizedRun } from './sizes.ts'
 
 const MiB = 1 << 20
 
@@ -49,6 +49,32 @@ describe('the sizes of all runs', () => {
   test('are compared with the accepted one from then on', () => {
     assert.deepEqual(verdicts('100', '2!', '2', '1'), ['fine', 'fine', 'fine', 'fine'])
     assert.deepEqual(verdicts('100', '40!', '10'), ['fine', 'fine', 'suspect'])
+  })
+
+  test('are of plain bytes where both have them, and of stored ones where one is encrypted', () => {
+    const run = (id: number, bytes: number | undefined, storedBytes: number, accepted = false): SizedRun => ({
+      id: `${id}`,
+      slot: new Date(Date.UTC(2026, 0, id)),
+      bytes: bytes === undefined ? undefined : bytes * MiB,
+      storedBytes: storedBytes * MiB,
+      accepted,
+      suspect: false,
+      unchecked: false,
+    })
+    const verdictsOf = (...runs: readonly SizedRun[]) => [...judgeSizes(runs).values()]
+    // Stored bytes of plain ones say little: they shrink with the kind of content.
+    assert.deepEqual(verdictsOf(run(1, 100, 90), run(2, 100, 10)), ['fine', 'fine'])
+    // Turned on: the stored bytes from before.
+    assert.deepEqual(verdictsOf(run(1, 100, 20), run(2, undefined, 20)), ['fine', 'fine'])
+    assert.deepEqual(verdictsOf(run(1, 100, 20), run(2, undefined, 5)), ['fine', 'suspect'])
+    // Turned off: plain ones from before, where there are any.
+    assert.deepEqual(verdictsOf(run(1, 100, 20), run(2, undefined, 20), run(3, 40, 19)), ['fine', 'fine', 'suspect'])
+    assert.deepEqual(verdictsOf(run(1, undefined, 20, true), run(2, 1000, 5)), ['fine', 'suspect'])
+    assert.equal(referenceSize([run(1, 100, 20), run(2, undefined, 30)]), 100 * MiB)
+    assert.equal(referenceSize([run(1, 100, 20), run(2, undefined, 30)], 'storedBytes'), 30 * MiB)
+    const own = { id: 'own', slot: new Date(Date.UTC(2026, 0, 3)), storedBytes: 5 * MiB }
+    assert.equal(judgeNewSize(own, undefined, 20 * MiB).verdict, 'suspect')
+    assert.equal(judgeNewSize(own, undefined, 8 * MiB).verdict, 'fine')
   })
 
   test('F57: a list in which nothing is older checks the first run, also one that was made without a list', () => {

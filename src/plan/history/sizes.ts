@@ -3,12 +3,17 @@
  * so that every look judges the sizes of all runs of a target anew: what one run could not compare, the next one does.
  */
 
-/** A run and its plain bytes: compressed ones also shrink with the kind of content. */
+/**
+ * A run and its sizes. Plain bytes are compared where both have them, because compressed ones also shrink with the kind of content; of what
+ * is encrypted only stored bytes are known, and then those of both are compared.
+ */
 export interface SizedRun {
   readonly id: string
   readonly slot: Date
-  /** Plain bytes; undefined where its manifest cannot be read. */
-  readonly bytes: number | undefined
+  /** Plain bytes; undefined of what is encrypted, and where its manifest cannot be read. */
+  readonly bytes?: number | undefined
+  /** Undefined where its manifest cannot be read, or nobody remembers. */
+  readonly storedBytes?: number | undefined
   /** Of each artifact whose name and plain bytes are known, by its name. */
   readonly artifacts?: ReadonlyMap<string, number>
   /** A person has looked: it is good, and later runs are compared with it and not with older ones. */
@@ -50,39 +55,52 @@ export function judgeSizes(runs: readonly SizedRun[], isWhole = true): ReadonlyM
   return judge(runs, isWhole).verdicts
 }
 
-/** Plain bytes of the largest good run since the newest accepted one; undefined where none can be compared with. */
-export function referenceSize(runs: readonly SizedRun[]): number | undefined {
-  return judge(runs, false).reference
+/** Plain or stored bytes of the largest good run since the newest accepted one; undefined where none can be compared with. */
+export function referenceSize(runs: readonly SizedRun[], of: 'bytes' | 'storedBytes' = 'bytes'): number | undefined {
+  return judge(runs, false).references[of]
 }
 
 /** What runs are compared with: the largest good one since the newest accepted one, in sum and of each artifact by its name. */
 interface References {
-  readonly sum: number | undefined
+  readonly bytes: number | undefined
+  readonly storedBytes: number | undefined
   readonly artifacts: ReadonlyMap<string, number>
 }
 
 function judge(runs: readonly SizedRun[], isWhole: boolean) {
   const verdicts = new Map<string, SizeVerdict>()
   const shrunk = new Map<string, readonly string[]>()
-  let references: References = { sum: undefined, artifacts: new Map() }
+  let references: References = { bytes: undefined, storedBytes: undefined, artifacts: new Map() }
   let first = isWhole
   for (const run of [...runs].sort(oldestFirst)) {
     const smaller = shrunkArtifacts(run, references)
-    const verdict = verdictOf(run, references.sum, smaller, first)
+    const verdict = verdictOf(run, references, smaller, first)
     verdicts.set(run.id, verdict)
     shrunk.set(run.id, smaller)
     first = false
-    if (run.bytes !== undefined && verdict === 'fine') references = referencesAfter(references, run, run.bytes)
+    if (isSized(run) && verdict === 'fine') references = referencesAfter(references, run)
   }
-  return { verdicts, shrunk, reference: references.sum }
+  return { verdicts, shrunk, references }
 }
 
-function referencesAfter(before: References, run: SizedRun, bytes: number): References {
-  const own = run.artifacts ?? new Map<string, number>()
-  if (run.accepted) return { sum: bytes, artifacts: own }
+function referencesAfter(before: References, run: SizedRun): References {
+  const { bytes, storedBytes, artifacts: own = new Map<string, number>() } = run
+  if (run.accepted) return { bytes, storedBytes, artifacts: own }
   const artifacts = new Map(before.artifacts)
   for (const [name, size] of own) artifacts.set(name, Math.max(size, artifacts.get(name) ?? 0))
-  return { sum: Math.max(bytes, before.sum ?? 0), artifacts }
+  return {
+    bytes: larger(bytes, before.bytes),
+    storedBytes: larger(storedBytes, before.storedBytes),
+    artifacts,
+  }
+}
+
+function larger(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other)
+}
+
+function isSized({ bytes, storedBytes }: Pick<SizedRun, 'bytes' | 'storedBytes'>): boolean {
+  return bytes !== undefined || storedBytes !== undefined
 }
 
 /** One that is gone, or new, is no smaller one: what a target holds may change, and the sum tells when it is much. */
@@ -93,16 +111,14 @@ function shrunkArtifacts({ artifacts = new Map() }: SizedRun, references: Refere
   })
 }
 
-function verdictOf(
-  run: SizedRun,
-  reference: number | undefined,
-  shrunk: readonly string[],
-  first: boolean,
-): SizeVerdict {
+function verdictOf(run: SizedRun, references: References, shrunk: readonly string[], first: boolean): SizeVerdict {
   if (run.accepted) return 'fine'
   if (run.suspect || shrunk.length > 0) return 'suspect'
-  if (run.bytes === undefined) return 'unchecked'
-  if (reference !== undefined) return isFarSmaller(run.bytes, reference) ? 'suspect' : 'fine'
+  if (!isSized(run)) return 'unchecked'
+  for (const sizeOf of ['bytes', 'storedBytes'] as const) {
+    const [size, reference] = [run[sizeOf], references[sizeOf]]
+    if (size !== undefined && reference !== undefined) return isFarSmaller(size, reference) ? 'suspect' : 'fine'
+  }
   // A whole list in which nothing is older is a check of the first run.
   return first || !run.unchecked ? 'fine' : 'unchecked'
 }
@@ -117,17 +133,18 @@ export function sizeHint(bytes: number): number {
 
 /**
  * The verdict on a run that is about to be committed, and which of its artifacts are far smaller than before. `others`: the other runs of the target, undefined where the store did not tell
- * them. `hint`: the operator's, which also finds a ruin where a list was refused, out of date or cut.
+ * them. `hint`: the operator's, of plain bytes, or of stored ones where the run has no others, which also finds a ruin where a list was refused, out of date or cut.
  */
 export function judgeNewSize(
-  run: Pick<SizedRun, 'id' | 'slot' | 'artifacts'> & { readonly bytes: number },
+  run: Pick<SizedRun, 'id' | 'slot' | 'bytes' | 'storedBytes' | 'artifacts'>,
   others: readonly SizedRun[] | undefined,
   hint: number | undefined,
 ): { readonly verdict: SizeVerdict; readonly shrunk: readonly string[] } {
   const own: SizedRun = { ...run, accepted: false, suspect: false, unchecked: true }
   const judged = others && judge([...others.filter(({ id }) => id !== run.id), own], true)
   const shrunk = judged?.shrunk.get(run.id) ?? []
-  if (hint !== undefined && isFarSmaller(run.bytes, hint)) return { verdict: 'suspect', shrunk }
+  const size = run.bytes ?? run.storedBytes
+  if (hint !== undefined && size !== undefined && isFarSmaller(size, hint)) return { verdict: 'suspect', shrunk }
   const verdict = judged?.verdicts.get(run.id)
   if (verdict === 'suspect' || verdict === 'fine') return { verdict, shrunk }
   return { verdict: hint === undefined ? 'unchecked' : 'fine', shrunk }

@@ -191,13 +191,14 @@ function areAll(target: string, backups: readonly Backup[], { status }: BackupPo
 
 /** None where the words of its mover are lost: the manifest has the size, and the mover that deletes judges by it. */
 export function sizedBackup(backup: Backup): readonly SizedRun[] {
-  const { run = '', bytes, suspect = false, sizeCheck } = backup.status ?? {}
-  if (bytes === undefined) return []
+  const { run = '', bytes, storedBytes, suspect = false, sizeCheck } = backup.status ?? {}
+  if (bytes === undefined && storedBytes === undefined) return []
   return [
     {
       id: run,
       slot: dueTime(backup) ?? new Date(0),
       bytes,
+      storedBytes,
       accepted: isAccepted(backup),
       suspect,
       unchecked: sizeCheck === 'unchecked',

@@ -4,6 +4,7 @@
  *     owner.json                                          whose folder this is
  *     manifests/<target>/<YYYYMMDDThhmmssZ>-<run>.json    one per backup: the backup exists if and only if this does
  *     data/<run>/<attempt>/<artifact>.zst[.NNNN]          never overwritten; without .zst where it is stored as it came
+ *     data/<run>/<attempt>/<NNNN>.zst.age[.NNNN]          encrypted: names are secret
  *     holds/<run>.json                                    somebody asked that this run be kept
  *     pins/<restore uid>.json                             a restore needs this run until it ends
  *     proofs/<run>/<YYYYMMDDThhmmssZ>.json                every byte of this run was read back, and was right
@@ -107,7 +108,7 @@ export function segmentKey(
   segment: number,
   codecs: readonly Codec[] = ['zstd'],
 ): string {
-  const form = codecs.includes('zstd') ? '.zst' : ''
+  const form = `${codecs.includes('zstd') ? '.zst' : ''}${codecs.includes('age') ? '.age' : ''}`
   const suffix = segment === 0 ? '' : `.${String(segment).padStart(4, '0')}`
   return `${attemptFolder(layout, attempt)}${encodeURIComponent(artifact)}${form}${suffix}`
 }
@@ -117,6 +118,11 @@ export function parseDataKey(layout: Layout, key: string): Attempt | undefined {
   if (!key.startsWith(layout.data)) return undefined
   const [run, attempt, file, ...rest] = key.slice(layout.data.length).split('/')
   return run && attempt && file && rest.length === 0 ? { run, attempt } : undefined
+}
+
+/** What stands for the name of an encrypted artifact in its keys. `index` from 0. */
+export function sealedFile(index: number): string {
+  return String(index).padStart(4, '0')
 }
 
 export function uploadRecordKey(layout: Layout, { run, attempt }: Attempt, sequence: number): string {

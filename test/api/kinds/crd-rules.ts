@@ -31,6 +31,28 @@ function connectionWith(field: string, value: object) {
   return { [outer]: { ...pair, [inner]: value } }
 }
 
+const classic = `age1${'q'.repeat(58)}`
+const hybrid = `age1pq1${'q'.repeat(1952)}`
+
+function encryptedTo(rule: number, ...recipients: readonly string[]): Refusal {
+  const field = 'spec.backend.encryption.recipients'
+  return { kind: policy, field, rule, change: { 'spec.backend.encryption': { recipients } } }
+}
+
+const encryption: readonly Refusal[] = [
+  { kind: policy, field: 'spec.backend.encryption', change: { 'spec.backend.encryption': {} } },
+  {
+    kind: policy,
+    field: 'spec.backend.encryption.configMap',
+    change: { 'spec.backend.encryption': { configMap: badName } },
+  },
+  encryptedTo(0),
+  encryptedTo(1, `AGE-SECRET-KEY-1${'Q'.repeat(58)}`),
+  encryptedTo(2, 'ssh-ed25519 AAAA'),
+  encryptedTo(3, classic, hybrid),
+  encryptedTo(4, hybrid, hybrid),
+]
+
 /** Every field that names another object has the same rule. */
 const names: readonly Refusal[] = [
   {
@@ -183,6 +205,7 @@ const ofPoliciesAndBackups: readonly Refusal[] = [
     change: { 'spec.backend.endpoint': 'https://key:secret@minio:9000' },
   },
   { kind: policy, field: 'spec.backend.prefix', change: { 'spec.backend.prefix': '/shop/' } },
+  ...encryption,
   { kind: policy, field: 'spec.strategy.type', change: { 'spec.strategy': { type: 'restic' } } },
   { kind: policy, field: 'spec.strategy', rule: 0, change: { [job]: undefined } },
   { kind: policy, field: 'spec.strategy', rule: 1, change: { 'spec.strategy.type': 'snapshot' } },
