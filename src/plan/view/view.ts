@@ -246,7 +246,9 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   if (strategy.type === 'job') {
     const store = backend && storeOf(backend)
     const told = [...standingTargets(world, policy), ...unreadTargets(policy, store)]
-    const targets = jobTargets(policy, world.presetTargets, [...new Set(told)]).map(target => withCronJob(target, world))
+    const targets = jobTargets(policy, world.presetTargets, [...new Set(told)]).map(target =>
+      withCronJob(target, world),
+    )
     const preset = presetOf(policy)
     const unknown = preset !== undefined && world.presetTargets === undefined ? unknownTargets : undefined
     return { policy, strategy: { type: 'job', preset, unknown, targets, store, selected: world.selectedPods } }
