@@ -118,6 +118,12 @@ for (const kind of s3ServerKinds)
       const task = taskFor(server, bucket, { backend, retention: 1 })
       const { message } = await runPod({ task, secret, command: ['seq', '1', '1003'], run: jobOf(3) })
       assert.deepEqual([message.phase, message.deleted ?? []], ['committed', []], JSON.stringify(message))
+      const [warning] = message.warnings ?? []
+      assert.equal(warning?.reason, 'RetentionIncomplete')
+      assert.match(warning.message, /cannot prune: shop\/orders\/ belongs to policy shop\/orders of cluster cluster-2/)
+      const [warning] = message.warnings ?? []
+      assert.equal(warning?.reason, 'RetentionIncomplete')
+      assert.match(warning.message, /cannot prune: shop\/orders\/ belongs to policy shop\/orders of cluster cluster-2/)
       await assertWhole([0, 1, 2, 3])
     })
   })
