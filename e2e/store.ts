@@ -24,7 +24,7 @@ export type ForeignStore = {
   /** Keys below a prefix, sorted. */
   keys(prefix: string): Promise<readonly string[]>
   get(key: string): Promise<Buffer>
-  put(key: string, body: string): Promise<void>
+  put(key: string, body: string | Buffer): Promise<void>
   removeAll(prefix: string): Promise<void>
   close(): Promise<void>
 }

@@ -103,6 +103,8 @@ export const operatorReasons = [
   'SnapshotsStuck',
   /** The API server does not say which workloads a preset is to back up. */
   'TargetsUnknown',
+  /** The workload of a preset's target has no pods now. */
+  'NoPods',
   /** More workloads match than one policy backs up. */
   'TooManyTargets',
   /** Several targets have different problems. */
@@ -225,6 +227,8 @@ export const operatorReasons = [
   'StoreChanged',
   /** Nothing says which program, of which image, restores. */
   'RestoreCommandMissing',
+  /** The preset cannot restore one table alone. */
+  'TableUnsupported',
   /** The store refuses what keeps retention from deleting the backup. */
   'PinRefused',
   // events only

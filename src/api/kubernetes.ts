@@ -268,10 +268,14 @@ export type ForeignPod = Pod & {
   }
 }
 
-/** Only who has it is read. */
-export type Deployment = KubernetesObject
+/** Which pods a workload has, also while it has none. */
+type PodTemplate = { readonly metadata?: { readonly labels?: Readonly<Record<string, string>> } }
 
-export type StatefulSet = KubernetesObject & { readonly spec: { readonly serviceName?: string } }
+export type Deployment = KubernetesObject & { readonly spec: { readonly template?: PodTemplate } }
+
+export type StatefulSet = KubernetesObject & {
+  readonly spec: { readonly serviceName?: string; readonly template?: PodTemplate }
+}
 
 export type Service = KubernetesObject & {
   readonly spec: {

@@ -36,6 +36,8 @@ export const mariadb: Preset = {
   name: 'mariadb',
   title: 'MariaDB',
   script: 'preset-mariadb.sh',
+  programs: ['mariadb-dump', 'mysqldump'],
+  restoresTables: false,
   port: 3306,
   portVariables: ['MARIADB_PORT_NUMBER', 'MYSQL_PORT_NUMBER', 'MYSQL_TCP_PORT'],
   serverImage: /mariadb|mysql|percona/,

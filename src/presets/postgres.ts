@@ -15,6 +15,8 @@ export const postgres: Preset = {
   name: 'postgres',
   title: 'PostgreSQL',
   script: 'preset-postgres.sh',
+  programs: ['pg_dump'],
+  restoresTables: true,
   port: 5432,
   portVariables: ['POSTGRESQL_PORT_NUMBER', 'POSTGRES_PORT_NUMBER', 'PGPORT'],
   serverImage: /postgres|postgis|spilo|timescale|pgvector|patroni/,

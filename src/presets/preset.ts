@@ -8,6 +8,10 @@ export type Preset = {
   readonly title: string
   /** File name of the script that dumps, restores and verifies; the init container puts it beside the helpers. */
   readonly script: string
+  /** Programs of which the image must have one; a dry start looks for them. */
+  readonly programs: readonly [string, ...string[]]
+  /** Whether its script can bring back one table alone. */
+  readonly restoresTables: boolean
   /** Port that the server listens on unless told otherwise. */
   readonly port: number
   /** Variables of the server's container that say otherwise. */

@@ -3,20 +3,10 @@
 import type { Connection as StatedConnection } from '../api/kinds/backup-policy-connection.ts'
 import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
 import { accountsOf, problem, type FoundAccount, type FoundAccounts } from './credentials.ts'
-import type {
-  Connection,
-  FoundTargets,
-  KeyReference,
-  Password,
-  Preset,
-  Problem,
-  Target,
-  Tls,
-  User,
-  Workload,
-} from './preset.ts'
+import type { Connection, FoundTargets, Preset, Problem, Target, User, Workload } from './preset.ts'
 import { recognize, type Recognized, type Server } from './servers.ts'
 import { serviceOf, type Reached } from './services.ts'
+import { statedPassword, statedUser, tlsOf } from './stated-connection.ts'
 import { compare, nameOf, workloadsOf, type PresetWorld, type WorkloadPods } from './workloads.ts'
 
 /** What of the policy decides. */
@@ -171,38 +161,6 @@ function credentialsOf(stated: StatedConnection | undefined, found: FoundAccount
 
 function isSameUser(a: User, b: User | Problem): boolean {
   return 'is' in b && a.is === 'named' && b.is === 'named' && a.name === b.name
-}
-
-function statedUser(stated: StatedConnection | undefined): User | undefined {
-  if (stated?.user !== undefined) return { is: 'named', name: stated.user }
-  const reference = stated?.userFrom && keyFrom(stated.userFrom)
-  return reference && { is: 'key', reference }
-}
-
-function statedPassword(stated: StatedConnection | undefined): Password | undefined {
-  if (stated?.passwordFile) return { is: 'volume', ...stated.passwordFile }
-  const reference = stated?.passwordFrom && keyFrom(stated.passwordFrom)
-  return reference && { is: 'key', reference }
-}
-
-function tlsOf(stated: StatedConnection | undefined): Tls | undefined {
-  if (!stated?.tls) return undefined
-  const { mode, secretName, caFrom, certFrom, keyFrom: keyOf } = stated.tls
-  return {
-    mode,
-    secretName,
-    authority: caFrom && keyFrom(caFrom),
-    certificate: certFrom && keyFrom(certFrom),
-    key: keyOf && keyFrom(keyOf),
-  }
-}
-
-type Key = { readonly name: string; readonly key: string }
-
-function keyFrom(from: { readonly secretKeyRef?: Key; readonly configMapKeyRef?: Key }): KeyReference | undefined {
-  if (from.secretKeyRef) return { kind: 'Secret', name: from.secretKeyRef.name, key: from.secretKeyRef.key }
-  if (from.configMapKeyRef) return { kind: 'ConfigMap', name: from.configMapKeyRef.name, key: from.configMapKeyRef.key }
-  return undefined
 }
 
 // ── what operators of databases keep

@@ -75,7 +75,7 @@ function deploymentOf({ metadata }: ForeignPod, owner: Workload, world: PresetWo
   return named(world.deployments, owner.name.slice(0, -ending.length))
 }
 
-function controllerOf({ ownerReferences = [] }: ObjectMeta): Workload | undefined {
+export function controllerOf({ ownerReferences = [] }: ObjectMeta): Workload | undefined {
   const owner = ownerReferences.find(({ controller }) => controller)
   return owner && { apiVersion: owner.apiVersion, kind: owner.kind, name: owner.name }
 }

@@ -72,7 +72,7 @@ export function backupCronJob(
       jobTemplate: {
         metadata: { labels, annotations: storeAnnotation(policy) },
         spec: labelled(
-          backupJobSpec(policy, job, { ...backupTask(policy, target, marks, settings), cronJob: name }, settings),
+          backupJobSpec(policy, job, { ...backupTask(policy, job, target, marks, settings), cronJob: name }, settings),
           labels,
         ),
       },
@@ -104,7 +104,7 @@ export function onDemandJob(
   const { name, namespace, uid = '', creationTimestamp = '' } = backup.metadata
   const labels = runLabels(policy, target, 'run')
   const task = {
-    ...backupTask(policy, target, marks, settings),
+    ...backupTask(policy, job, target, marks, settings),
     slot: Date.parse(creationTimestamp),
     trigger: 'on-demand' as const,
   }
@@ -195,7 +195,13 @@ function ownJob(policy: BackupPolicy, name: string, target: string, role: JobRol
   return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: labelled(spec, labels) }
 }
 
-function backupTask(policy: BackupPolicy, target: string, marks: Marks, settings: Settings): BackupTaskInput {
+function backupTask(
+  policy: BackupPolicy,
+  { compression }: DumpSource,
+  target: string,
+  marks: Marks,
+  settings: Settings,
+): BackupTaskInput {
   const { retention, onDemandRetention } = policy.spec
   const { held, accepted, ...known } = marks
   const changed = known.retentionChanged !== undefined || known.onDemandRetentionChanged !== undefined
@@ -204,6 +210,7 @@ function backupTask(policy: BackupPolicy, target: string, marks: Marks, settings
     kind: 'backup',
     target,
     artifact: backupArtifact,
+    compression,
     retention,
     // Where it is left out a mover takes the change of the other number for its own.
     onDemandRetention: onDemandRetention ?? (changed ? retention : undefined),

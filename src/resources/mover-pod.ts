@@ -5,8 +5,10 @@ import type { JobStrategy } from '../api/kinds/backup-policy-job.ts'
 import type { Container, JobSpec, PodSpec, Volume } from '../api/kubernetes.ts'
 import { apiVersion } from '../api/labels.ts'
 import {
+  announcingCommand,
   encodeMoverTask,
   lookCommand,
+  lookForOneCommand,
   moverAllocator,
   moverEnvironment,
   moverPaths,
@@ -23,6 +25,8 @@ export type BackupTaskInput = Extract<MoverTaskInput, { readonly kind: 'backup' 
 
 /** What the container of a dump is given: the policy's own words, or what was inferred of a workload in their place. */
 export type DumpSource = Omit<JobStrategy, 'volumes'> & {
+  /** Its command is a script that announces its artifacts itself. The image needs one of the programs. */
+  readonly script?: { readonly programs: readonly string[] }
   readonly volumes?: readonly Volume[]
   readonly mounts?: NonNullable<Container['volumeMounts']>
 }
@@ -108,7 +112,10 @@ export function backupJobSpec(
   task: BackupTaskInput,
   settings: Settings,
 ): JobSpec {
-  const command = sourceCommand({ artifact: backupArtifact, startTimeoutSeconds })
+  const command =
+    job.script === undefined
+      ? sourceCommand({ artifact: backupArtifact, startTimeoutSeconds })
+      : announcingCommand({ startTimeoutSeconds })
   const spec = runPod(policy, job, command, task, settings, policy.spec.activeDeadlineSeconds)
   return {
     ...attempts(policy.spec),
@@ -137,8 +144,17 @@ export function attempts(limits: { readonly activeDeadlineSeconds: number; reado
 /** The Job spec of a dry start: the pod of a run, whose command is looked for and not run (docs/design.md R35). */
 export function startJobSpec(policy: BackupPolicy, job: DumpSource, settings: Settings): JobSpec {
   const task = { ...taskBase(policy, settings), kind: 'start' } as const
-  const spec = runPod(policy, job, lookCommand(), task, settings, startJobDeadlineSeconds - 60)
+  const spec = runPod(policy, lookingSource(job), lookingCommand(job), task, settings, startJobDeadlineSeconds - 60)
   return { backoffLimit: 0, activeDeadlineSeconds: startJobDeadlineSeconds, template: { spec } }
+}
+
+/** The script of a preset is there for certain; what it needs of the image is looked for. */
+function lookingSource(job: DumpSource): DumpSource {
+  return job.script === undefined ? job : { ...job, command: undefined, args: [...job.script.programs] }
+}
+
+function lookingCommand({ script }: DumpSource): readonly string[] {
+  return script === undefined ? lookCommand() : lookForOneCommand()
 }
 
 /** So long a dry start may wait for a node, and pull its images. Seconds. */
@@ -220,7 +236,7 @@ function sourceContainer(job: DumpSource, command: readonly string[]): Container
   const home = env.some(({ name }) => name === 'HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]
   return {
     name: container.dump,
-    // That of a preset's target is filled in by whoever found it; a pod without one is refused by the API server.
+    // Admission asks for one where there is no preset, whose target has one.
     image: job.image ?? '',
     imagePullPolicy: job.imagePullPolicy,
     command,

@@ -495,7 +495,8 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
     ] as const) {
       test(`a part that meets ${name} is sent again, and only that part`, async () => {
         // Long enough for a busy machine: a real time-out would be one try more.
-        const { proxy, bucket, task } = await setUp({ storeIdleSeconds: 3, storeRetrySeconds: 30 })
+        const change = { partBytes: 8 << 20, storeIdleSeconds: 3, storeRetrySeconds: 30 }
+        const { proxy, bucket, task } = await setUp(change)
         proxy.fail('uploadPart', fault, { times: 2 })
         assertCommitted(await runPod({ task, secret, command }))
         assert.deepEqual(await left(bucket), oneBackup)

@@ -8,7 +8,8 @@ import { cronJobName } from '../../src/api/names.ts'
 import { desiredCronJob } from '../../src/plan/policy/cron-job.ts'
 import { scheduleHash } from '../../src/plan/policy/schedule.ts'
 import { jobTargets } from '../../src/plan/view/job-targets.ts'
-import type { FoundTarget, PolicyWorld, UnresolvedTarget } from '../../src/plan/view/world.ts'
+import type { FoundWorkloads, PolicyWorld } from '../../src/plan/view/world.ts'
+import type { ResolvedTarget, Target, UnresolvedTarget } from '../../src/presets/preset.ts'
 import {
   at,
   controlledBy,
@@ -30,26 +31,37 @@ export function presetPolicy(spec: object = {}, status: Partial<BackupPolicyStat
   return { ...made, status: { ...known, ...status } }
 }
 
-/** The strategy of an explicit command with a preset in its place, by a key that the narrow accessor alone knows. */
+/** The strategy of an explicit command with a preset in its place. */
 export function presetStrategy({ type, job }: BackupPolicy['spec']['strategy']): BackupPolicy['spec']['strategy'] {
   const { image: _, command: __, args: ___, ...rest } = job ?? {}
-  return { type, job: { ...rest, preset: 'postgres' } } as unknown as BackupPolicy['spec']['strategy']
+  return { type, job: { ...rest, preset: 'postgres' } } as BackupPolicy['spec']['strategy']
 }
 
-export function found(name: string, more: Partial<FoundTarget> = {}): FoundTarget {
+export function found(name: string, more: Partial<ResolvedTarget> = {}): ResolvedTarget {
+  const user = { is: 'named', name: 'postgres' } as const
+  const password = { is: 'key', reference: { kind: 'Secret', name, key: 'password' } } as const
   return {
+    is: 'resolved',
     name,
     workload: { apiVersion: 'apps/v1', kind: 'StatefulSet', name },
     image: `registry.example.com/${name}:17`,
-    environment: [{ name: 'PGHOST', value: name }],
-    volumes: [],
-    mounts: [],
+    imagePullSecrets: [],
+    connection: { host: name, port: 5432, user, password },
+    administrator: { user, password },
+    notes: [],
     ...more,
   }
 }
 
 export function unresolved(name: string, message = `two Services reach ${name}`): UnresolvedTarget {
-  return { name, unresolved: { reason: 'NameTaken', message, field: 'strategy.job.env' } }
+  const workload = { apiVersion: 'apps/v1', kind: 'StatefulSet', name }
+  const problem = { reason: 'Ambiguous', message, field: 'strategy.job.connection.host' } as const
+  return { is: 'unresolved', name, workload, problems: [problem] }
+}
+
+/** What a preset finds where nothing else is. */
+export function all(targets: readonly Target[], more: Partial<FoundWorkloads> = {}): FoundWorkloads {
+  return { targets, passedOver: [], withoutPods: [], ...more }
 }
 
 /** How the status tells of a target that has run until then. */
@@ -61,8 +73,8 @@ function withoutStatus({ status: _, ...policy }: BackupPolicy): BackupPolicy {
   return policy
 }
 
-export function cronJobOf(of: BackupPolicy, target: FoundTarget, more: Partial<CronJob> = {}): CronJob {
-  const [wanted] = jobTargets(withoutStatus(of), [target])
+export function cronJobOf(of: BackupPolicy, target: ResolvedTarget, more: Partial<CronJob> = {}): CronJob {
+  const [wanted] = jobTargets(withoutStatus(of), all([target]))
   const desired = wanted && desiredCronJob(of, wanted, { held: [], accepted: [] }, settings)
   if (!desired) throw new TypeError(`${target.name} has no CronJob`)
   const identity = { uid: `uid-of-cronjob-${target.name}`, creationTimestamp: stamp(at('00:00')), resourceVersion: '1' }
@@ -71,14 +83,14 @@ export function cronJobOf(of: BackupPolicy, target: FoundTarget, more: Partial<C
 
 export function presetWorld(
   of: BackupPolicy,
-  targets: readonly (FoundTarget | UnresolvedTarget)[],
+  targets: readonly Target[],
   more: Partial<PolicyWorld> = {},
 ): PolicyWorld {
-  const stand = () => targets.flatMap(target => ('unresolved' in target ? [] : [cronJobOf(of, target)]))
+  const stand = () => targets.flatMap(target => (target.is === 'unresolved' ? [] : [cronJobOf(of, target)]))
   return {
     ...world(of),
     cronJob: undefined,
-    presetTargets: targets,
+    presetTargets: all(targets),
     targetCronJobs: more.targetCronJobs ?? stand(),
     ...more,
   }

@@ -6,7 +6,6 @@ import { moverEnvironment } from '../../src/api/mover/pod.ts'
 import { parseMoverTask, type MoverTask } from '../../src/api/mover/task.ts'
 import { resolveJobName, restoreJobName } from '../../src/api/names.ts'
 import { nothingUndone, type Action, type Refusals, type Undone } from '../../src/plan/core/actions.ts'
-import type { Connect } from '../../src/plan/restore/command.ts'
 import { planRestore as plan } from '../../src/plan/restore/plan.ts'
 import type { RestoreStep, RestoreWorld } from '../../src/plan/restore/world.ts'
 import { storeLocation } from '../../src/resources/desired-state.ts'
@@ -35,7 +34,7 @@ export function restore(
 }
 
 export function restoreWorld(of: Restore | undefined, more: Partial<RestoreWorld> = {}): RestoreWorld {
-  const nothing = { backup: undefined, policy: policy(), jobs: [], pods: [], jobEvents: [] }
+  const nothing = { backup: undefined, policy: policy(), workloads: undefined, jobs: [], pods: [], jobEvents: [] }
   return { namespace, name: 'back', settings, restore: of, ...nothing, ...more }
 }
 
@@ -94,9 +93,8 @@ export function planRestore(
   now: Date,
   refused: Refusals = new Map(),
   undone: Partial<Undone> = {},
-  connect?: Connect,
 ) {
-  const { groups, conclude, wakeAt } = plan(world, now, connect)
+  const { groups, conclude, wakeAt } = plan(world, now)
   const conclusion = conclude(refused, { ...nothingUndone, ...undone })
   const written = conclusion.find(action => action.do === 'write-status')
   return {

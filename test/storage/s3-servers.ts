@@ -29,6 +29,7 @@ export type S3ServerKind = (typeof s3ServerKinds)[number]
 export type S3Server = {
   readonly kind: S3ServerKind
   readonly endpoint: string
+  readonly pid: number
   /** MinIO's page for people. */
   readonly console: string | undefined
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string }
@@ -104,6 +105,7 @@ export async function startS3Server(kind: S3ServerKind, options: S3ServerOptions
   return {
     kind,
     endpoint,
+    pid: process.pid,
     console: kind === 'minio' ? `http://127.0.0.1:${consolePort}` : undefined,
     credentials,
     stop,

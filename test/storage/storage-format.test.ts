@@ -36,7 +36,7 @@ test('the keys in the documents are those that we write', () => {
     manifestKey(layout, 'command', slot, '<run>')
       .replace('command', '<target>')
       .replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),
-    segmentKey(layout, attempt, '<artifact>', 0) + '[.NNNN]',
+    segmentKey(layout, attempt, 'ARTIFACT', 0).replace('ARTIFACT', '<artifact>') + '[.NNNN]',
     holdKey(layout, '<run>'),
     pinKey(layout, '<restore uid>'),
     proofKey(layout, '<run>', slot).replace('20261122T020000Z', '<YYYYMMDDThhmmssZ>'),

@@ -51,21 +51,26 @@ const tls = z
     ),
   )
 
+/** @param field as it is written, for messages */
+export function serverHost(field: string, description: string) {
+  return z
+    .string()
+    .max(253)
+    .describe(description)
+    .meta(
+      rule(
+        "self.matches('^([a-zA-Z0-9_]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?[.]?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$')",
+        `${field} must be the name or the address of the server alone, for example db.example.com; the port goes into port, and the user into user`,
+      ),
+    )
+}
+
 export const connection = z
   .object({
-    host: z
-      .string()
-      .max(253)
-      .optional()
-      .describe(
-        'Name or address of the server, for example postgres.shop.svc or db.example.com. Left out: the Service of the target.',
-      )
-      .meta(
-        rule(
-          "self.matches('^([a-zA-Z0-9_]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?[.]?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$')",
-          'connection.host must be the name or the address of the server alone, for example db.example.com; the port goes into port, and the user into user',
-        ),
-      ),
+    host: serverHost(
+      'connection.host',
+      'Name or address of the server, for example postgres.shop.svc or db.example.com. Left out: the Service of the target.',
+    ).optional(),
     port: z
       .int()
       .optional()

@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import type { KubernetesObject } from '../kubernetes.ts'
 import { all, conditions, dateTime, dnsName, rule } from '../schema/schema.ts'
-import { job } from './backup-policy-job.ts'
+import { connection, serverHost } from './backup-policy-connection.ts'
+import { job, presetNames } from './backup-policy-job.ts'
 import { restorePhases } from './restore-phases.ts'
 import { restoreSource } from './restore-source.ts'
 
@@ -55,11 +56,62 @@ const hasCommand = '((has(self.command) && size(self.command) > 0) || (has(self.
 const program =
   "(has(self.command) && size(self.command) > 0 ? self.command[0] : has(self.args) && size(self.args) > 0 ? self.args[0] : 'none')"
 
+/** CEL: what only presets know. */
+const ofPresets = ['preset', 'target', 'server', 'credentials', 'globals']
+  .map(field => `has(self.${field})`)
+  .join(' || ')
+
+const server = z
+  .object({
+    host: serverHost('into.server.host', 'Name or address of the server, for example postgres.shop.svc.'),
+    port: connection.shape.port.describe('Its port. Left out: 5432 (postgres) or 3306 (mariadb, mysql).'),
+    tls: connection.shape.tls,
+  })
+  .describe('A server that no target of the policy is. It needs credentials.')
+
+const credentials = z
+  .object({
+    user: connection.shape.user.describe('Name of the user.'),
+    userFrom: connection.shape.userFrom,
+    passwordFrom: connection.shape.passwordFrom,
+  })
+  .describe(
+    'As whom the database is restored: somebody who may make databases and give them to their owners. Left out: the administrator whom the environment of the target names; never the user who made the dump.',
+  )
+  .meta(rule('has(self.user) != has(self.userFrom)', 'credentials needs exactly one of user and userFrom'))
+
 const restoreInto = z
   .object({
     database: databaseName(
-      'Name of the database that the backup becomes. Left out: a new one, whose name says which database it is of and from when. A command of your own finds it in the variable BACKUP_INTO.',
+      'Name of the database that the backup becomes. Left out: with only.database a new one, whose name says which database it is of and from when (shop_20260105t0200); otherwise each database has its own name. A command of your own finds it in the variable BACKUP_INTO.',
     ).optional(),
+    preset: z
+      .enum(presetNames)
+      .optional()
+      .describe(
+        'The preset that restores. Left out: the one that made the backup, which an encrypted backup does not tell: then that of the policy.',
+      )
+      .meta(
+        rule(
+          "self in ['postgres', 'mariadb', 'mysql']",
+          'into.preset must be postgres, mariadb or mysql; for another database leave it out and write image and args',
+        ),
+      ),
+    target: z
+      .string()
+      .max(253)
+      .optional()
+      .describe(
+        'Name of another target of the policy, as status.targets of the policy lists them, whose database it is restored into. Left out: the one that the backup is of.',
+      ),
+    server: server.optional(),
+    credentials: credentials.optional(),
+    globals: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether users, roles and their rights come back that the server lacks. Left out: true, or false with only. Those that exist are not altered.',
+      ),
     overwrite: z
       .boolean()
       .default(false)
@@ -77,7 +129,7 @@ const restoreInto = z
     image: job.shape.image
       .optional()
       .describe(
-        'Image with the program that restores. Left out: that of the policy, with which the backup was made. An image that the bucket names is never used.',
+        'Image with the program that restores. Left out: that of the target, or of the policy. An image that the bucket names is never used.',
       ),
     imagePullPolicy: job.shape.imagePullPolicy,
     imagePullSecrets: job.shape.imagePullSecrets.describe(
@@ -130,6 +182,18 @@ const restoreInto = z
         `${program}.matches('^[^ \\\\t\\\\r\\\\n]+$')`,
         'the first word of the command line is the program alone, without blanks, because no shell splits it: write one word an item, for example args: [pg_restore, --exit-on-error, -d, shop]; for a line with pipes and variables write command: [bash, -o, pipefail, -c, "…"]',
       ),
+      rule(
+        `!${hasCommand} || !(${ofPresets})`,
+        'preset, target, server, credentials and globals are for presets: give a command of your own what it needs in args and env; leave them out, or leave command and args out',
+      ),
+      rule(
+        '!has(self.server) || !has(self.target)',
+        'write into.target (a workload that the policy selects) or into.server (any other server), not both',
+      ),
+      rule(
+        '!has(self.server) || has(self.credentials)',
+        'into.server needs into.credentials: nothing tells who may restore there',
+      ),
     ),
   )
 
@@ -141,7 +205,7 @@ export const restoreSpec = z
       .boolean()
       .default(false)
       .describe(
-        'true: nothing is restored. Every byte is read back from the bucket and checked, and that is written down beside the backup.',
+        'true: nothing is restored. Every byte is read back from the bucket and checked, of a preset its own programs read it to its end as well, and that is written down beside the backup.',
       ),
     identities: z
       .object({
@@ -167,12 +231,20 @@ export const restoreSpec = z
     all(
       rule('self == oldSelf', 'the spec of a Restore cannot be changed; create another Restore instead'),
       rule(
-        'has(self.into) != self.verify',
-        'a Restore needs into (what it restores into), or verify: true (it only reads the backup and checks it), and not both',
+        'has(self.into) || self.verify',
+        'a Restore needs into (what it restores into), or verify: true (it only reads the backup and checks it)',
       ),
       rule(
         '!has(self.source.bucket) || !has(self.into) || has(self.into.image)',
         'into.image is needed with source.bucket: no policy says which image has the program that restores',
+      ),
+      rule(
+        `!self.verify || !has(self.into) || !(self.into.overwrite || ${['database', 'only', 'target', 'server', 'credentials', 'globals', 'command', 'args', 'env', 'envFrom'].map(field => `has(self.into.${field})`).join(' || ')})`,
+        'verify: true restores nothing: leave into out, or leave nothing in it but preset, image and what its pod is given',
+      ),
+      rule(
+        `!has(self.source.bucket) || !has(self.into) || self.verify || has(self.into.server) || ${hasCommand.replaceAll('self.', 'self.into.')}`,
+        'with source.bucket no policy says where the database is: write into.server and into.credentials, or the program that restores into args',
       ),
     ),
   )

@@ -35,19 +35,31 @@ export function sourceCommand(
   task: Pick<BackupTask, 'artifact' | 'startTimeoutSeconds'>,
   shared: string = moverPaths.shared,
 ): readonly string[] {
-  return [
-    `${shared}/busybox`,
-    'sh',
-    `${shared}/init.sh`,
-    String(task.startTimeoutSeconds),
-    `${shared}/artifact`,
-    task.artifact,
-  ]
+  return [...announcingCommand(task, shared), `${shared}/artifact`, task.artifact]
+}
+
+/** The same for a command line that announces its artifacts itself, as the scripts of presets do. */
+export function announcingCommand(
+  { startTimeoutSeconds }: Pick<BackupTask, 'startTimeoutSeconds'>,
+  shared: string = moverPaths.shared,
+): readonly string[] {
+  return [`${shared}/busybox`, 'sh', `${shared}/init.sh`, String(startTimeoutSeconds)]
 }
 
 /** The same in a dry start: the container only looks whether the program is there, and ends with 0, 126 or 127 as a shell would. */
 export function lookCommand(shared: string = moverPaths.shared): readonly string[] {
   return [`${shared}/busybox`, 'sh', `${shared}/init.sh`, 'look']
+}
+
+/** The same of several programs, of which one must be there; its `args` are their names. */
+export function lookForOneCommand(shared: string = moverPaths.shared): readonly string[] {
+  return [
+    `${shared}/busybox`,
+    'sh',
+    '-c',
+    'for name; do command -v "$name" >/dev/null && exit 0; done; exit 127',
+    'look',
+  ]
 }
 
 /**
@@ -83,9 +95,13 @@ export function encodeMoverTask(task: MoverTaskInput): string {
   return JSON.stringify(task).replaceAll('$', '\\u0024')
 }
 
-/** What runs the script of a preset, which does the rest itself. @param verb `restore`, for example */
-export function presetCommand(engine: string, verb: string, shared: string = moverPaths.shared): readonly string[] {
-  return [`${shared}/busybox`, 'sh', `${shared}/preset-${engine}.sh`, verb]
+/** What runs the script of a preset, which does the rest itself. @param script its file name in the shared directory */
+export function presetCommand(
+  script: string,
+  verb: 'dump' | 'restore' | 'verify',
+  shared: string = moverPaths.shared,
+): readonly string[] {
+  return [`${shared}/busybox`, 'sh', `${shared}/${script}`, verb]
 }
 
 /** Variables of a restore's container: what the Restore asks for. A script finds no other word of it. */
@@ -106,4 +122,6 @@ export const restoreEnvironment = {
   table: 'BACKUP_TABLE',
   /** Whether roles and the like, which belong to no database, are wanted: `true` or `false`. */
   globals: 'BACKUP_GLOBALS',
+  /** The same, of MariaDB and MySQL. */
+  users: 'BACKUP_USERS',
 } as const

@@ -5,7 +5,6 @@ import type { CronJob } from '../../api/kubernetes.ts'
 import { label } from '../../api/labels.ts'
 import { isGroup } from '../../plan/view/per-target.ts'
 import { matches } from '../../plan/view/selection.ts'
-import type { TargetFinder } from '../../plan/view/world.ts'
 import { planPolicy } from '../../plan/policy/policy.ts'
 import { Controller, watching, watchingState } from '../../runtime/work/controller.ts'
 import type { ControllerHooks } from '../../runtime/work/controller.ts'
@@ -16,6 +15,7 @@ import { dryStartGroup } from '../../plan/policy/dry-start.ts'
 import { probeGroup } from '../../plan/policy/store-probe.ts'
 import { applyPlan, longestPassMs, type ApplyContext } from '../shared/apply.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
+import type { WorkloadFinder } from '../shared/workloads.ts'
 import type { Caches } from '../shared/caches.ts'
 import { createObserver, probesRunning } from './observe.ts'
 
@@ -39,8 +39,8 @@ export type PolicyControllerOptions = ApplyContext & {
   readonly log: Log
   readonly hooks: ControllerHooks
   readonly workers: number
-  /** What presets back up; undefined: this version has none. */
-  readonly find?: TargetFinder
+  /** Left out: what the presets find. */
+  readonly find?: WorkloadFinder
 }
 
 export function createPolicyController(options: PolicyControllerOptions): Controller {

@@ -19,7 +19,7 @@ import { presetOf } from '../../plan/view/preset.ts'
 import { matches, selectorText } from '../../plan/view/selection.ts'
 import { lastRefusal } from '../../plan/policy/cron-job-warnings.ts'
 import { takesPlace } from '../../plan/policy/store-probe.ts'
-import type { DryRun, PolicyWorld, TargetFinder } from '../../plan/view/world.ts'
+import type { DryRun, PolicyWorld } from '../../plan/view/world.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { earliest } from '../../schedule/times.ts'
 import type { Client } from '../../runtime/client/client.ts'
@@ -33,7 +33,7 @@ import { DryRuns, ofAllTargets } from './dry-run.ts'
 import { FirstLooks } from './first-look.ts'
 import { SnapshotContents } from './snapshot-contents.ts'
 import { pods } from '../shared/resources.ts'
-import { WorkloadLooks } from './workloads.ts'
+import { WorkloadLooks, type WorkloadFinder } from '../shared/workloads.ts'
 
 /** How soon to look again where a kind is not seen. */
 const absentMs = 10_000
@@ -60,14 +60,13 @@ export type Observed = Omit<PolicyWorld, 'probesRunning'>
 /** @throws WaitError while the API server does not show a kind that the plan rests on. */
 export type Observer = (namespace: string, name: string, signal: AbortSignal) => Promise<Observed>
 
-/** @param find undefined: this version has no presets */
 export function createObserver(
   caches: Caches,
   client: Client,
   settings: Settings,
   clock: Clock,
   log: Log,
-  find?: TargetFinder,
+  find?: WorkloadFinder,
 ): Observer {
   const podCounts = new Map<
     string,
@@ -125,7 +124,7 @@ export function createObserver(
       cronJob,
       targetCronJobs,
       cronJobEvents,
-      presetTargets: found?.targets,
+      presetTargets: found,
       dryRun,
       serverTime: client.serverTime(),
       jobs,
@@ -196,7 +195,7 @@ export function createObserver(
     }
     if (presetOf(policy) === undefined) return ask()
     const said: DryRun[] = []
-    for (const target of jobTargets(policy, workloads.found(policy)?.targets)) {
+    for (const target of jobTargets(policy, workloads.found(policy))) {
       const answer = 'source' in target ? await ask(target) : undefined
       if (answer) said.push(answer)
     }
@@ -283,6 +282,7 @@ const waitsForWorkloads: ReadonlySet<string | undefined> = new Set<Reason>([
   'TargetNotFound',
   'TargetsUnknown',
   'SelectorMatchedNothing',
+  'NoPods',
 ])
 
 /** The order of a cache changes with a restart; what is written must not. */

@@ -3,11 +3,11 @@ import { test } from 'node:test'
 import { ToyApiServer, toyClient } from '../../../test/histories/toy/api-server.ts'
 import { fillCaches, toyCaches } from '../../../test/histories/toy/caches.ts'
 import { does, planPolicy } from '../../../test/plan/planned.ts'
-import { cronJobOf, found, jobOfTarget, presetPolicy, unresolved } from '../../../test/plan/preset-world.ts'
+import { all, cronJobOf, found, jobOfTarget, presetPolicy, unresolved } from '../../../test/plan/preset-world.ts'
 import { at, controlledBy, failedCreate, namespace, settings } from '../../../test/plan/world.ts'
 import type { CronJob, KubernetesObject } from '../../api/kubernetes.ts'
 import { cronJobName } from '../../api/names.ts'
-import type { PresetTarget } from '../../plan/view/world.ts'
+import type { Target } from '../../presets/preset.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import { ApiError } from '../../runtime/client/errors.ts'
 import { FakeClock } from '../../runtime/fake-clock.ts'
@@ -21,14 +21,14 @@ const signal = new AbortController().signal
 const [db, cache] = [found('db'), found('cache')]
 
 /** A policy with a preset on an API server that serves like this; the preset finds what is said. */
-function observed(targets: readonly PresetTarget[], serve = (client: Client): Partial<Client> => client) {
+function observed(targets: readonly Target[], serve = (client: Client): Partial<Client> => client) {
   const server = new ToyApiServer(now)
   const { resourceVersion: _, ...metadata } = presetPolicy().metadata
   const made = server.create('backuppolicies', { ...presetPolicy(), metadata })
   const plain = toyClient(server)
   const client = Object.assign(Object.create(plain), serve(plain)) as Client
   const caches = toyCaches(client)
-  const observe = createObserver(caches, client, settings, new FakeClock(now), silentLog, () => targets)
+  const observe = createObserver(caches, client, settings, new FakeClock(now), silentLog, () => all(targets))
   const look = async () => {
     fillCaches(caches, server, true)
     return { ...(await observe(namespace, 'nightly', signal)), probesRunning: 0 }
@@ -49,7 +49,7 @@ test('the CronJobs of all targets are seen, and those of targets that are gone, 
     named(world.targetCronJobs),
     [cronJobName('nightly', 'db'), cronJobName('nightly', 'users'), stranger.metadata.name].toSorted(),
   )
-  assert.deepEqual(world.presetTargets, [db, cache])
+  assert.deepEqual(world.presetTargets?.targets, [db, cache])
   assert.equal(world.cronJob, undefined)
 })
 

@@ -11,10 +11,14 @@ import type { ControllerHooks } from '../../runtime/work/controller.ts'
 import { applyPlan, longestPassMs, type ApplyContext } from '../shared/apply.ts'
 import type { Caches } from '../shared/caches.ts'
 import { RefusalMemory } from '../shared/refusals.ts'
+import { WorkloadLooks } from '../shared/workloads.ts'
 import { observeRestore } from './observe.ts'
 
 /** One that goes on is looked at again after this at the latest: waits run on monotonic time and plans on wall time. */
 const longestWaitMs = 300_000
+
+/** For the look at workloads before a plan. */
+const longestLookMs = 30_000
 
 /** A plan that wants to be made again at once builds on what it has written; where that did not stick, it is made again and again. */
 const againMs = 1000
@@ -27,13 +31,14 @@ export type RestoreControllerOptions = ApplyContext & {
 }
 
 export function createRestoreController(options: RestoreControllerOptions): Controller {
-  const { caches, settings, clock, log, hooks, workers } = options
+  const { caches, client, settings, clock, log, hooks, workers } = options
   const keys = restoreKeys(caches)
   const memories = new Map<string, RefusalMemory>()
+  const looks = new WorkloadLooks(client, clock)
   return new Controller({
     name: 'restore',
     workers,
-    timeoutMs: longestPassMs,
+    timeoutMs: longestLookMs + longestPassMs,
     clock,
     log,
     hooks,
@@ -50,7 +55,7 @@ export function createRestoreController(options: RestoreControllerOptions): Cont
     ],
     async reconcile(key, signal) {
       const { namespace = '', name } = splitKey(key)
-      const world = observeRestore(caches, settings, namespace, name)
+      const world = await observeRestore(caches, settings, looks, { namespace, name }, signal)
       if (!world.restore) {
         memories.delete(key)
         return undefined
@@ -62,6 +67,7 @@ export function createRestoreController(options: RestoreControllerOptions): Cont
       const { wakeAt } = await applyPlan(options, owner, plan, memory, log.child({ restore: key }), signal)
       if (isRestoreFinal(world.restore.status?.phase)) {
         memories.delete(key)
+        if (world.policy) looks.forget(keyOf(world.policy))
         return undefined
       }
       const waitMs = wakeAt ? wakeAt.getTime() - clock.now().getTime() : longestWaitMs

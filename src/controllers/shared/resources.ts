@@ -37,7 +37,6 @@ export const pods = namespaced('', 'v1', 'Pod', 'pods')
 export const services = namespaced('', 'v1', 'Service', 'services')
 export const statefulSets = namespaced('apps', 'v1', 'StatefulSet', 'statefulsets')
 export const deployments = namespaced('apps', 'v1', 'Deployment', 'deployments')
-export const replicaSets = namespaced('apps', 'v1', 'ReplicaSet', 'replicasets')
 export const events = namespaced('', 'v1', 'Event', 'events')
 export const claims = namespaced('', 'v1', 'PersistentVolumeClaim', 'persistentvolumeclaims')
 export const volumes = clusterWide('', 'v1', 'PersistentVolume', 'persistentvolumes')
@@ -71,7 +70,6 @@ export const grants: readonly Grant[] = [
   { resource: services, verbs: ['list'] },
   { resource: statefulSets, verbs: ['list'] },
   { resource: deployments, verbs: ['list'] },
-  { resource: replicaSets, verbs: ['list'] },
   { resource: events, verbs: ['list', 'watch', 'create', 'patch'] },
   { resource: claims, verbs: ['list', 'watch'] },
   { resource: volumes, verbs: ['list', 'watch'] },

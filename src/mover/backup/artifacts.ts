@@ -96,7 +96,15 @@ export class Artifacts {
     const upload = this.#openUpload(name, stored => report.note({ storedBytes: before + stored }))
     this.#uploads.push(upload)
     await upload.open()
-    const encoder = this.#encode(chunk => upload.write(chunk))
+    const encoder = this.#encode(async chunk => {
+      try {
+        await upload.write(chunk)
+      } catch (error) {
+        // The reader waits for buffers, or for the command: it would not hear of it.
+        this.#options.onFailure(error)
+        throw error
+      }
+    })
     this.#encoder = encoder
     return {
       take: bytes => encoder.push(bytes),

@@ -80,7 +80,7 @@ describe('the sizes of all runs', () => {
       const artifacts = new Map(Object.entries(sizes).map(([name, size]) => [name, size * MiB]))
       const bytes = [...artifacts.values()].reduce((sum, size) => sum + size, 0)
       return {
-        ...history(`1${flags}`)[0],
+        ...(history(`1${flags}`)[0] ?? assert.fail()),
         id: `${index}`,
         slot: new Date(index * 86_400_000),
         bytes,

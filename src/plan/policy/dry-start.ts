@@ -97,12 +97,13 @@ type Going = { readonly is: 'going'; readonly obstacle: Words | undefined; reado
 /** The container of the command decides, whatever becomes of the mover beside it. */
 function judgeStart(
   { job, pods, warnings }: JobView,
-  { image, command = [], args = [] }: DumpSource,
+  { image, command = [], args = [], script }: DumpSource,
   now: Date,
 ): Found | Going {
   const newest = pods.at(-1)
   const ended = newest && statusOf(newest, 'dump')?.state?.terminated
-  const [program = ''] = [...command, ...args]
+  const [first = ''] = [...command, ...args]
+  const program = script ? script.programs.join(' or ') : first
   if (ended?.exitCode === 0 || conditionTime(job, 'Complete')) return { is: 'startable' }
   if (ended?.exitCode === 126 || ended?.exitCode === 127) {
     const what =

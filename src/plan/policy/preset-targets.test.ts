@@ -9,6 +9,7 @@ import {
   presetPolicy,
   presetWorld,
   scheduledOf,
+  all,
   unresolved,
 } from '../../../test/plan/preset-world.ts'
 import {
@@ -77,6 +78,7 @@ suite('CronJobs', () => {
     const dump = spec.template.spec.containers.find(({ name }) => name === 'dump')
     assert.equal(dump?.image, db.image)
     assert.deepEqual(dump.args, ['/.backup/busybox', 'sh', '/.backup/preset-postgres.sh', 'dump'])
+    assert.deepEqual(dump.command, ['/.backup/busybox', 'sh', '/.backup/init.sh', '300'], 'it announces its artifacts')
     assert.deepEqual(
       dump.env?.find(({ name }) => name === 'PGHOST'),
       { name: 'PGHOST', value: 'db' },
@@ -85,21 +87,24 @@ suite('CronJobs', () => {
   })
 
   test('its dump is given what was inferred, and what the policy states of the same name wins', () => {
-    const certificate = { name: 'client-certificate', secret: { secretName: 'db-client' } }
-    const mount = { name: 'client-certificate', mountPath: '/tls', readOnly: true }
-    const environment = [
-      { name: 'PGHOST', value: 'db' },
-      { name: 'PGUSER', value: 'postgres' },
-    ]
-    const inferred = found('db', { environment, volumes: [certificate], mounts: [mount] })
+    const mount = { name: 'backup-tls', mountPath: '/.backup-connection/tls', readOnly: true }
+    const inferred = found('db', { imagePullSecrets: ['registry'] })
+    const withTls = { ...inferred, connection: { ...inferred.connection, tls: { secretName: 'db-client' } } }
     const stated = { ...jobStrategy, job: { ...jobStrategy.job, env: [{ name: 'PGUSER', value: 'reader' }] } }
     const of = presetPolicy({ strategy: stated })
-    const { spec } = cronJobOf(of, inferred).spec.jobTemplate.spec.template
+    const { spec } = cronJobOf(of, withTls).spec.jobTemplate.spec.template
     const dump = spec.containers.find(({ name }) => name === 'dump')
     const mover = spec.containers.find(({ name }) => name === 'mover')
-    assert.deepEqual(dump?.env?.slice(-2), [environment[0], { name: 'PGUSER', value: 'reader' }])
+    const names = dump?.env?.map(({ name }) => name) ?? []
+    assert.deepEqual(
+      names.filter(name => /^PG(HOST|USER)$/.test(name)),
+      ['PGHOST', 'PGUSER'],
+    )
+    assert.deepEqual(dump?.env?.at(-1), { name: 'PGUSER', value: 'reader' })
+    assert.deepEqual(spec.imagePullSecrets?.at(-1), { name: 'registry' })
     assert.deepEqual(dump?.volumeMounts?.at(-1), mount)
-    assert.deepEqual(spec.volumes.at(-1), certificate)
+    const secret = { secretName: 'db-client', optional: true, defaultMode: 0o444 }
+    assert.deepEqual(spec.volumes.at(-1), { name: mount.name, secret })
     assert.ok(!mover?.volumeMounts?.some(({ name }) => name === mount.name), 'the mover needs none of it')
   })
 
@@ -184,21 +189,21 @@ suite('CronJobs', () => {
 })
 
 suite('what cannot be backed up', () => {
-  test('is named with its reason and the field to set, and the others go on', () => {
+  test('is named with its reason and what to do, and the others go on', () => {
     const seen = presetWorld(presetPolicy(), [db, unresolved('cache')])
     assert.deepEqual(targetsOf(seen), [
-      ['cache', false, 'NameTaken'],
+      ['cache', false, 'Ambiguous'],
       ['db', true, 'Ready'],
     ])
     const status = statusOf(seen)
-    assert.match(status.targets?.[0]?.message ?? '', /two Services reach cache; set strategy\.job\.env$/)
-    assert.deepEqual(condition(status, 'TargetsReady'), ['False', 'NameTaken'])
-    assert.notEqual(condition(status, 'Ready')[1], 'NameTaken')
+    assert.match(status.targets?.[0]?.message ?? '', /two Services reach cache$/)
+    assert.deepEqual(condition(status, 'TargetsReady'), ['False', 'Ambiguous'])
+    assert.notEqual(condition(status, 'Ready')[1], 'Ambiguous')
   })
 
   test('is Ready=False where it is all there is', () => {
     const status = statusOf(presetWorld(presetPolicy(), [unresolved('cache'), unresolved('db')]))
-    assert.deepEqual(condition(status, 'Ready'), ['False', 'NameTaken'])
+    assert.deepEqual(condition(status, 'Ready'), ['False', 'Ambiguous'])
   })
 
   test('goes on with the CronJob that stands, at the times of the policy', () => {
@@ -287,6 +292,26 @@ suite('a target that goes', () => {
     assert.deepEqual(only(planPolicy(without(gone, { jobs: [going] }), now).actions, 'delete CronJob'), [])
   })
 
+  test('of MySQL it is the script of MariaDB, and of the policy what is stated', () => {
+    const job = { ...presetPolicy().spec.strategy.job, preset: 'mysql', image: 'mysql:9', compression: 'none' }
+    const of = presetPolicy()
+    const stated = { ...of, spec: { ...of.spec, strategy: { type: 'job', job } } } as BackupPolicy
+    const inferred = found('db', { image: 'mysql:9', imagePullSecrets: ['registry'] })
+    const { template } = cronJobOf(stated, inferred).spec.jobTemplate.spec
+    const dump = template.spec.containers.find(({ name }) => name === 'dump')
+    assert.deepEqual(dump?.args?.slice(2), ['/.backup/preset-mariadb.sh', 'dump'])
+    assert.ok(!template.spec.imagePullSecrets?.some(({ name }) => name === 'registry'), 'of another image')
+    assert.equal(taskOf(cronJobOf(stated, inferred).spec.jobTemplate.spec).compression, 'none')
+  })
+
+  test('does not lose it while its workload only has no pods', () => {
+    const gone = of({ goneSince: stamp(at('11:00')), reason: 'TargetNotFound' })
+    const seen = without(gone, { presetTargets: all([cache], { withoutPods: ['db'] }) })
+    assert.deepEqual(only(planPolicy(seen, now).actions, 'delete CronJob'), [])
+    const target = statusOf(seen).targets?.find(({ name }) => name === 'db')
+    assert.deepEqual([target?.ready, target?.reason, target?.goneSince], [false, 'NoPods', undefined])
+  })
+
   test('does not lose it while nobody can say what there is', () => {
     const gone = of({ goneSince: stamp(at('11:00')), reason: 'TargetNotFound' })
     const seen = without(gone, { presetTargets: undefined })
@@ -295,7 +320,7 @@ suite('a target that goes', () => {
 
   test('keeps its CronJob for that while also where the status that told of it is lost', () => {
     const made = presetPolicy({}, { targets: undefined })
-    for (const presetTargets of [[cache], undefined]) {
+    for (const presetTargets of [all([cache]), undefined]) {
       const seen = without(made, { presetTargets })
       assert.deepEqual(only(planPolicy(seen, now).actions, 'delete CronJob'), [])
       const target = statusOf(seen).targets?.find(({ name }) => name === 'db')
@@ -481,7 +506,7 @@ suite('a Backup on demand', () => {
   test('of a name that nobody has, or that cannot be backed up, waits for the workload, and then fails', () => {
     for (const [target, reason] of [
       ['nothing', 'TargetNotFound'],
-      ['cache', 'NameTaken'],
+      ['cache', 'Ambiguous'],
     ] as const) {
       const asked = backup('now', { spec: { target } })
       const [early] = only(
@@ -612,6 +637,8 @@ suite('dry starts', () => {
       ['cache'],
     )
     const going = first[0]?.object ?? assert.fail()
+    const looking = going.spec.template.spec.containers.find(({ name }) => name === 'dump')
+    assert.deepEqual([looking?.image, looking?.args], [cache.image, ['pg_dump']], 'the script is there for certain')
     const job = {
       ...going,
       metadata: { ...going.metadata, uid: 'uid-of-start', creationTimestamp: stamp(at('05:00')) },

@@ -46,7 +46,9 @@ function jobTarget(
   }
   if (taken !== undefined) return { name, ready: false, reason: 'NameTaken', message: taken.slice(0, 1024) }
   const said = store?.result === 'Usable' && start?.result === 'NotStartable' ? start : store
-  return { name, ready: said?.result === 'Usable', reason: said?.reason ?? 'Probing', message: said?.message ?? '' }
+  const ready = said?.result === 'Usable'
+  const words = [said?.message ?? '', ...((ready && target.notes) || [])]
+  return { name, ready, reason: said?.reason ?? 'Probing', message: words.join('; ').slice(0, 1024) }
 }
 
 /** Without the snapshot CRDs nothing can be said of any. */

@@ -7,7 +7,7 @@ import type { Job } from '../../api/kubernetes.ts'
 import { annotation } from '../../api/labels.ts'
 import type { MoverMessage } from '../../api/mover/message.ts'
 import { resolveJob, restoreJob } from '../../resources/restore-jobs.ts'
-import { timeOf } from '../../schedule/times.ts'
+import { addSeconds, timeOf } from '../../schedule/times.ts'
 import {
   askedConclusion,
   deletion,
@@ -21,7 +21,7 @@ import { hasMoverEnded, isOver, moverMessageOf, unlessMoreIsSaid } from '../jobs
 import { endOf, isFinished, judgeJob, type JobRun } from '../jobs/verdict.ts'
 import { jobUIDOf } from '../view/chain.ts'
 import type { JobView } from '../view/view.ts'
-import { isRefusal, restoreContainer, type ChosenBackup, type Connect } from './command.ts'
+import { isRefusal, restoreContainer, type ChosenBackup, type RestoreRefusal } from './command.ts'
 import { elsewhere, policyNameOf, sourceOf, type Source } from './source.ts'
 import {
   availableBackups,
@@ -50,11 +50,10 @@ type Step = {
   readonly wakeAt?: Date | undefined
 }
 
-/** @param connect see {@link restoreContainer} */
-export function planRestore(world: RestoreWorld, now: Date, connect?: Connect): Plan {
+export function planRestore(world: RestoreWorld, now: Date): Plan {
   const { restore } = world
   if (!restore || restore.metadata.deletionTimestamp || isRestoreFinal(restore.status?.phase)) return nothing
-  const { groups = [], facts, end, unless, wakeAt } = nextStep(world, restore, now, connect)
+  const { groups = [], facts, end, unless, wakeAt } = nextStep(world, restore, now)
   const step = stepOf(restore)
   const policy = policyNameOf(world, restore)
   const known: RestoreFacts = { ...facts, ...(policy === undefined ? {} : { policy }) }
@@ -98,7 +97,7 @@ function takenFacts(restore: Restore, planned: RestoreFacts, step: RestoreStep):
 /** The name of the group that ends a Job which is judged before its end. */
 const endGroup = 'end'
 
-function nextStep(world: RestoreWorld, restore: Restore, now: Date, connect: Connect | undefined): Step {
+function nextStep(world: RestoreWorld, restore: Restore, now: Date): Step {
   const { status, metadata } = restore
   if (status?.phase === undefined && metadata.labels?.[restoredByVelero] !== undefined)
     return failed(
@@ -115,9 +114,7 @@ function nextStep(world: RestoreWorld, restore: Restore, now: Date, connect: Con
   if (source.is === 'awaited')
     return { facts: { phase: 'Pending', reason: source.reason, message: source.message }, wakeAt: source.until }
   if (source.is === 'impossible') return failed(source.reason, source.message)
-  return backup
-    ? startRestoring(world, restore, source, backup, now, connect)
-    : startResolving(world, restore, source, now)
+  return backup ? startRestoring(world, restore, source, backup, now) : startResolving(world, restore, source, now)
 }
 
 function stepOf({ status }: Restore): RestoreStep {
@@ -143,12 +140,11 @@ function startResolving({ settings }: RestoreWorld, restore: Restore, source: Kn
 }
 
 function startRestoring(
-  { settings }: RestoreWorld,
+  { settings, workloads }: RestoreWorld,
   restore: Restore,
   { folder, store, policy }: KnownSource,
   backup: ChosenBackup,
   now: Date,
-  connect: Connect | undefined,
 ): Step {
   if (backup.store !== store) return failed('StoreChanged', elsewhere(`run ${backup.run}`, folder.owner.policy))
   const { into, identities } = restore.spec
@@ -157,14 +153,27 @@ function startRestoring(
       'NoIdentityMatches',
       'the backup is encrypted, and the Restore names no Secret with an identity that opens it; create another Restore with spec.identities',
     )
-  const command = restoreContainer(policy, restore, backup, connect)
-  if (isRefusal(command)) return failed(command.reason, command.message)
+  const command = restoreContainer({ policy, workloads }, restore, backup)
+  if (isRefusal(command)) return refusedCommand(restore, command, now)
   const slot = timeOf(backup.slot)
   if (!slot) return failed('Internal', `status.backup.slot is no time: ${backup.slot}`)
   const chosen = { target: backup.target, run: backup.run, slot }
   const job = restoreJob(restore, folder, chosen, command, settings, now)
   const facts = { phase: workingPhase(restore), reason: 'PodPending', message: 'its Job is about to be made' } as const
   return { groups: [start(restore, 'restore', job)], facts }
+}
+
+/** What is applied together with the Restore, or is moved to another node, is there by then. Seconds. */
+const workloadPatienceSeconds = 600
+/** How soon a workload that is waited for is looked for again. Seconds. */
+const workloadAgainSeconds = 10
+
+function refusedCommand(restore: Restore, refusal: RestoreRefusal, now: Date): Step {
+  const { reason, message } = refusal
+  const since = timeOf(restore.metadata.creationTimestamp) ?? now
+  const isLate = now >= addSeconds(since, workloadPatienceSeconds)
+  if (refusal.is === 'refused' || (refusal.isBounded && isLate)) return failed(reason, message)
+  return { facts: { phase: workingPhase(restore), reason, message }, wakeAt: addSeconds(now, workloadAgainSeconds) }
 }
 
 /** @see the head of this file for the first action, which changes nothing */
@@ -261,10 +270,18 @@ function completed(restore: Restore, told: Told) {
 function success({ spec, status }: Restore, { result, into, warnings = status?.warnings }: Told): string {
   const what = status?.backup ? `run ${status.backup.run} of ${status.backup.slot}` : 'the backup'
   const done = spec.verify
-    ? `every byte of ${what} was read back from the bucket and checked`
+    ? `every byte of ${what} was read back from the bucket and checked${readBy(result)}`
     : `${what} is back${into === undefined ? '' : ` as ${into}`}`
   const leftOut = result?.leftOut?.length ? 'status.result lists what was left out' : undefined
   return [done, leftOut, ...(warnings ?? [])].filter(part => part !== undefined).join('; ')
+}
+
+/** The script of a preset tells which databases it has read. */
+function readBy(result: RestoreStatus['result']): string {
+  const count = result?.databases?.length ?? 0
+  return count === 0
+    ? ''
+    : `, and the programs of the database have read ${count === 1 ? 'its dump' : `all ${count} dumps`} to the end`
 }
 
 function factsOfRun({ status }: Restore, step: RestoreStep, { job }: JobView, run: JobRun) {

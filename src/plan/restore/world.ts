@@ -7,6 +7,7 @@ import { resolveJobName, restoreJobName } from '../../api/names.ts'
 import type { Settings } from '../../resources/settings.ts'
 import { isControlledBy, jobUIDOf } from '../view/chain.ts'
 import { byCreation, type JobView } from '../view/view.ts'
+import type { FoundWorkloads } from '../view/world.ts'
 
 export type RestoreWorld = {
   readonly namespace: string
@@ -18,6 +19,8 @@ export type RestoreWorld = {
   readonly backup: Backup | undefined
   /** The policy that `source.policy` names, or that Backup. */
   readonly policy: BackupPolicy | undefined
+  /** What the preset of that policy finds now; undefined: nobody can say, it has none, or the Restore does not need it. */
+  readonly workloads: FoundWorkloads | undefined
   /** Jobs that carry the label of the Restore, their pods and warnings. */
   readonly jobs: readonly Job[]
   readonly pods: readonly Pod[]

@@ -1,14 +1,16 @@
 // What a policy with strategy job backs up: its explicit command, which is one target, or each workload that its preset has found.
 import type { Reason } from '../../api/conditions.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { JobStrategy } from '../../api/kinds/backup-policy-job.ts'
+import type { JobStrategy, PresetName } from '../../api/kinds/backup-policy-job.ts'
 import type { TargetStatus } from '../../api/kinds/backup-policy-status.ts'
-import { moverPaths } from '../../api/mover/pod.ts'
+import { presetCommand } from '../../api/mover/pod.ts'
 import { commandTarget } from '../../api/names.ts'
 import type { DumpSource } from '../../resources/mover-pod.ts'
-import { volumesOf } from '../../presets/dump-environment.ts'
+import { environmentOf, volumesOf } from '../../presets/dump-environment.ts'
+import type { ResolvedTarget, Target } from '../../presets/preset.ts'
+import { presets } from '../../presets/presets.ts'
 import { presetOf } from './preset.ts'
-import type { FoundTarget, PolicyWorld, PresetTarget } from './world.ts'
+import type { PolicyWorld } from './world.ts'
 
 /** The status has room for all of them, which its marks need, beside those that are gone. */
 export const mostTargets = 128
@@ -19,11 +21,11 @@ const mostSurplus = 16
 export type TargetProblem = { readonly reason: Reason; readonly message: string }
 
 /**
- * `source`: what the container of its dump is given. `problem`: it cannot be backed up now, and what stands of it goes on. `goneSince`: it was a
+ * `source`: what the container of its dump is given; `notes`: what was assumed there, in sentences. `problem`: it cannot be backed up now, and what stands of it goes on. `goneSince`: it was a
  * target, and is not found since then.
  */
 export type JobTarget =
-  | { readonly name: string; readonly source: DumpSource }
+  | { readonly name: string; readonly source: DumpSource; readonly notes?: readonly string[] }
   | { readonly name: string; readonly problem: TargetProblem; readonly goneSince?: string }
 
 /**
@@ -39,11 +41,12 @@ export function jobTargets(
   const preset = presetOf(policy)
   if (type !== 'job' || !job) return []
   if (preset === undefined) return [{ name: commandTarget, source: commandSource(job) }]
-  const told = found?.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(each => targetOf(job, preset, each)) ?? []
+  const told =
+    found?.targets.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(each => targetOf(job, preset, each)) ?? []
   const surplus = told.slice(mostTargets, mostTargets + mostSurplus)
   const targets = [...told.slice(0, mostTargets), ...surplus.map(target => oneTooMany(target, told.length))]
   const present = new Set(targets.map(({ name }) => name))
-  return [...targets, ...absentTargets(policy, found === undefined, standing).filter(({ name }) => !present.has(name))]
+  return [...targets, ...absentTargets(policy, found, standing).filter(({ name }) => !present.has(name))]
 }
 
 /** As the policy states it. */
@@ -52,29 +55,32 @@ function commandSource(job: JobStrategy): DumpSource {
   return volumes ? { ...rest, ...volumesOf(volumes) } : rest
 }
 
-function targetOf(job: JobStrategy, preset: string, found: PresetTarget): JobTarget {
-  if (found.name === commandTarget) return { name: found.name, problem: reserved }
-  if (!('unresolved' in found)) return { name: found.name, source: sourceOf(job, preset, found) }
-  const { reason, message, field } = found.unresolved
-  return { name: found.name, problem: { reason, message: field === undefined ? message : `${message}; set ${field}` } }
+function targetOf(job: JobStrategy, preset: PresetName, found: Target): JobTarget {
+  const { name } = found
+  if (name === commandTarget) return { name, problem: reserved }
+  if (found.is === 'resolved') return { name, source: sourceOf(job, preset, found), notes: found.notes }
+  const [{ reason }] = found.problems
+  return { name, problem: { reason, message: found.problems.map(({ message }) => message).join('; ') } }
 }
 
 /** What the policy states wins over what was inferred: also of a variable of the same name the last counts. */
 function sourceOf(
-  { volumes: _, ...job }: JobStrategy,
-  preset: string,
-  { image, environment, volumes, mounts }: FoundTarget,
+  { volumes, ...job }: JobStrategy,
+  name: PresetName,
+  { image, imagePullSecrets, connection }: ResolvedTarget,
 ): DumpSource {
-  const { shared } = moverPaths
-  const stated = new Set(job.env?.map(({ name }) => name))
+  const preset = presets[name]
+  const { env, ...files } = environmentOf(preset, connection, { ...job, volumes })
+  // Those of the target open the registry of its image; another image is the policy's own affair.
+  const ofTarget = job.image === undefined ? imagePullSecrets.map(secret => ({ name: secret })) : undefined
   return {
     ...job,
-    image: job.image ?? image,
-    command: [`${shared}/busybox`, 'sh', `${shared}/preset-${preset}.sh`],
-    args: ['dump'],
-    env: [...environment.filter(({ name }) => !stated.has(name)), ...(job.env ?? [])] as DumpSource['env'],
-    volumes,
-    mounts,
+    ...files,
+    image,
+    imagePullSecrets: job.imagePullSecrets ?? ofTarget,
+    command: [...presetCommand(preset.script, 'dump')],
+    script: { programs: preset.programs },
+    env: [...env, ...(job.env ?? [])] as DumpSource['env'],
   }
 }
 
@@ -95,9 +101,10 @@ function oneTooMany({ name }: JobTarget, all: number): JobTarget {
  */
 function absentTargets(
   { status }: BackupPolicy,
-  isUnknown: boolean,
+  found: PolicyWorld['presetTargets'],
   standing: readonly string[],
 ): readonly JobTarget[] {
+  const isUnknown = found === undefined
   const all = status?.targets ?? []
   const before = all.filter(({ accountedUntil }) => accountedUntil !== undefined)
   const told = new Set(all.map(({ name }) => name))
@@ -105,6 +112,7 @@ function absentTargets(
   return [...before, ...untold].map(({ name, goneSince, reason }: Before): JobTarget => {
     if (isUnknown && reason === notFound.reason) return { name, problem: notFound, ...since(goneSince) }
     if (isUnknown) return { name, problem: unknownTargets }
+    if (found.withoutPods.includes(name)) return { name, problem: noPods }
     return { name, problem: notFound, ...since(goneSince) }
   })
 }
@@ -125,6 +133,12 @@ export const notFound = {
   reason: 'TargetNotFound',
   message: 'the policy no longer selects it; its backups stay',
 } as const satisfies TargetProblem
+
+/** Its CronJob stays: what is scaled to zero by night has the same slots by day. */
+const noPods: TargetProblem = {
+  reason: 'NoPods',
+  message: 'its workload has no pod now, and no backup can be made of it until it has one; scale it up',
+}
 
 /** Also of the whole policy. */
 export const unknownTargets: TargetProblem = {

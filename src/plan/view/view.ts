@@ -97,6 +97,8 @@ export type JobStrategyView = {
   /** Of a preset: nobody can say what it would find. */
   readonly unknown: TargetProblem | undefined
   readonly targets: readonly JobTargetView[]
+  /** What the selector matches and is no target of the preset, in sentences. */
+  readonly passedOver: readonly string[]
   readonly store: StoreView | undefined
   /** How many pods the selector matches; undefined where nobody can say. */
   readonly selected: number | undefined
@@ -251,7 +253,9 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
     )
     const preset = presetOf(policy)
     const unknown = preset !== undefined && world.presetTargets === undefined ? unknownTargets : undefined
-    return { policy, strategy: { type: 'job', preset, unknown, targets, store, selected: world.selectedPods } }
+    const passedOver = world.presetTargets?.passedOver.map(({ message }) => message) ?? []
+    const selected = world.selectedPods
+    return { policy, strategy: { type: 'job', preset, unknown, targets, passedOver, store, selected } }
   }
   const named = strategy.snapshot?.volumeSnapshotClassName
   const classes = world.snapshotClasses

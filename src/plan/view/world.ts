@@ -1,21 +1,17 @@
 // Everything that planning one policy looks at, as it was gathered. `view.ts` is its only reader.
 import type { Backup } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { Reason } from '../../api/conditions.ts'
 import type {
-  Container,
   CronJob,
-  EnvVar,
   Job,
   JobEvent,
-  KubernetesObject,
   PersistentVolume,
   PersistentVolumeClaim,
   Pod,
   VolumeSnapshot,
   VolumeSnapshotClass,
-  Volume,
 } from '../../api/kubernetes.ts'
+import type { FoundTargets } from '../../presets/preset.ts'
 import type { Settings } from '../../resources/settings.ts'
 
 /**
@@ -35,37 +31,11 @@ export type DryRun =
 /** What is refused, in the API server's words. */
 export type DryRunRefusal = { readonly kind: 'CronJob' | 'Job'; readonly name: string; readonly words: string }
 
-/** Whole objects of the namespace, as the API server gives them, from which the targets of a preset are inferred. */
-export type Workloads = {
-  /** Those that the selector matches. */
-  readonly pods: readonly KubernetesObject[]
-  readonly statefulSets: readonly KubernetesObject[]
-  readonly deployments: readonly KubernetesObject[]
-  readonly replicaSets: readonly KubernetesObject[]
-  readonly services: readonly KubernetesObject[]
+/** What a preset has found by the selector of a policy. */
+export type FoundWorkloads = FoundTargets & {
+  /** Workloads whose pods it would match and that have none now: scaled to zero, or on their way to another node. */
+  readonly withoutPods: readonly string[]
 }
-
-/** A workload that a preset backs up: where its database is reached, and by which references its credentials come. */
-export type FoundTarget = {
-  /** Unique in the policy. It names the folder of the target in the bucket, and is never `command`. */
-  readonly name: string
-  readonly workload: { readonly apiVersion: string; readonly kind: string; readonly name: string }
-  readonly image: string
-  readonly environment: readonly EnvVar[]
-  readonly volumes: readonly Volume[]
-  readonly mounts: NonNullable<Container['volumeMounts']>
-}
-
-/** A workload of which something could not be inferred. `field`: where in the spec it can be stated. */
-export type UnresolvedTarget = {
-  readonly name: string
-  readonly unresolved: { readonly reason: Reason; readonly message: string; readonly field?: string }
-}
-
-export type PresetTarget = FoundTarget | UnresolvedTarget
-
-/** The targets of a policy with a preset, by inference alone: pure. Each name once, in an order that does not change with that of the objects. */
-export type TargetFinder = (policy: BackupPolicy, workloads: Workloads) => readonly PresetTarget[]
 
 export type PolicyWorld = {
   readonly namespace: string
@@ -89,7 +59,7 @@ export type PolicyWorld = {
   readonly pods: readonly Pod[]
   readonly jobEvents: readonly JobEvent[]
   /** What a preset has found; undefined where the policy has none, or nobody can say. */
-  readonly presetTargets: readonly PresetTarget[] | undefined
+  readonly presetTargets: FoundWorkloads | undefined
   /** How many pods the selector matches (strategy job); undefined where nobody can say. */
   readonly selectedPods: number | undefined
   /** Claims of the namespace that the selector matches (strategy snapshot), by name. */

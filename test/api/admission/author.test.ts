@@ -76,6 +76,16 @@ test('the author of a Restore needs create on pods, and get on each Secret that 
     identities: { identities: { secretRef: 'foreign' } },
     'a variable': into({ env: [{ name: 'A', valueFrom: { secretKeyRef: { name: 'foreign', key: 'a' } } }] }),
     variables: into({ envFrom: [{ configMapRef: { name: 'x' } }, { secretRef: { name: 'foreign' } }] }),
+    'a password': ofPreset({ passwordFrom: { secretKeyRef: { name: 'foreign', key: 'a' } } }),
+    'a user': ofPreset({ user: undefined, userFrom: { secretKeyRef: { name: 'foreign', key: 'a' } } }),
+    'a certificate': ofPreset({}, { secretName: 'foreign' }),
+    'a key': ofPreset(
+      {},
+      {
+        certFrom: { secretKeyRef: { name: 'minio-creds', key: 'a' } },
+        keyFrom: { secretKeyRef: { name: 'foreign', key: 'a' } },
+      },
+    ),
     'pull secrets': into({ imagePullSecrets: [{ name: 'minio-creds' }, { name: 'foreign' }] }),
   }
   for (const [what, spec] of Object.entries(named))
@@ -116,6 +126,11 @@ function restoreOf(spec: object): object {
 
 function into(more: object) {
   return { into: { image: 'postgres:17', args: ['pg_restore', '-d', 'shop'], ...more } }
+}
+
+/** Into a server that is stated, by a preset. */
+function ofPreset(credentials: object, tls?: object) {
+  return { into: { server: { host: 'db', tls }, credentials: { user: 'root', ...credentials } } }
 }
 
 function bucketOf(secretRef: string) {

@@ -18,6 +18,8 @@ const sidecarContext = {
 }
 const aSidecar = { name: 'mesh-proxy', image: 'mesh.example.com/proxy:1', securityContext: sidecarContext }
 
+const onlyTheMover = /only the mover mounts the Secrets that open the store/
+
 /** One change of a Job that the operator would build, and what the fence says. */
 export const offences: readonly {
   readonly name: string
@@ -53,12 +55,12 @@ export const offences: readonly {
   {
     name: 'other variables for the mover',
     change: container('mover', { env: [{ name: 'NODE_OPTIONS', value: '--require=/tmp/x.js' }] }),
-    message: /BACKUP_ variables only/,
+    message: /BACKUP_ variables and those of the allocator only/,
   },
   {
     name: 'a whole Secret as variables of the mover',
     change: container('mover', { envFrom: [{ secretRef: { name: 'x' } }] }),
-    message: /BACKUP_ variables only/,
+    message: /BACKUP_ variables and those of the allocator only/,
   },
   ...['livenessProbe', 'readinessProbe', 'startupProbe'].map(probe => ({
     name: `a command in the mover as its ${probe}`,
@@ -175,15 +177,23 @@ export const offences: readonly {
   {
     name: 'a sidecar with the credentials',
     change: sidecar({ volumeMounts: [{ name: 'credentials', mountPath: '/x' }] }),
-    message: /only the mover mounts Secrets/,
+    message: onlyTheMover,
   },
   {
-    name: 'a Secret of its choice in the dump',
+    name: 'the credentials in the dump under another name',
     change: pod => ({
       ...container('dump', { volumeMounts: [{ name: 'more', mountPath: '/x' }] })(pod),
+      volumes: [...pod.volumes, { name: 'more', secret: { secretName: 'minio-creds' } }],
+    }),
+    message: onlyTheMover,
+  },
+  {
+    name: 'a Secret of its choice in the init container',
+    change: pod => ({
+      ...init({ volumeMounts: [{ name: 'more', mountPath: '/x' }] })(pod),
       volumes: [...pod.volumes, { name: 'more', secret: { secretName: 'admin' } }],
     }),
-    message: /only the mover mounts Secrets/,
+    message: onlyTheMover,
   },
   {
     name: 'no security context',
@@ -208,7 +218,7 @@ export const offences: readonly {
   {
     name: 'the credentials in the dump',
     change: container('dump', { volumeMounts: [{ name: 'credentials', mountPath: '/x' }] }),
-    message: /only the mover mounts Secrets/,
+    message: onlyTheMover,
   },
   {
     name: 'a host port',
@@ -266,6 +276,22 @@ export const differences: readonly { readonly name: string; readonly change: (po
       lifecycle: { preStop: { exec: { command: ['drain'] } } },
       readinessProbe: { httpGet: { path: '/healthz/ready', port: 15021 } },
       volumeMounts: [{ name: 'mesh-root', mountPath: '/var/run/mesh' }],
+    }),
+  },
+  {
+    name: 'Secrets and ConfigMaps that a policy gives its dump as files',
+    change: pod => ({
+      ...container('dump', {
+        volumeMounts: [
+          { name: 'client', mountPath: '/tls' },
+          { name: 'settings', mountPath: '/settings' },
+        ],
+      })(pod),
+      volumes: [
+        ...pod.volumes,
+        { name: 'client', secret: { secretName: 'db-client' } },
+        { name: 'settings', configMap: { name: 'settings' } },
+      ],
     }),
   },
   {

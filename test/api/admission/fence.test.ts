@@ -17,6 +17,7 @@ import {
   probeJob,
   startJob,
 } from '../../../src/resources/jobs.ts'
+import { volumesOf } from '../../../src/presets/dump-environment.ts'
 import { resolveJob, restoreJob, type RestoreContainer } from '../../../src/resources/restore-jobs.ts'
 import { fromPolicy, restore } from '../../plan/restore-world.ts'
 import type { Settings } from '../../../src/resources/settings.ts'
@@ -102,14 +103,16 @@ test('the operator may create both Jobs of a Restore; only the mover is given wh
         spec: {
           ...spec,
           containers: spec.containers.map(each => (each.name === 'restore' ? { ...each, ...change } : each)),
+          volumes: [...spec.volumes, { name: 'more', secret: { secretName: 'keys' } }],
         },
       },
     },
   })
   const context = spec.containers.find(({ name }) => name === 'restore')?.securityContext
   for (const [change, message] of [
-    [{ volumeMounts: [{ name: 'identities', mountPath: '/x' }] }, /only the mover mounts Secrets/],
-    [{ volumeMounts: [{ name: 'credentials', mountPath: '/x' }] }, /only the mover mounts Secrets/],
+    [{ volumeMounts: [{ name: 'identities', mountPath: '/x' }] }, /only the mover mounts the Secrets that open/],
+    [{ volumeMounts: [{ name: 'more', mountPath: '/x' }] }, /only the mover mounts the Secrets that open/],
+    [{ volumeMounts: [{ name: 'credentials', mountPath: '/x' }] }, /only the mover mounts the Secrets that open/],
     [{ securityContext: { ...context, readOnlyRootFilesystem: false } }, /read-only root file system/],
   ] as const)
     assert.match(await answer(operator, ['create', '--dry-run=server', '-f', '-'], changed(change)), message)
@@ -120,7 +123,8 @@ function jobsOfRestore() {
   const owner = { clusterId: 'test', namespace: 'shop', policy: policy.metadata.name }
   const folder = { backend: { ...backendOf(policy), ca: 'store-ca' }, owner }
   const chosen = { target: 'command', run: 'run', slot: new Date(0) }
-  const command: RestoreContainer = { image: 'postgres:17', args: ['pg_restore'], env: [], volumes: [], mounts: [] }
+  const files = volumesOf([{ name: 'client', mountPath: '/tls', secret: { name: 'db-client' } }])
+  const command: RestoreContainer = { image: 'postgres:17', args: ['pg_restore'], env: [], ...files }
   const now = new Date(0)
   return {
     resolve: resolveJob(of, folder, { target: undefined, pick: 'newest' }, settings, now),

@@ -61,7 +61,9 @@ test('there is an example for each feature, and each says in its first line what
     'custom-ca',
   ])
     assert.ok(examples.includes(`${name}.yaml`), name)
-  for (const name of ['restore', 'restore-from-bucket', 'verify']) assert.ok(examples.includes(`${name}.yaml`), name)
+  for (const name of ['preset-postgres', 'restore', 'restore-beside', 'restore-over', 'restore-elsewhere'])
+    assert.ok(examples.includes(`${name}.yaml`), name)
+  for (const name of ['restore-from-bucket', 'verify']) assert.ok(examples.includes(`${name}.yaml`), name)
   for (const name of ['snapshot-class', 'env-from-secret', 'resources', 'minio', 'on-demand'])
     assert.ok(examples.includes(`${name}.yaml`), name)
   for (const name of examples)

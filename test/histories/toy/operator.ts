@@ -16,7 +16,7 @@ import type { PolicyWorld } from '../../../src/plan/view/world.ts'
 import { FakeClock } from '../../../src/runtime/fake-clock.ts'
 import { isConflict, isNotFound, WaitError } from '../../../src/runtime/client/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { found } from '../../plan/preset-world.ts'
+import { all, found } from '../../plan/preset-world.ts'
 import { namespace, settings, stamp } from '../../plan/world.ts'
 import { Crash, toyClient, type Plural, type ToyApiServer, type Write } from './api-server.ts'
 import { fillCaches, toyCaches } from './caches.ts'
@@ -83,7 +83,7 @@ export class ToyOperator {
       metrics: { observe: () => {}, observeRestore: () => {} },
       clock,
     }
-    const find = () => this.workloads.map(each => found(each))
+    const find = () => all(this.workloads.map(each => found(each)))
     return { caches, context, observe: createObserver(caches, client, settings, clock, silentLog, find) }
   }
 

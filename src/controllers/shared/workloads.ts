@@ -1,14 +1,24 @@
 // What a preset is to back up, looked up now and then: pods are too many to be watched for it, and what was inferred of them is little.
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
-import type { KubernetesObject } from '../../api/kubernetes.ts'
+import type {
+  Deployment,
+  ForeignPod,
+  KubernetesObject,
+  ObjectMeta,
+  Service,
+  StatefulSet,
+} from '../../api/kubernetes.ts'
 import { presetOf } from '../../plan/view/preset.ts'
 import { selectorText } from '../../plan/view/selection.ts'
-import type { PresetTarget, TargetFinder, Workloads } from '../../plan/view/world.ts'
+import type { FoundWorkloads } from '../../plan/view/world.ts'
+import { podEssence } from '../../presets/pod-essence.ts'
+import type { PresetWorld } from '../../presets/workloads.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import { keyOf, type Resource } from '../../runtime/client/resource.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { unlessUnanswered } from '../shared/asked.ts'
-import { deployments, pods, replicaSets, services, statefulSets } from '../shared/resources.ts'
+import { unlessUnanswered } from './asked.ts'
+import { findWorkloads } from './find-workloads.ts'
+import { deployments, pods, services, statefulSets } from './resources.ts'
 
 /** How long what was found is good for, and how long where a person is about to mend something, or waits. Milliseconds. */
 const goodForMs = { all: 300_000, some: 60_000, wanted: 10_000 } as const
@@ -21,7 +31,10 @@ const patienceMs = 10_000
 const pageSize = 100
 
 /** What the selector of a policy with a preset matches. */
-export type Found = { readonly targets: readonly PresetTarget[]; readonly pods: number }
+export type Found = FoundWorkloads & { readonly pods: number }
+
+/** The targets of a policy with a preset, by inference alone: pure. */
+export type WorkloadFinder = (policy: BackupPolicy, world: PresetWorld) => FoundWorkloads
 
 type Known = {
   /** The generation of the policy that it is of. */
@@ -38,11 +51,10 @@ type Known = {
 export class WorkloadLooks {
   readonly #client: Client
   readonly #clock: Clock
-  readonly #find: TargetFinder | undefined
+  readonly #find: WorkloadFinder
   readonly #known = new Map<string, Known>()
 
-  /** @param find undefined: this version has no presets */
-  constructor(client: Client, clock: Clock, find: TargetFinder | undefined) {
+  constructor(client: Client, clock: Clock, find: WorkloadFinder = findWorkloads) {
     this.#client = client
     this.#clock = clock
     this.#find = find
@@ -53,8 +65,7 @@ export class WorkloadLooks {
    * @param isWanted somebody has asked for a Backup: it is of what stands now
    */
   async look(policy: BackupPolicy, isWanted: boolean, signal: AbortSignal): Promise<void> {
-    const find = this.#find
-    if (!find || presetOf(policy) === undefined) return
+    if (presetOf(policy) === undefined) return
     const key = keyOf(policy)
     const of = generationOf(policy)
     const nowMs = this.#clock.monotonic()
@@ -63,19 +74,20 @@ export class WorkloadLooks {
     const isOld = !known || nowMs >= known.againAtMs
     const isOutrun = known?.found !== undefined && isWanted && nowMs >= known.lookedMs + goodForMs.wanted
     if (!isOld && !isOutrun) return
-    const ask = (either: AbortSignal) => this.#workloads(policy, either)
-    const workloads = await unlessUnanswered(ask, patienceMs, this.#clock, signal)
+    const ask = (either: AbortSignal) => this.#world(policy, either)
+    const world = await unlessUnanswered(ask, patienceMs, this.#clock, signal)
     const lookedMs = this.#clock.monotonic()
-    if (!workloads) {
+    if (!world) {
       const found = known && lookedMs < known.lookedMs + staleMs ? known.found : undefined
       const since = known?.lookedMs ?? lookedMs
       this.#known.set(key, { of, found, lookedMs: since, againAtMs: lookedMs + againMs, isSoon: true })
       return
     }
-    const targets = find(policy, workloads)
-    const isWhole = targets.length > 0 && targets.every(target => !('unresolved' in target))
+    const workloads = this.#find(policy, world)
+    const { targets } = workloads
+    const isWhole = targets.length > 0 && targets.every(({ is }) => is === 'resolved')
     const againAtMs = lookedMs + goodForMs[isWhole ? 'all' : 'some']
-    const found = { targets, pods: workloads.pods.length }
+    const found = { ...workloads, pods: world.pods.length }
     this.#known.set(key, { of, found, lookedMs, againAtMs, isSoon: !isWhole })
   }
 
@@ -88,7 +100,8 @@ export class WorkloadLooks {
   /** When to look again though nothing changes, where that is sooner than every policy is looked at. */
   againAt(policy: BackupPolicy): Date | undefined {
     const known = this.#known.get(keyOf(policy))
-    if (!known?.isSoon) return undefined
+    // One that was edited is looked at anew, or is none with a preset any more.
+    if (!known?.isSoon || known.of !== generationOf(policy)) return undefined
     const leftMs = Math.max(0, known.againAtMs - this.#clock.monotonic())
     return new Date(this.#clock.now().getTime() + leftMs)
   }
@@ -97,24 +110,23 @@ export class WorkloadLooks {
     this.#known.delete(key)
   }
 
-  /** Only kinds that own one of the pods are asked for; where there is no pod there is nothing to reach. */
-  async #workloads({ metadata, spec }: BackupPolicy, signal: AbortSignal): Promise<Workloads> {
-    const { namespace } = metadata
-    const list = async (resource: Resource, more: { labelSelector?: string; metadataOnly?: true } = {}) => {
-      const options = { namespace, pageSize, pick: withoutManagers, signal, ...more }
-      return (await this.#client.list<KubernetesObject>(resource, options)).items
+  /** Nothing whole stays in memory: pods that are not ours hold much, and some of it is secret. */
+  async #world({ metadata, spec }: BackupPolicy, signal: AbortSignal): Promise<PresetWorld> {
+    const { namespace = '' } = metadata
+    const list = async <T extends KubernetesObject>(
+      resource: Resource,
+      pick: (item: T) => T,
+      labelSelector?: string,
+    ) => {
+      const options = { namespace, pageSize, pick, signal, ...(labelSelector === undefined ? {} : { labelSelector }) }
+      return (await this.#client.list<T>(resource, options)).items
     }
-    const selected = await list(pods, { labelSelector: selectorText(spec.selector) })
-    const owners = new Set(selected.flatMap(pod => pod.metadata.ownerReferences?.map(({ kind }) => kind) ?? []))
-    const ofKind = async (kind: string, ask: () => Promise<readonly KubernetesObject[]>) =>
-      owners.has(kind) ? await ask() : []
     return {
-      pods: selected,
-      statefulSets: await ofKind('StatefulSet', () => list(statefulSets)),
-      // A ReplicaSet only tells which Deployment it is of.
-      replicaSets: await ofKind('ReplicaSet', () => list(replicaSets, { metadataOnly: true })),
-      deployments: await ofKind('ReplicaSet', () => list(deployments)),
-      services: selected.length > 0 ? await list(services) : [],
+      namespace,
+      pods: await list<ForeignPod>(pods, podEssence, selectorText(spec.selector)),
+      statefulSets: await list<StatefulSet>(statefulSets, workloadEssence),
+      deployments: await list<Deployment>(deployments, workloadEssence),
+      services: await list<Service>(services, serviceEssence),
     }
   }
 }
@@ -123,8 +135,17 @@ function generationOf({ metadata: { uid, generation } }: BackupPolicy): string {
   return `${uid}/${generation}`
 }
 
-/** Who has written which field is half of an object, and tells nothing here. */
-function withoutManagers<T extends KubernetesObject>(object: T): T {
-  const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { readonly managedFields?: unknown }
-  return { ...object, metadata }
+function workloadEssence<T extends StatefulSet | Deployment>({ apiVersion, kind, metadata, spec }: T): T {
+  const { serviceName, template } = (spec ?? {}) as Partial<StatefulSet['spec']>
+  const labels = template?.metadata?.labels
+  const kept = { serviceName, template: { metadata: { labels } } }
+  return { apiVersion, kind, metadata: metadataEssence(metadata), spec: kept } as unknown as T
+}
+
+function serviceEssence({ apiVersion, kind, metadata, spec }: Service): Service {
+  return { apiVersion, kind, metadata: metadataEssence(metadata), spec }
+}
+
+function metadataEssence({ name, namespace, labels, ownerReferences }: ObjectMeta): ObjectMeta {
+  return { name, namespace, labels, ownerReferences }
 }

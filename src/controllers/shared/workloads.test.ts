@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { found, presetPolicy, unresolved } from '../../../test/plan/preset-world.ts'
+import { all, found, presetPolicy, unresolved } from '../../../test/plan/preset-world.ts'
 import { at, policy } from '../../../test/plan/world.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
 import type { KubernetesObject } from '../../api/kubernetes.ts'
-import type { PresetTarget, Workloads } from '../../plan/view/world.ts'
+import type { Target } from '../../presets/preset.ts'
+import type { PresetWorld } from '../../presets/workloads.ts'
 import type { Client } from '../../runtime/client/client.ts'
 import { ApiError } from '../../runtime/client/errors.ts'
 import type { ListOptions } from '../../runtime/client/requests.ts'
@@ -18,26 +19,29 @@ const minuteMs = 60_000
 function object(kind: string, name: string, owner?: string): KubernetesObject {
   const managedFields = [{ manager: 'kubectl', fieldsV1: {} }]
   const ownerReferences = owner ? [{ apiVersion: 'apps/v1', kind: owner, name: `${name}-owner`, uid: 'u' }] : []
-  return { apiVersion: 'v1', kind, metadata: { name, namespace: 'shop', ownerReferences, managedFields } as never }
+  const env = [{ name: 'POSTGRES_PASSWORD', value: 'canary' }]
+  const spec = kind === 'Pod' ? { containers: [{ name: 'db', image: 'postgres:17', env }] } : {}
+  const metadata = { name, namespace: 'shop', ownerReferences, managedFields } as never
+  return { apiVersion: 'v1', kind, metadata, spec } as KubernetesObject
 }
 
 /** Looks at an API server that has these pods; what is found is what `targets` says. */
-function looking(pods: readonly KubernetesObject[], targets: () => readonly PresetTarget[]) {
+function looking(pods: readonly KubernetesObject[], targets: () => readonly Target[]) {
   const clock = new FakeClock(at('12:00'))
   const asked: string[] = []
-  const seen: Workloads[] = []
+  const seen: PresetWorld[] = []
   let refusal: ApiError | undefined
   const client = {
-    async list({ plural }: Resource, { pick = item => item, metadataOnly }: ListOptions<KubernetesObject>) {
+    async list({ plural }: Resource, { pick = item => item }: ListOptions<KubernetesObject>) {
       if (refusal) throw refusal
-      asked.push(metadataOnly ? `${plural} (metadata)` : plural)
+      asked.push(plural)
       const items = plural === 'pods' ? pods : [object(plural, `one of ${plural}`)]
       return { items: items.map(pick), resourceVersion: '' }
     },
   } as unknown as Client
   const looks = new WorkloadLooks(client, clock, (_, workloads) => {
     seen.push(workloads)
-    return targets()
+    return all(targets())
   })
   /** How many lists were asked for, and the names of what is known after that. */
   async function look(of: BackupPolicy = presetPolicy(), isWanted = false) {
@@ -53,33 +57,24 @@ function looking(pods: readonly KubernetesObject[], targets: () => readonly Pres
 
 const ofStatefulSet = [object('Pod', 'db-0', 'StatefulSet')]
 
-test('a policy that states its command is not looked at, and neither is any where this version has no presets', async () => {
+test('a policy that states its command is not looked at', async () => {
   const { look, looks } = looking(ofStatefulSet, () => [found('db')])
   assert.deepEqual(await look(policy()), [0, undefined])
-  const none = new WorkloadLooks({} as Client, new FakeClock(at('12:00')), undefined)
-  await none.look(presetPolicy(), true, signal)
-  assert.deepEqual([none.found(presetPolicy()), looks.found(presetPolicy())], [undefined, undefined])
+  assert.equal(looks.found(presetPolicy()), undefined)
 })
 
-test('only kinds that own one of the pods are listed, and of ReplicaSets no more than whose they are', async () => {
-  for (const [pods, lists] of [
-    [[], ['pods']],
-    [ofStatefulSet, ['pods', 'statefulsets', 'services']],
-    [[object('Pod', 'db-1', 'ReplicaSet')], ['pods', 'replicasets (metadata)', 'deployments', 'services']],
-    [[object('Pod', 'db-1', 'Cluster')], ['pods', 'services']],
-  ] as const) {
-    const { asked, look } = looking(pods, () => [])
-    await look()
-    assert.deepEqual(asked, lists)
-  }
+test('pods are asked for by the selector, and what they may be of by the namespace', async () => {
+  const { asked, look } = looking(ofStatefulSet, () => [])
+  await look()
+  assert.deepEqual(asked, ['pods', 'statefulsets', 'deployments', 'services'])
 })
 
-test('the finder is given whole objects, but for who has written which field', async () => {
+test('the finder is given what decides, and neither who has written which field nor a password', async () => {
   const { seen, look, looks } = looking(ofStatefulSet, () => [found('db')])
   await look()
   const [workloads] = seen
   assert.deepEqual([workloads?.pods.length, workloads?.statefulSets.length, workloads?.services.length], [1, 1, 1])
-  assert.equal('managedFields' in (workloads?.pods[0]?.metadata ?? {}), false)
+  assert.ok(!/managedFields|canary/.test(JSON.stringify(workloads)))
   assert.equal(looks.found(presetPolicy())?.pods, 1)
 })
 
@@ -91,11 +86,11 @@ test('what was found is good for five minutes, and for one where something is to
   ] as const) {
     const { clock, look } = looking(ofStatefulSet, () => targets)
     const names = targets.map(({ name }) => name)
-    assert.deepEqual(await look(), [3, names])
+    assert.deepEqual(await look(), [4, names])
     await clock.advance(minutes * minuteMs - 1)
     assert.deepEqual(await look(), [0, names])
     await clock.advance(1)
-    assert.deepEqual(await look(), [3, names])
+    assert.deepEqual(await look(), [4, names])
   }
 })
 
@@ -105,7 +100,7 @@ test('for a Backup that somebody asks for it is looked again, though not for eac
   await clock.advance(9_999)
   assert.deepEqual(await look(presetPolicy(), true), [0, ['db']])
   await clock.advance(1)
-  assert.deepEqual(await look(presetPolicy(), true), [3, ['db']])
+  assert.deepEqual(await look(presetPolicy(), true), [4, ['db']])
   assert.deepEqual(await look(presetPolicy(), true), [0, ['db']])
 })
 
@@ -114,7 +109,7 @@ test('what was found of an earlier spec is not known of a later one', async () =
   await look()
   const edited = { ...presetPolicy(), metadata: { ...presetPolicy().metadata, generation: 2 } }
   assert.equal(looks.found(edited), undefined)
-  assert.deepEqual(await look(edited), [3, ['db']])
+  assert.deepEqual(await look(edited), [4, ['db']])
 })
 
 test('while it is refused what was found stands for a quarter of an hour, and then nobody can say', async () => {
@@ -133,7 +128,7 @@ test('while it is refused what was found stands for a quarter of an hour, and th
   assert.deepEqual(await look(), [0, undefined], 'it is not asked at once again')
   assert.deepEqual(looks.againAt(presetPolicy()), new Date(clock.now().getTime() + 30_000))
   await clock.advance(30_000)
-  assert.deepEqual(await look(), [3, ['db']])
+  assert.deepEqual(await look(), [4, ['db']])
   assert.equal(looks.againAt(presetPolicy()), undefined)
 })
 
@@ -144,6 +139,15 @@ test('where it is refused from the beginning nobody can say, and no pass fails f
   refuse()
   await clock.advance(30_000)
   assert.deepEqual((await look())[1], ['db'])
+})
+
+test('a policy that has no preset any more is not looked at again for what it had', async () => {
+  const { look, looks } = looking(ofStatefulSet, () => [])
+  await look()
+  assert.ok(looks.againAt(presetPolicy()))
+  const stated = policy({}, { metadata: { generation: 2 } })
+  await look(stated)
+  assert.equal(looks.againAt(stated), undefined)
 })
 
 test('a policy that is gone is forgotten', async () => {

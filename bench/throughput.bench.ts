@@ -1,0 +1,103 @@
+// How fast is a backup beside what people use instead, on one machine and in one run?
+//
+//     node bench/throughput.bench.ts [--mb 2000] [--rounds 3] [--seed 1] [--only ours,restic]
+//
+// A file in memory goes through a pipe into MinIO, whose disk is memory, too: by our mover with its helpers, by `zstd -3 | aws s3 cp -`,
+// `zstd -3 | rclone rcat` and a first `restic backup`, one after the other in each round. Needs root: Debian's packages are installed. Prints
+// the medians and one JSON object with the machine and the versions.
+import { cpus, totalmem } from 'node:os'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { capture } from '../dev/command.ts'
+import { openS3 } from '../src/storage/s3/s3.ts'
+import { settingsOf, startS3Server, type S3Server } from '../test/storage/s3-servers.ts'
+import { measured, type Cost } from './throughput/measure.ts'
+import { writeSqlLike } from './throughput/sql-like.ts'
+import { installPeers, waysOf } from './throughput/ways.ts'
+
+const { values } = parseArgs({
+  options: {
+    mb: { type: 'string', default: '2000' },
+    rounds: { type: 'string', default: '3' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+  },
+})
+const only = values.only?.split(',')
+/** The directories of the store and of the pods are made there. */
+process.env.TMPDIR = '/dev/shm'
+
+await installPeers()
+const directory = await mkdtemp('/dev/shm/throughput-')
+const file = join(directory, 'dump')
+const bytes = await writeSqlLike(file, Number(values.mb) * 1e6, Number(values.seed))
+await capture(['zstd', '-3', '-q', '-k', file, '-o', `${file}.zst`])
+const server = await startS3Server('minio')
+const costs = new Map<string, Cost[]>()
+try {
+  const ways = waysOf(server, file, bytes).filter(({ name }) => only?.includes(name) ?? true)
+  // Fills the compile cache that the image brings along, and what the others keep.
+  for (let round = 0; round <= Number(values.rounds); round++) {
+    for (const way of ways) {
+      const bucket = await server.makeBucket()
+      await way.prepare?.(bucket)
+      const cost = await measured([server.pid], () => way.run(bucket))
+      await empty(server, bucket)
+      if (round === 0) continue
+      costs.set(way.name, [...(costs.get(way.name) ?? []), cost])
+      console.error(`${round}: ${way.name.padEnd(14)} ${textOf(cost)}`)
+    }
+  }
+} finally {
+  await server.stop()
+  await rm(directory, { recursive: true })
+}
+
+const medians = new Map([...costs].map(([name, each]) => [name, medianOf(each)]))
+for (const [name, cost] of medians) console.log(`${name.padEnd(14)} ${textOf(cost)}`)
+const ours = medians.get('ours')
+const fastest = (...names: readonly string[]) =>
+  names.flatMap(name => medians.get(name)?.seconds ?? []).sort((a, b) => a - b)[0]
+const cheapest = (...names: readonly string[]) =>
+  names.flatMap(name => medians.get(name)?.cpuSeconds ?? []).sort((a, b) => a - b)[0]
+const uploader = cheapest('aws alone', 'rclone alone')
+const zstd = medians.get('zstd alone')?.cpuSeconds
+console.log(
+  JSON.stringify({
+    bench: 'throughput',
+    bytes,
+    rounds: Number(values.rounds),
+    medians: Object.fromEntries(medians),
+    // Goals: at least 1.2, at least 1.2, at most 1.1, at most 160.
+    fasterThanPipes: ratio(fastest('zstd | aws', 'zstd | rclone'), ours?.seconds),
+    fasterThanRestic: ratio(medians.get('restic')?.seconds, ours?.seconds),
+    cpuBesideZstdAndUploader: ratio(
+      ours?.cpuSeconds,
+      zstd !== undefined && uploader !== undefined ? zstd + uploader : undefined,
+    ),
+    machine: { cores: cpus().length, model: cpus()[0]?.model, memoryGiB: Math.round(totalmem() / 2 ** 30) },
+    versions: { node: process.versions.node, zstd: process.versions.zstd },
+  }),
+)
+
+function medianOf(each: readonly Cost[]): Cost {
+  const median = (of: (cost: Cost) => number) => each.map(of).sort((a, b) => a - b)[Math.floor(each.length / 2)] ?? NaN
+  return { seconds: median(c => c.seconds), cpuSeconds: median(c => c.cpuSeconds), rssMiB: median(c => c.rssMiB) }
+}
+
+function ratio(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? undefined : Math.round((one / other) * 100) / 100
+}
+
+function textOf({ seconds, cpuSeconds, rssMiB }: Cost): string {
+  return `${seconds.toFixed(2).padStart(7)} s ${cpuSeconds.toFixed(2).padStart(7)} s CPU ${rssMiB.toFixed(0).padStart(5)} MiB`
+}
+
+async function empty(from: S3Server, bucket: string): Promise<void> {
+  const store = openS3(settingsOf(from, bucket))
+  const keys: string[] = []
+  for await (const { key } of store.list('')) keys.push(key)
+  await store.delete(keys)
+  store.close()
+}
