@@ -121,9 +121,6 @@ for (const kind of s3ServerKinds)
       const [warning] = message.warnings ?? []
       assert.equal(warning?.reason, 'RetentionIncomplete')
       assert.match(warning.message, /cannot prune: shop\/orders\/ belongs to policy shop\/orders of cluster cluster-2/)
-      const [warning] = message.warnings ?? []
-      assert.equal(warning?.reason, 'RetentionIncomplete')
-      assert.match(warning.message, /cannot prune: shop\/orders\/ belongs to policy shop\/orders of cluster cluster-2/)
       await assertWhole([0, 1, 2, 3])
     })
   })
