@@ -76,7 +76,7 @@ export const podVolumes = z
   .array(volume)
   .max(8)
   .describe(
-    "Secrets and ConfigMaps that the command's container finds as files, for example a client certificate. They are read-only, and readable by every user id.",
+    "Secrets and ConfigMaps that the command's container finds as files, for example a client certificate. They are read-only, and readable by every user id. The Secret of the backend is none of them: only the pod's other container mounts it.",
   )
   .meta({
     'x-kubernetes-list-type': 'map',

@@ -20,5 +20,7 @@ export function findWorkloads({ spec }: BackupPolicy, world: PresetWorld): Found
     .filter(({ spec: { template } }) => matches(spec.selector, template?.metadata?.labels))
     .map(({ metadata }) => controllerOf(metadata)?.name ?? metadata.name)
     .filter(name => !withPods.has(name))
-  return { ...found, withoutPods: [...new Set(asleep)].toSorted() }
+  // A server that no pod runs is none of the cluster, unless its pods only are away.
+  const targets = asleep.length > 0 ? found.targets.filter(({ workload }) => workload) : found.targets
+  return { ...found, targets, withoutPods: [...new Set(asleep)].toSorted() }
 }

@@ -13,6 +13,7 @@ import {
   restoring,
   taskOf,
 } from '../../../test/plan/restore-world.ts'
+import { all, found, presetPolicy } from '../../../test/plan/preset-world.ts'
 import { at, backup, complete, completed, jobFailed, pod, policy, running, stamp } from '../../../test/plan/world.ts'
 import type { BackupStatus } from '../../api/kinds/backup.ts'
 import type { Refusal } from '../core/actions.ts'
@@ -344,3 +345,38 @@ function ofStatus(status: BackupStatus) {
 function backendOf() {
   return { type: 's3', bucket: 'old', endpoint: 'http://old:9000', secretRef: 'old-creds' } as const
 }
+
+test('a workload that is away is waited for, and is refused after ten minutes', () => {
+  const ofPreset = { ...chosen, preset: 'postgres', target: 'db' }
+  const source = { policy: { name: 'nightly' } }
+  const of = restore({ source, into: {} }, { status: { ...restoring, backup: ofPreset } })
+  const world = (more: object) => restoreWorld(of, { policy: presetPolicy(), ...more })
+  const away = world({ workloads: all([]) })
+  const early = planRestore(away, now)
+  assert.deepEqual([early.created, early.status?.phase, early.status?.reason], [[], 'Restoring', 'TargetNotFound'])
+  assert.deepEqual(early.wakeAt, at('03:00:20'))
+  const late = planRestore(away, at('03:10'))
+  assert.deepEqual([late.status?.phase, late.status?.reason], ['Failed', 'TargetNotFound'])
+  // Nobody knows what is there: that is no verdict, however long it takes.
+  const unknown = planRestore(world({}), at('05:00'))
+  assert.deepEqual([unknown.status?.phase, unknown.status?.reason], ['Restoring', 'TargetsUnknown'])
+  const [job] = planRestore(world({ workloads: all([found('db')]) }), at('05:00')).created
+  const container = job?.spec.template.spec.containers.find(({ name }) => name === 'restore')
+  assert.deepEqual(container?.args, ['/.backup/busybox', 'sh', '/.backup/preset-postgres.sh', 'restore'])
+})
+
+test('a Restore that verifies says by whom the dumps were read', () => {
+  const of = restore({ source: fromPolicy.source, verify: true }, { status: { ...restoring, phase: 'Verifying' } })
+  const job = jobOf(of, 'restore', complete(at('03:00'), now))
+  const told = { databases: [{ database: 'shop' }, { database: 'crm' }] }
+  const said = (restored: object) =>
+    planRestore(
+      restoreWorld(of, {
+        jobs: [job],
+        pods: [podSaying(job, { phase: 'done', restore: { bytes: 1 }, ...restored } as never)],
+      }),
+      now,
+    ).status?.message
+  assert.match(said({ result: told }) ?? '', /checked, and the programs of the database have read its dumps to the end/)
+  assert.match(said({}) ?? '', /checked$/)
+})

@@ -276,12 +276,9 @@ function success({ spec, status }: Restore, { result, into, warnings = status?.w
   return [done, leftOut, ...(warnings ?? [])].filter(part => part !== undefined).join('; ')
 }
 
-/** The script of a preset tells which databases it has read. */
+/** The script of a preset tells what it has read. */
 function readBy(result: RestoreStatus['result']): string {
-  const count = result?.databases?.length ?? 0
-  return count === 0
-    ? ''
-    : `, and the programs of the database have read ${count === 1 ? 'its dump' : `all ${count} dumps`} to the end`
+  return result?.databases?.length ? ', and the programs of the database have read its dumps to the end' : ''
 }
 
 function factsOfRun({ status }: Restore, step: RestoreStep, { job }: JobView, run: JobRun) {

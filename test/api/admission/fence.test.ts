@@ -18,6 +18,7 @@ import {
   startJob,
 } from '../../../src/resources/jobs.ts'
 import { volumesOf } from '../../../src/presets/dump-environment.ts'
+import type { DumpSource } from '../../../src/resources/mover-pod.ts'
 import { resolveJob, restoreJob, type RestoreContainer } from '../../../src/resources/restore-jobs.ts'
 import { fromPolicy, restore } from '../../plan/restore-world.ts'
 import type { Settings } from '../../../src/resources/settings.ts'
@@ -136,8 +137,13 @@ function jobsOfRestore() {
 test('F77: a CronJob with everything that a policy can ask for comes back from the API server as it was written', async () => {
   const { job: ofPolicy } = policy.spec.strategy
   assert.ok(ofPolicy)
-  const job: typeof ofPolicy = {
-    ...ofPolicy,
+  const { volumes: _, ...stated } = ofPolicy
+  const job: DumpSource = {
+    ...stated,
+    ...volumesOf([
+      { name: 'client', mountPath: '/tls', secret: { name: 'db-client', items: [{ key: 'a', path: 'b' }] } },
+      { name: 'settings', mountPath: '/settings', configMap: { name: 'settings' }, optional: true },
+    ]),
     env: [
       { name: 'EMPTY', value: '' },
       { name: 'PGPASSWORD', valueFrom: { secretKeyRef: { name: 'db', key: 'password' } } },

@@ -39,6 +39,7 @@ const names: readonly Refusal[] = [
     change: { 'spec.backend.secretRef': 'other-namespace/minio-creds' },
   },
   { kind: policy, field: 'spec.backend.ca', change: { 'spec.backend.ca': badName } },
+  { kind: policy, field: 'spec.backend.adopt', change: { 'spec.backend.adopt': 'two clusters' } },
   {
     kind: policy,
     field: 'spec.strategy.snapshot.volumeSnapshotClassName',
@@ -317,9 +318,27 @@ function volumeRules(): readonly Refusal[] {
   }))
 }
 
-/** What a Restore shares with a policy: the container of a command, and a backend. */
+/** Fields of a policy's command that a Restore has as well. */
+const ofContainers = [
+  'preset',
+  'image',
+  'imagePullSecrets',
+  'command',
+  'args',
+  'env',
+  'envFrom',
+  'resources',
+  'runAsUser',
+]
+
+/** What a Restore shares with a policy: the container of a command, how a database is reached, and a backend. */
 const shared: readonly Refusal[] = ofPoliciesAndBackups.flatMap((row): readonly Refusal[] => {
-  if (row.field.startsWith(`${job}.`)) return [movedTo('spec.into', job, row, {})]
+  const { field } = row
+  if (field.startsWith(`${job}.connection.`)) return inParts(row)
+  if (
+    [...ofContainers, 'imagePullPolicy', 'runAsGroup'].some(name => new RegExp(`^${job}[.]${name}([.[]|$)`).test(field))
+  )
+    return [movedTo('spec.into', job, row, {})]
   return row.field.startsWith('spec.backend.') ? [movedTo(`${bucket}.backend`, 'spec.backend', row, inBucket())] : []
 })
 
@@ -335,6 +354,28 @@ function movedTo(to: string, from: string, { field, rule, change }: Refusal, fir
   }
 }
 
+/** Of a Restore the connection has two parts: where the server is, and who connects. */
+function inParts({ field, rule, change }: Refusal): readonly Refusal[] {
+  const path = field.slice(`${job}.connection.`.length)
+  const [name = ''] = path.split('.')
+  if (name === 'passwordFile') return []
+  const part = ['host', 'port', 'tls'].includes(name) ? 'server' : 'credentials'
+  const stated = change[`${job}.connection`] as Readonly<Record<string, unknown>>
+  const user = 'userFrom' in stated ? {} : { user: 'postgres' }
+  return [
+    {
+      kind: restore,
+      field: `spec.into.${part}.${path}`,
+      ...(rule === undefined ? {} : { rule }),
+      change: {
+        'spec.into.args': undefined,
+        'spec.into.server': part === 'server' ? { host: 'db', ...stated } : { host: 'db' },
+        'spec.into.credentials': part === 'credentials' ? { ...user, ...stated } : user,
+      },
+    },
+  ]
+}
+
 /** A place in a bucket instead of the policy. */
 function inBucket(more: object = {}): Refusal['change'] {
   const backend = { type: 's3', bucket: 'backups', endpoint: 'http://minio:9000', secretRef: 'minio-creds' }
@@ -346,6 +387,7 @@ function inBucket(more: object = {}): Refusal['change'] {
 
 const into = 'spec.into'
 const ofPreset = { [`${into}.args`]: undefined }
+const elsewhere = { [`${into}.server`]: { host: 'db' }, [`${into}.credentials`]: { user: 'postgres' } }
 const twoLines = 'a\nb'
 
 const restores: readonly Refusal[] = [
@@ -354,6 +396,8 @@ const restores: readonly Refusal[] = [
   { kind: restore, field: 'spec', rule: 0, change: { 'spec.backoffLimit': 1 } },
   { kind: restore, field: 'spec', rule: 1, change: { [into]: undefined } },
   { kind: restore, field: 'spec', rule: 2, change: { ...inBucket(), [`${into}.image`]: undefined } },
+  { kind: restore, field: 'spec', rule: 3, change: { 'spec.verify': true } },
+  { kind: restore, field: 'spec', rule: 4, change: { ...inBucket({ newest: true }), ...ofPreset } },
   { kind: restore, field: 'spec.source', change: { 'spec.source.backup': 'one' } },
   { kind: restore, field: 'spec.source.backup', change: { 'spec.source': { backup: badName } } },
   { kind: restore, field: 'spec.source.policy.name', change: { 'spec.source.policy.name': badName } },
@@ -376,6 +420,15 @@ const restores: readonly Refusal[] = [
   { kind: restore, field: into, rule: 4, change: { [`${into}.env`]: [{ name: 'BACKUP_INTO', value: 'a' }] } },
   { kind: restore, field: into, rule: 5, change: { [`${into}.args`]: ['-d', 'shop'] } },
   { kind: restore, field: into, rule: 6, change: { [`${into}.args`]: ['pg_restore -d shop'] } },
+  { kind: restore, field: into, rule: 7, change: { [`${into}.preset`]: 'postgres' } },
+  {
+    kind: restore,
+    field: into,
+    rule: 8,
+    change: { ...ofPreset, ...elsewhere, [`${into}.target`]: 'db' },
+  },
+  { kind: restore, field: into, rule: 9, change: { ...ofPreset, [`${into}.server`]: { host: 'db' } } },
+  { kind: restore, field: `${into}.credentials`, change: { ...ofPreset, [`${into}.credentials`]: {} } },
   { kind: restore, field: `${into}.database`, change: { [`${into}.database`]: twoLines } },
   { kind: restore, field: `${into}.previous`, change: { [`${into}.overwrite`]: false, [`${into}.previous`]: 'Drop' } },
   { kind: restore, field: `${into}.only`, rule: 0, change: { ...ofPreset, [`${into}.only`]: {} } },

@@ -102,6 +102,56 @@ test('a place in a bucket without a run lists what is there, and with a run is r
   assert.equal((await ended('named')).status?.phase, 'Completed')
 })
 
+test('by a preset it is restored into the workload that the pods tell of, in their image, as their administrator', async () => {
+  const labels = { app: 'db' }
+  const secretKeyRef = { name: 'db', key: 'password' }
+  const env = [{ name: 'POSTGRES_PASSWORD', valueFrom: { secretKeyRef } }]
+  const controller = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'db', uid: 'uid-of-db', controller: true }
+  const strategy = { type: 'job', job: { preset: 'postgres' } }
+  await applyAll(plane, [
+    policyObject(namespace, 'presets', { ...spec, selector: { matchLabels: labels }, strategy }),
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'db', namespace },
+      spec: { selector: labels, ports: [{ port: 5432 }] },
+    } as KubernetesObject,
+  ])
+  bucket.put('presets', 'run-1', new Date(Date.UTC(2026, 0, 1)))
+  await create('by-preset', {
+    source: { policy: { name: 'presets' } },
+    into: { preset: 'postgres', target: 'db', only: { database: 'shop' } },
+  })
+  await eventuallyBy(
+    operator,
+    'the Restore to wait for the workload',
+    async () => {
+      const seen = await admin.get<Restore>(resources.restores, namespace, 'by-preset')
+      return seen?.status?.reason === 'TargetNotFound'
+    },
+    seconds,
+  )
+  await applyAll(plane, [
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'db-0', namespace, labels, ownerReferences: [controller] },
+      spec: { containers: [{ name: 'postgres', image: 'postgres:17', env }] },
+    } as KubernetesObject,
+  ])
+  const { status } = await ended('by-preset')
+  assert.equal(status?.phase, 'Completed', status?.message ?? '')
+  const stored = await admin.get<Job>(resources.jobs, namespace, status?.jobs?.restore?.name ?? '')
+  const container = stored?.spec.template.spec.containers.find(({ name }) => name === 'restore')
+  assert.deepEqual(
+    [container?.image, container?.args],
+    ['postgres:17', ['/.backup/busybox', 'sh', '/.backup/preset-postgres.sh', 'restore']],
+  )
+  const given = Object.fromEntries(container?.env?.map(each => [each.name, each.value ?? each.valueFrom]) ?? [])
+  assert.deepEqual([given['PGHOST'], given['PGPASSWORD']], ['db.shop.svc', { secretKeyRef }])
+  assert.equal(given['BACKUP_INTO'], 'shop_20260101t0000')
+})
+
 test('a Restore that verifies runs no command', async () => {
   await create('verified', { source: { policy: { name: 'dump' } }, verify: true })
   const { status } = await ended('verified')

@@ -1,4 +1,4 @@
-// What a preset is to back up, looked up on a real API server with the rights that the chart gives: whole objects, and nothing but what is asked.
+// What a preset is to back up, looked up on a real API server with the rights that the chart gives.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KubernetesObject } from '../../../src/api/kubernetes.ts'
@@ -67,9 +67,18 @@ test('pods, their owners and the Services beside them are seen with the rights o
   assert.deepEqual(named([...statefulSets, ...deployments, ...services]), [
     'StatefulSet db',
     'Deployment cache',
-    'ReplicaSet cache-1',
     'Service db',
   ])
+  const inferring = new WorkloadLooks(operator, realClock)
+  await inferring.look(policy, false, new AbortController().signal)
+  assert.deepEqual(
+    inferring.found(policy)?.targets.map(({ is, name }) => [is, name]),
+    [
+      ['unresolved', 'cache-1'],
+      ['unresolved', 'db'],
+    ],
+    'no password is told of anywhere',
+  )
   for (const each of [...pods, ...statefulSets, ...deployments, ...services]) {
     assert.ok('spec' in each, each.kind)
     assert.ok(!('managedFields' in each.metadata), each.kind)
