@@ -84,7 +84,7 @@ async function shown(policy: string): Promise<readonly (readonly [string | undef
   return items
     .filter(each => each.spec.policy === policy)
     .map(({ status }) => [status?.run, status?.phase] as const)
-    .toSorted()
+    .toSorted(([a = ''], [b = '']) => (a < b ? -1 : 1))
 }
 
 const completed = (policy: string) => runsOf(policy).map(run => [run, 'Completed'])
