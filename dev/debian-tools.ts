@@ -20,6 +20,11 @@ export function debianAge(): Promise<string> {
   return programOf('debian-age', 'age', 'age')
 }
 
+/** The path of rclone as this machine's suite has it (about 15 MB): what people with old backups have at hand. */
+export function debianRclone(): Promise<string> {
+  return programOf('rclone', 'rclone', 'rclone')
+}
+
 async function programOf(tool: string, from: string, program: string): Promise<string> {
   const folder = await fromPackages(tool, [from], async (content, target) => {
     await mkdir(target)

@@ -46,6 +46,12 @@ const needs: readonly Need[] = [
     remedy: 'apt-get install zstd',
   },
   {
+    what: 'jq (a test recovers from a disaster by the commands of the documents)',
+    present: () => onPath('jq'),
+    installable: 'jq',
+    remedy: 'apt-get install jq',
+  },
+  {
     what: 'unshare, nsenter, setpriv and flock (util-linux)',
     present: () => ['unshare', 'nsenter', 'setpriv', 'flock'].every(onPath),
     installable: 'util-linux',

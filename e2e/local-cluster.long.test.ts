@@ -3,41 +3,16 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { capture } from '../dev/command.ts'
 import { eventually } from '../dev/eventually.ts'
-import { cacheDirectory, repository } from '../dev/paths.ts'
-import { identify, isAlive, parseStat, type ProcessIdentity } from '../dev/process-identity.ts'
+import { identify, isAlive, type ProcessIdentity } from '../dev/process-identity.ts'
+import { secondCluster } from './second-cluster.ts'
 
-/** A fixed place, so that the next run finds what one that was killed left running. */
-const scratch = join(cacheDirectory, 'second-cluster')
-const seenAs = join(scratch, 'backup-operator')
-const state = join(scratch, 'state')
+const { scratch, state, env, dev, run, holder, begin, remove } = secondCluster('second-cluster')
 
-/** `dev/main.ts` where the cache has another `cluster` folder: in mount namespaces that are gone with the command. */
-function dev(...args: readonly string[]): readonly string[] {
-  const script = 'mount --bind "$1" "$2" && mount --bind "$3" "$2/cluster" && shift 3 && exec "$@"'
-  const mounts = [cacheDirectory, seenAs, state]
-  const command = [process.execPath, join(repository, 'dev/main.ts'), ...args]
-  return ['unshare', '--mount', 'bash', '-c', script, 'dev', ...mounts, ...command]
-}
-
-// CLUSTER may name the one of the stories; here only the second one is meant.
-const env = { ...process.env, XDG_CACHE_HOME: scratch, CLUSTER: '' }
-const run = (argv: readonly string[]) => capture(argv, { env })
-
-async function remove() {
-  for (const folder of [seenAs, state, join(cacheDirectory, 'cluster')]) mkdirSync(folder, { recursive: true })
-  await run(dev('down'))
-  rmSync(scratch, { recursive: true })
-}
-
-before(async () => {
-  await remove()
-  for (const folder of [seenAs, state]) mkdirSync(folder, { recursive: true })
-})
+before(begin)
 after(remove)
 
 /** Everything below the process that holds the cluster, and itself. */
@@ -49,8 +24,6 @@ function tree(root: ProcessIdentity): readonly ProcessIdentity[] {
   })
   return [root, ...below]
 }
-
-const holder = () => parseStat(readFileSync(join(state, 'holder'), 'utf8'))
 
 /** The network namespaces of processes, those that have ended and those of other users left out. */
 function networksOf(pids: readonly number[]): ReadonlySet<string> {
@@ -120,8 +93,7 @@ test('a cluster whose first process is killed leaves no process, mount, network 
   const cgroupsBefore = cgroups()
   await run(dev('up'))
   await run(dev('status'))
-  const kubectl = (args: readonly string[], input?: string) =>
-    capture(dev('exec', '--', 'kubectl', ...args), { env, input })
+  const kubectl = (args: readonly string[], input?: string) => run(dev('exec', '--', 'kubectl', ...args), input)
   await kubectl(['apply', '--server-side', '-f', '-'], JSON.stringify(podOnVolume))
   await kubectl(['wait', '--for=condition=Ready', 'pod/main', '--timeout=60s'])
   const processes = tree(holder())

@@ -210,6 +210,10 @@ export const operatorReasons = [
   'CatalogTooLong',
   /** Some entry of the list is of no run of the policy. */
   'CatalogForeign',
+  /** The folder has backups of targets that the policy cannot have. */
+  'OtherTargets',
+  /** What an adopted folder has is read before the schedule goes on. */
+  'Adopting',
   /** Fewer backups are to be kept than were. */
   'RetentionLowered',
   // restore

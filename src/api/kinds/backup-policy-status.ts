@@ -64,6 +64,12 @@ const targetStatus = z.object({
   start: startStatus.optional().describe('Whether its pod can start (a preset).'),
 })
 
+const folderStatus = z.object({
+  target: z.string().max(253).describe('The target.'),
+  count: z.int().describe('How many backups of it the folder has.'),
+  digest: z.string().max(64).describe('Digest of their runs.'),
+})
+
 const storeStatus = z.object({
   backendHash: z.string().max(64).describe('The backend settings that the result is about.'),
   result: z.enum(['Unknown', 'Usable', 'Unusable']).describe('What the last probe found.'),
@@ -92,6 +98,13 @@ const storeStatus = z.object({
     .max(16)
     .optional()
     .describe('What the last probe warned of, though the store can be used.'),
+  folder: z
+    .array(folderStatus)
+    .max(128)
+    .optional()
+    .describe(
+      'What the last probe that passed found in the folder of targets whose Backups were not compared with it yet, as after the loss of a cluster.',
+    ),
 })
 
 const retentionChange = z.object({
@@ -180,4 +193,5 @@ export type BackupPolicyStatus = z.output<typeof backupPolicyStatus>
 export type TargetStatus = z.output<typeof targetStatus>
 export type RetentionChange = z.output<typeof retentionChange>
 export type StartStatus = z.output<typeof startStatus>
+export type FolderStatus = z.output<typeof folderStatus>
 export type StoreStatus = z.output<typeof storeStatus>

@@ -2,8 +2,8 @@
  * What a mover says: its termination message (one line of JSON, rewritten at every step, so that also a killed mover has
  * said what it had reached) and its exit code.
  *
- * Kubernetes keeps 12 KiB / containers of a message, at most 4 KiB, and cuts the rest at either end. A message of a backup or a
- * probe has at most 1.5 KB, a page of the catalog at most 3.5 KB (its pod has one container).
+ * Kubernetes keeps 12 KiB / containers of a message, at most 4 KiB, and cuts the rest at either end. A message of a backup
+ * has at most 1.5 KB, a page of the catalog and the end of a probe at most 3.5 KB (their pods have one container).
  */
 import type { MoverReason, MoverWarningReason } from './reasons.ts'
 

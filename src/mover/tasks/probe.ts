@@ -1,6 +1,6 @@
 /** Can the policy's store be used? Everything that a backup will need is done once, on objects of our own (docs/design.md R2). */
 import { hash } from 'node:crypto'
-import type { KeptOfTarget } from '../../api/mover/message.ts'
+import { catalogMessageLimit, type KeptOfTarget } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
 import type { ProbeTask } from '../../api/mover/task.ts'
 import { layoutOf, manifestKey, parseManifestKey, segmentKey, type Layout } from '../../storage/bucket/layout.ts'
@@ -68,12 +68,9 @@ export async function runProbe(
     )
   }
   const folder = canList ? await keptByTarget(store, layout, signal) : undefined
-  report.update({
-    phase: 'done',
-    probe: { conditionalPut, canList, canDelete, mode: modeText(bare.mode()) },
-    folder,
-    finishedAt: Date.now(),
-  })
+  const found = { conditionalPut, canList, canDelete, mode: modeText(bare.mode()) }
+  // Its pod has one container, as that of a page of the catalog.
+  report.update({ phase: 'done', probe: found, folder, finishedAt: Date.now() }, catalogMessageLimit)
 }
 
 /** What an earlier cluster, or an earlier policy of this name, has left here: its Backups can appear before the first run of this one. */

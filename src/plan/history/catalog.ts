@@ -1,5 +1,6 @@
 // Keeps Backup objects and the bucket of one mind (docs/design.md R7): a mover tells the digest of what is kept; where our objects have
 // another one, catalog Jobs read the list page by page. Only a whole list adds Backups, and only one that agrees with the digest removes any.
+// Before the first run of a policy the probe of its store tells: what a cluster that is gone has left then appears, and nothing is removed.
 import { isFinal } from '../../api/kinds/backup-phases.ts'
 import type { Backup, BackupStatus } from '../../api/kinds/backup.ts'
 import type { BackupPolicy } from '../../api/kinds/backup-policy.ts'
@@ -16,6 +17,7 @@ import { readPages, type CatalogTrouble } from './catalog-pages.ts'
 import { isBooked, recording } from './clean-up.ts'
 import { haveMoversEnded, moverMessageOf } from '../jobs/pods.ts'
 import { isFinished } from '../jobs/verdict.ts'
+import { unreadOf } from '../view/folder.ts'
 import { returnedRun, runJobName } from '../view/owners.ts'
 import { timeOf } from '../../schedule/times.ts'
 import { byCreation, type JobStrategyView, type RunView, type View } from '../view/view.ts'
@@ -44,7 +46,7 @@ type CatalogView = Pick<View, 'namespace' | 'name' | 'settings' | 'runs' | 'runJ
 /** Of one target: each has a list of its own in the bucket. */
 export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const { policy, target } = view
-  const before = policy.status?.targets?.find(({ name }) => name === target)?.digest
+  const before = digestBefore(policy, target)
   const committed = committedMessages(view)
   const message = committed.findLast(({ kept }) => kept !== undefined)
   const newest = committed.at(-1)
@@ -52,15 +54,15 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const pages = view.pages.map(({ job }) => job).filter(({ metadata }) => !metadata.deletionTimestamp)
   const cleanUp = pages.map(job => alone(`clean/${job.metadata.name}`, deletion(job, 'the catalog was read')))
   const idle = { entries: undefined, open: false, message, warnings, trouble: 'as-before' } as const
-  const kept = message?.kept
-  if (!kept || message.run === undefined) return { ...idle, groups: [], digest: before }
-  if (before === kept.digest) return { ...idle, groups: cleanUp, digest: before }
+  const told = toldBy(message) ?? (before === undefined ? toldByProbe(view) : undefined)
+  if (!told) return { ...idle, groups: before === undefined ? [] : cleanUp, digest: before }
+  if (before === told.digest) return { ...idle, groups: cleanUp, digest: before }
   const unread = { entries: undefined, open: true, message, warnings, digest: before, trouble: 'as-before' } as const
-  if (!isQuiet(view, message.run)) return { ...unread, groups: [] }
-  if (digestOfObjects(view) === kept.digest)
-    return { ...idle, groups: cleanUp, digest: kept.digest, trouble: undefined }
+  if (!isQuiet(view, told.run)) return { ...unread, groups: [] }
+  if (digestOfObjects(view) === told.digest)
+    return { ...idle, groups: cleanUp, digest: told.digest, trouble: undefined }
 
-  const read = readPages(view, message.run, now)
+  const read = readPages(view, told.reading, now)
   // Pages that were read for an earlier run's words are of no use any more.
   const old = pages
     .filter(({ metadata }) => !read.pages.has(metadata.name))
@@ -72,8 +74,8 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const entries = new Map(read.entries.map(entry => [entry.run, entry]))
   // A list may be out of date, and the mover has just seen what this one lacks (F19). One that lacks what cannot be read does not agree either:
   // that is no entry, and yet a backup. The next run tells of what has really gone.
-  const agrees = runsDigest(read.entries.map(({ run }) => run)) === kept.digest
-  const lost = agrees ? lostBackups(view, entries, message, read.begun) : []
+  const agrees = runsDigest(read.entries.map(({ run }) => run)) === told.digest
+  const lost = agrees && told.run !== undefined ? lostBackups(view, entries, told.run, read.begun) : []
   const booked = lost.filter(backup => isBooked(backup, policy, now))
   const whole = new Map([...entries].filter(([, { unproven }]) => !unproven))
   const changes = differences(view, whole, booked)
@@ -81,13 +83,37 @@ export function planCatalog(view: CatalogView, now: Date): CatalogPlan {
   const settled = changes.length === 0 && booked.length === lost.length && !view.runs.some(run => isUntold(run, whole))
   return {
     groups: [...old, ...changes],
-    digest: settled ? kept.digest : before,
+    digest: settled ? told.digest : before,
     entries,
     open: !settled,
     message,
     warnings,
     trouble: read.trouble,
   }
+}
+
+/** What somebody who has just listed the target's manifests says of them. */
+type Told = {
+  readonly digest: string
+  /** What names the Jobs that read the list for it. */
+  readonly reading: string
+  /** The run that told. Undefined: the probe did, on whose word no Backup goes. */
+  readonly run: string | undefined
+}
+
+function toldBy(message: MoverMessage | undefined): Told | undefined {
+  const { kept, run } = message ?? {}
+  return kept && run !== undefined ? { digest: kept.digest, reading: run, run } : undefined
+}
+
+function toldByProbe({ policy, strategy, target }: CatalogView): Told | undefined {
+  const found = unreadOf(policy, strategy.store?.hash)?.find(each => each.target === target)
+  return found && { digest: found.digest, reading: `folder/${target}/${found.digest}`, run: undefined }
+}
+
+/** What the objects were known to agree with. */
+export function digestBefore({ status }: Pick<BackupPolicy, 'status'>, target: string): string | undefined {
+  return status?.targets?.find(({ name }) => name === target)?.digest
 }
 
 /** Of the store as the policy names it now, in the order of their pods. */
@@ -115,13 +141,16 @@ function isUntold({ backup }: RunView, entries: ReadonlyMap<string, CatalogEntry
  * The message's own Backup is judged, and no run could change the bucket meanwhile. One of which nothing is told yet holds the list up no
  * longer: its status may be refused for ever (F71), and the digest is not settled before it (`isUntold`).
  */
-function isQuiet({ runs, runJobs, leaving }: Pick<View, 'runs' | 'runJobs' | 'leaving'>, run: string): boolean {
+function isQuiet(
+  { runs, runJobs, leaving }: Pick<View, 'runs' | 'runJobs' | 'leaving'>,
+  run: string | undefined,
+): boolean {
   // One whose Backup is final and whose movers have ended is only kept from ending by another container.
   const over = new Set(runs.flatMap(({ backup, job }) => (job && isFinal(backup.status?.phase) ? [job] : [])))
   const active = [...runJobs, ...leaving].some(
     each => !isFinished(each.job) && !(over.has(each) && haveMoversEnded(each)),
   )
-  const backup = runs.find(each => each.backup.status?.run === run)?.backup
+  const backup = run === undefined ? undefined : runs.find(each => each.backup.status?.run === run)?.backup
   return !active && (backup === undefined || isFinal(backup.status?.phase))
 }
 
@@ -133,7 +162,7 @@ function digestOfObjects({ runs, strategy }: Pick<CatalogView, 'runs' | 'strateg
 function lostBackups(
   { runs, strategy }: CatalogView,
   entries: ReadonlyMap<string, CatalogEntry>,
-  message: MoverMessage,
+  told: string,
   begun: Date | undefined,
 ): readonly Backup[] {
   // What somebody holds no list takes away, however whole it looks (F63).
@@ -142,7 +171,7 @@ function lostBackups(
       !isHeld(backup) &&
       backup.status?.run !== undefined &&
       !entries.has(backup.status.run) &&
-      backup.status.run !== message.run &&
+      backup.status.run !== told &&
       !isLater(backup.status, begun),
   )
 }

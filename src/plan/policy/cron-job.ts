@@ -32,29 +32,41 @@ const built = new WeakMap<BackupPolicy['spec'], Map<string, { readonly from: str
 /**
  * What the CronJob of a target should be; undefined where it cannot be backed up and has none, or where no schedule can be read. One that stands
  * runs what it has run, when the policy says.
+ * @param isHeldBack it starts nothing yet, whatever the policy says
  */
 export function desiredCronJob(
   policy: BackupPolicy,
   target: JobTarget & { readonly cronJob?: CronJob | undefined },
   marks: Marks,
   settings: Settings,
+  isHeldBack = false,
 ): CronJob | undefined {
-  const { metadata, spec } = policy
+  const { metadata } = policy
+  const spec = isHeldBack ? heldBack(policy.spec) : policy.spec
   const clock = scheduleOf(policy, target.name)
   if ('problem' in clock) return undefined
-  if (!('source' in target)) return target.cronJob && carriedOn(target.cronJob, policy, clock)
-  const stated = target.source === spec.strategy.job ? [] : [target.source]
+  if (!('source' in target)) return target.cronJob && carriedOn(target.cronJob, spec, clock)
+  const stated = target.source === policy.spec.strategy.job ? [] : [target.source]
   const from = JSON.stringify([metadata.namespace, metadata.name, metadata.uid, marks, settings, ...stated])
   const ofSpec = built.get(spec) ?? new Map<string, { readonly from: string; readonly cronJob: CronJob }>()
   const known = ofSpec.get(target.name)
   if (known?.from === from) return known.cronJob
-  const cronJob = backupCronJob(policy, target.source, clock.text, marks, settings, target.name)
+  const cronJob = backupCronJob({ ...policy, spec }, target.source, clock.text, marks, settings, target.name)
   built.set(spec, ofSpec.set(target.name, { from, cronJob }))
   return cronJob
 }
 
+/** One object each, since what is built of it is known by that. */
+const heldBackSpecs = new WeakMap<BackupPolicy['spec'], BackupPolicy['spec']>()
+
+function heldBack(spec: BackupPolicy['spec']): BackupPolicy['spec'] {
+  const made = heldBackSpecs.get(spec) ?? { ...spec, suspend: true }
+  heldBackSpecs.set(spec, made)
+  return made
+}
+
 /** As it stands, at the times of the policy. */
-function carriedOn(current: CronJob, { spec }: BackupPolicy, { text }: PolicySchedule): CronJob {
+function carriedOn(current: CronJob, spec: BackupPolicy['spec'], { text }: PolicySchedule): CronJob {
   const { timeZone, suspend, startingDeadlineSeconds } = spec
   return { ...current, spec: { ...current.spec, schedule: text, timeZone, suspend, startingDeadlineSeconds } }
 }

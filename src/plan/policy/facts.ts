@@ -36,6 +36,8 @@ export type PolicyFacts = {
   readonly starts: ReadonlyMap<string, StartStatus>
   /** Of targets why their CronJob cannot be ours. */
   readonly namesTaken: ReadonlyMap<string, string>
+  /** Targets whose schedule waits until it was seen what an adopted folder has of them. */
+  readonly adopting: ReadonlySet<string>
   /** Of each target the digest that our objects are known to agree with. */
   readonly digests: ReadonlyMap<string, string | undefined>
   /** Up to which slot each target of a preset is accounted for. */

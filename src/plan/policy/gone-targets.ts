@@ -6,6 +6,7 @@ import { addSeconds, earliest, timeOf } from '../../schedule/times.ts'
 import { alone, deletion, type Group } from '../core/actions.ts'
 import { isFinished } from '../jobs/verdict.ts'
 import { isControlledBy } from '../view/chain.ts'
+import { unreadOf } from '../view/folder.ts'
 import type { JobTarget } from '../view/job-targets.ts'
 import { isOf } from '../view/owners.ts'
 import { ofTarget, viewsByTarget } from '../view/per-target.ts'
@@ -16,14 +17,16 @@ const goneSeconds = 900
 
 /**
  * Without the targets that have been gone for long. One of which a run goes on stays until that has ended: Jobs go with their CronJob.
- * Where nobody can say what there is nothing is gone.
+ * So does one of which the folder has what was not read yet. Where nobody can say what there is nothing is gone.
  */
 export function withoutGone(view: View, strategy: JobStrategyView, now: Date): JobStrategyView {
   const { targets } = strategy
   if (strategy.unknown || targets.every(target => goneAt(target) === undefined)) return strategy
   const views = viewsByTarget(view, strategy)
   const runs = (name: string) => views.get(name)?.runJobs.some(({ job }) => !isFinished(job)) ?? false
-  return { ...strategy, targets: targets.filter(target => !isGone(target, now) || runs(target.name)) }
+  const unread = new Set((view.policy && unreadOf(view.policy, strategy.store?.hash))?.map(({ target }) => target))
+  const stays = ({ name }: JobTarget) => unread.has(name) || runs(name)
+  return { ...strategy, targets: targets.filter(target => !isGone(target, now) || stays(target)) }
 }
 
 /** When the next of them is gone for long enough. */

@@ -7,6 +7,7 @@ import { planStoredHolds } from '../history/holds.ts'
 import { ordersOf } from '../history/orders.ts'
 import { isFinished } from '../jobs/verdict.ts'
 import { planBackup } from '../runs/run.ts'
+import { withoutSettled } from '../view/folder.ts'
 import { targetOfRun } from '../view/owners.ts'
 import { isGroup, viewsByTarget, type OneTarget } from '../view/per-target.ts'
 import type { JobStrategyView, JobTargetView, RunView, SnapshotStrategyView } from '../view/view.ts'
@@ -21,6 +22,7 @@ import {
   type SlotJob,
 } from './cron-job.ts'
 import { dryStartGroup, planDryStart, type DryStartPlan } from './dry-start.ts'
+import { isAdopting } from './adoption.ts'
 import { strayHelpers } from './gone-targets.ts'
 import { scheduleOf } from './schedule.ts'
 import { planProbe } from './store-probe.ts'
@@ -38,6 +40,12 @@ export function planJobStrategy(view: Living<JobStrategyView>, basis: Basis, now
     }),
   )
   const all = [...plans.values()]
+  const shows = new Set(
+    [
+      ...(policy.status?.targets ?? []),
+      ...[...plans].map(([name, { catalog }]) => ({ name, digest: catalog.digest })),
+    ].flatMap(({ name, digest }) => (digest === undefined ? [] : name)),
+  )
   const catalogs = new Map([...plans].map(([name, { catalog }]) => [name, catalog]))
   // A Backup that does not say yet of which target it is may be of the only one.
   const planOfRun = (run: RunView) =>
@@ -47,7 +55,8 @@ export function planJobStrategy(view: Living<JobStrategyView>, basis: Basis, now
     namesTaken: new Map(
       [...plans].flatMap(([name, { cronJob }]) => ('taken' in cronJob ? [[name, cronJob.taken] as const] : [])),
     ),
-    probe,
+    probe: probe && { ...probe, store: withoutSettled(probe.store, shows) },
+    adopting: new Set([...plans].flatMap(([name, { isAdopting: waits }]) => (waits ? [name] : []))),
     dryStarts: planDryStarts(view, strategy, views, probe?.store, now),
     catalogs,
     holds: planStoredHolds(view, target => catalogs.get(target ?? '')?.entries, now),
@@ -67,6 +76,7 @@ type TargetPlan = {
   readonly cronJob: readonly Group[] | NameTaken
   readonly warning: CronJobWarning | undefined
   readonly catalog: CatalogPlan
+  readonly isAdopting: boolean
   readonly fresh: readonly SlotJob[]
   readonly schedule: Schedule
 }
@@ -84,14 +94,17 @@ function planJobTarget(
     ? bookOfTarget(policy, view, basis.before, basis.since, clockOf(view, now), now)
     : basis
   const orders = ordersOf(runs, strategy, basis.numbers, policy.status)
-  const desired = desiredCronJob(policy, target, orders, settings)
+  const catalog = planCatalog(view, now)
+  const waits = isAdopting(view, target.name, catalog)
+  const desired = desiredCronJob(policy, target, orders, settings, waits)
   const fresh = unrecordedJobs(policy, view, before, now)
   const plan = 'problem' in clock ? noSlots(before) : accountForJobs(view, policy, fresh, clock, since, before, now)
   return {
     orders,
     cronJob: desired ? planCronJob(target, policy, view, desired, now) : [],
     warning: cronJobWarning(view, target, now),
-    catalog: planCatalog(view, now),
+    catalog,
+    isAdopting: waits && 'source' in target,
     fresh,
     schedule: isOwn
       ? { target: target.name, before, plan: { ...plan, book: withMark(plan.book, since) } }

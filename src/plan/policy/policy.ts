@@ -103,6 +103,7 @@ function planSnapshotStrategy(
   return {
     cronJob: [],
     namesTaken: new Map(),
+    adopting: new Set(),
     dryStarts: new Map(),
     catalogs: new Map(),
     cronJobWarnings: [],
@@ -120,7 +121,7 @@ function planOf(
   now: Date,
 ): Plan {
   const { policy, strategy, runs, snapshotApi, dryRun } = view
-  const { cronJob, namesTaken, probe, dryStarts, catalogs, holds, unrecorded, backups, schedules } = plan
+  const { cronJob, namesTaken, probe, adopting, dryStarts, catalogs, holds, unrecorded, backups, schedules } = plan
   const { clock, since, before, kept, numbers, keeping, histories } = basis
   const slotStarts = schedules.flatMap(each => each.plan.starts ?? [])
   const starts = oneStart([...slotStarts, ...backups.flatMap(each => each.groups)], policy, now)
@@ -164,6 +165,7 @@ function planOf(
     cronJobUIDs: view.cronJobUIDs,
     starts: new Map([...dryStarts].map(([name, { start }]) => [name, start])),
     namesTaken,
+    adopting,
     digests: new Map([...catalogs].map(([name, { digest }]) => [name, digest])),
     warnings: warningsOf(catalogs),
     catalogTrouble: troubleOf(catalogs, strategy),

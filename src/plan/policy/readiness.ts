@@ -43,6 +43,7 @@ export const readinessChecks: readonly Check[] = [
   { name: 'the probe of the store can be started', violation: probeRefused },
   { name: 'the store was tried', violation: storeUnknown },
   { name: 'the store can be used', violation: storeUnusable },
+  { name: 'what an adopted folder has was read', violation: adopting },
   { name: 'the dry start can be made', violation: dryStartRefused },
   { name: 'the start of the command was tried', violation: startUnknown },
   { name: 'the command can be started', violation: notStartable },
@@ -200,6 +201,15 @@ function probeRefused({ refused, store }: PolicyFacts): Violation | undefined {
 function storeUnknown({ store }: PolicyFacts): Violation | undefined {
   if (store?.result !== 'Unknown') return undefined
   return { reason: store.reason as Reason, message: store.message, next: 'wait' }
+}
+
+/** On-demand Backups run: somebody asked for them. */
+function adopting({ policy, strategy, adopting: waiting }: PolicyFacts): Violation | undefined {
+  if (waiting.size === 0) return undefined
+  const isOne = strategy.type !== 'job' || strategy.preset === undefined
+  const whose = isOne ? '' : ` of ${[...waiting].join(', ')}`
+  const message = `the folder of cluster ${policy.spec.backend?.adopt} is taken over: what it holds is read first, and until its Backups are here the CronJobs${whose} stay suspended; on-demand Backups run. If this lasts, look at the catalog Jobs of this policy; to begin without them, take backend.adopt out of the policy, whose folder it is by now`
+  return { reason: 'Adopting', message, next: 'wait' }
 }
 
 function dryStartRefused({ refused, starts }: PolicyFacts): Violation | undefined {

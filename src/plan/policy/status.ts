@@ -8,6 +8,7 @@ import { catalogVerdicts } from './catalog-conditions.ts'
 import { clockVerdict } from './clock-change.ts'
 import { cronJobVerdicts } from './cron-job-warnings.ts'
 import { conditionsFrom, type Verdict } from '../core/conditions.ts'
+import { digestBefore } from '../history/catalog.ts'
 import { hasData } from '../history/retention.ts'
 import { goodByAge, type TargetHistory } from '../history/verdicts.ts'
 import { isTooEarly } from './early-slot.ts'
@@ -80,6 +81,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
       ready: false,
       ...notFound,
       ...kept(history, facts, now),
+      ...digestKnown(digestBefore(policy, history.target)),
     }))
   const all = [...statuses, ...gone]
   // What this status tells is owed no more.
@@ -112,8 +114,7 @@ export function policyStatus(facts: PolicyFacts, runs: readonly RunView[], now: 
 
 /** What is remembered of one target of strategy job; of an explicit command the policy itself tells the rest. */
 function ofJobTarget(facts: PolicyFacts, name: string, now: Date): Partial<TargetStatus> {
-  const digest = facts.digests.get(name)
-  const known = digest ? { digest } : {}
+  const known = digestKnown(facts.digests.get(name))
   if (facts.strategy.type !== 'job' || name === commandTarget) return known
   const target = facts.strategy.targets.find(each => each.name === name)
   const [mark, start] = [facts.marks.get(name), facts.starts.get(name)]
@@ -126,6 +127,10 @@ function ofJobTarget(facts: PolicyFacts, name: string, now: Date): Partial<Targe
     ...(goneSince ? { goneSince } : {}),
     ...(start ? { start } : {}),
   }
+}
+
+function digestKnown(digest: string | undefined): Pick<TargetStatus, 'digest'> {
+  return digest ? { digest } : {}
 }
 
 function cronJobKnown({ namesTaken }: PolicyFacts, target: JobTargetView | undefined): { readonly cronJob?: string } {

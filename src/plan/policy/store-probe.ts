@@ -8,6 +8,7 @@ import { moverReasons } from '../../api/mover/reasons.ts'
 import { probeJobName } from '../../api/names.ts'
 import { probeJob } from '../../resources/jobs.ts'
 import { alone, type Group, type Unless } from '../core/actions.ts'
+import { folderTold } from '../view/folder.ts'
 import { unlessMoreIsSaid } from '../jobs/pods.ts'
 import { isFinished, judgeJob } from '../jobs/verdict.ts'
 import { askedFor, dailyProbe, pastTrial } from './probe-times.ts'
@@ -55,7 +56,7 @@ export function planProbe(
       now,
     )
   )
-    store = { ...unknown(backendHash), attempts: store.attempts }
+    store = { ...unknown(backendHash), attempts: store.attempts, ...folderOf(store) }
 
   const name = probeJobName(policy.metadata.name, policy.metadata.uid ?? '', backendHash, store.attempts)
   const { current, cleanUp } = attemptOf(probes, name, 'the result of this probe is known')
@@ -77,6 +78,7 @@ export function planProbe(
       failures: store.failures + 1,
       lastProbeTime: rfc3339(now),
       ...(wanted === undefined ? {} : { asked: wanted }),
+      ...folderOf(store),
     }
     if (run.phase === 'Completed' && run.moverMessage?.phase === 'done') {
       const { probe, warnings = [] } = run.moverMessage
@@ -92,6 +94,7 @@ export function planProbe(
           unconditionalCommit: probe ? !probe.conditionalPut : undefined,
           retentionBlocked: probe ? !(probe.canList && probe.canDelete) : undefined,
           ...(warnings.length > 0 ? { warnings: [...warnings] } : {}),
+          folder: [...folderTold(run.moverMessage)],
         },
         wakeAt: now,
       }
@@ -144,6 +147,11 @@ function unknown(backendHash: string): StoreStatus {
     attempts: 0,
     failures: 0,
   }
+}
+
+/** What it was found to hold stays to be read, whatever the store says since then. */
+function folderOf({ folder }: StoreStatus): Pick<StoreStatus, 'folder'> {
+  return folder ? { folder } : {}
 }
 
 /** 1, 2, 4, 8, 10, 10, … minutes after the last one. */

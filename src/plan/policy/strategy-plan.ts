@@ -34,6 +34,8 @@ export type StrategyPlan = {
   /** By target. */
   readonly namesTaken: ReadonlyMap<string, string>
   readonly probe?: ProbePlan
+  /** Targets whose schedule waits until it was seen what an adopted folder has of them. */
+  readonly adopting: ReadonlySet<string>
   readonly dryStarts: ReadonlyMap<string, DryStartPlan>
   /** By target. */
   readonly catalogs: ReadonlyMap<string, CatalogPlan>

@@ -30,7 +30,7 @@ export type JobTarget =
 
 /**
  * The targets, in the order of their names.
- * @param standing names of targets of which CronJobs of ours stand
+ * @param standing names of targets that something else tells of: CronJobs of ours that stand, and what the folder has that was not read yet
  */
 export function jobTargets(
   policy: BackupPolicy,
@@ -96,7 +96,8 @@ function oneTooMany({ name }: JobTarget, all: number): JobTarget {
 
 /**
  * Those of before that are not found now: a pod that restarts is away for a moment, and with its CronJob the run that goes on would go, too. Of
- * those whose CronJob is to go the status has no mark any more. A status may be lost, and a CronJob still tells of its target.
+ * those whose CronJob is to go the status has no mark any more. A status may be lost, and a CronJob still tells of its target. What a lost cluster
+ * has left is a target before its workload is there: Backups of it are what this is brought back from.
  */
 function absentTargets(
   { status }: BackupPolicy,

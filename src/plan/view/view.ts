@@ -28,6 +28,7 @@ import {
   runJobName,
   volumeOf,
 } from './owners.ts'
+import { canHave, unreadOf } from './folder.ts'
 import { jobTargets, unknownTargets, type JobTarget, type TargetProblem } from './job-targets.ts'
 import { presetOf } from './preset.ts'
 import { readinessOf, type Readiness } from './selection.ts'
@@ -246,8 +247,10 @@ function wantedOf(world: PolicyWorld, policy: BackupPolicy | undefined): Wanted 
   const { backend, strategy } = policy.spec
   if (strategy.type === 'job') {
     const store = backend && storeOf(backend)
-    const standing = standingTargets(world, policy)
-    const targets = jobTargets(policy, world.presetTargets, standing).map(target => withCronJob(target, world))
+    const told = [...standingTargets(world, policy), ...unreadTargets(policy, store)]
+    const targets = jobTargets(policy, world.presetTargets, [...new Set(told)]).map(target =>
+      withCronJob(target, world),
+    )
     const preset = presetOf(policy)
     const unknown = preset !== undefined && world.presetTargets === undefined ? unknownTargets : undefined
     const passedOver = world.presetTargets?.passedOver.map(({ message }) => message) ?? []
@@ -276,6 +279,12 @@ function standingTargets({ name, targetCronJobs }: PolicyWorld, policy: BackupPo
     const isOwn = !deletionTimestamp && isOf(cronJob, name) && isControlledBy(cronJob, policy)
     return isOwn && target !== undefined && named === cronJobName(name, target) ? [target] : []
   })
+}
+
+/** What the folder has, and nobody has read. */
+function unreadTargets(policy: BackupPolicy, store: StoreView | undefined): readonly string[] {
+  const unread = unreadOf(policy, store?.hash) ?? []
+  return unread.map(({ target }) => target).filter(target => canHave(policy, target))
 }
 
 function withCronJob(target: JobTarget, world: PolicyWorld): JobTargetView {

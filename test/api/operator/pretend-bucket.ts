@@ -1,5 +1,5 @@
 // What movers find in a bucket, put there, delete from it and say of it, without a store: the runs of each policy and nothing else.
-import type { CatalogEntry, FoundBackup, MoverMessage } from '../../../src/api/mover/message.ts'
+import type { CatalogEntry, FoundBackup, KeptOfTarget, MoverMessage } from '../../../src/api/mover/message.ts'
 import { runsDigest } from '../../../src/api/mover/runs-digest.ts'
 import type {
   BackupTask,
@@ -20,6 +20,8 @@ export type Bucket = {
   readonly put: (policy: string, run: string, slot: Date) => void
   /** Somebody else deletes its manifest: no mover tells of it. */
   readonly lose: (policy: string, run: string) => void
+  /** The folder of the policy has the mark of this cluster, which a task may adopt. */
+  readonly mark: (policy: string, clusterId: string) => void
   readonly digest: (policy: string) => string
   /** What the mover of Job `run` says at its end. */
   readonly carryOut: (task: MoverTask, run: string, now: Date) => MoverMessage
@@ -27,6 +29,7 @@ export type Bucket = {
 
 export function createBucket(): Bucket {
   const policies = new Map<string, Map<string, CatalogEntry>>()
+  const marks = new Map<string, string>()
   const runsOf = (policy: string) => {
     const runs = policies.get(policy) ?? new Map<string, CatalogEntry>()
     policies.set(policy, runs)
@@ -35,19 +38,36 @@ export function createBucket(): Bucket {
   return {
     put: (policy, run, slot) => void runsOf(policy).set(run, entryOf(run, slot, slot)),
     lose: (policy, run) => void runsOf(policy).delete(run),
+    mark: (policy, clusterId) => void marks.set(policy, clusterId),
     digest: policy => runsDigest(runsOf(policy).keys()),
     carryOut: (task, run, now) => {
-      const runs = runsOf(task.owner.policy)
+      const { policy, clusterId } = task.owner
+      const runs = runsOf(policy)
+      const marked = marks.get(policy)
+      if (marked === clusterId || (marked !== undefined && marked === task.adopt)) marks.set(policy, clusterId)
+      else if (marked !== undefined) return ownedBy(marked, task)
       if (task.kind === 'backup') return backUp(task, run, runs, now)
       if (task.kind === 'hold') return hold(task, runs)
       if (task.kind === 'resolve') return resolve(task, runs)
       if (task.kind === 'restore') return bringBack(task, runs, now)
-      return { phase: 'done', ...(task.kind === 'catalog' ? readPage(task, runs) : { probe: usable }) }
+      return {
+        phase: 'done',
+        ...(task.kind === 'catalog' ? readPage(task, runs) : { probe: usable, folder: told(runs) }),
+      }
     },
   }
 }
 
 const usable = { conditionalPut: true, canList: true, canDelete: true }
+
+function ownedBy(clusterId: string, { owner: { namespace, policy } }: MoverTask): MoverMessage {
+  const message = `${namespace}/${policy}/ belongs to policy ${namespace}/${policy} of cluster ${clusterId}; take its folder over with backend.adopt: <the id of that cluster>`
+  return { phase: 'failed', reason: 'PrefixOwnedByOther', message }
+}
+
+function told(runs: ReadonlyMap<string, CatalogEntry>): readonly KeptOfTarget[] {
+  return runs.size === 0 ? [] : [{ target: commandTarget, count: runs.size, digest: runsDigest(runs.keys()) }]
+}
 
 /** The commit, then retention: the order of a mover. */
 function backUp(task: BackupTask, run: string, runs: Map<string, CatalogEntry>, now: Date): MoverMessage {
