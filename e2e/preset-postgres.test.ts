@@ -28,7 +28,9 @@ function psql(database: string, text: string): readonly string[] {
   return ['psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-U', 'postgres', '-d', database, '-c', text]
 }
 
-const sql = (database: string, text: string) => execInPod(namespace, 'postgres-0', psql(database, text))
+async function sql(database: string, text: string): Promise<string> {
+  return (await execInPod(namespace, 'postgres-0', psql(database, text))).trimEnd()
+}
 
 /** Roles, and a database with what a dump may miss: sequences, large objects, routines, triggers, grants. */
 async function makeShop(): Promise<void> {
