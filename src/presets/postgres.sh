@@ -11,7 +11,7 @@ say() { echo "backup-postgres: $*" >&2; }
 
 set -o pipefail
 umask 077
-export LC_ALL=C PGAPPNAME="${PGAPPNAME:-backup-operator}"
+export LC_ALL=C PGAPPNAME="${PGAPPNAME:-backup-operator}" PGUSER="${PGUSER:-postgres}"
 newline='
 '
 # What whoever ends this script early leaves to it: the database whose connections are off, and the one that is half made.
@@ -66,9 +66,50 @@ client_version() {
   echo "${version%% *}"
 }
 
+# The password's file as libpq reads one. What the environment says in libpq's own words goes before it.
+use_password_file() {
+  [ -n "${BACKUP_PASSWORD_FILE:-}" ] && [ -z "${PGPASSWORD:-}${PGPASSFILE:-}" ] || return 0
+  password=$("$bb" cat "$BACKUP_PASSWORD_FILE") ||
+    refuse LoginRefused "The file of the password, $BACKUP_PASSWORD_FILE, is missing or cannot be read. Mount the Secret that has it, readable for the user of this container."
+  case $password in
+    *"$newline"*) refuse LoginRefused "The file of the password, $BACKUP_PASSWORD_FILE, has more than one line. Put the password alone into it." ;;
+  esac
+  # libpq takes a carriage return at the end of the line for a part of the line's end: the last colon keeps it in the password.
+  { printf '*:*:*:*:' && printf %s "$password" | "$bb" sed 's/[\\:]/\\&/g' && printf ':\n'; } >"$work/password" || exit 73
+  unset password
+  export PGPASSFILE="$work/password"
+}
+
+# is_absent FILE: of absolute paths. What else these variables may hold (`system`, an engine's key) is libpq's to judge.
+is_absent() { case $1 in /*) [ ! -e "$1" ] ;; *) return 1 ;; esac; }
+
+# Secrets are mounted as optional, and so that all may read them: a file may be missing, and libpq takes no key that others can read.
+use_tls_files() {
+  if is_absent "${PGSSLROOTCERT:-}"; then
+    case ${PGSSLMODE:-} in
+      verify-*) refuse TlsFileMissing "The mode $PGSSLMODE needs the authority to check the server against, and there is no file $PGSSLROOTCERT. Put it into the Secret (as ca.crt, where the whole Secret is named)." ;;
+    esac
+    unset PGSSLROOTCERT
+  fi
+  if is_absent "${PGSSLCERT:-}"; then
+    unset PGSSLCERT PGSSLKEY
+  elif is_absent "${PGSSLKEY:-}"; then
+    say "the certificate ${PGSSLCERT:-} is not shown to the server: its key $PGSSLKEY is missing"
+    unset PGSSLCERT PGSSLKEY
+  fi
+  case ${PGSSLKEY:-} in
+    /*)
+      "$bb" cat "$PGSSLKEY" >"$work/key" ||
+        refuse TlsFileMissing "The key of the certificate, $PGSSLKEY, cannot be read. Let the user of this container read it."
+      export PGSSLKEY="$work/key" ;;
+  esac
+}
+
 # Connects to the first of the databases given that lets us in, for what no single database holds. Sets `maintenance`, `server`
 # (its version), `server_major`, `user`, `is_superuser`.
 connect() {
+  use_password_file
+  use_tls_files
   refused=
   for maintenance in "$@"; do
     [ -n "$maintenance" ] || continue

@@ -37,8 +37,15 @@ const settings = {
   dynamic_shared_memory_type: 'mmap',
 }
 
+export type PostgresSetup = {
+  /** Besides those that all servers here have. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Lines of pg_hba.conf before those that demand passwords. */
+  readonly logins?: readonly string[]
+}
+
 /** Starts a server and waits until it answers. It dies with this process. */
-export async function startPostgres(): Promise<PostgresServer> {
+export async function startPostgres({ settings: own = {}, logins = [] }: PostgresSetup = {}): Promise<PostgresServer> {
   await sweepRunDirectories()
   const directory = await makeRunDirectory()
   const data = join(directory, 'data')
@@ -55,12 +62,20 @@ export async function startPostgres(): Promise<PostgresServer> {
   await capture(asOrdinaryUser(join(programs, 'initdb'), [...initdb, '--locale=C.UTF-8', '--pgdata', data]), {
     env: { PATH: `${programs}:${process.env.PATH}`, LD_LIBRARY_PATH: libraries },
   })
-  return run(directory, data, programs, libraries)
+  const hba = join(data, 'pg_hba.conf')
+  await writeFile(hba, [...logins, await readFile(hba, 'utf8')].join('\n'))
+  return run(directory, data, programs, libraries, own)
 }
 
-async function run(directory: string, data: string, programs: string, libraries: string): Promise<PostgresServer> {
+async function run(
+  directory: string,
+  data: string,
+  programs: string,
+  libraries: string,
+  own: Readonly<Record<string, string>> = {},
+): Promise<PostgresServer> {
   const port = await freePort()
-  const options = Object.entries({ ...settings, port: String(port) }).flatMap(([name, value]) => [
+  const options = Object.entries({ ...settings, ...own, port: String(port) }).flatMap(([name, value]) => [
     '-c',
     `${name}=${value}`,
   ])
