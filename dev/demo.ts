@@ -5,8 +5,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { parseAllDocuments } from 'yaml'
-import { isFinal } from '../src/api/kinds/backup-phases.ts'
 import type { Backup } from '../src/api/kinds/backup.ts'
+import type { Restore } from '../src/api/kinds/restore.ts'
 import { apply, chosenCluster, kubectl, kubectlJson } from './cluster-access.ts'
 import { eventually } from './eventually.ts'
 import { repository } from './paths.ts'
@@ -67,11 +67,12 @@ async function main(): Promise<void> {
   await show('-n', releaseNamespace, 'get', 'pods')
 
   tell(
-    'The sample policy, unmodified (examples/sample-backuppolicy.yaml), and one with pg_dump (examples/job-postgres.yaml)',
-    'The first makes volume snapshots, the second streams a dump into the bucket. Before any run, a probe finds out whether the store works.',
+    'The sample policy, unmodified (examples/sample-backuppolicy.yaml), and one that says `preset: postgres` (examples/preset-postgres.yaml)',
+    'The first makes volume snapshots. The second finds image, Service and credentials by itself, and streams dumps of all databases into the bucket.',
+    'Before any run, a probe finds out whether the store works.',
   )
   await kubectl(cluster, ['-n', app, 'apply', '-f', join(repository, 'examples/sample-backuppolicy.yaml')])
-  await kubectl(cluster, ['-n', app, 'apply', '-f', '-'], { input: await example('job-postgres.yaml') })
+  await kubectl(cluster, ['-n', app, 'apply', '-f', '-'], { input: await example('preset-postgres.yaml') })
   await kubectl(cluster, ['-n', app, 'wait', '--for=condition=Ready', 'backuppolicy', '--all', '--timeout=120s'])
   await show('-n', app, 'get', 'backuppolicies')
 
@@ -79,7 +80,7 @@ async function main(): Promise<void> {
     'Both run at night. A Backup object runs one now',
     'This is what a person or a pipeline creates before an upgrade.',
   )
-  const names = await runNow('sample', 'postgres-dump')
+  const names = await runNow('sample', 'postgres')
   await Promise.all(names.map(completed))
 
   tell('The state that a user cares about')
@@ -87,6 +88,20 @@ async function main(): Promise<void> {
 
   tell('What is in the bucket', 'The manifest is written last: a backup exists if and only if its manifest does.')
   for (const { Key, Size } of await bucketObjects()) console.log(`   ${String(Size).padStart(8)}  ${Key}`)
+
+  tell('Somebody drops the table', 'drop table orders')
+  await psql('-d', 'shop', '-c', 'drop table orders')
+  console.log(`   ${await psql('-d', 'shop', '-c', 'select count(*) from orders').catch(lastLine)}`)
+
+  tell(
+    'A Restore brings the database back from the bucket, over the broken one',
+    'It is restored beside it and checked; only then do both change their names. `previous: Keep` would keep the broken one.',
+  )
+  await restored(await restoreNow())
+  await show('-n', app, 'get', 'restores')
+  console.log(
+    `   the database shop holds ${(await psql('-d', 'shop', '-c', 'select count(*) from orders')).trim()} orders`,
+  )
 
   tell('The metrics, as Prometheus sees them (the leader serves them)')
   console.log(await backupMetrics())
@@ -96,15 +111,39 @@ async function main(): Promise<void> {
     'make shell                                    a shell with kubectl and helm for this cluster; in it:',
     '  kubectl describe bp sample                  why a policy is, or is not, ready',
     '  kubectl explain bp.spec.strategy.job        every field',
+    '  kubectl explain restore.spec                what can be restored, and into what',
     '  kubectl create -f examples/backup-now.yaml  another backup now',
     'make test                                     the proof of all this',
     'make cluster-down                             leave nothing behind',
   )
 }
 
+const psql = async (...args: readonly string[]) =>
+  kubectl(cluster, ['-n', app, 'exec', 'deployment/postgres', '--', 'psql', '-U', 'postgres', '-XAtq', ...args])
+
+/** Of what psql says where a table is gone: its error without the rest. */
+function lastLine(error: unknown): string {
+  const [, said = String(error)] = /(ERROR: .*)/.exec(error instanceof Error ? error.message : '') ?? []
+  return said
+}
+
+/** Five lines of spec. @returns the name of the Restore */
+async function restoreNow(): Promise<string> {
+  const restore = {
+    apiVersion: 'backup.dev/v1alpha1',
+    kind: 'Restore',
+    metadata: { generateName: 'orders-back-' },
+    spec: {
+      source: { policy: { name: 'postgres' } },
+      into: { overwrite: true, previous: 'Delete', only: { database: 'shop' } },
+    },
+  }
+  return kubectl(cluster, ['-n', app, 'create', '-f', '-', '-o', 'jsonpath={.metadata.name}'], {
+    input: JSON.stringify(restore),
+  })
+}
+
 async function fillDatabase(): Promise<void> {
-  const psql = async (...args: readonly string[]) =>
-    kubectl(cluster, ['-n', app, 'exec', 'deployment/postgres', '--', 'psql', '-U', 'postgres', '-XAtq', ...args])
   await eventually('PostgreSQL answers', () => psql('-c', 'select 1'), { seconds: 60 })
   if ((await psql('-c', "select count(*) from pg_database where datname = 'shop'")).trim() === '0')
     await psql('-c', 'create database shop')
@@ -135,20 +174,23 @@ async function runNow(...policies: readonly string[]): Promise<readonly string[]
   return Promise.all(created)
 }
 
-/** @throws Error with what the Backup says, when it fails or does not end */
-async function completed(name: string): Promise<void> {
+const completed = (name: string) => succeeded('Backup', name)
+const restored = (name: string) => succeeded('Restore', name)
+
+/** @throws Error with what the object says, when it fails or does not end */
+async function succeeded(kind: 'Backup' | 'Restore', name: string): Promise<void> {
   let said = 'nothing'
   const ended = async () => {
-    const { status } = await kubectlJson<Backup>(cluster, ['-n', app, 'get', 'backup', name, '-o', 'json'])
+    const { status } = await kubectlJson<Backup | Restore>(cluster, ['-n', app, 'get', kind, name, '-o', 'json'])
     said = `${status?.phase}, ${status?.reason}: ${status?.message}`
-    return isFinal(status?.phase) && status?.phase
+    return ['Completed', 'Failed', 'Skipped'].find(phase => phase === status?.phase)
   }
-  const phase = await eventually(`the end of Backup ${name}`, ended, { seconds: 180, every: 1000 }).catch(
+  const phase = await eventually(`the end of ${kind} ${name}`, ended, { seconds: 180, every: 1000 }).catch(
     (cause: unknown) => {
-      throw new Error(`Backup ${name} does not end; it says ${said}`, { cause })
+      throw new Error(`${kind} ${name} does not end; it says ${said}`, { cause })
     },
   )
-  if (phase !== 'Completed') throw new Error(`Backup ${name} says ${said}`)
+  if (phase !== 'Completed') throw new Error(`${kind} ${name} says ${said}`)
 }
 
 async function bucketObjects() {

@@ -261,8 +261,9 @@ export class ToyReplicas implements Operator {
     const before = this.#state()
     const working = leader.reconcile().then(
       ({ what, wakeAt, retryAt }): Pass => ({
-        // What stays refused for now is planned all the same.
-        what: what.length === 0 || (retryAt && before === this.#state()) ? 'rests' : 'works',
+        // What stays refused for now is planned all the same, and so is what cannot be made while another object has its name.
+        what:
+          what.length === 0 || (before === this.#state() && (retryAt || what.every(isCreation))) ? 'rests' : 'works',
         words: what.join(', '),
         wakeAt,
       }),
@@ -292,6 +293,10 @@ export class ToyReplicas implements Operator {
   #state(): string {
     return `${this.#server.version} ${this.snapshotApi}`
   }
+}
+
+function isCreation(action: string): boolean {
+  return action.startsWith('create ')
 }
 
 type Pass = {
