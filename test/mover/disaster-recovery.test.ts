@@ -5,8 +5,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test, type TestContext } from 'node:test'
+import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { capture } from '../../dev/command.ts'
-import { debianRclone } from '../../dev/debian-tools.ts'
+import { debianAge, debianRclone } from '../../dev/debian-tools.ts'
 import { repository } from '../../dev/paths.ts'
 import { startMariaDb } from '../presets/mariadb-server.ts'
 import { startPostgres, type PostgresServer } from '../presets/postgres-server.ts'
@@ -30,7 +31,10 @@ function variablesOf(settings: string): readonly string[] {
 }
 
 /** All that is on the page from the bucket to files, and then this database's own programs. */
-const steps = (engine: string) => ['targets', 'backups', 'manifest', 'artifacts', engine].map(block).join('\n')
+function steps(engine: string, isEncrypted: boolean): string {
+  const files = isEncrypted ? 'encrypted' : 'artifacts'
+  return ['targets', 'backups', 'manifest', files, engine].map(block).join('\n')
+}
 
 describe('the way back without a cluster', { timeout: 300_000 }, () => {
   let store: S3Server
@@ -39,15 +43,16 @@ describe('the way back without a cluster', { timeout: 300_000 }, () => {
   })
   after(() => store?.stop())
 
-  /** Two backups of a server by the script of its preset. */
-  async function backUp(engine: string, environment: Environment) {
+  /** Two backups of a server by the script of its preset; encrypted where there is anybody to encrypt them to. */
+  async function backUp(engine: string, environment: Environment, recipients: readonly string[] = []) {
     const bucket = await store.makeBucket()
     const backend = { bucket, endpoint: store.endpoint, prefix: 'prod' }
     // As in the container of the preset, whose folder of helpers is `shared` here.
+    const encryption = recipients.length > 0 ? { recipients: [...recipients] } : undefined
     const dump = ['/bin/sh', '-c', `exec shared/busybox sh shared/preset-${engine}.sh dump`]
     for (const slot of [0, 1]) {
       const { message } = await runPod({
-        task: taskFor(store, bucket, { backend, target: 'db' }),
+        task: taskFor(store, bucket, { backend, target: 'db', ...(encryption ? { encryption } : {}) }),
         secret,
         run: jobOf(slot),
         announces: true,
@@ -58,7 +63,14 @@ describe('the way back without a cluster', { timeout: 300_000 }, () => {
     return bucket
   }
 
-  async function follow(t: TestContext, engine: string, bucket: string, programs: string, environment: Environment) {
+  async function follow(
+    t: TestContext,
+    engine: string,
+    bucket: string,
+    programs: string,
+    environment: Environment,
+    identity?: string,
+  ) {
     const settings = {
       RCLONE_CONFIG_STORE_TYPE: 's3',
       RCLONE_CONFIG_STORE_PROVIDER: 'Minio',
@@ -73,9 +85,10 @@ describe('the way back without a cluster', { timeout: 300_000 }, () => {
     t.after(() => rm(directory, { recursive: true, force: true }))
     if (environment['BACKUP_USER'])
       await writeFile(join(directory, '.my.cnf'), `[client]\nuser=${environment['BACKUP_USER']}\n`)
-    const PATH = [dirname(await debianRclone()), programs, process.env.PATH].join(':')
+    if (identity !== undefined) await writeFile(join(directory, 'keys.txt'), `${identity}\n`)
+    const PATH = [dirname(await debianRclone()), dirname(await debianAge()), programs, process.env.PATH].join(':')
     const begun = performance.now()
-    const output = await capture(['bash', '-e', '-c', steps(engine)], {
+    const output = await capture(['bash', '-e', '-c', steps(engine, identity !== undefined)], {
       cwd: directory,
       env: { ...environment, ...settings, PATH, HOME: directory },
     })
@@ -87,13 +100,7 @@ describe('the way back without a cluster', { timeout: 300_000 }, () => {
   test('brings back what the preset of PostgreSQL has stored, by the commands of the page', async t => {
     const [lost, found] = await Promise.all([startPostgres(), startPostgres()])
     t.after(() => Promise.all([lost.stop(), found.stop()]))
-    await lost.sql('postgres', `CREATE ROLE clerk LOGIN PASSWORD 'of the clerk'`)
-    await lost.sql('postgres', 'CREATE DATABASE shop OWNER clerk')
-    const rows = `SELECT n AS id, md5(n::text) AS item FROM generate_series(1, 50000) n`
-    await lost.sql('shop', `CREATE TABLE orders AS ${rows}; ALTER TABLE orders OWNER TO clerk`)
-    const contents = ({ sql }: PostgresServer) =>
-      sql('shop', `SELECT count(*), md5(string_agg(item, ',' ORDER BY id)) FROM orders`)
-    const known = await contents(lost)
+    const known = await shopIn(lost)
 
     const bucket = await backUp('postgres', lost.environment)
     const output = await follow(t, 'postgres', bucket, found.programs, found.environment)
@@ -102,6 +109,18 @@ describe('the way back without a cluster', { timeout: 300_000 }, () => {
     assert.equal(await contents(found), known)
     const asClerk = { ...found.environment, PGUSER: 'clerk', PGPASSWORD: 'of the clerk', PGDATABASE: 'shop' }
     assert.equal(await capture(['psql', '-XAtqc', 'SELECT count(*) FROM orders'], { env: asClerk }), '50000\n')
+  })
+
+  test('brings back what was encrypted, by age and the commands of the page', async t => {
+    const [lost, found] = await Promise.all([startPostgres(), startPostgres()])
+    t.after(() => Promise.all([lost.stop(), found.stop()]))
+    const known = await shopIn(lost)
+    const identity = await generateX25519Identity()
+    const bucket = await backUp('postgres', lost.environment, [await identityToRecipient(identity)])
+    const output = await follow(t, 'postgres', bucket, found.programs, found.environment, identity)
+    assert.match(output, /^globals\.sql: OK$/m)
+    assert.match(output, /^shop\.dump: OK$/m)
+    assert.equal(await contents(found), known)
   })
 
   test('brings back what the preset of MariaDB has stored, by the commands of the page', async t => {
@@ -126,6 +145,19 @@ describe('the way back without a cluster', { timeout: 300_000 }, () => {
     assert.equal(await capture(count, { env: asClerk }), '50000\n')
   })
 })
+
+/** A database of a role of its own; what is in it. */
+async function shopIn(server: PostgresServer): Promise<string> {
+  await server.sql('postgres', `CREATE ROLE clerk LOGIN PASSWORD 'of the clerk'`)
+  await server.sql('postgres', 'CREATE DATABASE shop OWNER clerk')
+  const rows = `SELECT n AS id, md5(n::text) AS item FROM generate_series(1, 50000) n`
+  await server.sql('shop', `CREATE TABLE orders AS ${rows}; ALTER TABLE orders OWNER TO clerk`)
+  return contents(server)
+}
+
+function contents({ sql }: PostgresServer): Promise<string> {
+  return sql('shop', `SELECT count(*), md5(string_agg(item, ',' ORDER BY id)) FROM orders`)
+}
 
 function variables(environment: Environment): readonly string[] {
   return Object.entries(environment).map(([name, value]) => `${name}=${value}`)
