@@ -277,11 +277,13 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
     ]
     /** Told by other tests of this file, or not by the store. */
     const elsewhere = [
+      'Adopting',
       'Probing',
       'ProbeFailed',
       'StoreReadOnly',
       'TLSVerificationFailed',
       'PrefixOwnedByOther',
+      'RecipientsInvalid',
       'FormatUnsupported',
     ]
     const page = readFileSync(join(repository, 'docs/failure-modes.md'), 'utf8')
@@ -366,7 +368,7 @@ describe('a store on a bad day', { timeout: 600_000, concurrency: 2 }, () => {
       const before = await server.contents(bucket)
       const result = await runPod({ task, secret, command })
       assertFailed(result, 'PrefixOwnedByOther')
-      assert.match(result.message.message ?? '', /of cluster cluster-2.*clusterId/)
+      assert.match(result.message.message ?? '', /of cluster cluster-2.*backend\.adopt/)
       assert.deepEqual(await server.contents(bucket), before)
     })
 
