@@ -1,5 +1,6 @@
 // The writes of the story in operator-story.ts: how each is told from the others, and which the story must come to.
 import type { Backup } from '../../../src/api/kinds/backup.ts'
+import type { Restore } from '../../../src/api/kinds/restore.ts'
 import type { CronJob, KubernetesObject } from '../../../src/api/kubernetes.ts'
 import type { Write } from '../control-plane/api-proxy.ts'
 
@@ -52,6 +53,9 @@ export const writesOfTheStory: readonly string[] = [
   'DELETE volumesnapshots child of now-app',
   'DELETE volumesnapshots never-ready',
   'DELETE volumesnapshots given-up',
+  'POST jobs resolve',
+  'POST jobs restore',
+  'PUT restores/status back Completed',
   'PUT backuppolicies/status app',
   'PUT backuppolicies/status dump',
   'PUT backuppolicies/status slow',
@@ -62,6 +66,8 @@ const parts: readonly (readonly [name: RegExp, part: string])[] = [
   [/^probe-/, 'probe'],
   [/^start-/, 'start'],
   [/^catalog-/, 'page'],
+  [/^resolve-/, 'resolve'],
+  [/^restore-/, 'restore'],
   [/^backup-dump-pruned/, 'pruned run'],
   [/^backup-dump-lost/, 'lost run'],
   [/^backup-dump-\d{8}$/, 'slot of dump'],
@@ -86,6 +92,7 @@ export function kindOf({ method, path, body }: Write): string {
     const { phase, retention } = (object as Backup).status ?? {}
     words.push(...(phase ? [phase] : []), ...(retention ? [retention.reason] : []))
   }
+  if (target === 'restores/status') words.push((object as Restore).status?.phase ?? '')
   if (method === 'PUT' && target === 'cronjobs' && (object as CronJob).spec.suspend) words.push('suspended')
   return words.join(' ')
 }

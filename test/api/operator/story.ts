@@ -5,8 +5,9 @@ import { eventually } from '../../../dev/eventually.ts'
 import { isFinal } from '../../../src/api/kinds/backup-phases.ts'
 import type { Backup } from '../../../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../../../src/api/kinds/backup-policy.ts'
+import type { Restore } from '../../../src/api/kinds/restore.ts'
 import type { CronJob, Job, KubernetesObject, VolumeSnapshot } from '../../../src/api/kubernetes.ts'
-import { annotation, label } from '../../../src/api/labels.ts'
+import { annotation, apiVersion, label } from '../../../src/api/labels.ts'
 import { commandTarget, cronJobName } from '../../../src/api/names.ts'
 import * as resources from '../../../src/controllers/shared/resources.ts'
 import { nextSlot } from '../../../src/schedule/schedule.ts'
@@ -63,7 +64,7 @@ type Scene = {
 /**
  * A slot that passed while no operator ran is caught up, what only the bucket tells of becomes known, snapshots that take too long and
  * runs that people cancel are cleaned up, an edit and a resume fire nothing, a hold is put on a snapshot, on-demand runs follow, retention
- * deletes, what the bucket has lost is forgotten, and then the policies go, in the middle of a run.
+ * deletes, what the bucket has lost is forgotten, a backup is restored, and then the policies go, in the middle of a run.
  */
 export async function tellStory(
   t: { after: (fn: () => unknown) => void },
@@ -114,6 +115,7 @@ export async function tellStory(
   await edit(scene)
   await hold(scene)
   await backUpNow(scene)
+  await bringBack(scene)
   await deletePolicies(scene)
   await finish()
 
@@ -221,6 +223,21 @@ async function backUpNow(scene: Scene): Promise<void> {
   })
 }
 
+/** The Jobs of it are made once, and stay with it. */
+async function bringBack({ admin, namespace, reached }: Scene): Promise<void> {
+  const spec = { source: { backup: 'now-dump' }, into: { args: ['pg_restore', '-d', 'shop'] } }
+  await admin.create<KubernetesObject>(resources.restores, {
+    apiVersion,
+    kind: 'Restore',
+    metadata: { namespace, name: 'back' },
+    spec,
+  } as KubernetesObject)
+  await reached('the Restore to be complete', async () => {
+    const restore = await admin.get<Restore>(resources.restores, namespace, 'back')
+    return restore?.status?.phase === 'Completed'
+  })
+}
+
 async function nextSecond(reached: Scene['reached']): Promise<void> {
   const second = () => Math.floor(Date.now() / 1000)
   const now = second()
@@ -306,7 +323,9 @@ async function list<T extends KubernetesObject>(
 }
 
 const backups = (admin: Client, namespace: string) => list<Backup>(admin, resources.backups, namespace)
-const jobs = (admin: Client, namespace: string) => list<Job>(admin, resources.jobs, namespace)
+/** But for those of the Restore. */
+const jobs = async (admin: Client, namespace: string) =>
+  (await list<Job>(admin, resources.jobs, namespace)).filter(({ metadata }) => !metadata.labels?.[label.restore])
 const snapshots = (admin: Client, namespace: string) => list<VolumeSnapshot>(admin, resources.snapshots, namespace)
 
 const madeFor = ({ metadata }: KubernetesObject) => metadata.annotations?.[annotation.backup]
