@@ -91,7 +91,7 @@ suite('a cluster', { concurrency: true }, () => {
   })
 
   // `make demo`, as the README tells people to run it, in a namespace of its own.
-  test('the demo comes to its end: both policies Ready, both backups Completed, in the bucket and in the metrics', async t => {
+  test('the demo comes to its end: both policies Ready, both backups Completed, and a table that was dropped is back', async t => {
     const namespace = await storyNamespace(t, 'e2e-demo')
     const program = join(repository, 'dev/demo.ts')
     const told = stripVTControlCharacters(await capture([process.execPath, program, namespace], { env: process.env }))
@@ -99,15 +99,18 @@ suite('a cluster', { concurrency: true }, () => {
     assert.match(told, /the database shop holds 100000 orders\n/)
     const row = (start: string) => told.split('\n').findLast(line => line.trimStart().startsWith(start)) ?? ''
     assert.match(row('backuppolicy.backup.dev/sample '), / snapshot .* True +Ready /)
-    assert.match(row('backuppolicy.backup.dev/postgres-dump '), / job .* True +Ready /)
-    for (const policy of ['sample', 'postgres-dump']) {
+    assert.match(row('backuppolicy.backup.dev/postgres '), / job .* True +Ready /)
+    for (const policy of ['sample', 'postgres']) {
       const [, name = ''] = new RegExp(`created Backup (demo-\\w+) for policy ${policy}\n`).exec(told) ?? []
       assert.match(row(`backup.backup.dev/${name} `), new RegExp(` ${policy} .* Completed `))
       const metric = `backup_success_total{namespace="${namespace}",policy_namespace="${namespace}",policy="${policy}"`
       assert.match(row(metric), / [1-9]\d*$/)
     }
-    assert.match(told, new RegExp(`^ +\\d+ +${namespace}/postgres-dump/data/.+\\.zst$`, 'm'))
-    assert.match(told, new RegExp(`^ +\\d+ +${namespace}/postgres-dump/manifests/.+\\.json$`, 'm'))
+    assert.match(told, new RegExp(`^ +\\d+ +${namespace}/postgres/data/.+\\.zst$`, 'm'))
+    assert.match(told, new RegExp(`^ +\\d+ +${namespace}/postgres/manifests/.+\\.json$`, 'm'))
+    assert.match(told, /relation "orders" does not exist\n/)
+    assert.match(row('orders-back-'), / Completed /)
+    assert.equal([...told.matchAll(/the database shop holds 100000 orders\n/g)].length, 2)
     assert.match(told, /make cluster-down +leave nothing behind\n$/)
   })
 })
