@@ -23,7 +23,7 @@ import {
   shell,
   storeNamespace,
 } from './stack.ts'
-import { assertNothingIsLeft, openStore, openUploads } from './store.ts'
+import { assertNothingIsLeft, openStore } from './store.ts'
 
 /** Within so many seconds a reason must be seen. */
 const soon = 60
@@ -133,8 +133,12 @@ test('runs that cannot start', { concurrency: 6 }, async t => {
       assert.equal(status.phase, 'Pending')
       assert.match(status.message ?? '', message)
       if (moverRuns) {
-        const isOpen = async () => (await openUploads(status.run ?? '')).length > 0
-        await eventually('the upload to be open, so that there is something to clean up', isOpen, { seconds: patience })
+        // No upload is opened before the command's container says that it is there.
+        const isThere = async () =>
+          (await runPods(namespace, name)).some(({ status: pod }) =>
+            pod?.containerStatuses?.some(({ name: container, state }) => container === 'mover' && state?.running),
+          )
+        await eventually('the mover to run, so that there is something to end', isThere, { seconds: patience })
       }
       await remove(namespace, `backup/${name}`)
       await eventually(
