@@ -3,13 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually } from '../dev/eventually.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
-import type { Restore, RestoreStatus } from '../src/api/kinds/restore.ts'
-import { apiVersion } from '../src/api/labels.ts'
+import type { RestoreStatus } from '../src/api/kinds/restore.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import { execInPod, patience, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import { api, put, type Manifest } from './objects.ts'
-import { backupEnd, jobPolicy, onDemand, postgres, secret, storeNamespace } from './stack.ts'
+import { backupEnd, jobPolicy, onDemand, postgres, restoreEnd, secret, storeNamespace } from './stack.ts'
 import { openStore } from './store.ts'
 
 const namespace = 'e2e-preset-postgres'
@@ -92,18 +91,8 @@ async function whileWriting<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function restore(name: string, into: object | undefined, more: object = {}): Promise<RestoreStatus> {
-  const spec = { source: { backup: 'first' }, ...(into ? { into } : {}), ...more }
-  await put({ apiVersion, kind: 'Restore', metadata: { namespace, name }, spec })
-  return eventually(
-    `the end of Restore ${name}`,
-    async () => {
-      const status = (await api.get<Restore>(resources.restores, namespace, name))?.status
-      if (status?.phase === 'Completed' || status?.phase === 'Failed') return status
-      throw new Error(`it is ${JSON.stringify(status)}`)
-    },
-    { seconds: patience },
-  )
+function restore(name: string, into: object | undefined, more: object = {}): Promise<RestoreStatus> {
+  return restoreEnd(namespace, name, { source: { backup: 'first' }, ...(into ? { into } : {}), ...more })
 }
 
 async function restored(name: string, into: object | undefined, more: object = {}) {

@@ -2,13 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually } from '../dev/eventually.ts'
-import type { Restore, RestoreStatus } from '../src/api/kinds/restore.ts'
-import { apiVersion } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
 import { execInPod, patience, postgresImage, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
 import { api, put } from './objects.ts'
-import { backend, jobPolicy, postgres, remove, run, runJobs, secret, storeNamespace } from './stack.ts'
+import { backend, jobPolicy, postgres, remove, restoreEnd, run, runJobs, secret, storeNamespace } from './stack.ts'
 import { openStore } from './store.ts'
 
 const namespace = 'e2e-restore'
@@ -24,18 +22,7 @@ function into(database: string) {
   return { args: ['pg_restore', '--exit-on-error', '--single-transaction', '-d', database], env: connection }
 }
 
-async function restore(name: string, spec: object): Promise<RestoreStatus> {
-  await put({ apiVersion, kind: 'Restore', metadata: { namespace, name }, spec })
-  return eventually(
-    `the end of Restore ${name}`,
-    async () => {
-      const status = (await api.get<Restore>(resources.restores, namespace, name))?.status
-      if (status?.phase === 'Completed' || status?.phase === 'Failed') return status
-      throw new Error(`it is ${JSON.stringify(status)}`)
-    },
-    { seconds: patience },
-  )
-}
+const restore = (name: string, spec: object) => restoreEnd(namespace, name, spec)
 
 const sql = (database: string, text: string) =>
   execInPod(namespace, 'postgres', [

@@ -10,6 +10,7 @@ import { releaseNamespace } from '../dev/release.ts'
 import type { BackupPhase } from '../src/api/kinds/backup-phases.ts'
 import type { Backup, BackupStatus } from '../src/api/kinds/backup.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
+import type { Restore, RestoreStatus } from '../src/api/kinds/restore.ts'
 import type { Job, KubernetesObject, Pod } from '../src/api/kubernetes.ts'
 import { apiVersion, label } from '../src/api/labels.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
@@ -186,6 +187,20 @@ export function policyCondition(
 export async function run(namespace: string, name: string, policy = name, seconds = patience): Promise<BackupStatus> {
   await put(onDemand(namespace, name, policy))
   return backupEnd(namespace, name, seconds)
+}
+
+/** Creates a Restore and waits for its end. */
+export async function restoreEnd(namespace: string, name: string, spec: object): Promise<RestoreStatus> {
+  await put({ apiVersion, kind: 'Restore', metadata: { namespace, name }, spec })
+  return eventually(
+    `the end of Restore ${name}`,
+    async () => {
+      const status = (await api.get<Restore>(resources.restores, namespace, name))?.status
+      if (status?.phase === 'Completed' || status?.phase === 'Failed') return status
+      throw new Error(`it is ${JSON.stringify(status)}`)
+    },
+    { seconds: patience },
+  )
 }
 
 /** The Jobs of a policy's runs. */

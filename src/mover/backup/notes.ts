@@ -1,10 +1,12 @@
 /** What a script tells beside its artifacts: written like an artifact whose name begins with a dot, and not stored. */
 import { parseArtifactFacts, parseEngine, type ArtifactFacts, type Engine } from '../../api/record.ts'
-import { refusals, type MoverReason } from '../../api/mover/reasons.ts'
 import { MoverFailure } from '../failure.ts'
+import { refusalOf } from '../protocol/refusal.ts'
 
 const longestNote = 1 << 20
 const factsPrefix = '.facts/'
+/** The status with which a script ends that has refused. */
+const refusedStatus = 65
 
 export function isNote(name: string): boolean {
   return name.startsWith('.')
@@ -61,7 +63,7 @@ export class Notes {
    * @throws MoverFailure: the refusal; Protocol for what is no such note.
    */
   take(name: string, text: string) {
-    if (name === '.refused') throw refusalOf(text)
+    if (name === '.refused') throw refusalOf(text, refusedStatus)
     if (name === '.engine') this.#engine = parsed(name, text, parseEngine, this.#names)
     else if (name.startsWith(factsPrefix))
       this.#facts.set(name.slice(factsPrefix.length), parsed(name, text, parseArtifactFacts, this.#names))
@@ -94,16 +96,4 @@ function parsed<T>(name: string, text: string, parse: (text: string) => T, names
       throw new MoverFailure('Protocol', `${what}: the backup is encrypted, so that no more is told`)
     throw new MoverFailure('Protocol', `${what}: ${(cause as Error).message}`, { cause })
   }
-}
-
-/** The status with which a script ends that has refused. */
-const refusedStatus = 65
-
-function refusalOf(text: string): MoverFailure {
-  const [word = '', ...rest] = text.split('\n')
-  const sentence = rest.join(' ').trim()
-  const known = refusals.find(reason => reason === word.trim())
-  const reason: MoverReason = known ?? 'Refused'
-  const message = known === undefined ? `${word.trim()}: ${sentence}` : sentence
-  return new MoverFailure(reason, message, { sourceStatus: refusedStatus })
 }

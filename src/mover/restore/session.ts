@@ -1,10 +1,11 @@
 /** The restore command's container, from its start to its end: it is given what it wants, and believed in what it says of itself. */
 import { join } from 'node:path'
 import { MoverFailure } from '../failure.ts'
+import { refusalOf } from '../protocol/refusal.ts'
 import type { ControlChannel } from '../protocol/control.ts'
 import type { Lifeline } from '../protocol/fifo.ts'
 import { startFeeding, type Feeding } from './feeding.ts'
-import { ended as endOf, hear, refusalOf } from './told.ts'
+import { ended as endOf, hear } from './told.ts'
 
 export interface SessionOptions {
   readonly shared: string

@@ -1,23 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { refusalOf, resultOf, shortResult } from './told.ts'
-
-test('a refusal has the reason that a script may have, and its own word for any other', () => {
-  const cases = [
-    [
-      'TargetNotEmpty\nThe database has tables.\nSet overwrite.\n',
-      'TargetNotEmpty',
-      'The database has tables. Set overwrite.',
-    ],
-    ['DataTampered\nI say so.', 'Refused', 'DataTampered: I say so.'],
-    ['', 'Refused', 'the script does not say why'],
-  ] as const
-  for (const [text, reason, message] of cases) {
-    const failure = refusalOf(text)
-    assert.deepEqual([failure.reason, failure.message], [reason, message])
-  }
-})
+import { resultOf, shortResult } from './told.ts'
 
 test('a result is an object of JSON, and nothing else is one', () => {
   assert.deepEqual(resultOf('{"a":[1]}\n'), { a: [1] })

@@ -1,6 +1,5 @@
 /** What a restore script tells the mover by `artifact .NAME` (docs/storage-format.md tells of the same in backups). */
 import { buffer } from 'node:stream/consumers'
-import { refusals } from '../../api/mover/reasons.ts'
 import { MoverFailure } from '../failure.ts'
 import { openFifo } from '../protocol/fifo.ts'
 
@@ -38,16 +37,6 @@ export async function ended(text: Promise<string>): Promise<string> {
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** `.refused`: a reason in its first line, and what happened, why, and what to do. A reason that we do not know is `Refused`. */
-export function refusalOf(text: string): MoverFailure {
-  const [first = '', ...rest] = text.split('\n')
-  const word = first.trim()
-  const reason = refusals.find(known => known === word)
-  const sentence = rest.join(' ').trim() || 'the script does not say why'
-  const message = reason !== undefined || word === '' ? sentence : `${word.slice(0, 63)}: ${sentence}`
-  return new MoverFailure(reason ?? 'Refused', message)
 }
 
 type Result = Readonly<Record<string, unknown>>

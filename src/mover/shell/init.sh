@@ -15,17 +15,8 @@ child= started= why= code=
 
 say() { echo "backup-init: $*" >&2; }
 
-# The path is searched here: busybox would prefer its own applets (tar, gzip, ...) to the programs of the image.
-find_program() {
-  case $1 in
-    */*) program=$1 ;;
-    *) program=; separator=$IFS; IFS=:; set -f
-       for directory in $PATH; do
-         [ -f "${directory:-.}/$1" ] && [ -x "${directory:-.}/$1" ] && { program=${directory:-.}/$1; break; }
-       done
-       IFS=$separator; set +f ;;
-  esac
-}
+. "$shared/find-program"
+. "$shared/oom-kills"
 
 if [ "$start_timeout" = look ]; then
   find_program "$1"
@@ -60,15 +51,6 @@ listen() {
     esac
   done
   kill -USR1 $me
-}
-
-# How many processes of this container the kernel has killed for want of memory, as its cgroup (v2, v1) counts them. One in the
-# middle of a pipeline leaves no other trace.
-oom_kills() {
-  for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-    [ -r "$file" ] || continue
-    while read -r key count; do [ "$key" = oom_kill ] && echo "$count"; done <"$file"
-  done
 }
 
 trap 'stop "told to stop (SIGTERM)" 143' TERM INT

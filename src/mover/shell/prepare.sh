@@ -5,7 +5,7 @@ set -eu
 shared=$1
 helpers=${0%/*}
 
-programs='init.sh artifact writers restore-init.sh feed find-program'
+programs='init.sh artifact writers restore-init.sh feed find-program oom-kills'
 
 # An init container can run again in the same pod.
 for name in busybox $programs ctl life; do rm -f "$shared/$name"; done

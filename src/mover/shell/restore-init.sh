@@ -15,6 +15,7 @@ child= started= why= code=
 say() { echo "restore-init: $*" >&2; }
 
 . "$shared/find-program"
+. "$shared/oom-kills"
 
 # Only in a PID namespace of our own: -1 is everybody.
 kill_all() {
@@ -40,15 +41,6 @@ stop() {
   [ -n "$child" ] || return 0
   kill -TERM "$child" 2>/dev/null
   ( sleep 10; kill -KILL "$child" 2>/dev/null ) &
-}
-
-# How many processes of this container the kernel has killed for want of memory, as its cgroup (v2, v1) counts them. One in the
-# middle of a pipeline leaves no other trace.
-oom_kills() {
-  for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-    [ -r "$file" ] || continue
-    while read -r key count; do [ "$key" = oom_kill ] && echo "$count"; done <"$file"
-  done
 }
 
 trap 'stop "told to stop (SIGTERM)" 143' TERM INT
