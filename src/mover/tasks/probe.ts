@@ -3,7 +3,14 @@ import { hash } from 'node:crypto'
 import { catalogMessageLimit, type KeptOfTarget } from '../../api/mover/message.ts'
 import { runsDigest } from '../../api/mover/runs-digest.ts'
 import type { ProbeTask } from '../../api/mover/task.ts'
-import { layoutOf, manifestKey, parseManifestKey, segmentKey, type Layout } from '../../storage/bucket/layout.ts'
+import {
+  layoutOf,
+  manifestKey,
+  parseManifestKey,
+  segmentKey,
+  type Layout,
+  type ManifestName,
+} from '../../storage/bucket/layout.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { claimFolder } from '../../storage/bucket/ownership.ts'
 import { abortEarlierProbe } from '../../storage/bucket/sweep.ts'
@@ -75,12 +82,17 @@ export async function runProbe(
 
 /** What an earlier cluster, or an earlier policy of this name, has left here: its Backups can appear before the first run of this one. */
 async function keptByTarget(store: ObjectStore, layout: Layout, signal: AbortSignal): Promise<readonly KeptOfTarget[]> {
-  const runs = new Map<string, string[]>()
+  const names: ManifestName[] = []
   for await (const { key } of store.list(layout.manifests, { signal })) {
     const name = parseManifestKey(layout, key)
-    if (name) runs.set(name.target, [...(runs.get(name.target) ?? []), name.run])
+    if (name) names.push(name)
   }
-  return [...runs].map(([target, all]) => ({ target, count: all.length, digest: runsDigest(all) }))
+  const byTarget = Map.groupBy(names, ({ target }) => target)
+  return [...byTarget].map(([target, all]) => ({
+    target,
+    count: all.length,
+    digest: runsDigest(all.map(({ run }) => run)),
+  }))
 }
 
 /** An endpoint whose host names the bucket, by another name than its own: only a list tells, and it was refused. */
