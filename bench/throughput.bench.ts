@@ -35,6 +35,7 @@ const bytes = await writeSqlLike(file, Number(values.mb) * 1e6, Number(values.se
 await capture(['zstd', '-3', '-q', '-k', file, '-o', `${file}.zst`])
 const server = await startS3Server('minio')
 const costs = new Map<string, Cost[]>()
+const storedBytes = new Map<string, number>()
 try {
   const ways = waysOf(server, file, bytes).filter(({ name }) => only?.includes(name) ?? true)
   // Fills the compile cache that the image brings along, and what the others keep.
@@ -43,9 +44,10 @@ try {
       const bucket = await server.makeBucket()
       await way.prepare?.(bucket)
       const cost = await measured([server.pid], () => way.run(bucket))
-      await empty(server, bucket)
+      const stored = await empty(server, bucket)
       if (round === 0) continue
       costs.set(way.name, [...(costs.get(way.name) ?? []), cost])
+      storedBytes.set(way.name, stored)
       console.error(`${round}: ${way.name.padEnd(14)} ${textOf(cost)}`)
     }
   }
@@ -69,6 +71,7 @@ console.log(
     bytes,
     rounds: Number(values.rounds),
     medians: Object.fromEntries(medians),
+    storedBytes: Object.fromEntries(storedBytes),
     // Goals: at least 1.2, at least 1.2, at most 1.1, at most 160.
     fasterThanPipes: ratio(fastest('zstd | aws', 'zstd | rclone'), ours?.seconds),
     fasterThanRestic: ratio(medians.get('restic')?.seconds, ours?.seconds),
@@ -94,10 +97,16 @@ function textOf({ seconds, cpuSeconds, rssMiB }: Cost): string {
   return `${seconds.toFixed(2).padStart(7)} s ${cpuSeconds.toFixed(2).padStart(7)} s CPU ${rssMiB.toFixed(0).padStart(5)} MiB`
 }
 
-async function empty(from: S3Server, bucket: string): Promise<void> {
+/** @returns how many bytes were there. */
+async function empty(from: S3Server, bucket: string): Promise<number> {
   const store = openS3(settingsOf(from, bucket))
   const keys: string[] = []
-  for await (const { key } of store.list('')) keys.push(key)
+  let bytes = 0
+  for await (const object of store.list('')) {
+    keys.push(object.key)
+    bytes += object.bytes
+  }
   await store.delete(keys)
   store.close()
+  return bytes
 }

@@ -1,10 +1,7 @@
 /** How hard each frame is compressed. Most of what is compressed already becomes no smaller, and costs as much as what does. */
+import { constants } from 'node:zlib'
 import type { BackupTask } from '../../api/mover/task.ts'
 
-/** zstd's own default. */
-const usualLevel = 3
-/** Stores what it is given: zstd's fastest. */
-const fastestLevel = -131_072
 /** A frame that becomes no smaller than this is taken for compressed. */
 const worthwhile = 0.97
 /** So often a frame is compressed at the usual level to see whether that has changed: a dump may begin with a table of images. */
@@ -12,7 +9,15 @@ const lookEvery = 16
 
 export type FrameLevel = 'usual' | 'fastest'
 
-export const zstdLevels = { usual: usualLevel, fastest: fastestLevel } as const satisfies Record<FrameLevel, number>
+const { ZSTD_c_compressionLevel: level, ZSTD_c_windowLog: windowLog, ZSTD_c_hashLog: hashLog } = constants
+
+/** Parameters of zstd (https://facebook.github.io/zstd/zstd_manual.html, `ZSTD_cParameter`). */
+export const zstdParameters = {
+  // Level 2 with a greater table: as small as level 3 where there are rows, and done sooner (docs/decisions/0018-frames.md).
+  usual: { [level]: 2, [windowLog]: 21, [hashLog]: 18 },
+  // Stores what it is given: zstd's fastest.
+  fastest: { [level]: -131_072 },
+} as const satisfies Record<FrameLevel, Readonly<Record<number, number>>>
 
 /**
  * For frame `index`. `shrank`: the last one that was compressed at the usual level; undefined before there is one. `none`: frames that are

@@ -9,7 +9,7 @@
 import type { TransformOptions } from 'node:stream'
 import { constants, createZstdCompress, type ZstdCompress, type ZstdOptions } from 'node:zlib'
 import type { BackupTask } from '../../api/mover/task.ts'
-import { hasShrunk, levelOf, zstdLevels, type FrameLevel } from './compression-level.ts'
+import { hasShrunk, levelOf, zstdParameters, type FrameLevel } from './compression-level.ts'
 import type { Digests } from './digests.ts'
 import { frameBytes, type Encoded, type Encoder, type LastFrame, type WriteStored } from './encoder.ts'
 import { SeekTable } from './seek-table.ts'
@@ -142,7 +142,7 @@ function makeLane(level: FrameLevel): Lane {
     writableHighWaterMark: 2 * frameBytes,
     // A frame that does not become smaller is longer than its plain bytes.
     readableHighWaterMark: 2 * frameBytes,
-    params: { [constants.ZSTD_c_compressionLevel]: zstdLevels[level], [constants.ZSTD_c_checksumFlag]: 1 },
+    params: { ...zstdParameters[level], [constants.ZSTD_c_checksumFlag]: 1 },
   }
   const zstd = createZstdCompress(options)
   const lane: Lane = { level, zstd, pieces: [], fail() {} }
