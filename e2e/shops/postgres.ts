@@ -9,7 +9,7 @@ import { writingInPod } from './writing.ts'
 
 export interface PostgresShop extends Shop {
   /** Rows as `psql -At` prints them. */
-  sql(database: string, text: string): Promise<string>
+  readonly sql: (database: string, text: string) => Promise<string>
 }
 
 const pod = 'postgres-0'

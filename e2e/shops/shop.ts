@@ -12,7 +12,7 @@ export interface Shop {
   /** Accounts with their rights, and in `shop` rows, routines, triggers and what else the engine has. */
   fill(): Promise<void>
   /** All that must be the same again, but for what is written meanwhile. */
-  contents(database: string): Promise<string>
+  readonly contents: (database: string) => Promise<string>
   /** Runs the work while transactions are written, each of them a row and the count of all; the work begins when there are some. */
   whileWriting<T>(work: () => Promise<T>): Promise<T>
   /** What is there of these transactions: rows, the greatest of their numbers, the count. Alike at each instant. */
