@@ -58,15 +58,37 @@ const postgres: Recipe = {
   from: [debian],
 }
 
+const mariadb: Recipe = {
+  name: 'localhost/mariadb:10.11',
+  containerfile: join(recipes, 'mariadb/Containerfile'),
+  context: { 'entrypoint.sh': join(recipes, 'mariadb/entrypoint.sh') },
+  from: [debian],
+}
+const versitygw: Recipe = {
+  name: 'localhost/versitygw:1',
+  containerfile: join(recipes, 'versitygw/Containerfile'),
+  context: { busybox, certificates, versitygw: join(goToolDirectory('versitygw'), 'versitygw') },
+}
+
 /** Builds share a store and folders for their contexts. */
 const buildLock = 'images'
 
 /** What the cluster runs besides the product: made once, a few minutes at most. */
 export async function makeClusterImages(say: Say): Promise<ImageFile[]> {
   await buildGoTool('minio', say)
+  return makeImages([pause, postgres, minio], say)
+}
+
+/** What only the stories run there: another engine, another store. */
+export async function makeStoryImages(say: Say): Promise<ImageFile[]> {
+  await buildGoTool('versitygw', say)
+  return makeImages([mariadb, versitygw], say)
+}
+
+function makeImages(each: readonly Recipe[], say: Say): Promise<ImageFile[]> {
   return withLock(buildLock, async () => {
     const images: ImageFile[] = []
-    for (const recipe of [pause, postgres, minio]) images.push(await makeImage(recipe, say))
+    for (const recipe of each) images.push(await makeImage(recipe, say))
     return images
   })
 }

@@ -6,7 +6,7 @@ import { holder, owner } from './cluster/instance.ts'
 import { loadImages, startCluster, stopCluster } from './cluster/lifecycle.ts'
 import { brokenParts } from './cluster/status.ts'
 import { buildGoTool } from './go-tools.ts'
-import { makeClusterImages, makeProductImage } from './images.ts'
+import { makeClusterImages, makeProductImage, makeStoryImages } from './images.ts'
 import { logDirectory } from './paths.ts'
 import { preflight } from './preflight.ts'
 import { makeRootFileSystems } from './root-file-systems.ts'
@@ -15,7 +15,9 @@ import { copyUpstreamFiles } from './upstream-files.ts'
 const usage = `usage: node dev/main.ts COMMAND
   preflight            check this machine, and install what is missing and can be installed
   prepare              build everything that a cluster needs (first time: some 20 minutes on 2 cores)
-  up [--json]          prepare, then start the cluster, or load the product image into the one that runs
+  up [--json] [--stories]
+                       prepare, then start the cluster, or load the product image into the one that runs; with --stories
+                       also what only the end-to-end tests run there
   load-image           build the product image and load it into the running cluster
   status               say what runs; exits with 1 when the cluster is not in order
   exec -- COMMAND...   run a command in the cluster's network, with its KUBECONFIG, kubectl and helm
@@ -23,7 +25,7 @@ const usage = `usage: node dev/main.ts COMMAND
 The cluster of "exec" can be another one: CLUSTER=kubeconfig:<path> CONFIRM=<context>`
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: 'boolean', default: false } },
+  options: { json: { type: 'boolean', default: false }, stories: { type: 'boolean', default: false } },
   allowPositionals: true,
 })
 const [command, ...rest] = positionals
@@ -68,7 +70,8 @@ async function prepare() {
     await buildGoTool(tool, say)
   await copyUpstreamFiles()
   await makeRootFileSystems(say)
-  return [...(await makeClusterImages(say)), await makeProductImage(say)]
+  const forStories = values.stories ? await makeStoryImages(say) : []
+  return [...(await makeClusterImages(say)), ...forStories, await makeProductImage(say)]
 }
 
 async function up() {

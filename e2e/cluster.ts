@@ -11,6 +11,7 @@ export const cluster = chosenCluster()
 
 /** Set when stories run on a cluster whose images were loaded under other names (kind in CI). */
 export const postgresImage = process.env.POSTGRES_IMAGE ?? 'localhost/postgres:15'
+export const mariadbImage = 'localhost/mariadb:10.11'
 
 /** A pod that mounts a claim at /data and does nothing. */
 export const idlePod = (namespace: string, name: string, claimName: string) => ({

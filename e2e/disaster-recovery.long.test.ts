@@ -17,11 +17,12 @@ import type { Backup } from '../src/api/kinds/backup.ts'
 import type { Restore } from '../src/api/kinds/restore.ts'
 import type { CronJob, KubernetesObject } from '../src/api/kubernetes.ts'
 import { apiVersion } from '../src/api/labels.ts'
-import { patience } from './cluster.ts'
 import { secondCluster } from './second-cluster.ts'
 
 const { scratch, dev, env, run, holder, begin, remove } = secondCluster('lost-cluster')
 
+/** Seconds, for what should happen soon. */
+const patience = 180
 /** On the node's own address, which pods reach; its files are on no node. */
 const endpoint = `http://${nodeAddress}:9000`
 const credentials = { user: 'backup', password: 'of-the-store' }

@@ -16,19 +16,22 @@ product=$(sed -n 's/^  repository: //p' charts/backup-operator/values.yaml):$(se
 docker build --tag "$product" .
 docker pull postgres:15-bookworm
 docker tag postgres:15-bookworm localhost/postgres:15
+docker pull mariadb:10.11
+docker tag mariadb:10.11 localhost/mariadb:10.11
 node=$(dev/node.sh)
-"$node/node" tools/build.ts minio helm
+"$node/node" tools/build.ts minio versitygw helm
 docker pull busybox:1.37.0-musl
 docker create --name "$name-busybox" busybox:1.37.0-musl
 docker cp "$name-busybox:/bin/busybox" "$work/busybox"
 docker rm "$name-busybox"
-cp "${XDG_CACHE_HOME:-$HOME/.cache}"/backup-operator/tools/minio-*/minio /etc/ssl/certs/ca-certificates.crt "$work/"
+cp "${XDG_CACHE_HOME:-$HOME/.cache}"/backup-operator/tools/{minio-*/minio,versitygw-*/versitygw} /etc/ssl/certs/ca-certificates.crt "$work/"
 mv "$work/ca-certificates.crt" "$work/certificates"
 docker build --tag localhost/minio:1 --file dev/images/minio/Containerfile "$work"
+docker build --tag localhost/versitygw:1 --file dev/images/versitygw/Containerfile "$work"
 
 GOBIN=$work go install "sigs.k8s.io/kind@$kind"
 "$work/kind" create cluster --name "$name" ${NODE_IMAGE:+--image "$NODE_IMAGE"} --wait 180s
-for image in "$product" localhost/postgres:15 localhost/minio:1; do
+for image in "$product" localhost/{postgres:15,mariadb:10.11,minio:1,versitygw:1}; do
   "$work/kind" load docker-image --name "$name" "$image"
 done
 

@@ -1,95 +1,20 @@
 // The preset postgres as a user knows it: a label and `preset: postgres`, and what was dropped comes back, with everything that is in it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { eventually } from '../dev/eventually.ts'
 import type { BackupPolicy } from '../src/api/kinds/backup-policy.ts'
 import type { RestoreStatus } from '../src/api/kinds/restore.ts'
 import * as resources from '../src/controllers/shared/resources.ts'
-import { execInPod, patience, waitFor } from './cluster.ts'
 import { installMinio, installOperator } from './install.ts'
-import { api, put, type Manifest } from './objects.ts'
-import { backupEnd, jobPolicy, onDemand, postgres, restoreEnd, secret, storeNamespace } from './stack.ts'
+import { api, put } from './objects.ts'
+import { postgresShop } from './shops/postgres.ts'
+import { backupEnd, jobPolicy, onDemand, restoreEnd, storeNamespace } from './stack.ts'
 import { openStore } from './store.ts'
 
 const namespace = 'e2e-preset-postgres'
 const password = 'canary-c41e88'
 
-/** The pod and Service of `postgres` as most people run them: a StatefulSet with its Service. */
-function statefulPostgres(): readonly Manifest[] {
-  const [pod = assert.fail(), ...others] = postgres(namespace) as readonly (Manifest & { readonly spec?: object })[]
-  const labels = { app: 'postgres' }
-  const template = { metadata: { labels }, spec: pod.spec }
-  const spec = { serviceName: 'postgres', replicas: 1, selector: { matchLabels: labels }, template }
-  return [{ apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { namespace, name: 'postgres' }, spec }, ...others]
-}
-
-function psql(database: string, text: string): readonly string[] {
-  return ['psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-U', 'postgres', '-d', database, '-c', text]
-}
-
-async function sql(database: string, text: string): Promise<string> {
-  return (await execInPod(namespace, 'postgres-0', psql(database, text))).trimEnd()
-}
-
-/** Roles, and a database with what a dump may miss: sequences, large objects, routines, triggers, grants. */
-async function makeShop(): Promise<void> {
-  await sql(
-    'postgres',
-    `create role shopkeeper login password 'x'; create role readers; grant readers to shopkeeper;
-     alter role shopkeeper set work_mem to '5MB'; alter database shop owner to shopkeeper;
-     grant connect on database shop to readers`,
-  )
-  await sql(
-    'shop',
-    `create table item (id int primary key, name text not null);
-     insert into item select n, md5(n::text) from generate_series(1, 100000) n;
-     alter table item owner to shopkeeper; grant select on item to readers;
-     create table orders (id bigint generated always as identity primary key, item int references item);
-     insert into orders (item) select n from generate_series(1, 500) n;
-     create sequence tickets start 41; select nextval('tickets'), nextval('tickets');
-     create function total() returns bigint language sql as 'select count(*) from item';
-     create function note() returns trigger language plpgsql as $$ begin return new; end $$;
-     create trigger noted before insert on item for each row execute function note();
-     create view first_items as select * from item where id <= 10;
-     select lo_from_bytea(4711, '\\x0001ff5c27'); grant select on large object 4711 to readers;
-     create table written (id int primary key); create table counter (value int); insert into counter values (0)`,
-  )
-}
-
-/** All that must be the same again, but for what is written meanwhile. */
-function contents(database: string): Promise<string> {
-  return sql(
-    database,
-    `select count(*), md5(string_agg(item::text, ',' order by id)) from item;
-     select count(*), md5(string_agg(orders::text, ',' order by id)) from orders;
-     select last_value, is_called from tickets;
-     select last_value from orders_id_seq;
-     select lo_get(4711), (select lomacl::text from pg_largeobject_metadata where oid = 4711);
-     select pg_get_functiondef('total'::regproc), pg_get_functiondef('note'::regproc);
-     select pg_get_viewdef('first_items'::regclass);
-     select string_agg(pg_get_triggerdef(oid), ',' order by tgname) from pg_trigger where not tgisinternal;
-     select string_agg(pg_get_constraintdef(oid), ',' order by conname) from pg_constraint where connamespace = 'public'::regnamespace;
-     select string_agg(concat(relname, ' ', pg_get_userbyid(relowner), ' ', (select string_agg(a::text, ' ' order by a::text) from unnest(relacl) a)), ',' order by relname)
-       from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'S', 'v');
-     select rolname, rolcanlogin, rolconfig from pg_roles where rolname in ('shopkeeper', 'readers') order by rolname;
-     select member::regrole, roleid::regrole from pg_auth_members where roleid = 'readers'::regrole;
-     select pg_get_userbyid(datdba), (select string_agg(a::text, ' ' order by a::text) from unnest(datacl) a) from pg_database where datname = current_database()`,
-  )
-}
-
-/** Writes until it is told to stop: each transaction a row and the count of all of them. */
-async function whileWriting<T>(work: () => Promise<T>): Promise<T> {
-  const write = `insert into written select value + 1 from counter; update counter set value = value + 1`
-  const loop = `until [ -e /tmp/stop ]; do psql -XAtq1 -U postgres -d shop -c "${write}" || exit; done`
-  const writing = execInPod(namespace, 'postgres-0', ['sh', '-c', loop])
-  const failed = writing.then(() => undefined)
-  try {
-    return await Promise.race([work(), failed.then(() => assert.fail('the writer ended early'))])
-  } finally {
-    await execInPod(namespace, 'postgres-0', ['touch', '/tmp/stop'])
-    await writing
-  }
-}
+const shop = postgresShop(namespace, password)
+const { sql, contents } = shop
 
 function restore(name: string, into: object | undefined, more: object = {}): Promise<RestoreStatus> {
   return restoreEnd(namespace, name, { source: { backup: 'first' }, ...(into ? { into } : {}), ...more })
@@ -108,21 +33,15 @@ test('preset postgres', async t => {
   t.after(() => store.close())
   const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' }
   await Promise.all([store.removeAll(namespace), storeNamespace(t, namespace, restricted)])
-  await put(secret(namespace, 'postgres-credentials', { password }), ...statefulPostgres())
-  await waitFor(namespace, 'statefulset/postgres', 'jsonpath={.status.readyReplicas}=1')
-  await eventually('PostgreSQL to take connections', () => sql('shop', 'select 1'), { seconds: patience })
-  await makeShop()
+  await put(...shop.manifests)
+  await shop.ready()
+  await shop.fill()
   const before = await contents('shop')
   // Image, Service and credentials are those of the workload.
   await put(jobPolicy(namespace, 'shop', { image: undefined, preset: 'postgres', databases: ['shop'] }))
 
   await t.test('finds the StatefulSet, and backs it up while it is written to', async () => {
-    const status = await whileWriting(async () => {
-      await eventually(
-        'a good number of writes',
-        async () => Number(await sql('shop', 'select value from counter')) > 20,
-        { seconds: patience },
-      )
+    const status = await shop.whileWriting(async () => {
       await put(onDemand(namespace, 'first', 'shop', 'postgres'))
       return backupEnd(namespace, 'first')
     })
@@ -140,11 +59,9 @@ test('preset postgres', async t => {
     const { as = '' } = await restored('beside', { only: { database: 'shop' } })
     assert.match(as, /^shop_\d{8}t\d{4}$/)
     assert.equal(await contents(as), before)
-    const [rows, last, counted] = (
-      await sql(as, `select count(*), max(id), (select value from counter) from written`)
-    ).split('|')
-    assert.ok(Number(rows) > 0)
-    assert.deepEqual([last, counted], [rows, rows], 'each row has its count, and no other has one')
+    const [rows, ...others] = await shop.written(as)
+    assert.ok(rows > 0)
+    assert.deepEqual(others, [rows, rows], 'each row has its count, and no other has one')
     await sql('postgres', `drop database "${as}"`)
   })
 
@@ -174,9 +91,7 @@ test('preset postgres', async t => {
   })
 
   await t.test('brings back a database that was dropped, with its roles', async () => {
-    await sql('postgres', 'drop database shop with (force)')
-    await sql('postgres', 'drop role readers')
-    await sql('postgres', 'drop role shopkeeper')
+    await shop.drop()
     const { as } = await restored('dropped', {})
     assert.deepEqual([as, await contents('shop')], ['shop', before])
   })

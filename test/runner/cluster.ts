@@ -32,7 +32,7 @@ export function testCluster(): { readonly access: () => Promise<Access>; readonl
       return { enter, local: false, since: new Date() }
     }
     started = holder() === undefined
-    await must('up')
+    await must('up', '--stories')
     return { enter, local: true, since: new Date() }
   }
   return {
@@ -44,9 +44,9 @@ export function testCluster(): { readonly access: () => Promise<Access>; readonl
   }
 }
 
-async function must(command: string) {
+async function must(command: string, ...options: readonly string[]) {
   const [node, main] = dev
-  const child = spawn(node, [main, command], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn(node, [main, command, ...options], { stdio: ['ignore', 'inherit', 'inherit'] })
   const [code] = (await once(child, 'exit')) as [number | null]
   if (code !== 0) throw new Error(`node dev/main.ts ${command} ended with ${code}`)
 }
