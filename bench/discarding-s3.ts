@@ -1,9 +1,9 @@
-// An S3 server over https that keeps small objects and throws the bytes of parts away: what is measured against it is the mover, not a
-// disk. With https, because TLS costs the sender memory too.
+// An S3 server that keeps small objects and throws the bytes of parts away: what is measured against it is the mover, not a disk. By default
+// with https, because TLS costs the sender memory, too; it costs this server, which shares the processors, as much time.
 import { createHash, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -33,7 +33,7 @@ type Stored = {
 }
 
 /** `partMs`: so long the answer to a part is held back once its last byte has come, as by a store that is far away. */
-export async function startDiscardingS3({ partMs = 0 } = {}): Promise<DiscardingS3> {
+export async function startDiscardingS3({ partMs = 0, tls = true } = {}): Promise<DiscardingS3> {
   const stored = new Map<string, Stored>()
   const uploads = new Map<string, Upload>()
   const objects = new Map<string, number>()
@@ -121,13 +121,14 @@ export async function startDiscardingS3({ partMs = 0 } = {}): Promise<Discarding
   const directory = await makeRunDirectory()
   await makeCertificates(directory)
   const [cert, key] = await Promise.all(['crt', 'key'].map(kind => readFile(join(directory, `apiserver.${kind}`))))
-  const server = createServer({ cert, key }, (incoming, reply) => {
+  const answer = (incoming: IncomingMessage, reply: ServerResponse) => {
     handle(incoming, reply).catch(() => reply.destroy())
-  })
+  }
+  const server = tls ? createServer({ cert, key }, answer) : createHttpServer(answer)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
-    endpoint: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     caFile: join(directory, 'ca.crt'),
     objects,
     body: key => stored.get(key)?.body,

@@ -1,4 +1,4 @@
-// Does the mover's memory stay flat, and how fast is it? `node bench/mover-memory.bench.ts [--gib 200] [--seed 1] [--part-ms 0]`
+// Does the mover's memory stay flat, and how fast is it? `node bench/mover-memory.bench.ts [--gib 200] [--seed 1] [--part-ms 0] [--http]`
 // Prints one JSON object with the machine and the versions, and fails above the limit. 200 GiB take 40 minutes on two cores.
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -15,10 +15,11 @@ const { values } = parseArgs({
     gib: { type: 'string', default: '200' },
     seed: { type: 'string', default: '1' },
     'part-ms': { type: 'string', default: '0' },
+    http: { type: 'boolean', default: false },
   },
 })
 const bytes = Number(values.gib) * 2 ** 30
-const server = await startDiscardingS3({ partMs: Number(values['part-ms']) })
+const server = await startDiscardingS3({ partMs: Number(values['part-ms']), tls: !values.http })
 const task = taskFor(server, 'bench', { caFile: server.caFile, jobDeadlineSeconds: 86_400 })
 const secret = { accessKey: 'a', secretKey: 'b' }
 // Fills the compile cache that the image brings along, when the program has just changed.
@@ -42,6 +43,7 @@ console.log(
     bench: 'mover-memory',
     gib: Number(values.gib),
     partMs: Number(values['part-ms']),
+    tls: !values.http,
     segments: artifacts[0]?.segments.length,
     seconds: Math.round(seconds),
     mibPerSecond: Math.round(bytes / 2 ** 20 / seconds),

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { capture } from '../dev/command.ts'
 import { openS3 } from '../src/storage/s3/s3.ts'
 import { settingsOf, startS3Server, type S3Server } from '../test/storage/s3-servers.ts'
-import { measured, type Cost } from './throughput/measure.ts'
+import { measured, medianOf, textOf, type Cost } from './throughput/measure.ts'
 import { writeSqlLike } from './throughput/sql-like.ts'
 import { installPeers, waysOf } from './throughput/ways.ts'
 
@@ -84,17 +84,8 @@ console.log(
   }),
 )
 
-function medianOf(each: readonly Cost[]): Cost {
-  const median = (of: (cost: Cost) => number) => each.map(of).sort((a, b) => a - b)[Math.floor(each.length / 2)] ?? NaN
-  return { seconds: median(c => c.seconds), cpuSeconds: median(c => c.cpuSeconds), rssMiB: median(c => c.rssMiB) }
-}
-
 function ratio(one: number | undefined, other: number | undefined): number | undefined {
   return one === undefined || other === undefined ? undefined : Math.round((one / other) * 100) / 100
-}
-
-function textOf({ seconds, cpuSeconds, rssMiB }: Cost): string {
-  return `${seconds.toFixed(2).padStart(7)} s ${cpuSeconds.toFixed(2).padStart(7)} s CPU ${rssMiB.toFixed(0).padStart(5)} MiB`
 }
 
 /** @returns how many bytes were there. */

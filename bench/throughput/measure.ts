@@ -56,3 +56,12 @@ function residentBytes(others: readonly number[]): number {
       .reduce((bytes, child) => bytes + child.bytes + sum(child.pid), 0)
   return sum(process.pid)
 }
+
+export function medianOf(each: readonly Cost[]): Cost {
+  const median = (of: (cost: Cost) => number) => each.map(of).sort((a, b) => a - b)[Math.floor(each.length / 2)] ?? NaN
+  return { seconds: median(c => c.seconds), cpuSeconds: median(c => c.cpuSeconds), rssMiB: median(c => c.rssMiB) }
+}
+
+export function textOf({ seconds, cpuSeconds, rssMiB }: Cost): string {
+  return `${seconds.toFixed(2).padStart(7)} s ${cpuSeconds.toFixed(2).padStart(7)} s CPU ${rssMiB.toFixed(0).padStart(5)} MiB`
+}

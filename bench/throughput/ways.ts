@@ -27,33 +27,39 @@ export async function installPeers(): Promise<void> {
   await capture(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...missing], { env })
 }
 
-/** `bytes` of the file, which is all of it. */
-export function waysOf(server: S3Server, file: string, bytes: number): readonly Way[] {
-  const { endpoint, credentials } = server
+/** What the programs of others find in their environment of a server and its credentials. */
+export function peerEnvironment({ endpoint, credentials }: S3Server) {
   const { accessKeyId, secretAccessKey } = credentials
-  const aws = {
-    AWS_ACCESS_KEY_ID: accessKeyId,
-    AWS_SECRET_ACCESS_KEY: secretAccessKey,
-    AWS_DEFAULT_REGION: 'us-east-1',
+  return {
+    aws: {
+      AWS_ACCESS_KEY_ID: accessKeyId,
+      AWS_SECRET_ACCESS_KEY: secretAccessKey,
+      AWS_DEFAULT_REGION: 'us-east-1',
+    },
+    rclone: {
+      RCLONE_CONFIG: '/dev/null',
+      RCLONE_S3_PROVIDER: 'Minio',
+      RCLONE_S3_ENDPOINT: endpoint,
+      RCLONE_S3_ACCESS_KEY_ID: accessKeyId,
+      RCLONE_S3_SECRET_ACCESS_KEY: secretAccessKey,
+    },
   }
-  const rclone = {
-    RCLONE_CONFIG: '/dev/null',
-    RCLONE_S3_PROVIDER: 'Minio',
-    RCLONE_S3_ENDPOINT: endpoint,
-    RCLONE_S3_ACCESS_KEY_ID: accessKeyId,
-    RCLONE_S3_SECRET_ACCESS_KEY: secretAccessKey,
-  }
-  const restic = { ...aws, RESTIC_PASSWORD: 'bench' }
-  const shell = async (script: string, environment: Readonly<Record<string, string>> = {}) => {
-    const env = {
-      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-      HOME: '/dev/shm',
-      FILE: file,
-      ENDPOINT: endpoint,
-      ...environment,
-    }
+}
+
+/** Runs shell scripts of which no part may fail. */
+export function shellWith(common: Readonly<Record<string, string>>) {
+  return async (script: string, environment: Readonly<Record<string, string>> = {}) => {
+    const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/dev/shm', ...common, ...environment }
     await capture(['bash', '-o', 'pipefail', '-c', script], { env })
   }
+}
+
+/** `bytes` of the file, which is all of it. */
+export function waysOf(server: S3Server, file: string, bytes: number): readonly Way[] {
+  const { accessKeyId, secretAccessKey } = server.credentials
+  const { aws, rclone } = peerEnvironment(server)
+  const restic = { ...aws, RESTIC_PASSWORD: 'bench' }
+  const shell = shellWith({ FILE: file, ENDPOINT: server.endpoint })
   let runs = 0
   return [
     {

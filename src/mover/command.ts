@@ -32,6 +32,6 @@ function saveMemory() {
   setFlagsFromString('--optimize-for-size')
   // A compiler's thread that needs memory waits for the main thread to collect garbage. One that has begun to exit never does, but waits for
   // the threads: such a mover would hang after its last word (https://github.com/nodejs/node/issues/54918). Its work is done by native
-  // code; nothing of it needs a compiler.
-  for (const compiler of ['sparkplug', 'maglev', 'turbofan']) setFlagsFromString(`--no-${compiler}`)
+  // code; what there is of JavaScript has the one compiler that works on the main thread.
+  for (const compiler of ['concurrent-sparkplug', 'maglev', 'turbofan']) setFlagsFromString(`--no-${compiler}`)
 }

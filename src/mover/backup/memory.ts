@@ -21,7 +21,7 @@ const usualLimit = 256 * MiB
 /** The rest of the limit is the kernel's, for sockets and pages of the program, and what an allocator leaves lie. docs/design.md R13: 160 MiB of 256. */
 const usable = 0.625
 /** Program, thread of digests, garbage of requests: what a mover takes without any of the buffers below. */
-const base = 97 * MiB
+const base = 99 * MiB
 /** What seals, and what it has sealed and nobody has collected yet. */
 const sealingBytes = 14 * MiB
 /** Of a lane: its buffer, what it has compressed and not yet written, its tables. */
